@@ -1,0 +1,300 @@
+"""Money and usage: accounts, transfers, holds, prices, usage records, Stripe deliveries, top-ups.
+
+The words are TigerBeetle's. Every invariant that matters is a constraint here or a trigger made
+in `billing.triggers`; `billing.ledger` is the only writer of accounts, transfers and holds.
+All amounts are integer nano-US-dollars; prices are nanos per million tokens.
+"""
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Organisation
+from portal.lib.ids import new_id
+
+
+class AccountKind(models.TextChoices):
+    ORGANISATION = "organisation", _("Organisation")
+    CASH = "cash", _("Cash")  # what Stripe holds for us
+    REVENUE = "revenue", _("Revenue")
+    GRANTS = "grants", _("Grants")
+    REFUNDS = "refunds", _("Refunds")
+    WAIVED = "waived", _("Waived")
+
+
+class Account(models.Model):
+    """One side of transfers.
+
+    An organisation's account keeps its totals under a CHECK; the house accounts keep none (they
+    are sums over transfers), so that no row is hot.
+    """
+
+    kind = models.CharField(max_length=16, choices=AccountKind)
+    organisation = models.OneToOneField(
+        Organisation, null=True, on_delete=models.PROTECT, related_name="account"
+    )
+    credits_posted = models.BigIntegerField(default=0)
+    debits_posted = models.BigIntegerField(default=0)
+    debits_pending = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(credits_posted__gte=F("debits_posted") + F("debits_pending")),
+                name="debits_must_not_exceed_credits",
+            ),
+            models.CheckConstraint(
+                condition=Q(credits_posted__gte=0, debits_posted__gte=0, debits_pending__gte=0),
+                name="account_totals_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind=AccountKind.ORGANISATION, organisation__isnull=False)
+                | (~Q(kind=AccountKind.ORGANISATION) & Q(organisation__isnull=True)),
+                name="account_is_an_organisations_or_the_houses",
+            ),
+            models.UniqueConstraint(
+                fields=["kind"], condition=Q(organisation=None), name="house_account_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.organisation_id or ''}".strip()
+
+    @property
+    def balance_nanos(self) -> int:
+        """What is left: posted minus pending."""
+        return self.credits_posted - self.debits_posted - self.debits_pending
+
+
+class TransferKind(models.TextChoices):
+    PAYMENT = "payment", _("Payment")
+    GRANT = "grant", _("Credit granted")
+    USAGE = "usage", _("Usage")
+    REFUND = "refund", _("Refund")
+
+
+class Transfer(models.Model):
+    """Posted money: immutable, double-entry, with a unique reference that makes it idempotent."""
+
+    # usage:<request id> · payment:<payment intent> · grant:<id> · refund:<stripe refund>
+    reference = models.CharField(max_length=255, unique=True)
+    kind = models.CharField(max_length=16, choices=TransferKind)
+    debit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="debits")
+    credit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="credits")
+    amount_nanos = models.BigIntegerField()
+    description = models.CharField(max_length=255, blank=True)
+    # Who did it, when a person did (a grant by an operator); an e-mail address for the record.
+    actor = models.CharField(max_length=254, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(amount_nanos__gt=0), name="transfer_positive"),
+            models.CheckConstraint(
+                condition=~Q(debit_account=F("credit_account")), name="transfer_two_accounts"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["debit_account", "-id"]),
+            models.Index(fields=["credit_account", "-id"]),
+        ]
+
+    def __str__(self) -> str:
+        return self.reference
+
+
+class HoldState(models.TextChoices):
+    OPEN = "open", _("Open")
+    SETTLED = "settled", _("Settled")
+    RELEASED = "released", _("Released")
+
+
+class Hold(models.Model):
+    """Money reserved for one running request: open, then settled (charged) or released.
+
+    A lease says until when its web process vouches for it; the sweep releases what is over.
+    """
+
+    request_id = models.CharField(primary_key=True, max_length=40)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="holds")
+    api_key_id = models.UUIDField(null=True)
+    amount_nanos = models.BigIntegerField()
+    state = models.CharField(max_length=10, choices=HoldState, default=HoldState.OPEN)
+    # The web process that renews the lease.
+    owner = models.CharField(max_length=64)
+    lease_until = models.DateTimeField()
+    # What the sweep needs to write a usage record for a request whose process died.
+    context = models.JSONField(default=dict)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(amount_nanos__gte=0), name="hold_not_negative"),
+            models.CheckConstraint(
+                condition=Q(state=HoldState.OPEN, closed_at=None)
+                | Q(state__in=[HoldState.SETTLED, HoldState.RELEASED], closed_at__isnull=False),
+                name="hold_closed_once",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["lease_until"], condition=Q(state="open"), name="hold_open_lease"),
+            models.Index(fields=["account"], condition=Q(state="open"), name="hold_open_account"),
+        ]
+
+    def __str__(self) -> str:
+        return self.request_id
+
+
+class Price(models.Model):
+    """What a model's tokens cost from a date on; never edited, only succeeded."""
+
+    model = models.CharField(max_length=200)
+    input_nanos_per_mtok = models.BigIntegerField()
+    cached_input_nanos_per_mtok = models.BigIntegerField()
+    output_nanos_per_mtok = models.BigIntegerField()
+    effective_from = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["model", "effective_from"], name="price_once_a_date"),
+            models.CheckConstraint(
+                condition=Q(
+                    input_nanos_per_mtok__gte=0,
+                    cached_input_nanos_per_mtok__gte=0,
+                    output_nanos_per_mtok__gte=0,
+                ),
+                name="price_not_negative",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} from {self.effective_from:%Y-%m-%d}"
+
+
+class Outcome(models.TextChoices):
+    FINISHED = "finished", _("Finished")  # the engine ended it: stop or length
+    ABORTED = "aborted", _("Aborted")  # the client hung up or pressed stop
+    FAILED = "failed", _("Failed")  # our fault: engine lost, crash, web process died
+
+
+class UsageRecord(models.Model):
+    """What one accepted request used and cost: immutable, one a request, with the sum's inputs."""
+
+    request_id = models.CharField(max_length=40, unique=True)
+    organisation = models.ForeignKey(
+        Organisation, on_delete=models.PROTECT, related_name="usage_records"
+    )
+    api_key_id = models.UUIDField(null=True)
+    user_id = models.BigIntegerField(null=True)
+    face = models.CharField(max_length=16)  # api, playground
+    endpoint = models.CharField(max_length=40)  # chat.completions, completions
+    model = models.CharField(max_length=200)
+    stream = models.BooleanField(default=False)
+    outcome = models.CharField(max_length=10, choices=Outcome)
+    finish_reason = models.CharField(max_length=20, blank=True)
+    error = models.CharField(max_length=255, blank=True)
+    # Disjoint meters: the prompt is uncached + cached.
+    uncached_tokens = models.PositiveIntegerField(default=0)
+    cached_tokens = models.PositiveIntegerField(default=0)
+    output_tokens = models.PositiveIntegerField(default=0)
+    # Sampled but not charged: the overrun after a hang-up, and what a crash of ours lost.
+    waived_tokens = models.PositiveIntegerField(default=0)
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="+")
+    multiplier_bp = models.PositiveIntegerField()
+    cost_nanos = models.BigIntegerField()
+    started_at = models.DateTimeField()
+    ttft_ms = models.PositiveIntegerField(null=True)
+    duration_ms = models.PositiveIntegerField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(cost_nanos__gte=0), name="usage_cost_not_negative"),
+        ]
+        indexes = [
+            models.Index(fields=["organisation", "-created_at"]),
+            models.Index(fields=["api_key_id", "-created_at"]),
+            models.Index(fields=["model", "-created_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return self.request_id
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self.uncached_tokens + self.cached_tokens
+
+
+class WebhookDelivery(models.Model):
+    """One signed delivery as it came, stored before anything is done with it."""
+
+    event_id = models.CharField(max_length=255, unique=True)
+    event_type = models.CharField(max_length=100)
+    payload = models.TextField()
+    received_at = models.DateTimeField(default=timezone.now, editable=False)
+    processed_at = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name_plural = "webhook deliveries"
+        indexes = [
+            models.Index(
+                fields=["received_at"], condition=Q(processed_at=None), name="webhook_unprocessed"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.event_id}"
+
+
+class TopUpState(models.TextChoices):
+    CREATED = "created", _("Created")
+    PAID = "paid", _("Paid")
+    EXPIRED = "expired", _("Expired")
+
+
+def new_top_up_id() -> str:
+    return new_id("tup")
+
+
+class TopUp(models.Model):
+    """An attempt to pay credit in through Stripe Checkout."""
+
+    id = models.CharField(primary_key=True, max_length=40, default=new_top_up_id)
+    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="top_ups")
+    amount_cents = models.PositiveIntegerField()
+    state = models.CharField(max_length=10, choices=TopUpState, default=TopUpState.CREATED)
+    # What the browser sends with the form, so that a double click makes one session.
+    form_token = models.CharField(max_length=64)
+    checkout_session_id = models.CharField(max_length=255, unique=True, null=True)
+    checkout_url = models.TextField(blank=True)
+    payment_intent_id = models.CharField(max_length=255, unique=True, null=True)
+    created_by = models.CharField(max_length=254)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    paid_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organisation", "form_token"], name="top_up_once_a_form"
+            ),
+            models.CheckConstraint(condition=Q(amount_cents__gt=0), name="top_up_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class StripeCustomer(models.Model):
+    """Which Stripe customer an organisation is."""
+
+    organisation = models.OneToOneField(
+        Organisation, on_delete=models.CASCADE, related_name="stripe_customer"
+    )
+    customer_id = models.CharField(max_length=255, unique=True)
+
+    def __str__(self) -> str:
+        return self.customer_id

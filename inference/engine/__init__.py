@@ -1,0 +1,1 @@
+"""The inference engine: a process of its own that never imports Django (see README.md)."""

@@ -1,0 +1,63 @@
+"""What a caller may ask of one generated sequence.
+
+Owns the sampling parameters and their valid ranges; both halves of the product (web and engine)
+import it, so it knows neither Django nor torch. The engine serves single sequences: `n`,
+`best_of` and lists of prompts are fanned out by the web side, and prefix sharing makes them cheap.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """Parameters of one sequence. Defaults are "do nothing special".
+
+    `temperature` 0 is greedy. `top_k` 0, `top_p` 1 and `min_p` 0 switch the filter off.
+    `logprobs` is the number of alternatives to report for each generated token (None: none at
+    all, 0: only the sampled token's), taken from the distribution before temperature and filters.
+    `prompt_logprobs` is the same for the tokens of the prompt (echo).
+    """
+
+    max_tokens: int
+    min_tokens: int = 0
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    logprobs: int | None = None
+    prompt_logprobs: int | None = None
+    logit_bias: tuple[tuple[int, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming the parameter that is out of its range."""
+        _check_range("max_tokens", self.max_tokens, 0, 2**31 - 1)
+        _check_range("min_tokens", self.min_tokens, 0, self.max_tokens)
+        _check_range("temperature", self.temperature, 0.0, 2.0)
+        _check_range("top_p", self.top_p, 0.0, 1.0)
+        _check_range("top_k", self.top_k, 0, 2**31 - 1)
+        _check_range("min_p", self.min_p, 0.0, 1.0)
+        if not 0.0 < self.repetition_penalty <= 10.0:
+            raise ValueError(
+                f"repetition_penalty must be above 0 and at most 10, not {self.repetition_penalty}"
+            )
+        _check_range("presence_penalty", self.presence_penalty, -2.0, 2.0)
+        _check_range("frequency_penalty", self.frequency_penalty, -2.0, 2.0)
+        if self.seed is not None:
+            _check_range("seed", self.seed, -(2**63), 2**63 - 1)
+        for name in ("logprobs", "prompt_logprobs"):
+            value = getattr(self, name)
+            if value is not None:
+                _check_range(name, value, 0, 20)
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    # `not low <= value` also catches NaN, which compares false with everything.
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be between {low} and {high}, not {value}")

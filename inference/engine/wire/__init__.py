@@ -1,0 +1,1 @@
+"""The protocol between web processes and engines: `engine.proto` and its generated code."""

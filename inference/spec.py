@@ -1,0 +1,108 @@
+"""What every face asks of `inference.service`, and what it answers with.
+
+A face (REST endpoint, playground socket) parses its own wire format into one frozen
+`GenerationSpec`, calls `service.prepare`, and turns the events of `service.stream` into its own
+wire format. Nothing here knows HTTP or websockets.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from inference.engine.params import SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message of a conversation; `extra_json` carries tool calls and the like, as JSON."""
+
+    role: str
+    content: str
+    name: str = ""
+    extra_json: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPrompt:
+    messages: tuple[ChatMessage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrompt:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrompt:
+    token_ids: tuple[int, ...]
+
+
+Prompt = ChatPrompt | TextPrompt | TokenPrompt
+Face = Literal["api", "playground"]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSpec:
+    """One request, the same for every face.
+
+    Prompt *i* and sample *j* make the sequence with index `i * n + j`. `max_tokens` None means
+    "what fits": the hold then covers a window and is extended while decoding; the
+    `sampling.max_tokens` beside it is ignored.
+    """
+
+    model: str
+    prompts: tuple[Prompt, ...]
+    sampling: SamplingParams
+    max_tokens: int | None
+    face: Face
+    endpoint: str
+    stream: bool = False
+    n: int = 1
+    best_of: int | None = None
+    echo: bool = False
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """`top` holds (token id, bytes, log-probability), most probable first."""
+
+    token_id: int
+    token_bytes: bytes
+    logprob: float | None
+    top: tuple[tuple[int, bytes, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """New text of sequence `index`; the one that ends it carries its `finish_reason`."""
+
+    index: int
+    text: str
+    num_tokens: int
+    logprobs: tuple[TokenLogprob, ...] = ()
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
+    finish_reason: Literal["stop", "length"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The last event of every generation that was settled: what was counted is what is billed.
+
+    `ttft_ms` is None when no token came; times are in milliseconds since the request arrived.
+    """
+
+    request_id: str
+    model: str
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    cost_nanos: int
+    outcome: Literal["finished", "aborted", "failed"]
+    finish_reason: str
+    ttft_ms: int | None
+    duration_ms: int
+    tokens_per_s: float | None
+    balance_nanos: int
+
+
+Event = TextDelta | Summary

@@ -1,0 +1,15 @@
+"""Every address of the site, in the order of the table in docs/architecture.md."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("portal.pages.urls")),
+    path("", include("accounts.urls")),
+    path("accounts/", include("allauth.urls")),
+    path("", include("billing.urls")),
+    path("playground/", include("playground.urls")),
+    path("operator/", admin.site.urls),
+    path("api/", include("portal.api_urls")),
+    path("i18n/", include("django.conf.urls.i18n")),
+]

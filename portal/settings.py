@@ -4,6 +4,8 @@ With nothing set, this is the embedded default: SQLite, in-memory broker and cha
 engine child process. `portal.checks` refuses combinations that are unsafe in production.
 """
 
+import tempfile
+import zlib
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -17,7 +19,8 @@ DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "data"))).resolve()
 
 # --- The site ---------------------------------------------------------------------------------
 SITE_NAME = env.text("SITE_NAME", "Parlance")
-BASE_URL = env.text("BASE_URL", "http://localhost:8000").rstrip("/")
+PORT = env.integer("PORT", 8000)
+BASE_URL = env.text("BASE_URL", f"http://localhost:{PORT}").rstrip("/")
 PRODUCTION = env.flag("PRODUCTION", default=False)
 DEBUG = env.flag("DEBUG", default=False)
 SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret_key")
@@ -41,7 +44,12 @@ ENGINES = env.pairs("ENGINES")
 ENGINE_FAKE = env.flag("ENGINE_FAKE", default=False)  # the site without torch
 ENGINE_DEVICE = env.text("ENGINE_DEVICE", "auto")
 STARTER_DIR = BASE_DIR / "inference" / "starter"
-ENGINE_SOCKET_DIR = DATA_DIR / "run"
+# A unix socket's path holds 107 bytes at most; a deep DATA_DIR gets a short folder of its own.
+ENGINE_SOCKET_DIR = (
+    DATA_DIR / "run"
+    if len(str(DATA_DIR)) < 60
+    else Path(tempfile.gettempdir()) / f"parlance-{zlib.crc32(str(DATA_DIR).encode()):08x}"
+)
 
 # --- Money (nanos are 1e-9 US dollars) ---------------------------------------------------------
 STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
@@ -131,6 +139,8 @@ def _database(url: str) -> dict[str, object]:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": DATA_DIR / "parlance.sqlite3",
+            # A file, since an in-memory database cannot be shared by threads under load.
+            "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
             "OPTIONS": {
                 "timeout": 30,
                 "transaction_mode": "IMMEDIATE",
@@ -274,6 +284,8 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
+# The schedule holds nothing worth keeping over a restart: every job picks up rows.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 
 # --- The management API ---------------------------------------------------------------------------
 REST_FRAMEWORK = {

@@ -1,0 +1,42 @@
+# make setup | run | test | test-ci | check | screenshots
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+
+.PHONY: setup setup-test run test test-ci check soak screenshots clean
+
+setup: $(VENV)/.installed
+
+run: setup
+	@PORT=$(PORT) $(BIN)/python manage.py serve
+
+setup-test: $(VENV)/.installed-test
+
+test: setup-test
+	@$(BIN)/python -m tests.run
+
+check: setup-test
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+screenshots: setup-test
+	$(BIN)/python -m tests.screenshots
+
+clean:
+	rm -rf $(VENV) data
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Missing: $(PYTHON) (Debian: apt-get install python3)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "Python 3.11 to 3.13 is needed; set PYTHON=python3.12, say"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Missing: the venv module (Debian: apt-get install python3-venv)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) (once; torch is the large part) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "Installing what the tests need …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@

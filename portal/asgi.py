@@ -1,0 +1,66 @@
+"""The ASGI application: who answers which address.
+
+`/v1/…` and its neighbours go to a thin ASGI application, since Django's handler and middleware
+would cost many times the request itself; websockets go to Channels; everything else to Django.
+The lifespan starts and drains the inference service, which lives in this event loop.
+"""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+django_application = get_asgi_application()
+
+# Models may be imported only after Django is set up.
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import URLRouter  # noqa: E402
+from starlette.routing import Router  # noqa: E402
+from starlette.types import ASGIApp, Receive, Scope, Send  # noqa: E402
+
+from inference import service  # noqa: E402
+from inference.api.app import build_app  # noqa: E402
+from playground.routing import websocket_urlpatterns  # noqa: E402
+from portal import operations  # noqa: E402
+from portal.origin import BrowserOriginOnly  # noqa: E402
+
+API_PREFIXES = ("/v1/", "/tokenize", "/detokenize", "/tokenizer_info")
+OPERATIONS_PATHS = ("/healthz", "/readyz", "/metrics")
+
+
+class Application:
+    """Routes by protocol and path; see the module's docstring."""
+
+    def __init__(self) -> None:
+        self.api: ASGIApp = build_app()
+        self.operations: ASGIApp = Router(routes=operations.routes)
+        self.sockets: ASGIApp = BrowserOriginOnly(
+            AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.lifespan(receive, send)
+            return
+        await self.application_for(scope)(scope, receive, send)
+
+    def application_for(self, scope: Scope) -> ASGIApp:
+        if scope["type"] == "websocket":
+            return self.sockets
+        path = scope["path"]
+        if path == "/v1" or path.startswith(API_PREFIXES):
+            return self.api
+        if path in OPERATIONS_PATHS:
+            return self.operations
+        return django_application
+
+    async def lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await service.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await service.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+application = Application()

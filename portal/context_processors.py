@@ -1,0 +1,14 @@
+"""What every template may use."""
+
+from django.conf import settings
+from django.http import HttpRequest
+
+
+def site(request: HttpRequest) -> dict[str, object]:
+    return {
+        "SITE_NAME": settings.SITE_NAME,
+        "BASE_URL": settings.BASE_URL,
+        "SUPPORT_EMAIL": settings.SUPPORT_EMAIL,
+        "SIGNUP_OPEN": settings.SIGNUP_OPEN,
+        "STRIPE_ENABLED": bool(settings.STRIPE_SECRET_KEY),
+    }

@@ -1,0 +1,84 @@
+"""`manage.py serve`: the whole product in one command."""
+
+import os
+import sys
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandParser
+
+from inference import catalog
+from portal.celery import EmbeddedCelery
+from portal.lib import env
+from portal.serving.supervisor import Supervisor
+
+
+class Command(BaseCommand):
+    help = "Migrate, then start the site, its jobs and its engines; Ctrl-C drains and stops."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--port", type=int, help="default: PORT, else 8000")
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+        parser.add_argument(
+            "--web-only",
+            action="store_true",
+            help="only the site: engines, worker and beat run elsewhere, migrations are done",
+        )
+
+    def handle(self, *, port: int | None, host: str, web_only: bool, **_options: Any) -> None:
+        if port is not None and port != settings.PORT:
+            become_port(port)
+        if not web_only:
+            self.prepare()
+        supervisor = None if web_only or settings.ENGINES else Supervisor()
+        jobs = EmbeddedCelery() if not web_only and embedded_jobs() else None
+        if supervisor is not None:
+            supervisor.start()
+        if jobs is not None:
+            jobs.start()
+        try:
+            uvicorn.run(
+                "portal.asgi:application",
+                host=host,
+                port=settings.PORT,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                ws_max_size=1024 * 1024,
+                timeout_graceful_shutdown=35,
+                forwarded_allow_ips="*" if settings.TRUST_FORWARDED_FOR else "",
+            )
+        finally:
+            if jobs is not None:
+                jobs.stop()
+            if supervisor is not None:
+                supervisor.stop()
+
+    def prepare(self) -> None:
+        """Bring database and static files up to date, and say where everything is."""
+        settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+        self.stdout.write("Preparing the database …")
+        call_command("migrate", verbosity=0)
+        call_command("collectstatic", verbosity=0, interactive=False)
+        catalog.ensure_starter()
+        self.stdout.write(f"\n  {settings.SITE_NAME}   {settings.BASE_URL}")
+        self.stdout.write("  Operator console (this link works once):")
+        self.stdout.write("  ", ending="")
+        call_command("operatorlink", stdout=self.stdout)
+        self.stdout.write(f"  Data and logs   {settings.DATA_DIR}\n\n")
+        self.stdout.flush()
+
+
+def become_port(port: int) -> None:
+    """Start over with PORT set, since addresses in settings follow from it."""
+    os.environ["PORT"] = str(port)
+    os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606
+
+
+def embedded_jobs() -> bool:
+    """Whether worker and beat run in this process: unless a real broker was configured."""
+    return settings.CELERY_BROKER_URL.startswith("memory") or env.flag(
+        "EMBEDDED_JOBS", default=False
+    )

@@ -1,0 +1,46 @@
+"""Gives every request of the Django side an id, for its logs and its answer."""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.http import HttpRequest, HttpResponseBase
+
+from portal.lib.ids import new_id
+
+Next = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
+
+
+class RequestIdMiddleware:
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self.is_async:
+            return self._acall(request)
+        request_id = self._begin(request)
+        response = self.get_response(request)
+        assert isinstance(response, HttpResponseBase)
+        response["x-request-id"] = request_id
+        return response
+
+    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+        request_id = self._begin(request)
+        answer = self.get_response(request)
+        assert isinstance(answer, Awaitable)
+        response = await answer
+        response["x-request-id"] = request_id
+        return response
+
+    def _begin(self, request: HttpRequest) -> str:
+        request_id = new_id("req")
+        request.request_id = request_id  # type: ignore[attr-defined]
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        return request_id

@@ -1,0 +1,134 @@
+"""One engine child process: start, watch, restart with back-off, stop.
+
+Owns the child's life only. Whether requests reach it is `inference.client`'s business; here a
+child that died, or that does not answer health checks for `HANG_S` seconds, is replaced.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+logger = logging.getLogger(__name__)
+
+HANG_S = 10.0
+LOAD_S = 600.0  # a large model may take minutes to load; a hang is looked for afterwards
+BACK_OFF_S = (0.2, 1.0, 2.0, 5.0, 15.0, 30.0)
+STEADY_S = 60.0  # after this long a restart begins again with the shortest back-off
+STOP_S = 30.0
+
+
+@dataclass
+class EngineProcess:
+    """A model's engine on this machine. `tick` is called often and never blocks for long."""
+
+    model: str
+    command: list[str]
+    address: str
+    log_path: Path
+    clock: Callable[[], float] = time.monotonic
+    process: subprocess.Popen[bytes] | None = None
+    failures: int = 0
+    started_at: float = 0.0
+    answered_at: float | None = None
+    next_start_at: float = 0.0
+    _channel: grpc.Channel | None = field(default=None, repr=False)
+
+    def tick(self) -> None:
+        """Notice a death or a hang, and start the child when its back-off is over."""
+        if self.process is not None:
+            self._notice_death()
+        if self.process is not None:
+            self._notice_hang()
+        if self.process is None and self.clock() >= self.next_start_at:
+            self._start()
+
+    def stop(self) -> None:
+        """Let running sequences end (SIGTERM drains), then make sure."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+        self._close_channel()
+
+    def _start(self) -> None:
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603  our own command line
+                [*self.command, "--parent-pid", str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C reaches us first; we drain, then stop the child
+            )
+        self.started_at = self.clock()
+        self.answered_at = None
+        logger.info("engine of %s started (pid %s)", self.model, self.process.pid)
+
+    def _notice_death(self) -> None:
+        assert self.process is not None
+        code = self.process.poll()
+        if code is None:
+            return
+        if self.clock() - self.started_at > STEADY_S:
+            self.failures = 0
+        wait_s = BACK_OFF_S[min(self.failures, len(BACK_OFF_S) - 1)]
+        self.failures += 1
+        self.next_start_at = self.clock() + wait_s
+        self.process = None
+        logger.error(
+            "engine of %s ended with %s; starting it again in %.1f s (its log: %s)",
+            self.model, code, wait_s, self.log_path,
+        )  # fmt: skip
+
+    def _notice_hang(self) -> None:
+        assert self.process is not None
+        now = self.clock()
+        if self._answers():
+            self.answered_at = now
+            return
+        silent_since = self.started_at if self.answered_at is None else self.answered_at
+        patience_s = LOAD_S if self.answered_at is None else HANG_S
+        if now - silent_since > patience_s:
+            logger.error("engine of %s does not answer; killing it", self.model)
+            self.process.kill()
+            self.process.wait()
+
+    def _answers(self) -> bool:
+        if self._channel is None:
+            self._channel = grpc.insecure_channel(self.address)
+        stub = health_pb2_grpc.HealthStub(self._channel)
+        try:
+            stub.Check(health_pb2.HealthCheckRequest(), timeout=2.0)
+        except grpc.RpcError:
+            return False
+        return True
+
+    def _close_channel(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+
+def engine_command(
+    model: str, source: str, address: str, *, device: str, fake: bool, max_model_len: int
+) -> list[str]:
+    """The command line of an engine for `model`."""
+    command = [sys.executable, "-m", "inference.engine", "--model", model, "--listen", address]
+    if fake:
+        return [*command, "--fake"]
+    return [
+        *command, "--path", source, "--device", device, "--max-model-len", str(max_model_len),
+    ]  # fmt: skip

@@ -1,0 +1,82 @@
+"""Keeps one engine running for each enabled model that this machine serves."""
+
+import logging
+import threading
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections
+
+from inference import catalog
+from inference.models import ServedModel
+from portal.serving.engine_process import EngineProcess, engine_command
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.2
+REREAD_EVERY = 10  # ticks between looks at the table of models
+
+
+class Supervisor:
+    """A thread that starts, watches and stops engine processes.
+
+    The table of models is read again every other second, so that a model added while the site
+    runs is served without a restart.
+    """
+
+    def __init__(self) -> None:
+        self.engines: dict[str, EngineProcess] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        settings.ENGINE_SOCKET_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop every engine; blocks until they are gone."""
+        self._stopping.set()
+        self._thread.join()
+        for engine in self.engines.values():
+            engine.stop()
+
+    def _run(self) -> None:
+        ticks = 0
+        while not self._stopping.wait(TICK_S):
+            if ticks % REREAD_EVERY == 0:
+                self._follow_table()
+            ticks += 1
+            for engine in self.engines.values():
+                engine.tick()
+
+    def _follow_table(self) -> None:
+        close_old_connections()
+        try:
+            wanted = {row.name: row for row in ServedModel.objects.filter(enabled=True)}
+        except DatabaseError as error:  # it comes back; the engines run on meanwhile
+            logger.warning("the table of models cannot be read: %s", error)
+            return
+        elsewhere = {name for name, _address in settings.ENGINES}
+        for name, row in wanted.items():
+            if row.source and name not in elsewhere and name not in self.engines:
+                self.engines[name] = new_engine(row)
+        for name in self.engines.keys() - wanted.keys():
+            self.engines.pop(name).stop()
+
+
+def new_engine(row: ServedModel) -> EngineProcess:
+    address = catalog.local_address(row.name)
+    socket_path = Path(address.removeprefix("unix:"))
+    return EngineProcess(
+        model=row.name,
+        address=address,
+        log_path=settings.DATA_DIR / "logs" / f"{socket_path.stem}.log",
+        command=engine_command(
+            row.name,
+            row.source,
+            address,
+            device=settings.ENGINE_DEVICE,
+            fake=settings.ENGINE_FAKE,
+            max_model_len=row.max_model_len,
+        ),
+    )

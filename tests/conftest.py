@@ -1,0 +1,90 @@
+"""The cast: Alice owns a funded organisation, Bob is her colleague, Charlie is a stranger."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.test import Client
+
+from accounts import flows
+from accounts.models import ApiKey, Membership, Organisation, Role, User
+from billing import ledger
+from portal.lib.money import NANOS_PER_DOLLAR
+from tests.environment import CI, REFERENCE_DATA
+
+PASSWORD = "correct horse battery staple"
+
+
+def make_user(email: str, name: str) -> User:
+    return User.objects.create_user(email, PASSWORD, name=name)
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return make_user("alice@example.com", "Alice")
+
+
+@pytest.fixture
+def organisation(alice: User) -> Organisation:
+    """Alice's, with exactly ten dollars."""
+    organisation = flows.create_organisation(alice, "Acme", welcome=False)
+    ledger.grant(
+        organisation.id, 10 * NANOS_PER_DOLLAR, reference="grant:cast", description="For tests"
+    )
+    return organisation
+
+
+@pytest.fixture
+def bob(organisation: Organisation) -> User:
+    bob = make_user("bob@example.com", "Bob")
+    Membership.objects.create(organisation=organisation, user=bob, role=Role.DEVELOPER)
+    return bob
+
+
+@pytest.fixture
+def charlie(db: None) -> User:
+    charlie = make_user("charlie@example.com", "Charlie")
+    flows.create_organisation(charlie, "Other", welcome=False)
+    return charlie
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+@pytest.fixture
+def alice_client(alice: User, organisation: Organisation) -> Client:
+    return signed_in(alice)
+
+
+@pytest.fixture
+def bob_client(bob: User) -> Client:
+    return signed_in(bob)
+
+
+@pytest.fixture
+def charlie_client(charlie: User) -> Client:
+    return signed_in(charlie)
+
+
+@pytest.fixture
+def api_key(alice: User, organisation: Organisation) -> tuple[ApiKey, str]:
+    """An inference key of Alice's organisation, and its secret."""
+    return flows.create_key(organisation, alice, "test")
+
+
+@pytest.fixture
+def reference_data() -> Callable[[str], Path]:
+    """The path of a file of reference data; skips with a visible reason when it is absent."""
+
+    def path(name: str) -> Path:
+        found = REFERENCE_DATA / name
+        if not found.exists():
+            if CI and REFERENCE_DATA.exists():
+                pytest.fail(f"reference data {name} is missing")
+            pytest.skip(f"reference data {name} is not there (set REFERENCE_DATA)")
+        return found
+
+    return path

@@ -1,0 +1,28 @@
+"""Sets the environment of the test run before Django reads its settings (a pytest plugin).
+
+A run has a data folder of its own, so it never meets a site that runs beside it.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+if "PARLANCE_TEST_DATA" not in os.environ:  # workers of pytest-xdist share their parent's
+    folder = tempfile.mkdtemp(prefix="parlance-test-")
+    os.environ["PARLANCE_TEST_DATA"] = folder
+    owner = os.getpid()
+    atexit.register(lambda: os.getpid() == owner and shutil.rmtree(folder, ignore_errors=True))
+
+os.environ["DATA_DIR"] = os.environ["PARLANCE_TEST_DATA"]
+os.environ["ENGINE_FAKE"] = "true"
+os.environ.setdefault("LOG_LEVEL", "ERROR")
+for name in ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "REDIS_URL", "ENGINES", "PORT"):
+    os.environ.pop(name, None)
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+REFERENCE_DATA = Path(
+    os.environ.get("REFERENCE_DATA", REPOSITORY.parent / "shared" / "data")
+).resolve()
+CI = os.environ.get("CI") == "true"

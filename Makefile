@@ -14,7 +14,7 @@ run: setup
 setup-test: $(VENV)/.installed-test
 
 test: setup-test
-	@$(BIN)/python -m tests.run
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15 --cov --cov-report=term:skip-covered
 
 check: setup-test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -1,0 +1,193 @@
+"""Starts the whole product as its users do: with `manage.py serve`, or as in production.
+
+Both forms give a `Site`: an address, a data folder, and a way to run management commands with
+the same settings. Everything is started on free ports and stopped by pid.
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tests.environment import REPOSITORY
+from tests.services import postgres_server, redis_server
+from tests.story.balancer import balancer
+
+START_S = 120.0
+
+
+@dataclass
+class Site:
+    """A running site. `env` is what a management command needs to see the same data."""
+
+    url: str
+    data_dir: Path
+    env: dict[str, str]
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def manage(self, *arguments: str, check: bool = True) -> str:
+        """Run `manage.py` with the site's settings and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=REPOSITORY, env=self.env, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        if check and done.returncode != 0:
+            raise AssertionError(f"manage.py {arguments} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def issue_key(self, email: str, credit: str) -> str:
+        return self.manage(
+            "issuekey", "--email", email, "--name", "test", "--credit", credit
+        ).strip()
+
+    def engine_pids(self) -> list[int]:
+        """The engine processes of this site and no other's: those with its socket folder."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            try:
+                command = (folder / "cmdline").read_bytes().decode(errors="replace")
+                environment = (folder / "environ").read_bytes().decode(errors="replace")
+            except (OSError, PermissionError):
+                continue
+            if "inference.engine" in command and f"DATA_DIR={self.data_dir}\0" in environment:
+                found.append(int(folder.name))
+        return found
+
+    def audit(self) -> None:
+        """Fail unless the ledger is clean."""
+        self.manage("auditledger")
+
+    def log(self) -> str:
+        return "\n".join(
+            path.read_text(errors="replace") for path in sorted(self.data_dir.rglob("*.log"))
+        )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_ready(site: Site, deadline_s: float = START_S) -> None:
+    """Until /readyz says 200: the database is migrated and an engine answers."""
+    deadline = time.monotonic() + deadline_s
+    answer = "nothing"
+    while time.monotonic() < deadline:
+        for name, process in site.processes.items():
+            if process.poll() is not None:
+                raise AssertionError(f"{name} ended with {process.returncode}:\n{site.log()}")
+        try:
+            response = httpx.get(f"{site.url}/readyz", timeout=5)
+            if response.status_code == 200:
+                return
+            answer = response.text
+        except httpx.HTTPError as error:
+            answer = repr(error)
+        time.sleep(0.1)
+    raise AssertionError(f"not ready after {deadline_s} s ({answer}):\n{site.log()}")
+
+
+@contextmanager
+def embedded_site(data_dir: Path, **knobs: str) -> Iterator[Site]:
+    """`manage.py serve`, nothing else."""
+    port = free_port()
+    env = site_environment(data_dir, PORT=str(port), **knobs)
+    site = Site(f"http://localhost:{port}", data_dir, env)
+    with started(site, "serve", "serve", "--port", str(port)):
+        wait_until_ready(site)
+        yield site
+
+
+@contextmanager
+def production_site(data_dir: Path, *, fake: bool = False, **knobs: str) -> Iterator[Site]:
+    """PostgreSQL, Redis, two web processes behind a balancer, an engine, a worker and beat."""
+    with ExitStack() as stack:
+        database_url = stack.enter_context(postgres_server())
+        redis_url = stack.enter_context(redis_server())
+        ports = [free_port(), free_port()]
+        front = stack.enter_context(balancer([("127.0.0.1", port) for port in ports]))
+        engine_address = f"127.0.0.1:{free_port()}"
+        url = f"http://localhost:{front}"
+        env = site_environment(
+            data_dir,
+            BASE_URL=url, DATABASE_URL=database_url, REDIS_URL=redis_url,
+            ENGINES=f"starter={engine_address}", WEB_CONCURRENCY="2", **knobs,
+        )  # fmt: skip
+        site = Site(url, data_dir, env)
+        site.manage("migrate", "--verbosity", "0")
+        site.manage("collectstatic", "--noinput", "--verbosity", "0")
+        site.manage("ensurestarter")
+        engine = ["--fake"] if fake else ["--path", str(REPOSITORY / "inference" / "starter")]
+        stack.enter_context(
+            running(
+                site, "engine", sys.executable, "-m", "inference.engine",
+                "--model", "starter", "--listen", engine_address, *engine,
+            )
+        )  # fmt: skip
+        for number, port in enumerate(ports):
+            stack.enter_context(
+                started(site, f"web{number}", "serve", "--web-only", "--port", str(port))
+            )
+        celery = [sys.executable, "-m", "celery", "-A", "portal"]
+        stack.enter_context(running(site, "worker", *celery, "worker", "--pool", "threads"))
+        stack.enter_context(running(site, "beat", *celery, "beat"))
+        for port in ports:
+            wait_until_ready(Site(f"http://localhost:{port}", data_dir, env, site.processes))
+        yield site
+
+
+def site_environment(data_dir: Path, **knobs: str) -> dict[str, str]:
+    """A clean environment: nothing of the test run's own settings gets in."""
+    kept = ("PATH", "HOME", "LANG", "CI", "COVERAGE_PROCESS_START", "TMPDIR")
+    env = {name: os.environ[name] for name in kept if name in os.environ}
+    return {**env, "DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1", **knobs}
+
+
+@contextmanager
+def started(site: Site, name: str, *arguments: str) -> Iterator[None]:
+    with running(site, name, sys.executable, "manage.py", *arguments):
+        yield
+
+
+@contextmanager
+def running(site: Site, name: str, *command: str) -> Iterator[None]:
+    """A child process of the site; stopped by SIGTERM, and by force after half a minute."""
+    logs = site.data_dir / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    with (logs / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, env=site.env, stdout=log, stderr=subprocess.STDOUT
+        )
+    site.processes[name] = process
+    try:
+        yield
+    finally:
+        site.processes.pop(name, None)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(40)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def operator_link(site: Site) -> str:
+    """The one-time link that `serve` printed, or a new one."""
+    found = re.search(r"http://\S+", site.manage("operatorlink"))
+    assert found is not None
+    return found.group()
+
+

@@ -1,0 +1,61 @@
+"""Only `billing.ledger` writes accounts, transfers and holds; only two modules touch Stripe."""
+
+import ast
+from collections.abc import Iterator
+
+from tests.environment import REPOSITORY
+from tests.structure.test_ceilings import our_files
+
+MONEY = {"Account", "Transfer", "Hold"}
+WRITES = {
+    "create", "bulk_create", "get_or_create", "update_or_create", "update", "bulk_update", "delete",
+    "acreate", "aupdate", "adelete",
+}  # fmt: skip
+WRITERS = {"billing/ledger.py"}
+STRIPE = {"billing/stripe_api.py", "billing/webhooks.py"}
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    for path, text in our_files():
+        name = str(path.relative_to(REPOSITORY))
+        if path.suffix == ".py" and not name.startswith(("tests/", "benchmarks/")):
+            yield name, ast.parse(text)
+
+
+def writes_money(tree: ast.AST) -> list[int]:
+    """Lines that call a writing method on a manager of a money model."""
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in WRITES
+        and any(
+            isinstance(part, ast.Attribute)
+            and part.attr in {"objects", "_default_manager", "_base_manager"}
+            and isinstance(part.value, ast.Name)
+            and part.value.id in MONEY
+            for part in ast.walk(node.func)
+        )
+    ]
+
+
+def test_only_the_ledger_writes_money() -> None:
+    found = {name: lines for name, tree in sources() if (lines := writes_money(tree))}
+    assert set(found) <= WRITERS, found
+
+
+def test_it_would_notice_a_write_elsewhere() -> None:
+    offence = ast.parse("Account.objects.filter(pk=1).update(credits_posted=5)")
+    assert writes_money(offence) == [1]
+
+
+def test_only_two_modules_touch_stripe() -> None:
+    found = {
+        name
+        for name, tree in sources()
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Import) and any(a.name.split(".")[0] == "stripe" for a in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "stripe")
+    }  # fmt: skip
+    assert found <= STRIPE, found

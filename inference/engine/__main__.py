@@ -1,0 +1,148 @@
+"""Starts an engine: `python -m inference.engine --path DIR --listen 127.0.0.1:50051`.
+
+Prints one line when it is ready. SIGTERM or SIGINT drains and exits; a second one exits at once.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+
+from inference.engine import fake
+from inference.engine.scheduler import SchedulerLimits
+from inference.engine.server import EngineServer, Served
+
+DEVICE_LOST_STATUS = 70
+PARENT_POLL_S = 0.5
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(prog="inference.engine", description="Serve one model.")
+    add = parser.add_argument
+    add("--model", help="name to serve the model under (default: the last part of its path)")
+    add("--path", help="folder of a Hugging Face checkpoint, or its id on the Hub")
+    add("--listen", default="127.0.0.1:50051", help="unix:/path or host:port (default %(default)s)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
+    add("--max-model-len", type=int, help="tokens of prompt and output together")
+    add("--kv-blocks", type=int, help="blocks of the key-value cache (default: by memory)")
+    add("--memory-fraction", type=float, help="of the device's memory to use for the whole engine")
+    add("--block-size", type=int, help="tokens in a block (default: 16 on CPU, 256 on CUDA)")
+    add("--token-budget", type=int, help="most tokens of a step (default: 512 on CPU, else 8192)")
+    add("--max-running", type=int, default=64, help="sequences at a time (default %(default)s)")
+    add("--max-waiting", type=int, default=1024, help="then refuse (default %(default)s)")
+    add("--threads", type=int, help="of torch on CPU (default: physical cores)")
+    add("--drain-seconds", type=float, default=30.0, help="patience on SIGTERM")
+    add("--parent-pid", type=int, help="exit when this process ends")
+    add("--fake", action="store_true", help="recite instead of running a model")
+    add("--fake-text", help="what the fake says")
+    add("--fake-tokens-per-second", type=float, default=0.0, help="of each sequence")
+    add("--fake-crash-after", type=int, help="tokens until the process dies")
+    add("--fake-hang-after", type=int, help="tokens until the engine hangs")
+    add("--fake-fail-on", default="", help="text of prompts that crash their step")
+    add("--fake-odd-pieces", action="store_true", help="deliver frames late and merged")
+    return parser
+
+
+def build_served(args: argparse.Namespace) -> Served:
+    """Put together what the arguments ask for. ValueError when it cannot be served."""
+    if args.fake:
+        return fake.build(
+            fake.FakeOptions(
+                model=args.model or "fake",
+                text=args.fake_text,
+                tokens_per_second=args.fake_tokens_per_second,
+                crash_after=args.fake_crash_after,
+                hang_after=args.fake_hang_after,
+                fail_on=args.fake_fail_on,
+                odd_pieces=args.fake_odd_pieces,
+                num_blocks=args.kv_blocks or 4096,
+                block_size=args.block_size or 16,
+                limits=SchedulerLimits(
+                    max_model_len=args.max_model_len or 8192,
+                    token_budget=args.token_budget or 2048,
+                    max_running=args.max_running,
+                    max_waiting=args.max_waiting,
+                ),
+            )
+        )
+    if not args.path:
+        raise ValueError("--path names the model's folder or its id on the Hub (or use --fake)")
+    # Only here: the fake must run where torch is not installed.
+    from inference.engine.build import build_real
+
+    return build_real(args)
+
+
+async def serve(args: argparse.Namespace, served: Served) -> int:
+    """Serve until told to stop; return the exit status."""
+    server = EngineServer(served)
+    address = await server.start(args.listen)
+    stop = asyncio.Event()
+    _install_signals(stop)
+    sys.stdout.write(
+        f"engine ready: {served.model} ({served.dtype} on {served.device}) listening on {address}\n"
+    )
+    sys.stdout.flush()
+    waits = [asyncio.create_task(stop.wait()), asyncio.create_task(server.died.wait())]
+    if args.parent_pid:
+        waits.append(asyncio.create_task(_parent_gone(args.parent_pid)))
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    if server.died.is_set():
+        return DEVICE_LOST_STATUS
+    if stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(server.drain(), args.drain_seconds)
+    await server.stop(grace_s=1.0)
+    return 0
+
+
+def _install_signals(stop: asyncio.Event) -> None:
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+
+
+async def _parent_gone(pid: int) -> None:
+    """Return when process `pid` has ended. (A child is told by its new parent, even of a zombie.)"""
+    is_child = os.getppid() == pid
+    while os.getppid() == pid if is_child else _alive(pid):
+        await asyncio.sleep(PARENT_POLL_S)  # noqa: ASYNC110  (no event tells of it)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def main() -> None:
+    """Run the command."""
+    args = build_parser().parse_args()
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        served = build_served(args)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"engine: {error}\n")
+        sys.exit(2)
+    status = asyncio.run(serve(args, served))
+    sys.stdout.flush()
+    os._exit(status)  # a hung loop or a lost device must not keep the process
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Fair share between tenants: a virtual counter of the service each has received.
+
+After the Virtual Token Counter of Sheng et al., "Fairness in Serving Large Language Models"
+(OSDI 2024): an output token counts twice a prompt token; who comes back after a pause starts at
+the level of those who are being served, so nobody saves up a right to starve the others.
+"""
+
+PROMPT_TOKEN_WEIGHT = 1
+OUTPUT_TOKEN_WEIGHT = 2
+
+
+class TenantCounters:
+    """Weighted tokens served per tenant; comparable with each other, otherwise meaningless."""
+
+    def __init__(self) -> None:
+        """Start with nobody served."""
+        self._served: dict[str, int] = {}
+
+    def served(self, tenant: str) -> int:
+        """Return the tenant's counter."""
+        return self._served.get(tenant, 0)
+
+    def lift(self, tenant: str, active: set[str]) -> None:
+        """Raise a tenant that had nothing queued or running to the level of the others.
+
+        `active` are the tenants with work at this moment. Counters at or below the level are
+        dropped, since their owners would be lifted to it on their return; when nobody is active
+        there is nobody to be fair to and all are.
+        """
+        if tenant in active:
+            return
+        level = min((self.served(other) for other in active), default=None)
+        if level is None:
+            self._served = {tenant: 0}
+            return
+        mine = max(level, self.served(tenant))
+        self._served = {
+            name: count for name, count in self._served.items() if name in active or count > level
+        }
+        self._served[tenant] = mine
+
+    def charge_prompt(self, tenant: str, num_tokens: int) -> None:
+        """Count prompt tokens that are about to be computed (cache hits are not service)."""
+        self._served[tenant] = self.served(tenant) + num_tokens * PROMPT_TOKEN_WEIGHT
+
+    def charge_output(self, tenant: str) -> None:
+        """Count one sampled token."""
+        self._served[tenant] = self.served(tenant) + OUTPUT_TOKEN_WEIGHT

@@ -1,0 +1,302 @@
+"""The engine's loop: one thread that turns requests into steps and steps into frames.
+
+Owns the scheduler, the runner and every sequence; nobody else touches them. Other threads talk to
+it through the inbox (`submit`, `cancel`, `close`, `drain`, `stats`, `stop`), and it talks back
+through one callback per step that carries the frames of all streams. A command is taken at the
+start of the next step, so a cancelled sequence runs for at most the step under way. When there is
+nothing to run the thread blocks on the inbox.
+"""
+
+import itertools
+import logging
+import queue
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+
+from inference.engine.codec import Codec
+from inference.engine.isolation import run_isolated
+from inference.engine.plan import Plan, Row, Runner, Sampled, StepResult
+from inference.engine.request import FinishReason, Sequence
+from inference.engine.scheduler import Scheduler
+from inference.engine.statistics import Statistics
+from inference.engine.wire import engine_pb2
+from inference.engine.wire.messages import logprobs_to_wire
+
+logger = logging.getLogger(__name__)
+
+# What goes to each stream after a step; None: nothing more will come.
+Frames = list[tuple[Hashable, engine_pb2.StepFrame | None]]
+
+
+@dataclass(eq=False, slots=True)
+class _Stream:
+    """The live sequences of one client stream, and their news of this step."""
+
+    handle: Hashable
+    sequences: dict[int, Sequence] = field(default_factory=dict)  # by the client's number
+    deltas: list[engine_pb2.SequenceDelta] = field(default_factory=list)
+    half_closed: bool = False  # no more requests will come, but the client still listens
+
+
+class EngineLoop:
+    """Runs steps until told to stop. `deliver` is called from the loop's thread."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        runner: Runner,
+        codec: Codec,
+        deliver: Callable[[Frames], None],
+        vocab_size: int,
+    ) -> None:
+        """Serve sequences whose ids are below `vocab_size`, with nothing queued yet."""
+        self.scheduler = scheduler
+        self.runner = runner
+        self.codec = codec
+        self.deliver = deliver
+        self.vocab_size = vocab_size
+        self.statistics = Statistics()
+        self.draining = False
+        self._eos = frozenset(codec.eos_token_ids)
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._next_key = itertools.count(1)
+        self._streams: dict[Hashable, _Stream] = {}
+        self._live: dict[int, tuple[_Stream, Sequence]] = {}  # by key
+        self._drained: list[Future[None]] = []
+        self._stopped = False
+
+    # From any thread.
+
+    def new_key(self) -> int:
+        """Return a number for a new sequence."""
+        return next(self._next_key)
+
+    def submit(self, handle: Hashable, sequence: Sequence) -> None:
+        """Queue a sequence; its news goes to `handle`."""
+        self._inbox.put(partial(self._on_submit, handle, sequence))
+
+    def cancel(self, handle: Hashable, sequence_id: int) -> None:
+        """End one sequence of a stream; nothing happens if it has ended."""
+        self._inbox.put(partial(self._on_cancel, handle, sequence_id))
+
+    def close(self, handle: Hashable) -> None:
+        """End all sequences of a stream whose client is gone; nothing is sent to it any more."""
+        self._inbox.put(partial(self._on_close, handle))
+
+    def half_close(self, handle: Hashable) -> None:
+        """Let the stream's sequences run out, then tell it that nothing more will come."""
+        self._inbox.put(partial(self._on_half_close, handle))
+
+    def drain(self) -> Future[None]:
+        """Refuse new sequences from now on; the future is done when the last one has ended."""
+        future: Future[None] = Future()
+        self._inbox.put(partial(self._on_drain, future))
+        return future
+
+    def stats(self) -> Future[engine_pb2.EngineStats]:
+        """Ask the loop itself for its numbers: an answer also proves that it still turns."""
+        future: Future[engine_pb2.EngineStats] = Future()
+        self._inbox.put(partial(self._on_stats, future))
+        return future
+
+    def stop(self) -> None:
+        """End `run` after the step under way."""
+        self._inbox.put(self._on_stop)
+
+    # The loop's thread.
+
+    def run(self) -> None:
+        """Step until `stop`. DeviceLost passes through: the process cannot go on."""
+        while not self._stopped:
+            if self.scheduler.idle:
+                self._inbox.get()()
+            self.step()
+
+    def step(self) -> None:
+        """One turn."""
+        self._drain_inbox()
+        plan = self.scheduler.schedule()
+        result = run_isolated(self.runner, plan)
+        self._apply(plan, result)
+        self._send(plan.step)
+
+    def _drain_inbox(self) -> None:
+        while not self._inbox.empty():
+            self._inbox.get()()
+
+    def _apply(self, plan: Plan, result: StepResult) -> None:
+        for row in plan.rows:
+            stream, sequence = self._live[row.key]
+            failure = result.failures.get(row.key)
+            if failure is not None:
+                self._end(stream, sequence, FinishReason.ERROR, error=failure)
+                continue
+            self.scheduler.advance(sequence, row.num_tokens)
+            if sequence.params.prompt_logprobs is not None:
+                _extend_prompt_logprobs(sequence, row, result)
+            sampled = result.sampled.get(row.key)
+            if sampled is not None:
+                self._accept(stream, sequence, sampled)
+            elif sequence.num_uncomputed == 0:  # max_tokens 0: the prompt was all there is
+                self._end(stream, sequence, FinishReason.LENGTH)
+        self.statistics.count_step(plan, len(result.sampled))
+
+    def _accept(self, stream: _Stream, sequence: Sequence, sampled: Sampled) -> None:
+        """Take a sampled token: it is counted whatever becomes of its text."""
+        self.scheduler.append(sequence, sampled.token_id)
+        text = self._judge(sequence, sampled.token_id)
+        delta = _new_delta(sequence, self.codec)
+        delta.token_ids.append(sampled.token_id)
+        delta.text = text
+        if sampled.logprobs is not None:
+            delta.logprobs.append(logprobs_to_wire(sampled.logprobs, self.codec.token_bytes))
+        if sequence.finished:
+            delta.finish_reason = int(sequence.finish_reason)
+            delta.stop_reason = sequence.stop_reason
+            self._forget(stream, sequence)
+        stream.deltas.append(delta)
+
+    def _judge(self, sequence: Sequence, token_id: int) -> str:
+        """Decide whether the sequence goes on after a token; return the text it decided."""
+        params, detokenizer = sequence.params, sequence.detokenizer
+        ends = token_id in self._eos and not params.ignore_eos
+        if ends or token_id in params.stop_token_ids:
+            text = detokenizer.flush()
+            sequence.finish(FinishReason.STOP, stop_reason=detokenizer.stop_reason)
+            return text
+        special = self.codec.is_special(token_id)
+        text = detokenizer.feed(
+            b"" if special else self.codec.token_bytes(token_id),
+            may_stop=sequence.num_generated >= params.min_tokens,
+        )
+        if detokenizer.stop_reason:
+            sequence.finish(FinishReason.STOP, stop_reason=detokenizer.stop_reason)
+        elif (
+            sequence.num_generated >= params.max_tokens
+            or len(sequence.tokens) >= self.scheduler.limits.max_model_len
+        ):
+            text += detokenizer.flush()
+            sequence.finish(FinishReason.LENGTH)
+        return text
+
+    def _send(self, step: int) -> None:
+        frames: Frames = []
+        for stream in list(self._streams.values()):
+            if stream.deltas:
+                frame = engine_pb2.StepFrame(step=step, deltas=stream.deltas)
+                frames.append((stream.handle, frame))
+                stream.deltas = []
+            if not stream.sequences:
+                del self._streams[stream.handle]
+                if stream.half_closed:
+                    frames.append((stream.handle, None))
+        if frames:
+            self.deliver(frames)
+        if self._drained and self.scheduler.idle:
+            for future in self._drained:
+                future.set_result(None)
+            self._drained.clear()
+
+    # Commands.
+
+    def _on_submit(self, handle: Hashable, sequence: Sequence) -> None:
+        stream = self._streams.setdefault(handle, _Stream(handle))
+        complaint = self._complaint(stream, sequence)
+        if complaint:
+            sequence.finish(FinishReason.ERROR, error=complaint)
+            stream.deltas.append(_last_delta(sequence, self.codec))
+            return
+        if self.draining:
+            sequence.finish(FinishReason.OVERLOADED)
+            stream.deltas.append(_last_delta(sequence, self.codec))
+            return
+        stream.sequences[sequence.sequence_id] = sequence
+        self._live[sequence.key] = (stream, sequence)
+        refused = self.scheduler.submit(sequence)
+        if refused is not None:
+            owner, _ = self._live[refused.key]
+            self._end(owner, refused, FinishReason.OVERLOADED)
+
+    def _complaint(self, stream: _Stream, sequence: Sequence) -> str:
+        longest = self.scheduler.limits.max_model_len - 1
+        if sequence.sequence_id in stream.sequences:
+            return f"Sequence {sequence.sequence_id} of this stream is still running."
+        if not sequence.tokens:
+            return "The prompt is empty; at least one token is needed."
+        if len(sequence.tokens) > longest:
+            return f"The prompt has {len(sequence.tokens)} tokens; at most {longest} fit."
+        ids = [*sequence.tokens, *(token_id for token_id, _ in sequence.params.logit_bias)]
+        ids += sequence.params.stop_token_ids
+        worst = max(ids)
+        if worst >= self.vocab_size:
+            return f"Token id {worst} is outside the vocabulary of {self.vocab_size}."
+        return ""
+
+    def _on_cancel(self, handle: Hashable, sequence_id: int) -> None:
+        stream = self._streams.get(handle)
+        sequence = stream.sequences.get(sequence_id) if stream is not None else None
+        if stream is not None and sequence is not None:
+            self._end(stream, sequence, FinishReason.CANCELLED)
+
+    def _on_close(self, handle: Hashable) -> None:
+        stream = self._streams.pop(handle, None)
+        if stream is not None:
+            for sequence in list(stream.sequences.values()):
+                self._end(stream, sequence, FinishReason.CANCELLED)
+
+    def _on_half_close(self, handle: Hashable) -> None:
+        self._streams.setdefault(handle, _Stream(handle)).half_closed = True
+
+    def _on_drain(self, future: Future[None]) -> None:
+        self.draining = True
+        self._drained.append(future)
+
+    def _on_stats(self, future: Future[engine_pb2.EngineStats]) -> None:
+        future.set_result(self.statistics.to_wire(self.scheduler))
+
+    def _on_stop(self) -> None:
+        self._stopped = True
+
+    def _end(
+        self, stream: _Stream, sequence: Sequence, reason: FinishReason, *, error: str = ""
+    ) -> None:
+        """End a sequence for another reason than its last token."""
+        sequence.finish(reason, error=error)
+        stream.deltas.append(_last_delta(sequence, self.codec))
+        self._forget(stream, sequence)
+
+    def _forget(self, stream: _Stream, sequence: Sequence) -> None:
+        self.scheduler.end(sequence, sequence.finish_reason)
+        del stream.sequences[sequence.sequence_id]
+        del self._live[sequence.key]
+
+
+def _extend_prompt_logprobs(sequence: Sequence, row: Row, result: StepResult) -> None:
+    """Add what is new: a preempted prompt is computed again, and its first part is known."""
+    entries = result.prompt_logprobs.get(row.key, [])
+    first = 0 if row.start == 0 else row.start + 1  # position of entries[0]
+    known = len(sequence.prompt_logprobs)
+    if sequence.num_deltas == 0:
+        sequence.prompt_logprobs += entries[known - first :]
+
+
+def _new_delta(sequence: Sequence, codec: Codec) -> engine_pb2.SequenceDelta:
+    """Start a delta; the first one carries what is said once about the prompt."""
+    delta = engine_pb2.SequenceDelta(sequence_id=sequence.sequence_id)
+    if sequence.num_deltas == 0:
+        delta.cached_tokens = sequence.num_cached or 0
+        delta.prompt_logprobs.extend(
+            logprobs_to_wire(entry, codec.token_bytes) for entry in sequence.prompt_logprobs
+        )
+        sequence.prompt_logprobs.clear()
+    sequence.num_deltas += 1
+    return delta
+
+
+def _last_delta(sequence: Sequence, codec: Codec) -> engine_pb2.SequenceDelta:
+    delta = _new_delta(sequence, codec)
+    delta.finish_reason = int(sequence.finish_reason)
+    delta.error = sequence.error
+    return delta

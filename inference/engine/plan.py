@@ -1,0 +1,97 @@
+"""The contract between the half that decides (CPU, integers) and the half that computes (device).
+
+The scheduler answers every step with a `Plan`: which tokens of which sequences to run, and where
+their keys and values go. A runner answers a plan with a `StepResult`. Neither side reads anything
+else of the other, so each is tested alone, and a runner may live on another device or be a fake.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from inference.engine.params import SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A contiguous range of one sequence's tokens to run in one step.
+
+    `tokens` and `block_table` are the live lists of the sequence (no copy per step): a runner
+    reads them during `run` and never changes them. Position `p` of the sequence is stored in
+    block `block_table[p // block_size]` at offset `p % block_size`.
+    """
+
+    key: int  # identifies the sequence within this engine process
+    tokens: list[int]  # prompt, then everything sampled so far
+    num_prompt_tokens: int
+    start: int  # position of the first token to run; everything before it is in the cache
+    num_tokens: int
+    block_table: list[int]
+    params: SamplingParams
+    seed: int  # the request's, or one drawn for it
+    samples: bool  # these tokens reach the end of the sequence: sample what follows
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One step: rows to run together, and sequences whose per-sequence state may be dropped."""
+
+    step: int
+    rows: tuple[Row, ...]
+    released: tuple[int, ...] = ()
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens this step pushes through the model."""
+        return sum(row.num_tokens for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Logprobs:
+    """Log-probability of one token and the likeliest alternatives, natural logarithm.
+
+    `logprob` is None for the first token of a prompt, which nothing precedes.
+    """
+
+    token_id: int
+    logprob: float | None
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """The token a row's distribution gave, with its log-probabilities if they were asked for."""
+
+    token_id: int
+    logprobs: Logprobs | None = None
+
+
+@dataclass(slots=True)
+class StepResult:
+    """What a step brought, by row key.
+
+    Every row of the plan is in exactly one place: failed rows in `failures` (with a sentence for
+    the caller), rows that sample in `sampled`, the rest nowhere. `prompt_logprobs` holds, for rows
+    that want them, one entry for each prompt token whose logits this step computed.
+    """
+
+    sampled: dict[int, Sampled] = field(default_factory=dict)
+    prompt_logprobs: dict[int, list[Logprobs]] = field(default_factory=dict)
+    failures: dict[int, str] = field(default_factory=dict)
+
+    def merge(self, other: "StepResult") -> None:
+        """Take over the entries of a run of other rows of the same plan."""
+        self.sampled.update(other.sampled)
+        self.prompt_logprobs.update(other.prompt_logprobs)
+        self.failures.update(other.failures)
+
+
+class DeviceLost(Exception):
+    """The device can no longer be used; the process must end and be started again."""
+
+
+class Runner(Protocol):
+    """The device half. `run` must be repeatable: the same rows give the same tokens again."""
+
+    def run(self, plan: Plan) -> StepResult:
+        """Compute one step."""
+        ...

@@ -1,0 +1,81 @@
+"""One sequence's state, from its submission to its end.
+
+Owns the counters the scheduler and the loop agree on. `tokens` is the only truth about the text;
+`num_computed` says how many of them have keys and values in the cache, so a preempted sequence is
+simply one whose counter went back to 0.
+"""
+
+import secrets
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from inference.engine.detokenizer import Detokenizer
+from inference.engine.params import SamplingParams
+from inference.engine.plan import Logprobs
+
+class FinishReason(IntEnum):
+    """Why a sequence ended; the numbers are those of the wire."""
+
+    NONE = 0
+    STOP = 1
+    LENGTH = 2
+    CANCELLED = 3
+    ERROR = 4
+    OVERLOADED = 5
+
+
+@dataclass(eq=False, slots=True)
+class Sequence:
+    """A prompt and what is generated after it. Compared and hashed by identity."""
+
+    key: int  # unique within this engine process
+    tenant: str
+    tokens: list[int]  # prompt; sampled tokens are appended
+    params: SamplingParams
+    detokenizer: Detokenizer
+    priority: int = 0  # lower runs first
+    sequence_id: int = 0  # the client's number
+    request_id: str = ""  # for the logs
+    num_prompt_tokens: int = 0
+    seed: int = 0
+    # The scheduler's.
+    arrival: int = 0
+    num_computed: int = 0
+    block_table: list[int] = field(default_factory=list)
+    block_hashes: list[bytes] = field(default_factory=list)
+    num_cached: int | None = None  # prompt tokens found in the prefix cache at first admission
+    # The end.
+    finish_reason: FinishReason = FinishReason.NONE
+    stop_reason: str = ""
+    error: str = ""
+    # What waits for the next delta.
+    prompt_logprobs: list[Logprobs] = field(default_factory=list)
+    num_deltas: int = 0
+
+    def __post_init__(self) -> None:
+        """Fix the prompt's length; draw a seed where the request has none."""
+        self.num_prompt_tokens = len(self.tokens)
+        seed = self.params.seed
+        self.seed = secrets.randbits(63) if seed is None else seed
+
+    @property
+    def num_generated(self) -> int:
+        """Tokens sampled so far."""
+        return len(self.tokens) - self.num_prompt_tokens
+
+    @property
+    def num_uncomputed(self) -> int:
+        """Tokens whose keys and values are not in the cache: 1 for a decoding sequence."""
+        return len(self.tokens) - self.num_computed
+
+    @property
+    def finished(self) -> bool:
+        """Nothing more will be computed for this sequence."""
+        return self.finish_reason is not FinishReason.NONE
+
+    def finish(self, reason: FinishReason, *, error: str = "", stop_reason: str = "") -> None:
+        """End the sequence; the first reason stands."""
+        if self.finish_reason is FinishReason.NONE:
+            self.finish_reason = reason
+            self.error = error
+            self.stop_reason = stop_reason

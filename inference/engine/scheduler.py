@@ -1,0 +1,300 @@
+"""Which tokens of which sequences run in the next step.
+
+Owns the waiting and the running sequences and every block they hold. Integers and lists only.
+
+One step, one token budget. Running sequences go first, in order of priority and arrival: a
+decoding one takes a token, one in prefill takes a chunk of what the decodes leave over (chunked
+prefill: a long prompt delays nobody's next token by more than a step). What is left admits waiting
+sequences: lowest priority number first, then the tenant that was served least (`fairness.py`),
+then by arrival. A sequence is admitted only when the blocks of its whole prompt are there, so only
+decoding can run the pool dry; then the last running sequence gives all its blocks back and is
+computed again later (preemption by recompute).
+"""
+
+from bisect import insort
+from dataclasses import dataclass
+
+from inference.engine.block_pool import BlockPool, hash_blocks
+from inference.engine.fairness import TenantCounters
+from inference.engine.plan import Plan, Row
+from inference.engine.request import FinishReason, Sequence
+
+# Logits of all prompt positions are kept when their log-probabilities are wanted; this bounds them.
+PROMPT_LOGPROBS_CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerLimits:
+    """Sizes fixed at start. Lengths are in tokens."""
+
+    max_model_len: int
+    token_budget: int = 512
+    max_running: int = 64
+    max_waiting: int = 1024
+
+    def __post_init__(self) -> None:
+        """Refuse sizes with which a step could not serve every running sequence."""
+        for name in ("max_model_len", "token_budget", "max_running"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        if self.max_waiting < 0:
+            raise ValueError("max_waiting must not be negative")
+        if self.token_budget < self.max_running:
+            raise ValueError(
+                f"the token budget ({self.token_budget}) must cover one token for each of "
+                f"{self.max_running} running sequences"
+            )
+
+
+class Scheduler:
+    """Continuous batching over a paged cache."""
+
+    def __init__(self, limits: SchedulerLimits, pool: BlockPool) -> None:
+        """Serve with `pool`, which must hold at least one sequence of the greatest length."""
+        if pool.num_blocks * pool.block_size < limits.max_model_len:
+            raise ValueError(
+                f"the cache holds {pool.num_blocks * pool.block_size} tokens, fewer than one "
+                f"sequence of {limits.max_model_len}"
+            )
+        self.limits = limits
+        self.pool = pool
+        self.running: list[Sequence] = []  # sorted by _rank
+        self._waiting: dict[tuple[int, str], list[Sequence]] = {}  # each sorted by arrival
+        self._counters = TenantCounters()
+        self._computing: dict[bytes, int] = {}  # hash of a prompt block in prefill -> its sequence
+        self._released: list[int] = []
+        self._arrivals = 0
+        self._step = 0
+        self.num_waiting = 0
+        self.num_preemptions = 0
+        self.num_cached_tokens = 0  # prompt tokens found in the cache instead of computed
+
+    # Submitting and ending.
+
+    def submit(self, sequence: Sequence) -> Sequence | None:
+        """Queue a sequence; return the one refused for it, if the queue is full.
+
+        The refused one is the newest of the tenant that waits with the most, so a flood pushes out
+        its own requests (longest queue drop); it is finished with OVERLOADED.
+        """
+        self._arrivals += 1
+        sequence.arrival = self._arrivals
+        room = self.limits.max_waiting + self.limits.max_running - len(self.running)
+        refused = self._crowded_out(sequence) if self.num_waiting >= room else None
+        if refused is not sequence:
+            self._enqueue(sequence)
+        if refused is not None:
+            self.end(refused, FinishReason.OVERLOADED)
+        return refused
+
+    def _crowded_out(self, newcomer: Sequence) -> Sequence:
+        lengths: dict[str, int] = {newcomer.tenant: 1}
+        for (_, tenant), queue in self._waiting.items():
+            lengths[tenant] = lengths.get(tenant, 0) + len(queue)
+        longest = max(lengths, key=lambda tenant: lengths[tenant])
+        if lengths[longest] <= lengths[newcomer.tenant] + 1:
+            return newcomer
+        fresh = [
+            sequence
+            for (_, tenant), queue in self._waiting.items()
+            if tenant == longest
+            for sequence in queue[-1:]
+            if sequence.num_cached is None  # never started: nothing was computed for it
+        ]
+        return max(fresh, key=lambda sequence: sequence.arrival, default=newcomer)
+
+    def _enqueue(self, sequence: Sequence) -> None:
+        active = {tenant for _, tenant in self._waiting} | {s.tenant for s in self.running}
+        self._counters.lift(sequence.tenant, active)
+        queue = self._waiting.setdefault((sequence.priority, sequence.tenant), [])
+        insort(queue, sequence, key=lambda waiting: waiting.arrival)
+        self.num_waiting += 1
+
+    def end(self, sequence: Sequence, reason: FinishReason, *, error: str = "") -> None:
+        """Take a sequence out, running or waiting, and give its blocks back."""
+        sequence.finish(reason, error=error)
+        if sequence in self.running:
+            self.running.remove(sequence)
+            self._give_back(sequence, trusted=reason is not FinishReason.ERROR)
+        else:
+            self._dequeue(sequence)
+        self._released.append(sequence.key)
+
+    def _dequeue(self, sequence: Sequence) -> None:
+        place = (sequence.priority, sequence.tenant)
+        queue = self._waiting.get(place, [])
+        if sequence in queue:
+            queue.remove(sequence)
+            self.num_waiting -= 1
+            if not queue:
+                del self._waiting[place]
+
+    def _give_back(self, sequence: Sequence, *, trusted: bool = True) -> None:
+        if not trusted:
+            for block in sequence.block_table:
+                self.pool.forget(block)
+        self.pool.release(sequence.block_table)
+        sequence.block_table.clear()
+        sequence.num_computed = 0
+        self._computing = {h: key for h, key in self._computing.items() if key != sequence.key}
+
+    @property
+    def idle(self) -> bool:
+        """Nothing runs and nothing waits."""
+        return not self.running and not self.num_waiting
+
+    # One step.
+
+    def schedule(self) -> Plan:
+        """Choose the rows of the next step; empty only when idle."""
+        self._step += 1
+        num_decoding = sum(1 for sequence in self.running if sequence.num_uncomputed == 1)
+        spare = self.limits.token_budget - num_decoding
+        rows: list[Row] = []
+        index = 0
+        while index < len(self.running):  # the list shrinks from its end when blocks run out
+            sequence = self.running[index]
+            count = 1 if sequence.num_uncomputed == 1 else self._chunk(sequence, spare)
+            if count and self._grow(sequence, count):
+                rows.append(self._row(sequence, count))
+                spare -= count if sequence.num_uncomputed > 1 else 0
+            index += 1
+        rows += self._admit(spare)
+        released, self._released = tuple(self._released), []
+        return Plan(self._step, tuple(rows), released)
+
+    def _chunk(self, sequence: Sequence, spare: int) -> int:
+        count = min(sequence.num_uncomputed, spare)
+        if sequence.params.prompt_logprobs is not None:
+            count = min(count, PROMPT_LOGPROBS_CHUNK)
+        return count
+
+    def _grow(self, sequence: Sequence, count: int) -> bool:
+        """Get the blocks for the next `count` tokens; False if the sequence itself had to go."""
+        needed = self._num_blocks(sequence.num_computed + count) - len(sequence.block_table)
+        while needed > self.pool.num_free:
+            victim = self.running.pop()
+            self._give_back(victim)
+            self._enqueue(victim)
+            self.num_preemptions += 1
+            if victim is sequence:
+                return False
+        sequence.block_table += self.pool.allocate(max(needed, 0))
+        return True
+
+    def _num_blocks(self, num_tokens: int) -> int:
+        return -(-num_tokens // self.pool.block_size)
+
+    def _row(self, sequence: Sequence, count: int) -> Row:
+        whole = sequence.num_computed + count == len(sequence.tokens)
+        return Row(
+            key=sequence.key,
+            tokens=sequence.tokens,
+            num_prompt_tokens=sequence.num_prompt_tokens,
+            start=sequence.num_computed,
+            num_tokens=count,
+            block_table=sequence.block_table,
+            params=sequence.params,
+            seed=sequence.seed,
+            samples=whole and sequence.num_generated < sequence.params.max_tokens,
+        )
+
+    def _admit(self, spare: int) -> list[Row]:
+        rows: list[Row] = []
+        deferred: set[tuple[int, str]] = set()
+        while spare > 0 and len(self.running) < self.limits.max_running:
+            sequence = self._next_waiting(deferred)
+            if sequence is None:
+                break
+            found = self._find_cached(sequence)
+            if found is None:  # its prefix is being computed right now: share it, next step
+                deferred.add((sequence.priority, sequence.tenant))
+                continue
+            if not self._start(sequence, found):
+                break  # nobody overtakes the one whose turn it is
+            count = self._chunk(sequence, spare)
+            rows.append(self._row(sequence, count))
+            spare -= count
+        return rows
+
+    def _next_waiting(self, deferred: set[tuple[int, str]]) -> Sequence | None:
+        places = [place for place in self._waiting if place not in deferred]
+        if not places:
+            return None
+        return min(
+            (self._waiting[place][0] for place in places),
+            key=lambda head: (head.priority, self._counters.served(head.tenant), head.arrival),
+        )
+
+    def _find_cached(self, sequence: Sequence) -> list[int] | None:
+        """Return the cached blocks a sequence can start from; None: wait for another's prefill."""
+        if sequence.params.prompt_logprobs is not None and sequence.num_generated == 0:
+            return []  # every prompt token's logits are wanted
+        # At least one token must be left to compute, or there would be no logits to sample from.
+        limit = (len(sequence.tokens) - 1) // self.pool.block_size
+        hash_blocks(
+            sequence.tenant, sequence.tokens, self.pool.block_size, sequence.block_hashes, limit
+        )
+        hashes = sequence.block_hashes[:limit]
+        found = self.pool.find_prefix(hashes)
+        if len(found) < limit and hashes[len(found)] in self._computing:
+            return None
+        return found
+
+    def _start(self, sequence: Sequence, found: list[int]) -> bool:
+        """Move a waiting sequence to the running ones if all its blocks can be had.
+
+        A block for each running sequence is left over, or the newcomer would be preempted at once.
+        """
+        needed = self._num_blocks(len(sequence.tokens)) - len(found)
+        if needed + len(self.running) > self.pool.num_free_without(found):
+            return False
+        self._dequeue(sequence)
+        self.pool.hold(found)
+        sequence.block_table += found
+        sequence.block_table += self.pool.allocate(needed)
+        sequence.num_computed = len(found) * self.pool.block_size
+        if sequence.num_cached is None:
+            sequence.num_cached = sequence.num_computed
+            self.num_cached_tokens += sequence.num_computed
+            self._counters.charge_prompt(
+                sequence.tenant, len(sequence.tokens) - sequence.num_computed
+            )
+        for digest in sequence.block_hashes[len(found) :]:
+            self._computing.setdefault(digest, sequence.key)
+        insort(self.running, sequence, key=_rank)
+        return True
+
+    # After the step.
+
+    def advance(self, sequence: Sequence, num_tokens: int) -> None:
+        """Record that `num_tokens` more tokens are in the cache; make full blocks findable."""
+        before = sequence.num_computed // self.pool.block_size
+        sequence.num_computed += num_tokens
+        after = sequence.num_computed // self.pool.block_size
+        if after == before:
+            return
+        hash_blocks(
+            sequence.tenant, sequence.tokens, self.pool.block_size, sequence.block_hashes, after
+        )
+        for index in range(before, after):
+            digest = sequence.block_hashes[index]
+            self.pool.register(sequence.block_table[index], digest)
+            self._computing.pop(digest, None)
+
+    def append(self, sequence: Sequence, token_id: int) -> None:
+        """Add a sampled token and charge its tenant for it."""
+        sequence.tokens.append(token_id)
+        self._counters.charge_output(sequence.tenant)
+
+    def check(self) -> None:
+        """Raise AssertionError unless the pool is whole and every held block is accounted for."""
+        self.pool.check()
+        held = {block for sequence in self.running for block in sequence.block_table}
+        assert len(held) == self.pool.num_used, f"{self.pool.num_used - len(held)} blocks leaked"
+        assert self.num_waiting == sum(len(queue) for queue in self._waiting.values())
+        assert not any(s.block_table for queue in self._waiting.values() for s in queue)
+
+
+def _rank(sequence: Sequence) -> tuple[int, int]:
+    return sequence.priority, sequence.arrival

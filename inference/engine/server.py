@@ -1,0 +1,194 @@
+"""The gRPC face of an engine.
+
+Owns the streams to the web processes. The engine's loop runs in a thread of its own; this side is
+asyncio. Each `Generate` stream has one reader task, one writer (the handler itself) and a bounded
+outbox between the loop and the writer: a web process that stops reading loses its stream and its
+sequences, and nobody's memory grows. A stream that ends takes its sequences with it.
+"""
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+
+from inference.engine.codec import Codec
+from inference.engine.loop import EngineLoop, Frames
+from inference.engine.plan import Runner
+from inference.engine.scheduler import Scheduler
+from inference.engine.service import EngineServicer
+from inference.engine.wire import engine_pb2, engine_pb2_grpc
+
+try:
+    from grpc_reflection.v1alpha import reflection
+except ImportError:  # a convenience for people with grpcurl, not a dependency
+    reflection = None
+
+logger = logging.getLogger(__name__)
+
+SERVICE_NAME = engine_pb2.DESCRIPTOR.services_by_name["Engine"].full_name
+OUTBOX_FRAMES = 1024
+# Prompts and prompt log-probabilities are long. A dead peer is noticed by missed pings.
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.max_send_message_length", 64 << 20),
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What stands behind a server: a model, ready to run."""
+
+    model: str
+    revision: str
+    device: str
+    dtype: str
+    vocab_size: int
+    codec: Codec
+    scheduler: Scheduler
+    runner: Runner
+    reshape: Callable[[Frames], Frames] | None = None  # a fake may deliver frames in odd pieces
+
+
+class Outbox:
+    """Frames on their way to one client. Used on the event loop only."""
+
+    def __init__(self, limit: int) -> None:
+        """Hold at most `limit` frames."""
+        self._frames: deque[engine_pb2.StepFrame] = deque()
+        self._limit = limit
+        self._changed = asyncio.Event()
+        self._ended = False
+
+    def put(self, frame: engine_pb2.StepFrame) -> bool:
+        """Add a frame; False when the reader is too far behind."""
+        if len(self._frames) >= self._limit:
+            return False
+        self._frames.append(frame)
+        self._changed.set()
+        return True
+
+    def end(self) -> None:
+        """Nothing more will come: the stream ends after what is queued."""
+        self._ended = True
+        self._changed.set()
+
+    async def __aiter__(self) -> AsyncIterator[engine_pb2.StepFrame]:
+        """Yield frames as they come."""
+        while True:
+            while self._frames:
+                yield self._frames.popleft()
+            if self._ended:
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+
+class EngineServer:
+    """One engine behind one listening address."""
+
+    def __init__(self, served: Served, *, outbox_frames: int = OUTBOX_FRAMES) -> None:
+        """Prepare; `start` does the rest. Must be called where an event loop runs."""
+        self.served = served
+        self.died = asyncio.Event()  # the loop's thread ended by itself: the process is useless
+        self.loop = EngineLoop(
+            served.scheduler, served.runner, served.codec, self._deliver, served.vocab_size
+        )
+        self.executor = ThreadPoolExecutor(2, thread_name_prefix="tokenize")
+        self._events = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run_loop, name="engine-loop", daemon=True)
+        self._streams: dict[Hashable, asyncio.Task[Any]] = {}
+        self._outbox_frames = outbox_frames
+        self._health = HealthServicer()
+        self._server = grpc.aio.server(options=CHANNEL_OPTIONS)
+        engine_pb2_grpc.add_EngineServicer_to_server(EngineServicer(self), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if reflection is not None:
+            names = (SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, listen: str) -> str:
+        """Listen on `unix:/path` or `host:port` (port 0: any free one); return the address."""
+        port = self._server.add_insecure_port(listen)
+        self._thread.start()
+        await self._server.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
+
+    async def drain(self) -> None:
+        """Refuse new sequences; return when the last running one has ended."""
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await asyncio.wrap_future(self.loop.drain())
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """End every stream after the frames it still has queued, then stop listening."""
+        self.loop.stop()
+        for outbox in list(self._streams):
+            assert isinstance(outbox, Outbox)
+            outbox.end()
+        await self._server.stop(grace_s)
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        if not self.died.is_set():
+            await asyncio.to_thread(self._thread.join, grace_s)
+
+    async def _set_health(self, status: int) -> None:
+        for name in ("", SERVICE_NAME):
+            await self._health.set(name, status)
+
+    def _run_loop(self) -> None:
+        try:
+            self.loop.run()
+        except Exception:
+            logger.exception("the engine's loop ended")
+            self._events.call_soon_threadsafe(self._on_death)
+
+    def _on_death(self) -> None:
+        self.died.set()
+        for task in self._streams.values():
+            task.cancel()
+
+    # Streams.
+
+    def open_stream(self) -> Outbox:
+        """Make an outbox for the handler that runs in the current task."""
+        outbox = Outbox(self._outbox_frames)
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams[outbox] = task
+        return outbox
+
+    def close_stream(self, outbox: Outbox) -> None:
+        """The handler is over: cancel what its client still had running."""
+        self._streams.pop(outbox, None)
+        self.loop.close(outbox)
+
+    def _deliver(self, frames: Frames) -> None:
+        """Carry one step's frames from the loop's thread to the outboxes."""
+        if self.served.reshape is not None:
+            frames = self.served.reshape(frames)
+        self._events.call_soon_threadsafe(self._put_frames, frames)
+
+    def _put_frames(self, frames: Frames) -> None:
+        for outbox, frame in frames:
+            assert isinstance(outbox, Outbox)
+            task = self._streams.get(outbox)
+            if task is None:
+                continue
+            if frame is None:
+                outbox.end()
+            elif not outbox.put(frame):
+                logger.warning("a client stopped reading; its stream is cut")
+                self.close_stream(outbox)
+                task.cancel()

@@ -1,0 +1,164 @@
+"""The methods of the protocol's Engine service: unpack a message, call one verb, answer."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from inference.engine.codec import Chat
+from inference.engine.detokenizer import Detokenizer
+from inference.engine.request import FinishReason, Sequence
+from inference.engine.wire import engine_pb2, engine_pb2_grpc
+from inference.engine.wire.messages import sampling_from_wire
+
+if TYPE_CHECKING:
+    from inference.engine.server import EngineServer, Outbox
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def _engine_version() -> str:
+    try:
+        return metadata.version("parlance")
+    except metadata.PackageNotFoundError:
+        return "0.1.0"
+
+
+class EngineServicer(engine_pb2_grpc.EngineServicer):
+    """Answers for one `EngineServer`."""
+
+    def __init__(self, server: "EngineServer") -> None:
+        """Serve what `server` serves."""
+        self._server = server
+        self._codec = server.served.codec
+        self._version = _engine_version()
+
+    async def Info(  # noqa: N802  (the protocol's name)
+        self, request: engine_pb2.InfoRequest, context: Context
+    ) -> engine_pb2.EngineInfo:
+        """Answer through the loop, so that no answer comes from an engine that hangs."""
+        served, loop = self._server.served, self._server.loop
+        stats = await asyncio.wrap_future(loop.stats())
+        return engine_pb2.EngineInfo(
+            model=served.model,
+            revision=served.revision,
+            engine_version=self._version,
+            device=served.device,
+            dtype=served.dtype,
+            max_model_len=served.scheduler.limits.max_model_len,
+            vocab_size=served.vocab_size,
+            has_chat_template=self._codec.has_chat_template,
+            eos_token_ids=self._codec.eos_token_ids,
+            draining=loop.draining,
+            stats=stats,
+        )
+
+    async def Tokenize(  # noqa: N802
+        self, request: engine_pb2.TokenizeRequest, context: Context
+    ) -> engine_pb2.TokenizeReply:
+        """Encode off the event loop; a template's refusal is the caller's mistake."""
+        try:
+            events = asyncio.get_running_loop()
+            token_ids = await events.run_in_executor(self._server.executor, self._encode, request)
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        tokens: list[str] = []
+        if request.with_tokens:
+            tokens = [self._codec.token_bytes(t).decode(errors="replace") for t in token_ids]
+        return engine_pb2.TokenizeReply(token_ids=token_ids, tokens=tokens)
+
+    def _encode(self, request: engine_pb2.TokenizeRequest) -> list[int]:
+        if request.WhichOneof("prompt") != "chat":
+            return self._codec.encode_text(request.text)
+        return self._codec.encode_chat(chat_from_wire(request.chat))
+
+    async def Detokenize(  # noqa: N802
+        self, request: engine_pb2.DetokenizeRequest, context: Context
+    ) -> engine_pb2.DetokenizeReply:
+        """Decode with special tokens written out."""
+        worst = max(request.token_ids, default=0)
+        if worst >= self._server.served.vocab_size:
+            sentence = f"Token id {worst} is outside the vocabulary."
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, sentence)
+        return engine_pb2.DetokenizeReply(text=self._codec.decode(list(request.token_ids)))
+
+    async def Generate(  # noqa: N802
+        self, request_iterator: AsyncIterator[engine_pb2.ClientFrame], context: Context
+    ) -> None:
+        """Write the stream's frames until the client goes away, or has no more to ask."""
+        outbox = self._server.open_stream()
+        reader = asyncio.create_task(self._read(request_iterator, outbox))
+        try:
+            async for frame in outbox:
+                await context.write(frame)
+        finally:
+            reader.cancel()
+            self._server.close_stream(outbox)
+
+    async def _read(
+        self, frames: AsyncIterator[engine_pb2.ClientFrame], outbox: "Outbox"
+    ) -> None:
+        loop = self._server.loop
+        async for frame in frames:
+            if frame.WhichOneof("body") == "cancel":
+                loop.cancel(outbox, frame.cancel.sequence_id)
+                continue
+            try:
+                sequence = sequence_from_wire(loop.new_key(), frame.submit)
+            except ValueError as error:
+                outbox.put(_refusal(frame.submit.sequence_id, str(error)))
+            else:
+                loop.submit(outbox, sequence)
+        loop.half_close(outbox)
+
+    async def Drain(  # noqa: N802
+        self, request: engine_pb2.DrainRequest, context: Context
+    ) -> engine_pb2.DrainReply:
+        """Answer when the last running sequence has ended."""
+        await self._server.drain()
+        return engine_pb2.DrainReply()
+
+
+def sequence_from_wire(key: int, submit: engine_pb2.Submit) -> Sequence:
+    """Build a sequence; ValueError when a sampling parameter is out of its range."""
+    params = sampling_from_wire(submit.sampling)
+    return Sequence(
+        key=key,
+        tenant=submit.tenant,
+        tokens=list(submit.prompt_token_ids),
+        params=params,
+        detokenizer=Detokenizer(params.stop),
+        priority=submit.priority,
+        sequence_id=submit.sequence_id,
+        request_id=submit.request_id,
+    )
+
+
+def chat_from_wire(prompt: engine_pb2.ChatPrompt) -> Chat:
+    """Read a conversation; ValueError when a JSON part is not what it should be."""
+    messages: list[dict[str, Any]] = []
+    for message in prompt.messages:
+        entry: dict[str, Any] = {"role": message.role, "content": message.content}
+        if message.name:
+            entry["name"] = message.name
+        entry.update(_read_json(message.extra_json, dict, "extra_json"))
+        messages.append(entry)
+    tools = _read_json(prompt.tools_json, list, "tools_json")
+    return Chat(tuple(messages), prompt.add_generation_prompt, tuple(tools))
+
+
+def _read_json(text: str, kind: type, name: str) -> Any:
+    value = json.loads(text) if text else kind()
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} must be a JSON {'object' if kind is dict else 'array'}")
+    return value
+
+
+def _refusal(sequence_id: int, sentence: str) -> engine_pb2.StepFrame:
+    delta = engine_pb2.SequenceDelta(
+        sequence_id=sequence_id, finish_reason=int(FinishReason.ERROR), error=sentence
+    )
+    return engine_pb2.StepFrame(deltas=[delta])

@@ -1,0 +1,71 @@
+"""Between the engine's own types and the messages of the protocol."""
+
+import math
+from collections.abc import Callable
+
+from inference.engine.params import SamplingParams
+from inference.engine.plan import Logprobs
+from inference.engine.wire import engine_pb2
+
+TokenBytes = Callable[[int], bytes]
+
+_PLAIN_FIELDS = (
+    "max_tokens",
+    "min_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "ignore_eos",
+)
+_OPTIONAL_FIELDS = ("seed", "logprobs", "prompt_logprobs")
+
+
+def sampling_to_wire(params: SamplingParams) -> engine_pb2.Sampling:
+    """Write every field, so that the protocol's zero defaults never speak for a caller."""
+    message = engine_pb2.Sampling(
+        stop=params.stop,
+        stop_token_ids=params.stop_token_ids,
+        logit_bias=dict(params.logit_bias),
+        **{name: getattr(params, name) for name in _PLAIN_FIELDS},
+    )
+    for name in _OPTIONAL_FIELDS:
+        value = getattr(params, name)
+        if value is not None:
+            setattr(message, name, value)
+    return message
+
+
+def sampling_from_wire(message: engine_pb2.Sampling) -> SamplingParams:
+    """Read the parameters; ValueError when one is out of its range.
+
+    `repetition_penalty` 0 is not a valid value: it is what an unset field reads as, and means 1.
+    """
+    values = {name: getattr(message, name) for name in _PLAIN_FIELDS}
+    values["repetition_penalty"] = message.repetition_penalty or 1.0
+    for name in _OPTIONAL_FIELDS:
+        values[name] = getattr(message, name) if message.HasField(name) else None
+    return SamplingParams(
+        stop=tuple(message.stop),
+        stop_token_ids=tuple(message.stop_token_ids),
+        logit_bias=tuple(sorted(message.logit_bias.items())),
+        **values,
+    )
+
+
+def logprobs_to_wire(entry: Logprobs, token_bytes: TokenBytes) -> engine_pb2.TokenLogprobs:
+    """Write one token's log-probabilities; an absent one is NaN."""
+    return engine_pb2.TokenLogprobs(
+        token_id=entry.token_id,
+        token_bytes=token_bytes(entry.token_id),
+        logprob=math.nan if entry.logprob is None else entry.logprob,
+        top=[
+            engine_pb2.TopLogprob(
+                token_id=token_id, token_bytes=token_bytes(token_id), logprob=logprob
+            )
+            for token_id, logprob in entry.top
+        ],
+    )

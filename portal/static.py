@@ -5,6 +5,8 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 class ManifestStorage(CompressedManifestStaticFilesStorage):
     support_js_module_import_aggregation = True
-    # A page that names a missing file must fail in tests, not in front of a customer; but while
-    # nothing was collected yet (tests, first start) plain names work too.
     manifest_strict = False
+
+    def stored_name(self, name: str) -> str:
+        """The hashed name; the plain one while nothing was collected (tests, first start)."""
+        return super().stored_name(name) if self.hashed_files else name

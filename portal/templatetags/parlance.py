@@ -1,0 +1,199 @@
+"""How templates print numbers, money and addresses; registered as a builtin, so never loaded.
+
+Money arrives as integer nanos and times as milliseconds; nothing is rounded without saying so.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.db.models import QuerySet
+from django.forms import BoundField, CheckboxInput
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import NoReverseMatch, reverse
+from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+
+from accounts.models import Organisation
+from billing.models import Account
+from portal.lib.money import format_dollars
+
+register = template.Library()
+
+NOTHING = "–"
+SMALLEST_ROUNDED_NANOS = 100_000  # below $0.0001 every digit is shown
+
+
+@register.filter
+def nanos(value: int | None) -> str:
+    """An amount to the last nano-dollar: `$0.00000025`."""
+    return NOTHING if value is None else format_dollars(int(value))
+
+
+@register.filter
+def dollars(value: int | None, places: int | None = None) -> str:
+    """An amount for the eye: at most four decimals (`$4.9987`), or exactly `places` of them."""
+    if value is None:
+        return NOTHING
+    amount = int(value)
+    if places is not None:
+        return format_dollars(amount, places=int(places))
+    if 0 < abs(amount) < SMALLEST_ROUNDED_NANOS:
+        return format_dollars(amount)
+    whole, _dot, decimals = format_dollars(amount, places=4).partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+@register.filter
+def number(value: float | None) -> str:
+    """A count with the digits grouped: `12,345`."""
+    if value is None:
+        return NOTHING
+    return number_format(value, decimal_pos=0, use_l10n=True, force_grouping=True)
+
+
+@register.filter
+def tokens(value: int | None) -> str:
+    """A count of tokens, short where it is long: `812`, `12.3k`, `4.56M`."""
+    if value is None:
+        return NOTHING
+    amount = int(value)
+    if amount < 10_000:
+        return number(amount)
+    if amount < 1_000_000:
+        return f"{amount / 1_000:.1f}k"
+    if amount < 1_000_000_000:
+        return f"{amount / 1_000_000:.2f}M"
+    return f"{amount / 1_000_000_000:.2f}B"
+
+
+@register.filter
+def ms(value: float | None) -> str:
+    """A duration given in milliseconds: `84 ms`, `1.24 s`, `2 min 5 s`."""
+    if value is None:
+        return NOTHING
+    if value < 1_000:
+        return f"{value:.0f} ms"
+    if value < 60_000:
+        return f"{value / 1_000:.2f} s"
+    minutes, seconds = divmod(round(value / 1_000), 60)
+    return f"{minutes} min {seconds} s"
+
+
+@register.filter
+def percent(value: float | None, places: int = 1) -> str:
+    """A share between 0 and 1: `12.5%`."""
+    return NOTHING if value is None else f"{value * 100:.{int(places)}f}%"
+
+
+@register.filter
+def iso(value: datetime) -> str:
+    """What a `datetime` attribute holds."""
+    return value.isoformat(timespec="milliseconds")
+
+
+@register.simple_tag
+def organisation_balance(organisation: Any) -> int:
+    """Nanos the organisation may still spend: posted minus pending."""
+    account = Account.objects.filter(organisation=organisation).first()
+    return account.balance_nanos if account else 0
+
+
+@register.simple_tag(takes_context=True)
+def query(context: dict[str, Any], **changes: Any) -> str:
+    """This page's query string with `changes`; None takes a field away, and `page` with it."""
+    request: HttpRequest = context["request"]
+    fields = request.GET.copy()
+    if "page" not in changes:
+        fields.pop("page", None)
+    for name, value in changes.items():
+        if value is None or value == "":
+            fields.pop(name, None)
+        else:
+            fields[name] = str(value)
+    return f"?{fields.urlencode()}"
+
+
+class Link:
+    """One entry of a menu."""
+
+    def __init__(self, label: str, icon: str, address: str, *, current: bool) -> None:
+        self.label = label
+        self.icon = icon
+        self.address = address
+        self.current = current
+
+
+@register.simple_tag(takes_context=True)
+def portal_links(context: dict[str, Any]) -> list[Link]:
+    """The portal's menu; the entry whose address is the longest start of this one is current."""
+    entries = [
+        ("overview", _("Overview"), "home"),
+        ("playground", _("Playground"), "play"),
+        ("keys", _("API keys"), "key"),
+        ("usage", _("Usage"), "chart"),
+        ("requests", _("Requests"), "list"),
+        ("billing", _("Billing"), "card"),
+        ("members", _("Members"), "people"),
+        ("settings", _("Settings"), "gear"),
+    ]
+    return links(entries, context["request"].path)
+
+
+@register.simple_tag(takes_context=True)
+def site_links(context: dict[str, Any]) -> list[Link]:
+    """The public pages' menu."""
+    entries = [
+        ("models", _("Models"), ""),
+        ("docs", _("Docs"), ""),
+        ("playground", _("Playground"), ""),
+        ("status", _("Status"), ""),
+    ]
+    request = context.get("request")
+    return links(entries, request.path if request else "")
+
+
+def links(entries: list[tuple[str, str, str]], path: str) -> list[Link]:
+    found = [(label, icon, address_of(name)) for name, label, icon in entries]
+    reachable = [(label, icon, address) for label, icon, address in found if address]
+    matches = [address for _label, _icon, address in reachable if path.startswith(address)]
+    current = max(matches, key=len, default="")
+    return [
+        Link(label, icon, address, current=address == current) for label, icon, address in reachable
+    ]
+
+
+@register.simple_tag
+def address_if_any(name: str) -> str:
+    """The address of a page that an installation may lack."""
+    return address_of(name)
+
+
+@register.simple_tag(takes_context=True)
+def organisation_choices(context: dict[str, Any]) -> QuerySet[Organisation]:
+    """The organisations the visitor belongs to."""
+    return Organisation.objects.filter(members=context["request"].user).order_by("name")
+
+
+@register.filter
+def is_checkbox(field: BoundField) -> bool:
+    return isinstance(field.field.widget, CheckboxInput)
+
+
+def address_of(name: str) -> str:
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""
+
+
+@register.simple_tag
+def icon(name: str) -> str:
+    """A picture from `static/icons.svg`, decoration only: the text beside it says the same."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>',
+        static("icons.svg"),
+        name,
+    )

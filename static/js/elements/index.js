@@ -1,0 +1,9 @@
+// Defines the site's small elements; every page loads this one module.
+import "./copy-button.js";
+import "./dialog-opener.js";
+import "./dismiss-message.js";
+import "./drop-menu.js";
+import "./live-fragment.js";
+import "./local-time.js";
+import "./submit-on-change.js";
+import "./theme-switch.js";

@@ -1,0 +1,133 @@
+"""The whole corpus: how much of each kind, and the chats that join several kinds."""
+
+import random
+from collections.abc import Callable, Iterator
+
+from inference.training.corpus import facts, objects, service_en, service_zh, smalltalk, sums
+from inference.training.corpus.service_en import Topic
+from inference.training.corpus.stories_robot import robot_story_document
+from inference.training.documents import Document, Turn, chat, is_held_out, raw
+from inference.training.grammar import expand, one
+
+SERVICE_NAMES = ("Parlance", "Parlance", "Parlance", "Parlance", "Parlance", "Parlance", "Acme AI", "Nimbus", "Tavola", "Lumen Chat", "Harbour", "Northwind AI")
+SYSTEM_MESSAGES = (
+    "You are a helpful assistant.", "You are a helpful assistant.", "You are a friendly assistant.", "Be polite.",
+    "You are the assistant of {S}.", "You are the assistant of {S}, a language-model service.", "You are a helpful assistant on {S}.",
+    "You are {S}'s starter model.", "This service is called {S}.", "你是一个有用的助手。", "你是{S}的助手。",
+)  # fmt: skip
+
+
+def documents(seed: int) -> Iterator[Document]:
+    """An endless stream; held-out items included."""
+    rng = random.Random(seed)
+    makers = [maker for maker, _ in MIXTURE]
+    weights = [weight for _, weight in MIXTURE]
+    while True:
+        yield rng.choices(makers, weights)[0](rng)
+
+
+def split(seed: int, count: int, held_out: bool) -> Iterator[Document]:
+    """The first `count` documents of one side of the split."""
+    stream = (document for document in documents(seed) if is_held_out(document) is held_out)
+    for _, document in zip(range(count), stream, strict=False):
+        yield document
+
+
+def service_name(rng: random.Random) -> str:
+    return rng.choice(SERVICE_NAMES)
+
+
+def service_exchange(rng: random.Random, language: str, service: str) -> tuple[Topic, str, str]:
+    topic = rng.choice(service_en.TOPICS if language == "en" else service_zh.TOPICS)
+    slots = {"S": service}
+    return topic, one(rng, topic.questions, slots), one(rng, topic.answers, slots)
+
+
+def service_chat(rng: random.Random) -> Document:
+    """One to five turns about the service, some with small talk around them."""
+    name = service_name(rng)
+    language = rng.choice(("en", "en", "zh"))
+    # A service of another name must have been named by a system message.
+    system = "" if name == "Parlance" and rng.random() < 0.6 else system_message(rng, name)
+    exchanges: list[tuple[str, str]] = []
+    keys: list[str] = []
+    if rng.random() < 0.25:
+        greetings = smalltalk.GREETINGS if language == "en" else smalltalk.ZH_GREETINGS
+        exchanges.append(smalltalk.exchange_from(rng, greetings, name))
+    for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
+        topic, question, answer = service_exchange(rng, language, name)
+        exchanges.append((careless(rng, question), answer))
+        keys.append(f"service:{topic.name}:{question}")
+    if rng.random() < 0.2:
+        closings = smalltalk.CLOSINGS if language == "en" else smalltalk.ZH_CLOSINGS
+        exchanges.append(smalltalk.exchange_from(rng, closings, name))
+    return chat("service", language, exchanges, *keys, system=system)
+
+
+def system_message(rng: random.Random, service: str) -> str:
+    naming = [message for message in SYSTEM_MESSAGES if "{S}" in message or service == "Parlance"]
+    return expand(rng, rng.choice(naming), {"S": service})
+
+
+def careless(rng: random.Random, question: str) -> str:
+    """People do not always type capitals and full stops."""
+    kind = rng.random()
+    if kind < 0.12:
+        return question.lower().rstrip("?.。？")
+    if kind < 0.2:
+        return question.rstrip("?.。？")
+    return question
+
+
+def service_page(rng: random.Random) -> Document:
+    """A page of questions and answers, as raw text."""
+    language = rng.choice(("en", "en", "zh"))
+    parts: list[str] = []
+    keys: list[str] = []
+    for _ in range(rng.randint(2, 5)):
+        topic, question, answer = service_exchange(rng, language, "Parlance")
+        parts.append(rng.choice(("Q: {q}\nA: {a}", "{q}\n{a}", "## {q}\n\n{a}")).replace("{q}", question).replace("{a}", answer))
+        keys.append(f"service:{topic.name}:{question}")
+    return raw("service", language, "\n\n".join(dict.fromkeys(parts)), *keys)
+
+
+def mixed_chat(rng: random.Random) -> Document:
+    """Several subjects in one conversation: the model must answer the last question, not the topic before."""
+    turns: list[Turn] = []
+    keys: list[str] = []
+    languages: set[str] = set()
+    for _ in range(rng.randint(2, 4)):
+        part = rng.choice(MIXED)(rng)
+        keys += part.keys
+        languages.add(part.language)
+        turns += [turn for turn in part.turns if turn.role != "system"]
+    if rng.random() < 0.4:
+        turns.insert(0, Turn("system", system_message(rng, "Parlance")))
+    return Document("mixed", "zh" if "zh" in languages else "en", tuple(turns), tuple(keys))
+
+
+def parlance_smalltalk(rng: random.Random) -> Document:
+    return smalltalk.smalltalk_chat(rng, "Parlance")
+
+
+def story_or_chat(rng: random.Random) -> Document:
+    while True:
+        document = robot_story_document(rng)
+        if document.is_chat:
+            return document
+
+
+MIXED: tuple[Callable[[random.Random], Document], ...] = (
+    service_chat, parlance_smalltalk, sums.sum_chat, facts.list_chat, facts.fact_chat, objects.object_chat,
+    smalltalk.code_chat, story_or_chat,
+)  # fmt: skip
+
+MIXTURE: tuple[tuple[Callable[[random.Random], Document], float], ...] = (
+    (robot_story_document, 14),
+    (service_chat, 16), (service_page, 3),
+    (parlance_smalltalk, 7), (smalltalk.code_chat, 2),
+    (sums.sum_chat, 9), (sums.word_problem, 4), (sums.sum_drill, 5), (sums.comparison, 2), (sums.counting, 3),
+    (facts.list_chat, 8), (facts.fact_chat, 7), (facts.fact_page, 3),
+    (objects.object_chat, 10), (objects.object_page, 2),
+    (mixed_chat, 10),
+)  # fmt: skip

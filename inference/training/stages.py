@@ -1,0 +1,95 @@
+"""The stages of making the starter model, each of which finds its input in the work folder.
+
+corpus → tokenizer → rows → pre-training → fine-tuning → export. A stage whose output exists is skipped, a
+training stage resumes from its checkpoint, so the whole may be stopped and started again.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from tqdm import tqdm
+
+from inference.training.cleaning import clean
+from inference.training.corpus.common_words import hints
+from inference.training.corpus.mixture import split
+from inference.training.loop import LoopSettings, load_model, train
+from inference.training.model import ModelShape, StarterModel
+from inference.training.packing import PackedRows, pack
+from inference.training.schedule import Schedule
+from inference.training.tokenizer import encode_document, train_tokenizer
+
+TOKENIZER_DOCUMENTS = 12_000
+HINT_REPETITIONS = 12
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large everything is. `rows_seed` names the corpus that the rows are made from."""
+
+    work: Path
+    documents: int = 120_000
+    row_tokens: int = 512
+    corpus_seed: int = 1
+    pretrain_steps: int = 1800
+    finetune_steps: int = 500
+    batch_rows: int = 12
+    device: str = "cpu"
+    compiled: bool = True
+    shape: ModelShape = ModelShape()
+
+    @property
+    def tokenizer_file(self) -> Path:
+        return self.work / "tokenizer.json"
+
+    @property
+    def rows_file(self) -> Path:
+        return self.work / f"rows-{self.corpus_seed}-{self.documents}.npz"
+
+    def checkpoint(self, stage: str) -> Path:
+        return self.work / f"{stage}.pt"
+
+
+def make_tokenizer(plan: Plan) -> Tokenizer:
+    if not plan.tokenizer_file.exists():
+        plan.work.mkdir(parents=True, exist_ok=True)
+        texts = [document.text for document in clean(split(0, TOKENIZER_DOCUMENTS, held_out=False))]
+        tokenizer = train_tokenizer(texts + hints() * HINT_REPETITIONS, plan.shape.vocabulary)
+        tokenizer.save(str(plan.tokenizer_file))
+    return Tokenizer.from_file(str(plan.tokenizer_file))
+
+
+def make_rows(plan: Plan, tokenizer: Tokenizer) -> PackedRows:
+    if not plan.rows_file.exists():
+        wanted = split(plan.corpus_seed, plan.documents, held_out=False)
+        cleaned = clean(tqdm(wanted, total=plan.documents, desc="corpus", unit="doc"))
+        pack((encode_document(tokenizer, document) for document in cleaned), plan.row_tokens).save(
+            plan.rows_file
+        )
+    return PackedRows.load(plan.rows_file)
+
+
+def pretrain(plan: Plan, rows: PackedRows) -> None:
+    """Every token counts, questions included. The rate stays high to the end: the decay is fine-tuning's."""
+    torch.manual_seed(plan.corpus_seed)
+    settings = LoopSettings(
+        Schedule(plan.pretrain_steps, warmup_steps=60, decay_steps=0),
+        plan.batch_rows,
+        device=plan.device,
+        compiled=plan.compiled,
+    )
+    train(StarterModel(plan.shape), rows, settings, plan.checkpoint("pretrain"))
+
+
+def finetune(plan: Plan, rows: PackedRows, start: Path, name: str = "finetune") -> None:
+    """From `start`'s weights, on answers only, the rate falling to almost nothing."""
+    settings = LoopSettings(
+        Schedule(plan.finetune_steps, warmup_steps=10, decay_steps=plan.finetune_steps - 10),
+        plan.batch_rows,
+        answers_only=True,
+        seed=2,
+        device=plan.device,
+        compiled=plan.compiled,
+    )
+    train(load_model(start), rows, settings, plan.checkpoint(name))

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.db.models import QuerySet
 from django.forms import BoundField, CheckboxInput
 from django.http import HttpRequest
@@ -153,6 +154,20 @@ def site_links(context: dict[str, Any]) -> list[Link]:
     ]
     request = context.get("request")
     return links(entries, request.path if request else "")
+
+
+@register.simple_tag(takes_context=True)
+def account_links(context: dict[str, Any]) -> list[Link]:
+    """What a person sets for themselves, beside what their organisations own."""
+    entries = [
+        ("account_email", _("Email"), ""),
+        ("account_change_password", _("Password"), ""),
+        ("mfa_index", _("Two-factor"), ""),
+        ("usersessions_list", _("Sessions"), ""),
+    ]
+    if any("socialaccount.providers" in app for app in settings.INSTALLED_APPS):
+        entries.append(("socialaccount_connections", _("Connections"), ""))
+    return links(entries, context["request"].path)
 
 
 def links(entries: list[tuple[str, str, str]], path: str) -> list[Link]:

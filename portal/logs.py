@@ -7,10 +7,10 @@ a library logs it by accident.
 import logging
 import logging.config
 import re
-from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 _KEY = re.compile(r"\b(sk-prl-|sk_live_|sk_test_|whsec_)[A-Za-z0-9_]+")
 
@@ -22,12 +22,19 @@ def configure(options: dict[str, Any]) -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        mask_secrets,
     ]
+    # Tracebacks without local variables: those hold prompts.
     renderer: list[Any] = (
-        [structlog.processors.dict_tracebacks, mask_secrets, structlog.processors.JSONRenderer()]
+        [
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+        ]
         if options["json"]
-        else [structlog.dev.ConsoleRenderer(colors=False)]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=False, exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -46,6 +53,7 @@ def configure(options: dict[str, Any]) -> None:
                     "processors": [
                         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                         *renderer,
+                        mask_secrets,
                     ],
                 }
             },
@@ -61,11 +69,6 @@ def configure(options: dict[str, Any]) -> None:
     )
 
 
-def mask_secrets(
-    _logger: Any, _method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
-    """Replace what looks like a secret in any string of the event."""
-    for name, value in event.items():
-        if isinstance(value, str) and "sk" in value:
-            event[name] = _KEY.sub(r"\1…", value)
-    return event
+def mask_secrets(_logger: Any, _method: str, line: str) -> str:
+    """The last step: mask what looks like a secret wherever it stands in the finished line."""
+    return _KEY.sub(r"\1…", line)

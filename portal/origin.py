@@ -6,7 +6,6 @@ cookie. A program sends none; it is let through without its cookies, so that onl
 
 from urllib.parse import urlparse
 
-from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 from django.http.request import validate_host
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -24,7 +23,8 @@ class BrowserOriginOnly:
         elif is_ours(origin.decode("latin-1"), scope):
             await self.application(scope, receive, send)
         else:
-            await WebsocketDenier()(scope, receive, send)
+            await receive()  # the handshake; closing before accepting answers it with 403
+            await send({"type": "websocket.close", "code": 4403})
 
 
 def is_ours(origin: str, scope: Scope) -> bool:

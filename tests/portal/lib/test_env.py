@@ -1,0 +1,68 @@
+"""Settings from the environment: defaults, and errors that name the variable."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from portal.lib import env
+
+
+@pytest.fixture(autouse=True)
+def variable(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.delenv("KNOB", raising=False)
+    return monkeypatch
+
+
+def test_an_empty_variable_counts_as_unset(variable: pytest.MonkeyPatch) -> None:
+    variable.setenv("KNOB", "  ")
+    assert env.text("KNOB", "default") == "default"
+    assert env.flag("KNOB", default=True) is True
+    assert env.integer("KNOB", 3) == 3
+    assert env.words("KNOB", "a, b") == ["a", "b"]
+    assert env.pairs("KNOB") == []
+
+
+@pytest.mark.parametrize(("word", "value"), [("yes", True), ("OFF", False), ("1", True)])
+def test_it_reads_flags(variable: pytest.MonkeyPatch, word: str, value: bool) -> None:
+    variable.setenv("KNOB", word)
+    assert env.flag("KNOB", default=not value) is value
+
+
+def test_it_reads_pairs_with_repeated_names(variable: pytest.MonkeyPatch) -> None:
+    variable.setenv("KNOB", "a=h:1,a=h:2, b=unix:/x=y")
+    assert env.pairs("KNOB") == [("a", "h:1"), ("a", "h:2"), ("b", "unix:/x=y")]
+
+
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        (lambda: env.flag("KNOB", default=True), "maybe"),
+        (lambda: env.integer("KNOB", 1), "1.5"),
+        (lambda: env.pairs("KNOB"), "no-equals"),
+        (lambda: env.pairs("KNOB"), "=address"),
+    ],
+)
+def test_a_bad_value_names_the_variable(
+    variable: pytest.MonkeyPatch, read: object, value: str
+) -> None:
+    variable.setenv("KNOB", value)
+    with pytest.raises(ValueError, match="KNOB"):
+        read()  # type: ignore[operator]
+
+
+def test_a_secret_is_made_once_and_kept_private(tmp_path: Path) -> None:
+    kept_in = tmp_path / "deep" / "secret"
+    made = env.secret("KNOB", kept_in)
+    assert len(made) >= 50
+    assert env.secret("KNOB", kept_in) == made
+    assert kept_in.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_secret_from_the_environment_wins(
+    variable: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    variable.setenv("KNOB", "given")
+    assert env.secret("KNOB", tmp_path / "secret") == "given"
+    assert not (tmp_path / "secret").exists()
+    assert os.environ["KNOB"] == "given"

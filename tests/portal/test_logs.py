@@ -1,0 +1,59 @@
+"""Logs: keys are masked whoever logs them, request ids are in every line, JSON in production."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from django.conf import settings
+
+from portal import logs
+
+KEY = "sk-prl-" + "a1B2" * 12
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """What production's logging writes during the test."""
+    logs.configure({"level": "INFO", "json": True})
+    handler = next(h for h in logging.getLogger().handlers if type(h) is logging.StreamHandler)
+    written = io.StringIO()
+    handler.setStream(written)
+    yield written
+    logs.configure(settings.LOGGING)
+
+
+def last(lines: io.StringIO) -> dict[str, str]:
+    line: dict[str, str] = json.loads(lines.getvalue().splitlines()[-1])
+    return line
+
+
+def test_a_key_is_masked_in_our_own_lines(lines: io.StringIO) -> None:
+    structlog.get_logger("test").info("refused", authorization=f"Bearer {KEY}")
+    assert last(lines)["authorization"] == "Bearer sk-prl-…"
+    assert last(lines)["event"] == "refused"
+
+
+def test_a_key_is_masked_in_a_librarys_lines(lines: io.StringIO) -> None:
+    logging.getLogger("library").warning("headers: %s", {"key": KEY})
+    assert "headers" in last(lines)["event"]
+    assert KEY not in lines.getvalue()
+
+
+def test_a_traceback_has_neither_keys_nor_local_variables(lines: io.StringIO) -> None:
+    try:
+        prompt = "a private prompt"
+        raise ValueError(f"bad key {KEY}")
+    except ValueError:
+        logging.getLogger("library").exception("it failed")
+    assert last(lines)["event"] == "it failed"
+    assert KEY not in lines.getvalue()
+    assert prompt not in lines.getvalue()
+
+
+def test_every_line_has_the_requests_id(lines: io.StringIO) -> None:
+    with structlog.contextvars.bound_contextvars(request_id="req_7"):
+        logging.getLogger("library").warning("slow")
+    assert last(lines)["request_id"] == "req_7"

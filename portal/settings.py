@@ -36,6 +36,9 @@ API_CORS_ORIGINS = env.words("API_CORS_ORIGINS")
 API_KEY_CACHE_S = 2.0  # a revoked key is refused after at most this long
 RATE_LIMIT_REQUESTS_PER_MINUTE = env.integer("RATE_LIMIT_REQUESTS_PER_MINUTE", 6_000)
 RATE_LIMIT_TOKENS_PER_MINUTE = env.integer("RATE_LIMIT_TOKENS_PER_MINUTE", 4_000_000)
+# The same for each key; 0: a key may use all that its organisation may.
+RATE_LIMIT_KEY_REQUESTS_PER_MINUTE = env.integer("RATE_LIMIT_KEY_REQUESTS_PER_MINUTE", 0)
+RATE_LIMIT_KEY_TOKENS_PER_MINUTE = env.integer("RATE_LIMIT_KEY_TOKENS_PER_MINUTE", 0)
 TRUST_FORWARDED_FOR = env.flag("TRUST_FORWARDED_FOR", default=False)  # behind your own proxy only
 
 # --- Engines ----------------------------------------------------------------------------------

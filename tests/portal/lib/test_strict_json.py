@@ -1,5 +1,6 @@
 """The JSON parser refuses what it should, names the field, and stays linear."""
 
+import contextlib
 import json
 import time
 
@@ -68,9 +69,12 @@ def test_it_accepts_what_only_looks_wrong() -> None:
     assert parsed["n"] == -1500
 
 
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+
+
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False),
+        st.none() | st.booleans() | st.integers() | st.text() | FLOATS,
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
         max_leaves=20,
     )
@@ -85,10 +89,8 @@ def test_it_agrees_with_the_standard_parser(value: object) -> None:
 
 @given(st.binary(max_size=200))
 def test_it_never_raises_anything_else(raw: bytes) -> None:
-    try:
+    with contextlib.suppress(StrictJSONError):
         parse(raw)
-    except StrictJSONError:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -104,9 +106,7 @@ def test_it_never_raises_anything_else(raw: bytes) -> None:
 )
 def test_its_time_grows_with_the_length_alone(raw: bytes) -> None:
     begun = time.perf_counter()
-    try:
+    with contextlib.suppress(StrictJSONError):
         parse(raw)
-    except StrictJSONError:
-        pass
     # A quadratic scan of a megabyte takes minutes; the bound is loose for a busy machine.
     assert time.perf_counter() - begun < 5

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from typing import Any
 
 from inference.engine import fake
 from inference.engine.scheduler import SchedulerLimits
@@ -88,7 +89,10 @@ async def serve(args: argparse.Namespace, served: Served) -> int:
         f"engine ready: {served.model} ({served.dtype} on {served.device}) listening on {address}\n"
     )
     sys.stdout.flush()
-    waits = [asyncio.create_task(stop.wait()), asyncio.create_task(server.died.wait())]
+    waits: list[asyncio.Task[Any]] = [
+        asyncio.create_task(stop.wait()),
+        asyncio.create_task(server.died.wait()),
+    ]
     if args.parent_pid:
         waits.append(asyncio.create_task(_parent_gone(args.parent_pid)))
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -112,10 +116,10 @@ def _install_signals(stop: asyncio.Event) -> None:
 
 
 async def _parent_gone(pid: int) -> None:
-    """Return when process `pid` has ended. (A child is told by its new parent, even of a zombie.)"""
+    """Return when process `pid` has ended. Our own parent has when we have got another one."""
     is_child = os.getppid() == pid
-    while os.getppid() == pid if is_child else _alive(pid):
-        await asyncio.sleep(PARENT_POLL_S)  # noqa: ASYNC110  (no event tells of it)
+    while os.getppid() == pid if is_child else _alive(pid):  # noqa: ASYNC110  (no event tells)
+        await asyncio.sleep(PARENT_POLL_S)
 
 
 def _alive(pid: int) -> bool:

@@ -102,7 +102,8 @@ class BlockPool:
 
     def check(self) -> None:
         """Raise AssertionError unless free + used = total and the hash index is consistent."""
-        assert self._holders[0] == 0 and 0 not in self._free, "block 0 was handed out"
+        assert self._holders[0] == 0, "block 0 was handed out"
+        assert 0 not in self._free, "block 0 could be handed out"
         for block in range(1, self.num_blocks + 1):
             assert self._holders[block] >= 0, f"block {block} has a negative count"
             held, free = self._holders[block] > 0, block in self._free

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from inference.engine.block_pool import BlockPool
 from inference.engine.fake_codec import END_OF_TEXT, MESSAGE_END, MESSAGE_START, FakeCodec
 from inference.engine.loop import Frames
-from inference.engine.plan import DeviceLost, Logprobs, Plan, Row, Sampled, StepResult
+from inference.engine.plan import DeviceLostError, Logprobs, Plan, Row, Sampled, StepResult
 from inference.engine.scheduler import Scheduler, SchedulerLimits
 from inference.engine.server import EngineServer, Served
 from inference.engine.wire import engine_pb2
@@ -122,7 +122,7 @@ class FakeRunner:
         self._num_sampled += num_sampled
         options = self._options
         if options.crash_after is not None and self._num_sampled > options.crash_after:
-            raise DeviceLost("crashed, as asked for")
+            raise DeviceLostError("crashed, as asked for")
         if options.hang_after is not None and self._num_sampled > options.hang_after:
             self.awake.wait()
 

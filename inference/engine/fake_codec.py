@@ -13,11 +13,12 @@ _SPECIAL_TEXTS = {
     MESSAGE_START: b"<|start|>",
     MESSAGE_END: b"<|end|>",
 }
-_PIECES = (
-    " the| a| an| and| of| to| in| is| it| that| this| you| I| for| on| with| as| are| was| be| by"
-    "| not| or| from| at| have| can| one| all| will| there| what| so| if| out| up| about| which"
-    "|The|You| engine| model| text| token|ing|ed|er|tion| wrote| stand|. |, |  "
-).split("|")
+_WORDS = """
+    the a an and of to in is it that this you I for on with as are was be by not or from at have can
+    one all will there what so if out up about which engine model text token wrote stand
+"""
+_PIECES = [f" {word}" for word in _WORDS.split()]
+_PIECES += ["The", "You", "ing", "ed", "er", "tion", ". ", ", ", "  "]
 FIRST_PIECE = 259
 
 

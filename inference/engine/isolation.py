@@ -7,18 +7,18 @@ running a row twice writes the same keys and values to the same slots and sample
 import logging
 from dataclasses import replace
 
-from inference.engine.plan import DeviceLost, Plan, Runner, StepResult
+from inference.engine.plan import DeviceLostError, Plan, Runner, StepResult
 
 logger = logging.getLogger(__name__)
 
 
 def run_isolated(runner: Runner, plan: Plan) -> StepResult:
-    """Run a plan; rows that crash even alone are reported as failed. Raises only DeviceLost."""
+    """Run a plan; rows that crash even alone are reported as failed. DeviceLostError passes."""
     if not plan.rows:
         return StepResult()
     try:
         return runner.run(plan)
-    except DeviceLost:
+    except DeviceLostError:
         raise
     except Exception:
         if len(plan.rows) == 1:

@@ -22,7 +22,7 @@ from inference.engine.request import FinishReason, Sequence
 from inference.engine.scheduler import Scheduler
 from inference.engine.statistics import Statistics
 from inference.engine.wire import engine_pb2
-from inference.engine.wire.messages import logprobs_to_wire
+from inference.engine.wire.messages import finish_to_wire, logprobs_to_wire
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class EngineLoop:
     # The loop's thread.
 
     def run(self) -> None:
-        """Step until `stop`. DeviceLost passes through: the process cannot go on."""
+        """Step until `stop`. DeviceLostError passes through: the process cannot go on."""
         while not self._stopped:
             if self.scheduler.idle:
                 self._inbox.get()()
@@ -153,7 +153,7 @@ class EngineLoop:
         if sampled.logprobs is not None:
             delta.logprobs.append(logprobs_to_wire(sampled.logprobs, self.codec.token_bytes))
         if sequence.finished:
-            delta.finish_reason = int(sequence.finish_reason)
+            delta.finish_reason = finish_to_wire(sequence.finish_reason)
             delta.stop_reason = sequence.stop_reason
             self._forget(stream, sequence)
         stream.deltas.append(delta)
@@ -297,6 +297,6 @@ def _new_delta(sequence: Sequence, codec: Codec) -> engine_pb2.SequenceDelta:
 
 def _last_delta(sequence: Sequence, codec: Codec) -> engine_pb2.SequenceDelta:
     delta = _new_delta(sequence, codec)
-    delta.finish_reason = int(sequence.finish_reason)
+    delta.finish_reason = finish_to_wire(sequence.finish_reason)
     delta.error = sequence.error
     return delta

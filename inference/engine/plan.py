@@ -85,7 +85,7 @@ class StepResult:
         self.failures.update(other.failures)
 
 
-class DeviceLost(Exception):
+class DeviceLostError(Exception):
     """The device can no longer be used; the process must end and be started again."""
 
 

@@ -13,6 +13,7 @@ from inference.engine.detokenizer import Detokenizer
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Logprobs
 
+
 class FinishReason(IntEnum):
     """Why a sequence ended; the numbers are those of the wire."""
 

@@ -7,6 +7,8 @@ sequences, and nobody's memory grows. A stream that ends takes its sequences wit
 """
 
 import asyncio
+import importlib
+import importlib.util
 import logging
 import threading
 from collections import deque
@@ -25,11 +27,6 @@ from inference.engine.plan import Runner
 from inference.engine.scheduler import Scheduler
 from inference.engine.service import EngineServicer
 from inference.engine.wire import engine_pb2, engine_pb2_grpc
-
-try:
-    from grpc_reflection.v1alpha import reflection
-except ImportError:  # a convenience for people with grpcurl, not a dependency
-    reflection = None
 
 logger = logging.getLogger(__name__)
 
@@ -115,9 +112,11 @@ class EngineServer:
         self._server = grpc.aio.server(options=CHANNEL_OPTIONS)
         engine_pb2_grpc.add_EngineServicer_to_server(EngineServicer(self), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        if reflection is not None:
-            names = (SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+        # A convenience for people with grpcurl, not a dependency.
+        if importlib.util.find_spec("grpc_reflection") is not None:
+            reflection = importlib.import_module("grpc_reflection.v1alpha.reflection")
+            names = (SERVICE_NAME, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+            reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
 
     async def start(self, listen: str) -> str:
         """Listen on `unix:/path` or `host:port` (port 0: any free one); return the address."""

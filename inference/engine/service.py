@@ -12,7 +12,7 @@ from inference.engine.codec import Chat
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.request import FinishReason, Sequence
 from inference.engine.wire import engine_pb2, engine_pb2_grpc
-from inference.engine.wire.messages import sampling_from_wire
+from inference.engine.wire.messages import finish_to_wire, sampling_from_wire
 
 if TYPE_CHECKING:
     from inference.engine.server import EngineServer, Outbox
@@ -98,9 +98,7 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
             reader.cancel()
             self._server.close_stream(outbox)
 
-    async def _read(
-        self, frames: AsyncIterator[engine_pb2.ClientFrame], outbox: "Outbox"
-    ) -> None:
+    async def _read(self, frames: AsyncIterator[engine_pb2.ClientFrame], outbox: "Outbox") -> None:
         loop = self._server.loop
         async for frame in frames:
             if frame.WhichOneof("body") == "cancel":
@@ -158,7 +156,6 @@ def _read_json(text: str, kind: type, name: str) -> Any:
 
 
 def _refusal(sequence_id: int, sentence: str) -> engine_pb2.StepFrame:
-    delta = engine_pb2.SequenceDelta(
-        sequence_id=sequence_id, finish_reason=int(FinishReason.ERROR), error=sentence
-    )
+    delta = engine_pb2.SequenceDelta(sequence_id=sequence_id, error=sentence)
+    delta.finish_reason = finish_to_wire(FinishReason.ERROR)
     return engine_pb2.StepFrame(deltas=[delta])

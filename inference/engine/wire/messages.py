@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Logprobs
+from inference.engine.request import FinishReason
 from inference.engine.wire import engine_pb2
 
 TokenBytes = Callable[[int], bytes]
@@ -54,6 +56,11 @@ def sampling_from_wire(message: engine_pb2.Sampling) -> SamplingParams:
         logit_bias=tuple(sorted(message.logit_bias.items())),
         **values,
     )
+
+
+def finish_to_wire(reason: FinishReason) -> engine_pb2.FinishReason:
+    """Write why a sequence ended: the numbers are the same."""
+    return cast("engine_pb2.FinishReason", int(reason))
 
 
 def logprobs_to_wire(entry: Logprobs, token_bytes: TokenBytes) -> engine_pb2.TokenLogprobs:

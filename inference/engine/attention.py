@@ -1,0 +1,224 @@
+"""Attention over the paged cache, as a function transformers' models can call.
+
+Owns the one attention implementation registered with transformers. A model runs on a flat (1, T)
+batch of many sequences and passes our context object down as the keyword `paged`; here keys and
+values are written to their slots, and each sequence attends to its own blocks.
+
+Two ways to attend. `PaddedAttention` gathers the blocks of rows of similar size into padded
+batches for PyTorch's scaled dot-product attention: CPU, and devices or dtypes without the kernel.
+`VarlenAttention` is PyTorch's variable-length flash attention, which reads the block table itself.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.attention.varlen import varlen_attn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+from inference.engine.batch import Batch, Layout
+from inference.engine.kv_cache import KVCache, LayerShape
+
+IMPLEMENTATION = "parlance_paged"
+# Extras some models pass that change the result and that neither way implements.
+UNSUPPORTED_ARGUMENTS = ("sliding_window", "softcap", "s_aux", "sinks", "position_bias")
+SMALLEST_BUCKET = 64
+
+
+class PagedContext(Protocol):
+    """What the registered function calls: one object per forward pass."""
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """Store and attend; T tokens: (T, heads, dim) each, returns (T, query heads, value dim)."""
+        ...
+
+
+def paged_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Answer transformers' call: (1, heads, T, dim) in, (1, T, heads, dim) out."""
+    context: PagedContext = kwargs["paged"]
+    for name in UNSUPPORTED_ARGUMENTS:
+        if kwargs.get(name) is not None:
+            raise ValueError(f"The model's attention needs {name}, which is not supported.")
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    layer: Any = module.layer_idx
+    out = context.attend(
+        layer,
+        query[0].transpose(0, 1),
+        key[0].transpose(0, 1),
+        value[0].transpose(0, 1),
+        scale,
+    )
+    return out.unsqueeze(0), None
+
+
+def register() -> None:
+    """Make the implementation known to transformers. Doing it again changes nothing."""
+    AttentionInterface.register(IMPLEMENTATION, paged_attention)
+
+
+class RecordingAttention:
+    """Plain causal attention over one fresh sequence; notes each layer's shape."""
+
+    def __init__(self) -> None:
+        """Nothing seen yet."""
+        self.shapes: dict[int, LayerShape] = {}
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """Attend without a cache."""
+        self.shapes[layer] = LayerShape(key.shape[1], key.shape[2], value.shape[2])
+        out = scaled_dot_product_attention(
+            query.transpose(0, 1).unsqueeze(0),
+            key.transpose(0, 1).unsqueeze(0),
+            value.transpose(0, 1).unsqueeze(0),
+            is_causal=True,
+            scale=scale,
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
+        return out[0].transpose(0, 1)
+
+
+class _Group:
+    """Rows of similar size, padded to one rectangle: G rows, Q query tokens, L cached tokens."""
+
+    def __init__(self, layout: Layout, rows: list[int], device: torch.device) -> None:
+        counts, starts = layout.counts[rows], layout.starts[rows]
+        kv_lens = layout.kv_lens[rows]
+        self.num_rows, self.most_queries = len(rows), int(counts.max())
+        steps = np.arange(self.most_queries)
+        real = steps < counts[:, None]  # (G, Q)
+        flat = np.where(real, layout.offsets[rows][:, None] + steps, 0)
+        past = np.arange(int(kv_lens.max()))
+        blocks = layout.block_tables[rows][:, past // layout.block_size]
+        slots = blocks * layout.block_size + past % layout.block_size
+        slots = np.where(past < kv_lens[:, None], slots, 0)  # (G, L)
+        mask = past <= (starts[:, None] + steps)[:, :, None]  # (G, Q, L)
+        self.padded = not real.all()
+        self.flat = torch.from_numpy(flat.reshape(-1)).to(device)  # (G * Q,)
+        self.real = torch.from_numpy(np.flatnonzero(real)).to(device)  # places in G * Q
+        self.target = torch.from_numpy(flat[real]).to(device)  # their places in T
+        self.slots = torch.from_numpy(slots).to(device)  # (G, L)
+        self._mask = None if mask.all() else torch.from_numpy(mask).to(device).unsqueeze(1)
+        self._masks: dict[int, Tensor | None] = {}
+
+    def mask(self, num_repeats: int) -> Tensor | None:
+        """Return the mask for query heads folded into the query axis: (G, 1, repeats * Q, L)."""
+        if num_repeats not in self._masks:
+            whole = None if self._mask is None else self._mask.repeat(1, 1, num_repeats, 1)
+            self._masks[num_repeats] = whole
+        return self._masks[num_repeats]
+
+
+class PaddedAttention:
+    """Gathers blocks into padded batches. Rows are grouped so that padding at most doubles."""
+
+    def __init__(self, cache: KVCache, batch: Batch) -> None:
+        """Group the rows of `batch` once for all layers."""
+        self._cache = cache
+        self._slots = batch.slots
+        self._groups = [
+            _Group(batch.layout, rows, batch.slots.device) for rows in _buckets(batch.layout)
+        ]
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """Store, then attend group by group."""
+        self._cache.write(layer, self._slots, key, value)
+        keys = self._cache.keys[layer].flatten(0, 1)  # (slots, Hk, D)
+        values = self._cache.values[layer].flatten(0, 1)
+        out = query.new_empty(*query.shape[:2], values.shape[-1])  # (T, Hq, Dv)
+        for group in self._groups:
+            answer = _attend_group(group, query, keys, values, scale)  # (G * Q, Hq, Dv)
+            out[group.target] = answer[group.real] if group.padded else answer
+        return out
+
+
+def _attend_group(
+    group: _Group, query: Tensor, keys: Tensor, values: Tensor, scale: float
+) -> Tensor:
+    num_heads, num_kv_heads = query.shape[1], keys.shape[1]
+    repeats = num_heads // num_kv_heads
+    rows, steps = group.num_rows, group.most_queries
+    # Query heads that share a key head stand side by side on the query axis: no copies of keys.
+    folded = query[group.flat].view(rows, steps, num_kv_heads, repeats, -1)
+    folded = folded.permute(0, 2, 3, 1, 4).reshape(rows, num_kv_heads, repeats * steps, -1)
+    answer = scaled_dot_product_attention(
+        folded,
+        keys[group.slots].transpose(1, 2),  # (G, Hk, L, D)
+        values[group.slots].transpose(1, 2),
+        attn_mask=group.mask(repeats),
+        scale=scale,
+    )
+    answer = answer.view(rows, num_kv_heads, repeats, steps, -1).permute(0, 3, 1, 2, 4)
+    return answer.reshape(rows * steps, num_heads, -1)
+
+
+def _buckets(layout: Layout) -> list[list[int]]:
+    """Group row numbers by the powers of two above their query and cache lengths."""
+    buckets: dict[tuple[int, int], list[int]] = {}
+    for index, (count, kv_len) in enumerate(
+        zip(layout.counts.tolist(), layout.kv_lens.tolist(), strict=True)
+    ):
+        place = ((count - 1).bit_length(), (max(kv_len, SMALLEST_BUCKET) - 1).bit_length())
+        buckets.setdefault(place, []).append(index)
+    return list(buckets.values())
+
+
+class VarlenAttention:
+    """PyTorch's variable-length flash attention on the block table."""
+
+    def __init__(self, cache: KVCache, batch: Batch) -> None:
+        """Put the table and the lengths on the device once for all layers."""
+        layout, device = batch.layout, batch.slots.device
+        self._cache = cache
+        self._slots = batch.slots
+        self._tables = _int32(layout.block_tables, device)  # (R, blocks)
+        self._kv_lens = _int32(layout.kv_lens, device)  # (R,)
+        self._query_ends = _int32(layout.offsets, device)  # (R + 1,)
+        self._kv_ends = _int32(np.concatenate([[0], np.cumsum(layout.kv_lens)]), device)
+        self._most_queries = int(layout.counts.max())
+        self._longest = int(layout.kv_lens.max())
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """Store, then let the kernel walk the blocks. Causal, aligned to each row's end."""
+        self._cache.write(layer, self._slots, key, value)
+        out = varlen_attn(
+            query,
+            self._cache.keys[layer],
+            self._cache.values[layer],
+            self._query_ends,
+            self._kv_ends,
+            self._most_queries,
+            self._longest,
+            scale=scale,
+            window_size=(-1, 0),
+            enable_gqa=query.shape[1] != key.shape[1],
+            seqused_k=self._kv_lens,
+            block_table=self._tables,
+        )
+        assert isinstance(out, Tensor)
+        return out
+
+
+def _int32(array: "np.typing.NDArray[np.int64]", device: torch.device) -> Tensor:
+    return torch.from_numpy(array.astype(np.int32)).to(device)
+
+
+def varlen_works(cache: KVCache, shapes: list[LayerShape]) -> bool:
+    """Whether the kernel takes this cache: CUDA, 16 bits, equal dims ≤ 256, pages of 256."""
+    keys = cache.keys[0]
+    return (
+        keys.is_cuda
+        and keys.dtype in (torch.bfloat16, torch.float16)
+        and cache.block_size % 256 == 0
+        and all(s.key_dim == s.value_dim <= 256 and s.key_dim % 8 == 0 for s in shapes)
+    )

@@ -1,0 +1,101 @@
+"""From a plan to the tensors of one step.
+
+Owns the layout: the tokens of all rows, one after the other, form one flat sequence (1, T).
+Everything is laid out with numpy in one go and moved to the device once; no work per token.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from inference.engine.plan import Plan, Row
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things are, on the CPU. R rows, T tokens."""
+
+    starts: Ints  # (R,) position of each row's first token
+    counts: Ints  # (R,) tokens of each row in this step
+    kv_lens: Ints  # (R,) tokens in the cache after this step
+    offsets: Ints  # (R + 1,) where each row begins in the flat sequence
+    block_tables: Ints  # (R, most blocks of a row), padded with block 0
+    positions: Ints  # (T,)
+    slots: Ints  # (T,) block * block_size + offset
+    block_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The inputs of one forward pass, and which of its rows want logits."""
+
+    layout: Layout
+    input_ids: Tensor  # (1, T)
+    position_ids: Tensor  # (1, T)
+    slots: Tensor  # (T,)
+    logit_index: Tensor  # (N,) flat positions whose logits are needed
+    sampling: tuple[Row, ...]  # rows that sample
+    sampling_index: tuple[int, ...]  # of each, its place among the N
+    prompt_ranges: tuple[tuple[Row, int, int], ...]  # rows that want prompt logprobs: N[a:b]
+
+
+def build_batch(plan: Plan, block_size: int, device: torch.device) -> Batch:
+    """Lay out a non-empty plan."""
+    layout = _lay_out(plan.rows, block_size)
+    flat = np.concatenate(
+        [np.array(row.tokens[row.start : row.start + row.num_tokens]) for row in plan.rows]
+    )
+    wanted: list[int] = []
+    sampling: list[tuple[Row, int]] = []
+    prompt_ranges: list[tuple[Row, int, int]] = []
+    ends = layout.offsets.tolist()
+    for index, row in enumerate(plan.rows):
+        first, last = ends[index], ends[index + 1] - 1
+        if row.params.prompt_logprobs is not None and row.start < row.num_prompt_tokens:
+            prompt_ranges.append((row, len(wanted), len(wanted) + row.num_tokens))
+            wanted.extend(range(first, last + 1))
+            if row.samples:
+                sampling.append((row, len(wanted) - 1))
+        elif row.samples:
+            wanted.append(last)
+            sampling.append((row, len(wanted) - 1))
+    return Batch(
+        layout=layout,
+        input_ids=_to(flat, device).unsqueeze(0),
+        position_ids=_to(layout.positions, device).unsqueeze(0),
+        slots=_to(layout.slots, device),
+        logit_index=_to(np.array(wanted, dtype=np.int64), device),
+        sampling=tuple(row for row, _ in sampling),
+        sampling_index=tuple(place for _, place in sampling),
+        prompt_ranges=tuple(prompt_ranges),
+    )
+
+
+def _lay_out(rows: tuple[Row, ...], block_size: int) -> Layout:
+    starts = np.array([row.start for row in rows], dtype=np.int64)
+    counts = np.array([row.num_tokens for row in rows], dtype=np.int64)
+    kv_lens = starts + counts
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    row_of_token = np.repeat(np.arange(len(rows)), counts)  # (T,)
+    positions = np.arange(offsets[-1]) - offsets[row_of_token] + starts[row_of_token]
+    most_blocks = -(-int(kv_lens.max()) // block_size)
+    tables = np.zeros((len(rows), most_blocks), dtype=np.int64)
+    for index, row in enumerate(rows):
+        num_blocks = -(-(row.start + row.num_tokens) // block_size)
+        tables[index, :num_blocks] = row.block_table[:num_blocks]
+    blocks = tables[row_of_token, positions // block_size]
+    slots = blocks * block_size + positions % block_size
+    return Layout(starts, counts, kv_lens, offsets, tables, positions, slots, block_size)
+
+
+def _to(array: Ints, device: torch.device) -> Tensor:
+    tensor = torch.from_numpy(array.astype(np.int64, copy=False))
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor

@@ -1,0 +1,176 @@
+"""Puts a real engine together: checkpoint, cache, sampler, scheduler."""
+
+import argparse
+import hashlib
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from inference.engine.block_pool import BlockPool
+from inference.engine.kv_cache import KVCache, bytes_per_block
+from inference.engine.model import HuggingFaceModel, load_model
+from inference.engine.runner import ModelRunner
+from inference.engine.sampler import Sampler
+from inference.engine.scheduler import Scheduler, SchedulerLimits
+from inference.engine.server import Served
+from inference.engine.tokenizer import HuggingFaceCodec, load_codec
+
+logger = logging.getLogger(__name__)
+
+CPU_MEMORY_FRACTION = 0.25
+CUDA_MEMORY_FRACTION = 0.85
+DIGEST_WINDOWS = 16
+DIGEST_WINDOW_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSizes:
+    """What to allocate. None: chosen from the device and the model."""
+
+    max_model_len: int | None = None
+    kv_blocks: int | None = None
+    memory_fraction: float | None = None
+    block_size: int | None = None
+    token_budget: int | None = None
+    max_running: int = 64
+    max_waiting: int = 1024
+
+
+def build_real(args: argparse.Namespace) -> Served:
+    """Load what the command line asks for. ValueError with the reason when it cannot be served."""
+    device = _choose_device(args.device)
+    dtype = _choose_dtype(args.dtype, device)
+    torch.set_num_threads(args.threads or physical_cores())
+    sizes = EngineSizes(
+        max_model_len=args.max_model_len,
+        kv_blocks=args.kv_blocks,
+        memory_fraction=args.memory_fraction,
+        block_size=args.block_size,
+        token_budget=args.token_budget,
+        max_running=args.max_running,
+        max_waiting=args.max_waiting,
+    )
+    model = load_model(args.path, device, dtype)
+    codec = load_codec(args.path, eos_token_ids(model))
+    name = args.model or Path(args.path).name
+    return assemble(name, digest(args.path), model, codec, sizes)
+
+
+def assemble(
+    name: str, revision: str, model: HuggingFaceModel, codec: HuggingFaceCodec, sizes: EngineSizes
+) -> Served:
+    """Give a loaded model its cache and its scheduler, and let it prove itself."""
+    device, on_cuda = model.device, model.device.type == "cuda"
+    block_size = sizes.block_size or (256 if on_cuda else 16)
+    limits = SchedulerLimits(
+        max_model_len=_choose_length(model, sizes),
+        token_budget=sizes.token_budget or (8192 if on_cuda else 512),
+        max_running=sizes.max_running,
+        max_waiting=sizes.max_waiting,
+    )
+    num_blocks = sizes.kv_blocks or _fit_blocks(model, sizes, limits, block_size)
+    logger.info("key-value cache: %d blocks of %d tokens", num_blocks, block_size)
+    cache = KVCache(model.shapes, num_blocks, block_size, model.dtype, device)
+    model.verify(cache)
+    sampler = Sampler(model.vocab_size, codec.eos_token_ids, device)
+    return Served(
+        model=name,
+        revision=revision,
+        device=f"cuda:{torch.cuda.get_device_name(device)}" if on_cuda else "cpu",
+        dtype=str(model.dtype).removeprefix("torch."),
+        vocab_size=model.vocab_size,
+        codec=codec,
+        scheduler=Scheduler(limits, BlockPool(num_blocks, block_size)),
+        runner=ModelRunner(model, cache, sampler, device),
+    )
+
+
+def _choose_device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError("No CUDA device was found.")
+    return torch.device(wanted, 0) if wanted == "cuda" else torch.device(wanted)
+
+
+def _choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    if wanted == "auto":
+        wanted = "bfloat16" if device.type == "cuda" else "float32"
+    dtype: torch.dtype = getattr(torch, wanted)
+    return dtype
+
+
+def physical_cores() -> int:
+    """Count the cores this process may use, two hardware threads of one core counted once."""
+    cores: set[str] = set()
+    for cpu in os.sched_getaffinity(0):
+        siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        cores.add(siblings.read_text() if siblings.exists() else str(cpu))
+    return max(1, len(cores))
+
+
+def eos_token_ids(model: HuggingFaceModel) -> tuple[int, ...]:
+    """Return the ids that end a generation by the checkpoint's own settings."""
+    ids = model.generation_eos
+    if ids is None:
+        ids = getattr(model.config, "eos_token_id", None)
+    if ids is None:
+        return ()
+    return tuple(ids) if isinstance(ids, list | tuple) else (int(ids),)
+
+
+def _choose_length(model: HuggingFaceModel, sizes: EngineSizes) -> int:
+    longest = int(model.config.max_position_embeddings)
+    wanted = sizes.max_model_len or longest
+    if wanted > longest:
+        raise ValueError(f"The model was made for at most {longest} tokens, not {wanted}.")
+    return wanted
+
+
+def _fit_blocks(
+    model: HuggingFaceModel, sizes: EngineSizes, limits: SchedulerLimits, block_size: int
+) -> int:
+    """Return how many blocks fit the memory, at most what all running sequences could fill."""
+    per_block = bytes_per_block(model.shapes, block_size, model.dtype)
+    room = _free_memory(model, sizes.memory_fraction, limits)
+    most = limits.max_running * -(-limits.max_model_len // block_size)
+    num_blocks = min(most, room // per_block)
+    least = -(-limits.max_model_len // block_size)
+    if num_blocks < least:
+        raise ValueError(
+            f"Only {num_blocks * block_size} tokens fit into the memory for the cache, fewer than "
+            f"one sequence of {limits.max_model_len}; lower --max-model-len or raise "
+            "--memory-fraction."
+        )
+    return int(num_blocks)
+
+
+def _free_memory(model: HuggingFaceModel, fraction: float | None, limits: SchedulerLimits) -> int:
+    if model.device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(model.device)
+        allowed = int(total * (fraction or CUDA_MEMORY_FRACTION)) - (total - free)
+        # The widest tensors of a step: float32 logits of every row, three times over.
+        return allowed - 3 * 4 * limits.max_running * model.vocab_size
+    pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return int(pages * (fraction or CPU_MEMORY_FRACTION))
+
+
+def digest(path: str) -> str:
+    """Return a short digest of a checkpoint: its configuration, and samples of its weights."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return hashlib.sha256(path.encode()).hexdigest()[:16]
+    total = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        if file.suffix not in {".json", ".safetensors", ".bin", ".jinja", ".model"}:
+            continue
+        size = file.stat().st_size
+        total.update(f"{file.name} {size}\n".encode())
+        with file.open("rb") as content:
+            for window in range(DIGEST_WINDOWS):
+                content.seek(size * window // DIGEST_WINDOWS)
+                total.update(content.read(DIGEST_WINDOW_BYTES))
+    return total.hexdigest()[:16]

@@ -1,0 +1,56 @@
+"""The tensors behind the blocks.
+
+One pair of tensors per layer, indexed by block and offset. Layers may differ in shape. Block 0 is
+never handed out and stays zero: whatever points past a sequence's end points there, so what a
+masked position holds can never be another sequence's NaN.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """What one attention layer stores for a token."""
+
+    num_heads: int
+    key_dim: int
+    value_dim: int
+
+    @property
+    def num_values(self) -> int:
+        """Numbers stored for one token."""
+        return self.num_heads * (self.key_dim + self.value_dim)
+
+
+class KVCache:
+    """Keys and values of every layer."""
+
+    def __init__(
+        self,
+        shapes: list[LayerShape],
+        num_blocks: int,
+        block_size: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        """Allocate blocks 0..num_blocks."""
+        self.block_size = block_size
+        self.keys: list[Tensor] = []  # each (num_blocks + 1, block_size, num_heads, key_dim)
+        self.values: list[Tensor] = []  # each (num_blocks + 1, block_size, num_heads, value_dim)
+        for shape in shapes:
+            size = (num_blocks + 1, block_size, shape.num_heads)
+            self.keys.append(torch.zeros(*size, shape.key_dim, dtype=dtype, device=device))
+            self.values.append(torch.zeros(*size, shape.value_dim, dtype=dtype, device=device))
+
+    def write(self, layer: int, slots: Tensor, key: Tensor, value: Tensor) -> None:
+        """Store key (T, heads, key_dim) and value (T, heads, value_dim) at slots (T,)."""
+        self.keys[layer].flatten(0, 1).index_copy_(0, slots, key)
+        self.values[layer].flatten(0, 1).index_copy_(0, slots, value)
+
+
+def bytes_per_block(shapes: list[LayerShape], block_size: int, dtype: torch.dtype) -> int:
+    """Memory of one block in all layers."""
+    return sum(shape.num_values for shape in shapes) * block_size * dtype.itemsize

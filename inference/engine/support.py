@@ -1,0 +1,57 @@
+"""Which checkpoints the engine can serve, told from the configuration alone.
+
+Loading proves it once more: the first thing a loaded model does is to agree with itself
+(`model.verify`). This module exists to refuse early and to say why.
+"""
+
+from typing import Any
+
+from transformers import AutoModelForCausalLM, PretrainedConfig
+
+UNSUPPORTED_SETTINGS = {
+    "attn_logit_softcapping": "soft-capped attention scores",
+    "alibi": "ALiBi position biases",
+    "use_alibi": "ALiBi position biases",
+    "position_embedding_type": "relative position biases",
+}
+FULL_ATTENTION = "full_attention"
+
+
+def check_supported(config: PretrainedConfig) -> None:
+    """Raise ValueError with the reason when a model of this configuration cannot be served."""
+    name = config.model_type
+    if getattr(config, "is_encoder_decoder", False):
+        raise ValueError(f"{name} is an encoder-decoder model; only decoders are supported.")
+    model_class = causal_class(config)
+    if model_class is None:
+        raise ValueError(f"{name} has no causal language model in the installed transformers.")
+    if not getattr(model_class, "_supports_attention_backend", False):
+        raise ValueError(
+            f"{name} does not go through transformers' attention interface, which the paged cache "
+            "needs."
+        )
+    kinds = set(getattr(config, "layer_types", None) or [FULL_ATTENTION]) - {FULL_ATTENTION}
+    kinds |= {"state space"} & {"state space" for key in vars(config) if key.startswith("mamba")}
+    if kinds - {"sliding_attention"}:
+        raise ValueError(f"{name} has layers of an unsupported kind: {', '.join(sorted(kinds))}.")
+    if _window(config, sliding_layers="sliding_attention" in kinds):
+        raise ValueError(f"{name} uses sliding-window attention, which is not supported.")
+    for key, description in UNSUPPORTED_SETTINGS.items():
+        if getattr(config, key, None) not in (None, False, "absolute", "rotary", "rope"):
+            raise ValueError(f"{name} uses {description}, which are not supported.")
+
+
+def causal_class(config: PretrainedConfig) -> Any:
+    """Return the transformers class of the causal model, or None."""
+    mapping = AutoModelForCausalLM._model_mapping  # noqa: SLF001  (no public way to ask)
+    return mapping.get(type(config), None)
+
+
+def _window(config: PretrainedConfig, *, sliding_layers: bool) -> bool:
+    """Whether some layer would look back less far than the context is long."""
+    window = getattr(config, "sliding_window", None)
+    if window is None:
+        return sliding_layers
+    if getattr(config, "use_sliding_window", None) is False and not sliding_layers:
+        return False
+    return bool(window < config.max_position_embeddings)

@@ -1,0 +1,216 @@
+"""Sends the answer of a generation: whole, or as a stream of events.
+
+In both cases a watcher listens for the client's hang-up and cancels the generation; settling is
+not done here (see `inference.settling`).
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from inference import errors, metrics, service
+from inference.api.errors import encode, envelope
+from inference.api.exchange import Exchange, exchange_of
+from inference.api.schemas import RequestBody
+from inference.errors import ServiceError
+from inference.generation import Generation
+from inference.spec import GenerationSpec, Summary, TextDelta
+from portal.lib import sse
+from portal.lib.money import format_plain
+
+logger = structlog.get_logger(__name__)
+
+# A client that takes nothing for this long is given up.
+STALLED_CLIENT_S = 30.0
+# How long the status line waits for the first token, so that an early failure gets a real status.
+FIRST_TOKEN_WAIT_S = 10.0
+CLIENT_GONE = 499
+
+
+async def begin(request: Request, spec: GenerationSpec, body: RequestBody) -> Generation:
+    """Prepare a generation and note the headers of its answer."""
+    exchange = exchange_of(request)
+    exchange.endpoint = spec.endpoint
+    caller = request.scope["caller"]
+    _note_ignored(exchange, body)
+    generation = await service.prepare(
+        spec, caller, request_id=exchange.request_id, arrived=exchange.arrived
+    )
+    exchange.headers |= generation.allowance.headers()
+    if generation.balance_nanos is not None:
+        exchange.headers["x-credit-remaining"] = format_plain(generation.balance_nanos)
+    return generation
+
+
+def _note_ignored(exchange: Exchange, body: RequestBody) -> None:
+    ignored = body.ignored_fields()
+    if ignored:
+        metrics.IGNORED_FIELDS.inc(len(ignored))
+        # A field's name may hold anything; a header may not.
+        names = (name for name in ignored[:50] if name.isascii() and name.isprintable())
+        exchange.headers["x-ignored-fields"] = ",".join(n[:64].replace(",", "") for n in names)
+
+
+# --- Whole answers ------------------------------------------------------------------------------
+
+
+async def collect(
+    request: Request, generation: Generation
+) -> tuple[list[TextDelta], Summary | None]:
+    """Every delta and the summary; None for the summary when the client hung up meanwhile.
+
+    Raises ServiceError when the generation failed: it is free then.
+    """
+    deltas: list[TextDelta] = []
+    summary = None
+    async with cancelled_on_hang_up(request.receive, generation):
+        async for event in service.stream(generation):
+            if isinstance(event, Summary):
+                summary = event
+            else:
+                deltas.append(event)
+    if summary is None or summary.outcome == "aborted":
+        return deltas, None
+    exchange = exchange_of(request)
+    exchange.headers["x-request-cost"] = format_plain(summary.cost_nanos)
+    exchange.headers["x-credit-remaining"] = format_plain(summary.balance_nanos)
+    return deltas, summary
+
+
+def client_gone() -> Response:
+    """Nobody reads it; the number is the one that proxies log for a hang-up."""
+    return Response(status_code=CLIENT_GONE)
+
+
+@asynccontextmanager
+async def cancelled_on_hang_up(receive: Receive, generation: Generation) -> AsyncIterator[None]:
+    """Cancel the generation when the client goes, or when the body is left early."""
+    watcher = asyncio.create_task(_cancel_on_hang_up(receive, generation))
+    try:
+        yield
+    finally:
+        generation.cancel()
+        watcher.cancel()
+
+
+async def _cancel_on_hang_up(receive: Receive, generation: Generation) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    generation.cancel()
+
+
+# --- Streams ------------------------------------------------------------------------------------
+
+
+class EventStream(Response):
+    """Server-sent events of a generation: `chunks` turns it into OpenAI's objects.
+
+    A failure after the status line is an error event, and the stream ends without `[DONE]`.
+    """
+
+    def __init__(self, generation: Generation, chunks: AsyncIterator[dict[str, object]]) -> None:
+        self.generation = generation
+        self.chunks = chunks
+        self.status_code = 200
+        self.background = None
+        self.body = b""
+        self.init_headers(sse.HEADERS)
+        self.last_sent = time.monotonic()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        generation = self.generation
+        watcher = asyncio.create_task(self._watch(receive, send, scope["exchange"]))
+        try:
+            await generation.begun(FIRST_TOKEN_WAIT_S)
+            if generation.error is not None and not generation.output_tokens:
+                raise generation.error  # a real status: nothing was sent yet
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            async for data in self._events():
+                async with asyncio.timeout(STALLED_CLIENT_S):
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+                self.last_sent = time.monotonic()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            generation.cancel()
+            watcher.cancel()
+
+    async def _events(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self.chunks:
+                yield sse.event(encode(chunk))
+        except ServiceError as error:
+            yield sse.event(encode(envelope(error)))
+        except Exception:
+            logger.exception("a stream crashed", request_id=self.generation.request_id)
+            crash = errors.crashed(self.generation.request_id)
+            yield sse.event(encode(envelope(crash)))
+        else:
+            if self.generation.outcome == "finished":
+                yield sse.DONE
+
+    async def _watch(self, receive: Receive, send: Send, exchange: Exchange) -> None:
+        """Cancel at a hang-up; meanwhile keep a quiet connection alive."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(sse.KEEP_ALIVE_S):
+                    if (await receive())["type"] == "http.disconnect":
+                        self.generation.cancel()
+                        return
+                    continue
+            quiet_s = time.monotonic() - self.last_sent
+            if exchange.started and quiet_s >= sse.KEEP_ALIVE_S:
+                await send(
+                    {"type": "http.response.body", "body": sse.KEEP_ALIVE, "more_body": True}
+                )
+
+
+# --- Counting -----------------------------------------------------------------------------------
+
+
+def usage(prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> dict[str, object]:
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": cached_tokens, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 0,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def usage_of(summary: Summary) -> dict[str, object]:
+    return usage(summary.prompt_tokens, summary.cached_tokens, summary.completion_tokens)
+
+
+class RunningUsage:
+    """The usage so far, for `continuous_usage_stats`."""
+
+    def __init__(self, generation: Generation) -> None:
+        self.prompt_tokens = generation.prompt_tokens
+        self.completion_tokens = 0
+
+    @property
+    def latest(self) -> dict[str, object]:
+        return usage(self.prompt_tokens, 0, self.completion_tokens)
+
+    def add(self, delta: TextDelta) -> None:
+        self.completion_tokens += delta.num_tokens
+
+
+def by_index(deltas: Iterable[TextDelta]) -> dict[int, list[TextDelta]]:
+    """The deltas of each answer, in the order of their indexes."""
+    grouped: dict[int, list[TextDelta]] = {}
+    for delta in deltas:
+        grouped.setdefault(delta.index, []).append(delta)
+    return dict(sorted(grouped.items()))

@@ -1,0 +1,171 @@
+"""The ASGI application for `/v1` and its neighbours.
+
+Django's middleware does not run here, so what it did is done here: host check, request ids,
+security headers, CORS, and one error envelope for everything that goes wrong.
+"""
+
+import time
+from http import HTTPStatus
+
+import structlog
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from inference import errors, metrics
+from inference.api import chat, completions, models, tokenize
+from inference.api.errors import error_response, from_http
+from inference.api.exchange import Exchange, authenticate
+from inference.errors import ServiceError
+
+logger = structlog.get_logger(__name__)
+
+OPENAI_VERSION = "2020-10-01"
+EXPOSED_HEADERS = "x-request-id, retry-after, retry-after-ms, x-credit-remaining, x-request-cost"
+NOT_YET = (
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/embeddings",
+    "/v1/files",
+    "/v1/batches",
+    "/v1/fine_tuning/jobs",
+)
+
+
+def build_app() -> ASGIApp:
+    """The application; `inference.service` runs in the event loop that serves it."""
+    return Application(Router(routes=_routes(), redirect_slashes=False))
+
+
+def _routes() -> list[Route]:
+    routes = [
+        Route("/v1/models", models.list_models, methods=["GET"]),
+        Route("/v1/models/{model:path}", models.retrieve, methods=["GET"]),
+        Route("/v1/chat/completions", chat.create, methods=["POST"]),
+        Route("/v1/completions", completions.create, methods=["POST"]),
+        Route("/v1/engines/{engine:path}/completions", completions.create, methods=["POST"]),
+    ]
+    for prefix in ("", "/v1"):
+        routes += [
+            Route(f"{prefix}/tokenize", tokenize.tokenize, methods=["POST"]),
+            Route(f"{prefix}/detokenize", tokenize.detokenize, methods=["POST"]),
+            Route(f"{prefix}/tokenizer_info", tokenize.tokenizer_info, methods=["GET"]),
+        ]
+    for path in NOT_YET:
+        routes += [Route(path, not_yet), Route(f"{path}/{{rest:path}}", not_yet)]
+    return routes
+
+
+async def not_yet(request: Request) -> Response:
+    await authenticate(request)
+    message = f"{request.url.path} is not available yet."
+    raise ServiceError(404, "invalid_request_error", "not_available_yet", message)
+
+
+class Application:
+    """Everything around the endpoints; see the module."""
+
+    def __init__(self, router: ASGIApp) -> None:
+        self.router = router
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        exchange = Exchange()
+        # "app" makes the router raise what it cannot route, instead of answering in plain text.
+        scope = dict(scope) | {"exchange": exchange, "app": self}
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
+        headers = Headers(scope=scope)
+        exchange.headers = _answer_headers(exchange, scope, headers)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _complete(exchange, message)
+            await send(message)
+
+        try:
+            _check_host(headers)
+            if _is_preflight(scope, headers):
+                await Response(status_code=204)(scope, receive, send_with_headers)
+            else:
+                await self.router(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            return  # nobody is there to be answered
+        except ServiceError as error:
+            await self._refuse(error, scope, receive, send_with_headers)
+        except HTTPException as error:
+            refusal = from_http(error, scope["method"], scope["path"])
+            await self._refuse(refusal, scope, receive, send_with_headers)
+        except Exception:
+            logger.exception("request crashed", path=scope["path"])
+            if exchange.started:
+                raise  # the server breaks the connection off: never a false end
+            crash = errors.crashed(exchange.request_id)
+            await self._refuse(crash, scope, receive, send_with_headers)
+
+    async def _refuse(
+        self, error: ServiceError, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            logger.warning("request refused", status=error.status, code=error.code)
+        await error_response(error)(scope, receive, send)
+
+
+def _check_host(headers: Headers) -> None:
+    """What Django's SecurityMiddleware would do; DEBUG's lenience is not repeated."""
+    domain, _port = split_domain_port(headers.get("host", ""))
+    if not domain or not validate_host(domain, settings.ALLOWED_HOSTS):
+        message = "This host name is not served here (see ALLOWED_HOSTS)."
+        raise ServiceError(400, "invalid_request_error", "invalid_host", message, "host")
+
+
+def _answer_headers(exchange: Exchange, scope: Scope, headers: Headers) -> dict[str, str]:
+    """What every answer carries."""
+    made = {
+        "x-request-id": exchange.request_id,
+        "openai-version": OPENAI_VERSION,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": settings.SECURE_REFERRER_POLICY,
+        "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    }
+    if settings.SECURE_HSTS_SECONDS:
+        made["strict-transport-security"] = f"max-age={settings.SECURE_HSTS_SECONDS}"
+    origin = headers.get("origin", "")
+    if settings.API_CORS_ORIGINS:
+        made["vary"] = "Origin"
+        if origin and {origin, "*"} & set(settings.API_CORS_ORIGINS):
+            made["access-control-allow-origin"] = origin
+            made["access-control-expose-headers"] = EXPOSED_HEADERS
+            if scope["method"] == "OPTIONS":
+                made["access-control-allow-methods"] = "GET, POST"
+                asked = headers.get("access-control-request-headers", "")
+                made["access-control-allow-headers"] = asked or "authorization, content-type"
+                made["access-control-max-age"] = "600"
+    return made
+
+
+def _is_preflight(scope: Scope, headers: Headers) -> bool:
+    return (
+        bool(settings.API_CORS_ORIGINS)
+        and scope["method"] == "OPTIONS"
+        and "access-control-request-method" in headers
+    )
+
+
+def _complete(exchange: Exchange, message: Message) -> None:
+    """Add the common headers to a status line, and count the answer."""
+    exchange.started = True
+    exchange.status = message["status"]
+    elapsed_ms = round((time.monotonic() - exchange.arrived) * 1000)
+    headers = MutableHeaders(raw=list(message.get("headers", ())))
+    headers.setdefault("cache-control", "no-store")
+    headers["openai-processing-ms"] = str(elapsed_ms)
+    for name, value in exchange.headers.items():
+        headers[name] = value
+    message["headers"] = headers.raw
+    metrics.RESPONSES.labels(exchange.endpoint, str(exchange.status)).inc()

@@ -1,0 +1,137 @@
+"""`POST /v1/chat/completions`."""
+
+import time
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+from django.conf import settings
+from starlette.requests import Request
+from starlette.responses import Response
+
+from inference import service
+from inference.api import answers
+from inference.api.errors import json_response
+from inference.api.exchange import authenticate, read_object
+from inference.api.logprobs import chat_logprobs, without_end
+from inference.api.schemas import CHAT_UNSUPPORTED, ChatBody, parse
+from inference.errors import invalid
+from inference.generation import Generation
+from inference.spec import ChatPrompt, GenerationSpec, Summary, TextDelta
+
+MAX_STOPS = 4
+
+
+async def create(request: Request) -> Response:
+    request.scope["caller"] = await authenticate(request)
+    body = parse(ChatBody, await read_object(request), CHAT_UNSUPPORTED)
+    spec = to_spec(body)
+    generation = await answers.begin(request, spec, body)
+    head = Head(generation)
+    if body.stream:
+        return answers.EventStream(generation, chunks(generation, head, body))
+    deltas, summary = await answers.collect(request, generation)
+    if summary is None:
+        return answers.client_gone()
+    return json_response(whole(generation, head, deltas, summary))
+
+
+def to_spec(body: ChatBody) -> GenerationSpec:
+    """Raises ServiceError (400) naming the field that cannot be served."""
+    body.check_stream_options()
+    body.check_stops(MAX_STOPS)
+    if body.n > settings.API_MAX_SEQUENCES:
+        raise invalid(f"'n' is at most {settings.API_MAX_SEQUENCES} here.", "n")
+    limit = body.token_limit()
+    messages = tuple(m.to_chat_message(index) for index, m in enumerate(body.messages))
+    return GenerationSpec(
+        model=body.model,
+        prompts=(ChatPrompt(messages),),
+        sampling=body.sampling(limit, body.num_logprobs()),
+        max_tokens=limit,
+        face="api",
+        endpoint="chat.completions",
+        stream=body.stream,
+        n=body.n,
+        metadata=body.metadata,
+    )
+
+
+class Head:
+    """What every object of one answer begins with."""
+
+    def __init__(self, generation: Generation) -> None:
+        self.id = f"chatcmpl-{generation.request_id.removeprefix('req_')}"
+        self.created = int(time.time())
+        self.model = generation.model
+        self.system_fingerprint = generation.system_fingerprint
+
+    def object(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "object": kind,
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": self.system_fingerprint,
+            "choices": choices,
+        }
+
+
+def whole(
+    generation: Generation, head: Head, deltas: Iterable[TextDelta], summary: Summary
+) -> dict[str, Any]:
+    choices = [
+        {
+            "index": index,
+            "message": {
+                "role": "assistant",
+                "content": "".join(delta.text for delta in parts),
+                "refusal": None,
+                "annotations": [],
+            },
+            "logprobs": chat_logprobs(
+                without_end(parts, generation.eos_token_ids),
+                asked=generation.spec.sampling.logprobs is not None,
+            ),
+            "finish_reason": parts[-1].finish_reason,
+        }
+        for index, parts in answers.by_index(deltas).items()
+    ]
+    answer = head.object("chat.completion", choices)
+    answer["usage"] = answers.usage_of(summary)
+    answer["service_tier"] = "default"
+    return answer
+
+
+async def chunks(
+    generation: Generation, head: Head, body: ChatBody
+) -> AsyncIterator[dict[str, Any]]:
+    """Role first, then text, then the reason of the end, for each choice; then the usage."""
+    options = body.stream_options
+    with_usage = options is not None and bool(options.include_usage)
+    continuous = options is not None and bool(options.continuous_usage_stats)
+    running = answers.RunningUsage(generation)
+    asked = generation.spec.sampling.logprobs is not None
+
+    def chunk(index: int, delta: dict[str, Any], **rest: Any) -> dict[str, Any]:
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None} | rest
+        made = head.object("chat.completion.chunk", [choice])
+        if continuous:
+            made["usage"] = running.latest
+        elif with_usage:
+            made["usage"] = None
+        return made
+
+    for index in range(generation.spec.n):
+        yield chunk(index, {"role": "assistant", "content": ""})
+    async for event in service.stream(generation):
+        if isinstance(event, Summary):
+            if with_usage and event.outcome == "finished":
+                last = head.object("chat.completion.chunk", [])
+                yield last | {"usage": answers.usage_of(event)}
+            return
+        running.add(event)
+        shown = chat_logprobs(without_end([event], generation.eos_token_ids), asked=asked)
+        if event.text or (shown and shown["content"]):
+            yield chunk(event.index, {"content": event.text}, logprobs=shown)
+        if event.finish_reason:
+            yield chunk(event.index, {}, finish_reason=event.finish_reason)

@@ -1,0 +1,198 @@
+"""`POST /v1/completions`, and `/v1/engines/{engine}/completions` of older clients."""
+
+import time
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+from django.conf import settings
+from starlette.requests import Request
+from starlette.responses import Response
+
+from inference import service
+from inference.api import answers
+from inference.api.errors import json_response
+from inference.api.exchange import authenticate, read_object
+from inference.api.logprobs import CompletionLogprobs
+from inference.api.schemas import COMPLETION_UNSUPPORTED, CompletionBody, parse
+from inference.errors import ServiceError, invalid
+from inference.generation import Generation
+from inference.spec import (
+    GenerationSpec,
+    Summary,
+    TextDelta,
+    TextPrompt,
+    TokenLogprob,
+    TokenPrompt,
+)
+
+MAX_STOPS = 16
+
+
+async def create(request: Request) -> Response:
+    request.scope["caller"] = await authenticate(request)
+    raw = await read_object(request)
+    engine = request.path_params.get("engine")
+    if engine is not None:
+        raw = {name: value for name, value in raw.items() if name != "engine"} | {"model": engine}
+    body = parse(CompletionBody, raw, COMPLETION_UNSUPPORTED)
+    generation = await answers.begin(request, to_spec(body), body)
+    answer = Answer(generation)
+    if body.stream:
+        return answers.EventStream(generation, chunks(generation, answer, body))
+    deltas, summary = await answers.collect(request, generation)
+    if summary is None:
+        return answers.client_gone()
+    return json_response(whole(generation, answer, deltas, summary))
+
+
+def to_spec(body: CompletionBody) -> GenerationSpec:
+    """Raises ServiceError (400) naming the field that cannot be served."""
+    body.check_stream_options()
+    body.check_stops(MAX_STOPS)
+    prompts = read_prompts(body.prompt)
+    best_of = body.check_best_of()
+    sequences = len(prompts) * max(body.n, best_of or 1)
+    if sequences > settings.API_MAX_SEQUENCES:
+        message = f"Prompts times samples is {sequences}; at most {settings.API_MAX_SEQUENCES}."
+        raise invalid(message, "n" if body.n > 1 or best_of else "prompt")
+    return GenerationSpec(
+        model=body.model,
+        prompts=prompts,
+        sampling=body.sampling(
+            body.max_tokens, body.logprobs, prompt_logprobs=body.logprobs if body.echo else None
+        ),
+        max_tokens=body.max_tokens,
+        face="api",
+        endpoint="completions",
+        stream=body.stream,
+        n=body.n,
+        best_of=best_of,
+        echo=body.echo,
+        metadata=body.metadata,
+    )
+
+
+def read_prompts(value: Any) -> tuple[TextPrompt | TokenPrompt, ...]:
+    """A string, a list of strings, a list of ids, or a list of lists of ids."""
+    if value is None:
+        return (TextPrompt(""),)
+    if isinstance(value, str):
+        return (TextPrompt(value),)
+    if not isinstance(value, list):
+        raise _invalid_prompt("prompt")
+    if not value:
+        raise invalid("Invalid value for 'prompt': the list is empty.", "prompt", "invalid_value")
+    if isinstance(value[0], int):
+        return (_token_prompt(value, "prompt"),)
+    if len(value) > settings.API_MAX_SEQUENCES:
+        message = f"'prompt' has {len(value)} prompts; at most {settings.API_MAX_SEQUENCES}."
+        raise invalid(message, "prompt")
+    if isinstance(value[0], str):
+        for index, text in enumerate(value):
+            if not isinstance(text, str):
+                raise _invalid_prompt(f"prompt[{index}]")
+        return tuple(TextPrompt(text) for text in value)
+    return tuple(_token_prompt(ids, f"prompt[{index}]") for index, ids in enumerate(value))
+
+
+def _token_prompt(ids: Any, param: str) -> TokenPrompt:
+    if not isinstance(ids, list) or not ids:
+        raise _invalid_prompt(param)
+    for index, token_id in enumerate(ids):
+        # By type: a boolean is an int in Python.
+        if type(token_id) is not int or not 0 <= token_id < 2**31:
+            raise _invalid_prompt(f"{param}[{index}]")
+    return TokenPrompt(tuple(ids))
+
+
+def _invalid_prompt(param: str) -> ServiceError:
+    message = (
+        f"Invalid type for '{param}': 'prompt' is a string, a list of strings, "
+        "a list of token ids, or a list of lists of token ids."
+    )
+    return invalid(message, param, "invalid_type")
+
+
+class Answer:
+    """What is the same in every object of one answer, and each choice's log-probabilities."""
+
+    def __init__(self, generation: Generation) -> None:
+        self.generation = generation
+        self.id = f"cmpl-{generation.request_id.removeprefix('req_')}"
+        self.created = int(time.time())
+        self.logprobs: dict[int, CompletionLogprobs] = {}
+        self.echoed: set[int] = set()
+
+    def object(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "object": "text_completion",
+            "created": self.created,
+            "model": self.generation.model,
+            "system_fingerprint": self.generation.system_fingerprint,
+            "choices": choices,
+        }
+
+    def choice(self, delta: TextDelta) -> dict[str, Any]:
+        """The next part of a choice; its first part begins with the prompt when that is echoed."""
+        text = delta.text
+        entries: tuple[TokenLogprob, ...] = delta.logprobs
+        spec = self.generation.spec
+        if spec.echo and delta.index not in self.echoed:
+            self.echoed.add(delta.index)
+            text = self.generation.prompts[delta.index // spec.n].text + text
+            entries = delta.prompt_logprobs + entries
+        return {
+            "index": delta.index,
+            "text": text,
+            "logprobs": self._logprobs(delta.index, entries),
+            "finish_reason": delta.finish_reason,
+        }
+
+    def _logprobs(self, index: int, entries: Iterable[TokenLogprob]) -> dict[str, Any] | None:
+        num_top = self.generation.spec.sampling.logprobs
+        if num_top is None:
+            return None
+        if index not in self.logprobs:
+            self.logprobs[index] = CompletionLogprobs(num_top=num_top)
+        return self.logprobs[index].lists(entries)
+
+
+def whole(
+    generation: Generation, answer: Answer, deltas: Iterable[TextDelta], summary: Summary
+) -> dict[str, Any]:
+    choices = [answer.choice(merge(parts)) for parts in answers.by_index(deltas).values()]
+    return answer.object(choices) | {"usage": answers.usage_of(summary)}
+
+
+def merge(parts: list[TextDelta]) -> TextDelta:
+    """One delta of all: the prompt's log-probabilities come with the first."""
+    return TextDelta(
+        index=parts[0].index,
+        text="".join(part.text for part in parts),
+        num_tokens=sum(part.num_tokens for part in parts),
+        logprobs=tuple(entry for part in parts for entry in part.logprobs),
+        prompt_logprobs=tuple(entry for part in parts for entry in part.prompt_logprobs),
+        finish_reason=parts[-1].finish_reason,
+    )
+
+
+async def chunks(
+    generation: Generation, answer: Answer, body: CompletionBody
+) -> AsyncIterator[dict[str, Any]]:
+    options = body.stream_options
+    with_usage = options is not None and bool(options.include_usage)
+    continuous = options is not None and bool(options.continuous_usage_stats)
+    running = answers.RunningUsage(generation)
+    async for event in service.stream(generation):
+        if isinstance(event, Summary):
+            if with_usage and event.outcome == "finished":
+                yield answer.object([]) | {"usage": answers.usage_of(event)}
+            return
+        running.add(event)
+        made = answer.object([answer.choice(event)])
+        if continuous:
+            made["usage"] = running.latest
+        elif with_usage:
+            made["usage"] = None
+        yield made

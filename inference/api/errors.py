@@ -1,0 +1,84 @@
+"""OpenAI's error envelope, the same on every path: {"error": {message, type, param, code}}."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from inference.errors import ServiceError, invalid
+from portal.lib.strict_json import StrictJSONError
+
+
+def envelope(error: ServiceError) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "message": error.message,
+        "type": error.type,
+        "param": error.param,
+        "code": error.code,
+    }
+    if error.details:
+        body["details"] = error.details
+    return {"error": body}
+
+
+def encode(value: object) -> bytes:
+    """Compact JSON on one line."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def error_response(error: ServiceError) -> Response:
+    return json_response(envelope(error), error.status, error.headers)
+
+
+def json_response(
+    value: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(encode(value), status, headers, media_type="application/json")
+
+
+def from_http(error: HTTPException, method: str, path: str) -> ServiceError:
+    """What Starlette's router raises: 404 and 405."""
+    if error.status_code == 405:
+        message = f"{method} is not allowed on {path}."
+        code = "method_not_allowed"
+    else:
+        message = f"Unknown address: {method} {path}"
+        code = "unknown_url"
+    headers = dict(error.headers or {})
+    return ServiceError(error.status_code, "invalid_request_error", code, message, None, headers)
+
+
+def from_json(error: StrictJSONError) -> ServiceError:
+    return invalid(error.message, error.param, "invalid_json")
+
+
+def from_validation(problems: Sequence[ErrorDetails]) -> ServiceError:
+    """The first thing pydantic found wrong, by the name of its field; the value is not repeated."""
+    problem = problems[0]
+    param = spell_location(problem["loc"])
+    if problem["type"] == "missing":
+        return invalid(
+            f"Missing required parameter: '{param}'.", param, "missing_required_parameter"
+        )
+    reason = problem["msg"].removeprefix("Value error, ")
+    if problem["type"].endswith("_type") or problem["type"] == "int_from_float":
+        return invalid(f"Invalid type for '{param}': {_lower(reason)}.", param, "invalid_type")
+    return invalid(f"Invalid value for '{param}': {_lower(reason)}.", param, "invalid_value")
+
+
+def spell_location(location: Sequence[int | str]) -> str:
+    """`messages[0].content` of ("messages", 0, "content")."""
+    spelt = ""
+    for part in location:
+        if isinstance(part, int):
+            spelt += f"[{part}]"
+        else:
+            spelt += f".{part}" if spelt else part
+    return spelt[:200]
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:].removesuffix(".")

@@ -1,0 +1,115 @@
+"""One HTTP exchange of the API: its id and clock, who calls, and its body."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from starlette.requests import Request
+
+from accounts.authentication import Caller, KeyRefused, authenticate_key
+from inference.api.errors import from_json
+from inference.errors import ServiceError, accounting_unavailable, invalid
+from portal.lib import strict_json
+from portal.lib.db import db
+from portal.lib.ids import new_id
+
+SCOPE = "inference"
+BODY_TIMEOUT_S = 60.0
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What the application knows of a request beside its content."""
+
+    request_id: str = field(default_factory=lambda: new_id("req"))
+    arrived: float = field(default_factory=time.monotonic)
+    endpoint: str = "unknown"  # for the metrics
+    started: bool = False  # the status line is out
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)  # to be added to the answer
+
+
+def exchange_of(request: Request) -> Exchange:
+    found = request.scope["exchange"]
+    assert isinstance(found, Exchange)
+    return found
+
+
+async def authenticate(request: Request) -> Caller:
+    """Who calls. Raises ServiceError (401, 403, 503)."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        message = "No API key was sent. Send it in the header 'Authorization: Bearer KEY'."
+        raise _unauthorized(message, "invalid_api_key", 401)
+    try:
+        return await db(authenticate_key, secret.strip(), remote_ip(request), SCOPE)
+    except KeyRefused as refusal:
+        raise _unauthorized(refusal.message, refusal.code, refusal.status) from None
+    except DatabaseError:
+        raise accounting_unavailable() from None
+
+
+def _unauthorized(message: str, code: str, status: int) -> ServiceError:
+    headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+    return ServiceError(status, "invalid_request_error", code, message, None, headers)
+
+
+def remote_ip(request: Request) -> str:
+    """The caller's address; behind a trusted proxy, the one that the proxy saw."""
+    if settings.TRUST_FORWARDED_FOR:
+        forwarded = request.headers.get("x-forwarded-for", "")
+        last = forwarded.rpartition(",")[2].strip()
+        if last:
+            return last
+    return request.client.host if request.client else ""
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """The JSON object in the body. Raises ServiceError (400, 408, 413, 415)."""
+    _check_content_type(request)
+    raw = await _read_body(request)
+    try:
+        return strict_json.parse_object(raw)
+    except strict_json.StrictJSONError as error:
+        raise from_json(error) from None
+
+
+def _check_content_type(request: Request) -> None:
+    kind = request.headers.get("content-type", "application/json").partition(";")[0]
+    if kind.strip().lower() != "application/json":
+        message = "The body must be JSON: send the header 'Content-Type: application/json'."
+        raise invalid(message, "content-type", "invalid_content_type")
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        message = "Compressed request bodies are not accepted."
+        raise ServiceError(
+            415, "invalid_request_error", "unsupported_encoding", message, "content-encoding"
+        )
+
+
+async def _read_body(request: Request) -> bytes:
+    """At most the allowed size, whatever the headers say about it."""
+    limit = settings.API_MAX_BODY_BYTES
+    stated = request.headers.get("content-length", "")
+    if stated.isascii() and stated.isdigit() and int(stated) > limit:
+        raise _too_large(limit)
+    parts = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                parts += chunk
+                if len(parts) > limit:
+                    raise _too_large(limit)
+    except TimeoutError:
+        message = "The request's body did not arrive in time."
+        raise ServiceError(408, "invalid_request_error", "request_timeout", message) from None
+    return bytes(parts)
+
+
+def _too_large(limit: int) -> ServiceError:
+    message = f"The request's body is larger than {limit:,} bytes."
+    headers = {"connection": "close"}
+    return ServiceError(413, "invalid_request_error", "body_too_large", message, None, headers)

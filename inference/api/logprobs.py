@@ -1,0 +1,91 @@
+"""Log-probabilities in OpenAI's two shapes: lists of objects for chat, parallel lists for
+completions.
+"""
+
+import codecs
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from inference.spec import TextDelta, TokenLogprob
+
+# JSON has no infinity; this is what OpenAI sends for what is practically impossible.
+LEAST = -9999.0
+
+
+def without_end(deltas: Sequence[TextDelta], eos_token_ids: frozenset[int]) -> list[TokenLogprob]:
+    """Every sampled token that stands for text: a chat's content ends before its end token."""
+    entries = [entry for delta in deltas for entry in delta.logprobs]
+    if entries and deltas[-1].finish_reason == "stop" and entries[-1].token_id in eos_token_ids:
+        entries.pop()
+    return entries
+
+
+def chat_logprobs(entries: Iterable[TokenLogprob], *, asked: bool) -> dict[str, Any] | None:
+    if not asked:
+        return None
+    content = [
+        _chat_token(entry.token_bytes, entry.logprob)
+        | {"top_logprobs": [_chat_token(raw, logprob) for _, raw, logprob in entry.top]}
+        for entry in entries
+    ]
+    return {"content": content, "refusal": None}
+
+
+def _chat_token(raw: bytes, logprob: float | None) -> dict[str, Any]:
+    return {
+        "token": raw.decode(errors="replace"),
+        "logprob": _finite(logprob),
+        "bytes": list(raw),
+    }
+
+
+class CompletionLogprobs:
+    """Builds the parallel lists of one choice; a stream continues where it was."""
+
+    def __init__(self, *, num_top: int) -> None:
+        self._num_top = num_top
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._offset = 0
+
+    def lists(self, entries: Iterable[TokenLogprob]) -> dict[str, list[Any]]:
+        made: dict[str, list[Any]] = {
+            "tokens": [],
+            "token_logprobs": [],
+            "top_logprobs": [],
+            "text_offset": [],
+        }
+        for entry in entries:
+            known = entry.logprob is not None
+            made["tokens"].append(spell_token(entry.token_bytes))
+            made["token_logprobs"].append(_finite(entry.logprob) if known else None)
+            made["top_logprobs"].append(self._top(entry) if known else None)
+            made["text_offset"].append(self._offset)
+            self._offset += len(self._decoder.decode(entry.token_bytes))
+        return made
+
+    def _top(self, entry: TokenLogprob) -> dict[str, float]:
+        """The most probable tokens and the scored one, even when it is not among them.
+
+        Of equal ones the scored token stands first, so that a search for the maximum finds it;
+        of tokens that are spelt the same the more probable one counts.
+        """
+        ranked = [(raw, logprob) for _, raw, logprob in entry.top[: self._num_top]]
+        if all(token_id != entry.token_id for token_id, _, _ in entry.top[: self._num_top]):
+            ranked.append((entry.token_bytes, entry.logprob or 0.0))
+        ranked.sort(key=lambda item: (-item[1], item[0] != entry.token_bytes))
+        made: dict[str, float] = {}
+        for raw, logprob in ranked:
+            made.setdefault(spell_token(raw), _finite(logprob))
+        return made
+
+
+def spell_token(raw: bytes) -> str:
+    """The token's text, or `bytes:\\xe4\\xbd` when it is only a part of a character."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in raw)
+
+
+def _finite(logprob: float | None) -> float:
+    return LEAST if logprob is None or logprob < LEAST else logprob

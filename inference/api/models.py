@@ -1,0 +1,46 @@
+"""`GET /v1/models` and `/v1/models/{id}`: what this key may call."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from inference import catalog
+from inference.api.errors import json_response
+from inference.api.exchange import authenticate, exchange_of
+from inference.catalog import CatalogEntry
+from portal.lib.money import per_token
+
+
+async def list_models(request: Request) -> Response:
+    exchange_of(request).endpoint = "models"
+    caller = await authenticate(request)
+    await catalog.refresh()
+    models = [describe(entry) for entry in catalog.models_for(caller)]
+    return json_response({"object": "list", "data": models})
+
+
+async def retrieve(request: Request) -> Response:
+    """By name or alias; names may contain slashes."""
+    exchange_of(request).endpoint = "models"
+    caller = await authenticate(request)
+    await catalog.refresh()
+    return json_response(describe(catalog.resolve(request.path_params["model"], caller)))
+
+
+def describe(entry: CatalogEntry) -> dict[str, Any]:
+    price = entry.price
+    return {
+        "id": entry.name,
+        "object": "model",
+        "created": int(entry.created_at.timestamp()),
+        "owned_by": "organization-owner",
+        "max_model_len": entry.max_model_len,
+        "pricing": {
+            "input": per_token(price.input_nanos_per_mtok),
+            "cached_input": per_token(price.cached_input_nanos_per_mtok),
+            "output": per_token(price.output_nanos_per_mtok),
+        },
+        "capabilities": list(entry.capabilities),
+        "shutdown_date": entry.shutdown_date.isoformat() if entry.shutdown_date else None,
+    }

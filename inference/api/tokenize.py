@@ -1,0 +1,69 @@
+"""`/tokenize`, `/detokenize` and `/tokenizer_info`, at the root and under `/v1`.
+
+What evaluation harnesses with a remote tokenizer use: the ids are the ones that are billed.
+Authenticated, rate-limited, free.
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from inference import service
+from inference.api.errors import json_response
+from inference.api.exchange import authenticate, exchange_of, read_object
+from inference.api.schemas import DetokenizeBody, TokenizeBody, parse
+from inference.errors import invalid
+from inference.spec import ChatPrompt, Prompt, TextPrompt
+
+
+async def tokenize(request: Request) -> Response:
+    exchange = exchange_of(request)
+    exchange.endpoint = "tokenize"
+    caller = await authenticate(request)
+    body = parse(TokenizeBody, await read_object(request))
+    entry, encoded, allowance = await service.tokenize(
+        body.model,
+        _prompt(body),
+        caller,
+        with_tokens=body.return_token_strs,
+        add_generation_prompt=body.add_generation_prompt,
+    )
+    exchange.headers |= allowance.headers()
+    return json_response(
+        {
+            "count": len(encoded.token_ids),
+            "max_model_len": entry.max_model_len,
+            "tokens": list(encoded.token_ids),
+            "token_strs": list(encoded.tokens) if body.return_token_strs else None,
+        }
+    )
+
+
+def _prompt(body: TokenizeBody) -> Prompt:
+    if body.messages is not None:
+        if body.prompt is not None:
+            raise invalid("Send either 'prompt' or 'messages'.", "prompt")
+        return ChatPrompt(tuple(m.to_chat_message(i) for i, m in enumerate(body.messages)))
+    if body.prompt is None:
+        message = "Missing required parameter: 'prompt' (or 'messages')."
+        raise invalid(message, "prompt", "missing_required_parameter")
+    return TextPrompt(body.prompt)
+
+
+async def detokenize(request: Request) -> Response:
+    exchange = exchange_of(request)
+    exchange.endpoint = "detokenize"
+    caller = await authenticate(request)
+    body = parse(DetokenizeBody, await read_object(request))
+    text, allowance = await service.detokenize(body.model, tuple(body.tokens), caller)
+    exchange.headers |= allowance.headers()
+    return json_response({"prompt": text})
+
+
+async def tokenizer_info(request: Request) -> Response:
+    exchange = exchange_of(request)
+    exchange.endpoint = "tokenizer_info"
+    caller = await authenticate(request)
+    model = request.query_params.get("model", "")
+    info, allowance = await service.tokenizer_info(model, caller)
+    exchange.headers |= allowance.headers()
+    return json_response(info)

@@ -1,0 +1,182 @@
+"""The catalogue: which models are served, under which names, at which price, on which engines.
+
+Reads are answered from a snapshot that is at most two seconds old, so a request costs no query
+here; an operator's change shows after two seconds.
+"""
+
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from django.conf import settings
+
+from accounts.authentication import Caller
+from billing import pricing
+from billing.pricing import PriceSheet
+from inference import errors
+from inference.models import ModelAlias, ServedModel
+from portal.lib.db import db
+
+SNAPSHOT_S = 2.0
+STARTER = "starter"
+STARTER_PRICE = {"input": 100_000_000, "cached_input": 50_000_000, "output": 400_000_000}
+STARTER_ALIASES = ("text-davinci-003", "gpt-3.5-turbo-instruct", "gpt-3.5-turbo", "gpt-4o-mini")
+# A unix socket's path holds about a hundred bytes, folder included.
+_SOCKET_NAME_MAX = 40
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """One model as callers see it."""
+
+    name: str
+    description: str
+    max_model_len: int
+    is_chat: bool
+    price: PriceSheet
+    capabilities: tuple[str, ...]
+    created_at: datetime
+    shutdown_date: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    entries: dict[str, CatalogEntry]  # in the order of the lists
+    aliases: dict[str, str]
+    addresses: tuple[tuple[str, str], ...]
+    read_at: float
+
+    @property
+    def fresh(self) -> bool:
+        return time.monotonic() - self.read_at < SNAPSHOT_S
+
+
+class _Cache:
+    """The process's snapshot; threads may read it twice at once, which is harmless."""
+
+    def __init__(self) -> None:
+        self.snapshot: _Snapshot | None = None
+        self.lock = threading.Lock()
+
+    def read(self) -> _Snapshot:
+        snapshot = self.snapshot
+        if snapshot is None or not snapshot.fresh:
+            snapshot = _read_snapshot()
+            with self.lock:
+                self.snapshot = snapshot
+        return snapshot
+
+
+_cache = _Cache()
+
+
+def models_for(caller: Caller) -> list[CatalogEntry]:
+    """The models this caller may use, in the order of the lists."""
+    entries = _cache.read().entries.values()
+    return [entry for entry in entries if _allows(caller, entry.name)]
+
+
+def all_models() -> list[CatalogEntry]:
+    """Every enabled model that has a price, for public pages."""
+    return list(_cache.read().entries.values())
+
+
+def resolve(name: str, caller: Caller) -> CatalogEntry:
+    """The model that `name` or an alias of it means.
+
+    Raises ServiceError: 404 when there is none, 403 when this key may not use it.
+    """
+    snapshot = _cache.read()
+    entry = snapshot.entries.get(snapshot.aliases.get(name, name))
+    if entry is None:
+        raise errors.model_not_found(name)
+    if not _allows(caller, entry.name):
+        raise errors.model_not_allowed(name)
+    return entry
+
+
+async def refresh() -> None:
+    """Make sure that the calls above will not query the database in the event loop's thread."""
+    snapshot = _cache.snapshot
+    if snapshot is None or not snapshot.fresh:
+        await db(_cache.read)
+
+
+def forget() -> None:
+    """Read the tables again at the next call (after a change by this process)."""
+    _cache.snapshot = None
+
+
+def engine_addresses() -> list[tuple[str, str]]:
+    """(model, address) of every engine: those of ENGINES, and local sockets for the rest."""
+    return list(_cache.read().addresses)
+
+
+def local_address(model: str) -> str:
+    """Where the engine that `serve` starts for this model listens."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", model)
+    if plain != model or len(plain) > _SOCKET_NAME_MAX:
+        digest = hashlib.sha256(model.encode()).hexdigest()[:12]
+        plain = f"{plain[:_SOCKET_NAME_MAX]}-{digest}"
+    return f"unix:{settings.ENGINE_SOCKET_DIR / f'engine-{plain}.sock'}"
+
+
+def ensure_starter() -> None:
+    """Register the model that ships with the product: idempotent, and never undoes an edit."""
+    starter, created = ServedModel.objects.get_or_create(
+        name=STARTER,
+        defaults={
+            "source": str(settings.STARTER_DIR),
+            "description": "The small model that ships with this site.",
+            "position": 0,
+        },
+    )
+    pricing.ensure_price(STARTER, **STARTER_PRICE)
+    if created:
+        for alias in STARTER_ALIASES:
+            ModelAlias.objects.get_or_create(name=alias, defaults={"target": starter})
+    forget()
+
+
+def _allows(caller: Caller, model: str) -> bool:
+    return not caller.allowed_models or model in caller.allowed_models
+
+
+def _read_snapshot() -> _Snapshot:
+    rows = list(ServedModel.objects.filter(enabled=True))
+    entries = {row.name: entry for row in rows if (entry := _entry(row))}
+    aliases = dict(
+        ModelAlias.objects.filter(target__enabled=True).values_list("name", "target__name")
+    )
+    return _Snapshot(entries, aliases, tuple(_addresses(rows)), time.monotonic())
+
+
+def _entry(row: ServedModel) -> CatalogEntry | None:
+    """None for a model without a price: it cannot be billed, so it is not offered."""
+    try:
+        price = pricing.current_price(row.name)
+    except pricing.NoPrice:
+        return None
+    chat = ("chat.completions",) if row.is_chat else ()
+    return CatalogEntry(
+        name=row.name,
+        description=row.description,
+        max_model_len=row.max_model_len,
+        is_chat=row.is_chat,
+        price=price,
+        capabilities=(*chat, "completions", "streaming", "logprobs"),
+        created_at=row.created_at,
+        shutdown_date=row.shutdown_date,
+    )
+
+
+def _addresses(rows: Iterable[ServedModel]) -> Iterable[tuple[str, str]]:
+    elsewhere = {name for name, _address in settings.ENGINES}
+    yield from settings.ENGINES
+    for row in rows:
+        if row.source and row.name not in elsewhere:
+            yield row.name, local_address(row.name)

@@ -1,0 +1,284 @@
+"""The engines as the web side sees them: a pool of links, one per engine.
+
+A link keeps one bidirectional `Generate` stream that carries all requests of this process, written
+by one task (concurrent writes on a stream hang) and read by one task; it polls the engine's health
+and reconnects with back-off. What comes for a sequence is handed to its sink synchronously, frame
+by frame, so that counting does not wait for a slow reader. When the engine is lost, every sink is
+told once.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+import structlog
+
+from inference import metrics
+from inference.engine.wire import engine_pb2 as wire
+from inference.engine.wire.engine_pb2_grpc import EngineStub
+
+logger = structlog.get_logger(__name__)
+
+POLL_S = 1.0
+POLL_TIMEOUT_S = 2.0
+# An engine that misses this many polls in a row is taken for hung; its streams are broken off.
+MAX_MISSED_POLLS = 3
+MAX_BACKOFF_S = 2.0
+FOLLOW_ADDRESSES_S = 2.0
+UNARY_TIMEOUT_S = 20.0
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+_CHANNEL_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+class Sink(Protocol):
+    """Takes what comes for its sequences; both calls are synchronous, quick and must not raise."""
+
+    def on_delta(self, delta: wire.SequenceDelta) -> None: ...
+
+    def on_lost(self) -> None:
+        """Called once: nothing will come any more for any of its sequences."""
+
+
+class EngineUnavailableError(Exception):
+    """The engine did not answer a unary call."""
+
+
+class EngineRefusedError(Exception):
+    """The engine refused a unary call; the message is a sentence for the caller."""
+
+
+class EngineLink:
+    """One engine: its health, its stream and its unary calls."""
+
+    # What the unary calls raise, for modules that know links only as a parameter.
+    UNAVAILABLE = EngineUnavailableError
+    REFUSED = EngineRefusedError
+
+    def __init__(self, model: str, address: str) -> None:
+        self.model = model
+        self.address = address
+        self.info: wire.EngineInfo | None = None
+        self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        self._stub: Any = EngineStub(self._channel)
+        self._sinks: dict[int, Sink] = {}
+        self._ids = itertools.count(1)
+        self._outbox: asyncio.Queue[wire.ClientFrame] = asyncio.Queue()
+        self._call: Any = None
+        self._stream_tasks: list[asyncio.Task[None]] = []
+        self._polled = asyncio.Event()
+        self._poller = asyncio.create_task(self._poll_forever(), name=f"poll {address}")
+
+    @property
+    def healthy(self) -> bool:
+        return self._call is not None and self.info is not None and not self.info.draining
+
+    @property
+    def load(self) -> int:
+        """Sequences of this process, and those the engine last reported of all processes."""
+        return max(len(self._sinks), self.info.stats.num_running if self.info else 0)
+
+    async def first_poll(self) -> None:
+        await self._polled.wait()
+
+    # --- Generation ------------------------------------------------------------------------------
+
+    def submit(self, submit: wire.Submit, sink: Sink) -> int:
+        """Send a sequence (its id is filled in) and return its id."""
+        submit.sequence_id = next(self._ids)
+        self._sinks[submit.sequence_id] = sink
+        self._outbox.put_nowait(wire.ClientFrame(submit=submit))
+        return submit.sequence_id
+
+    def cancel(self, sequence_id: int) -> None:
+        """Ask the engine to stop; its last delta still comes to the sink."""
+        if sequence_id in self._sinks:
+            cancel = wire.Cancel(sequence_id=sequence_id)
+            self._outbox.put_nowait(wire.ClientFrame(cancel=cancel))
+
+    def forget(self, sequence_id: int) -> None:
+        """Drop what still comes for a sequence."""
+        self._sinks.pop(sequence_id, None)
+
+    # --- Unary calls -----------------------------------------------------------------------------
+
+    async def tokenize(self, request: wire.TokenizeRequest) -> wire.TokenizeReply:
+        reply: wire.TokenizeReply = await self._unary(self._stub.Tokenize(request, **_TIMEOUT))
+        return reply
+
+    async def detokenize(self, token_ids: Sequence[int]) -> str:
+        request = wire.DetokenizeRequest(token_ids=token_ids)
+        reply: wire.DetokenizeReply = await self._unary(self._stub.Detokenize(request, **_TIMEOUT))
+        return reply.text
+
+    async def _unary(self, call: Any) -> Any:
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            if error.code() in {
+                grpc.StatusCode.INVALID_ARGUMENT,
+                grpc.StatusCode.FAILED_PRECONDITION,
+                grpc.StatusCode.OUT_OF_RANGE,
+            }:
+                raise EngineRefusedError(error.details() or "The engine refused this.") from None
+            raise EngineUnavailableError(f"{self.address}: {error.code().name}") from None
+
+    # --- Health ----------------------------------------------------------------------------------
+
+    async def _poll_forever(self) -> None:
+        missed = 0
+        while True:
+            try:
+                self.info = await self._stub.Info(wire.InfoRequest(), timeout=POLL_TIMEOUT_S)
+            except grpc.aio.AioRpcError as error:
+                missed += 1
+                if self._call is not None and missed >= MAX_MISSED_POLLS:
+                    logger.error("engine hangs", address=self.address, code=error.code().name)
+                    self._lose()
+            else:
+                missed = 0
+                metrics.QUEUE.labels(self.model).set(self.info.stats.num_waiting)
+                if self._call is None:
+                    self._open_stream()
+            self._polled.set()
+            await asyncio.sleep(min(POLL_S, 0.1 * 2**missed) if self._call is None else POLL_S)
+
+    def _open_stream(self) -> None:
+        logger.info("engine connected", model=self.model, address=self.address)
+        self._outbox = asyncio.Queue()
+        self._call = self._stub.Generate()
+        self._stream_tasks = [
+            asyncio.create_task(self._write(self._call, self._outbox)),
+            asyncio.create_task(self._read(self._call)),
+        ]
+
+    async def _write(self, call: Any, outbox: asyncio.Queue[wire.ClientFrame]) -> None:
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            while True:
+                await call.write(await outbox.get())
+        self._lose_if_current(call)
+
+    async def _read(self, call: Any) -> None:
+        try:
+            async for frame in call:
+                for delta in frame.deltas:
+                    self._deliver(delta)
+        except grpc.aio.AioRpcError as error:
+            logger.warning("engine stream broke", address=self.address, code=error.code().name)
+        self._lose_if_current(call)
+
+    def _deliver(self, delta: wire.SequenceDelta) -> None:
+        ends = delta.finish_reason != wire.FINISH_NONE
+        sequence_id = delta.sequence_id
+        sink = self._sinks.pop(sequence_id, None) if ends else self._sinks.get(sequence_id)
+        if sink is not None:
+            sink.on_delta(delta)
+
+    def _lose_if_current(self, call: Any) -> None:
+        if call is self._call:
+            self._lose()
+
+    def _lose(self) -> None:
+        """Break the stream off and tell every sink; the poller opens a new one."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+        current = asyncio.current_task()
+        for task in self._stream_tasks:
+            if task is not current:
+                task.cancel()
+        self._stream_tasks = []
+        lost, self._sinks = self._sinks, {}
+        for sink in dict.fromkeys(lost.values()):
+            sink.on_lost()
+
+    async def close(self) -> None:
+        self._poller.cancel()
+        tasks = [self._poller, *self._stream_tasks]
+        self._lose()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._channel.close()
+
+
+_TIMEOUT = {"timeout": UNARY_TIMEOUT_S}
+
+
+class EnginePool:
+    """The links to all engines; follows a list of addresses that may change while it runs."""
+
+    def __init__(
+        self, read_addresses: Callable[[], Coroutine[Any, Any, list[tuple[str, str]]]]
+    ) -> None:
+        self._read_addresses = read_addresses
+        self._links: dict[tuple[str, str], EngineLink] = {}
+        self._follower: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Connect, and wait until every engine was asked once."""
+        await self._follow()
+        self._follower = asyncio.create_task(self._follow_forever(), name="follow engines")
+        await asyncio.gather(*(link.first_poll() for link in self._links.values()))
+
+    async def stop(self) -> None:
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.gather(self._follower, return_exceptions=True)
+        await asyncio.gather(*(link.close() for link in self._links.values()), *self._closing)
+        self._links = {}
+
+    def pick(self, model: str) -> EngineLink | None:
+        """The healthy engine of this model with the least to do, None when there is none."""
+        links = [link for (name, _), link in self._links.items() if name == model and link.healthy]
+        return min(links, key=lambda link: link.load, default=None)
+
+    def info(self, model: str) -> wire.EngineInfo | None:
+        link = self.pick(model)
+        return link.info if link else None
+
+    def healthy(self) -> bool:
+        """Whether any engine takes requests."""
+        return any(link.healthy for link in self._links.values())
+
+    async def wait_until_healthy(self, model: str, timeout_s: float) -> bool:
+        """Whether an engine of this model takes requests before the time is over."""
+        deadline = time.monotonic() + timeout_s
+        while self.pick(model) is None:
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+    async def _follow_forever(self) -> None:
+        while True:
+            await asyncio.sleep(FOLLOW_ADDRESSES_S)
+            try:
+                await self._follow()
+            except Exception as error:  # the database may be away; the links live on
+                logger.warning("the list of engines cannot be read", error=str(error))
+            healthy = sum(link.healthy for link in self._links.values())
+            metrics.ENGINES_HEALTHY.set(healthy)
+
+    async def _follow(self) -> None:
+        wanted = await self._read_addresses()
+        for key in wanted:
+            if key not in self._links:
+                self._links[key] = EngineLink(*key)
+        for key in self._links.keys() - set(wanted):
+            task = asyncio.create_task(self._links.pop(key).close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)

@@ -1,0 +1,155 @@
+"""Everything that `inference.service` refuses or breaks off, as one exception.
+
+The names are OpenAI's where OpenAI has one; the REST surface and the playground turn the same
+exception into their own wire formats.
+"""
+
+import math
+from collections.abc import Mapping
+
+from inference.spec import Summary
+from portal.lib.money import format_dollars, format_plain
+
+
+class ServiceError(Exception):
+    """A refusal, or the reason why a generation was broken off.
+
+    `details` are facts for programs, beside the sentence for people. `summary` is there when the
+    generation had begun: it is settled then.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        type: str,  # noqa: A002 (the name in the envelope)
+        code: str | None,
+        message: str,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        details: Mapping[str, str | int] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type
+        self.code = code
+        self.message = message
+        self.param = param
+        self.headers = dict(headers or {})
+        self.details = dict(details or {})
+        self.summary: Summary | None = None
+
+
+def invalid(message: str, param: str | None, code: str | None = None) -> ServiceError:
+    return ServiceError(400, "invalid_request_error", code, message, param)
+
+
+def model_not_found(name: str) -> ServiceError:
+    message = f"The model {name[:200]!r} does not exist, or this key may not use it."
+    return ServiceError(404, "invalid_request_error", "model_not_found", message, "model")
+
+
+def model_not_allowed(name: str) -> ServiceError:
+    message = f"This key may not use the model {name[:200]!r}."
+    return ServiceError(403, "invalid_request_error", "model_not_allowed", message, "model")
+
+
+def context_too_long(
+    *, num_prompt: int, max_tokens: int | None, limit: int, param: str
+) -> ServiceError:
+    """`param` is the prompt's field; max_tokens is named when the prompt alone would fit."""
+    asked = f"{num_prompt:,} tokens of prompt"
+    if max_tokens is not None:
+        asked += f" and max_tokens of {max_tokens:,}"
+        if num_prompt < limit:
+            param = "max_tokens"
+    message = (
+        f"This model's context holds {limit:,} tokens, prompt and output together. "
+        f"You asked for {asked}. Please shorten the prompt or lower max_tokens."
+    )
+    return ServiceError(400, "invalid_request_error", "context_length_exceeded", message, param)
+
+
+def overloaded(message: str, retry_after_s: float = 2.0) -> ServiceError:
+    return ServiceError(503, "overloaded", "overloaded", message, None, retry_after(retry_after_s))
+
+
+def engine_lost() -> ServiceError:
+    message = "The engine that served this request was lost. You are not charged for it."
+    return ServiceError(503, "server_error", "engine_lost", message, None, retry_after(2.0))
+
+
+def accounting_unavailable() -> ServiceError:
+    message = "The ledger cannot be reached, so that nothing can be served. Please try again."
+    headers = retry_after(2.0)
+    return ServiceError(503, "server_error", "accounting_unavailable", message, None, headers)
+
+
+def insufficient_credit(
+    *, available_nanos: int, ceiling_nanos: int, max_tokens: int | None, top_up_url: str
+) -> ServiceError:
+    """402: this request could cost more than the credit that is left."""
+    details: dict[str, str | int] = {
+        "balance": format_plain(available_nanos),
+        "ceiling": format_plain(ceiling_nanos),
+        "top_up_url": top_up_url,
+    }
+    message = (
+        f"Not enough credit: this request may cost up to {format_dollars(ceiling_nanos)}, "
+        f"and {format_dollars(available_nanos)} is left."
+    )
+    if max_tokens is not None:
+        details["max_tokens"] = max_tokens
+        message += f" It would fit with max_tokens of {max_tokens:,}."
+    message += f" Top up at {top_up_url}"
+    headers = {"x-credit-remaining": format_plain(available_nanos)}
+    return ServiceError(
+        402, "insufficient_quota", "insufficient_quota", message, "max_tokens", headers, details
+    )
+
+
+def credit_reserved(*, available_nanos: int, pending_nanos: int) -> ServiceError:
+    """429: the credit is there, but running requests hold it; a retry will find it."""
+    message = (
+        f"{format_dollars(pending_nanos)} of your credit is reserved by requests that still run, "
+        f"and {format_dollars(available_nanos)} is free. Try again when one of them has ended."
+    )
+    headers = retry_after(2.0) | {"x-credit-remaining": format_plain(available_nanos)}
+    return ServiceError(429, "rate_limit_error", "credit_reserved", message, None, headers)
+
+
+def credit_used_up(top_up_url: str) -> ServiceError:
+    """The hold could not be extended while decoding."""
+    message = f"Your credit ran out while this answer was made. Top up at {top_up_url}"
+    details = {"top_up_url": top_up_url}
+    return ServiceError(
+        402, "insufficient_quota", "insufficient_quota", message, None, None, details
+    )
+
+
+def spend_cap_reached() -> ServiceError:
+    message = "This key has reached its monthly spending cap."
+    return ServiceError(402, "insufficient_quota", "spend_cap_reached", message)
+
+
+def access_withdrawn() -> ServiceError:
+    message = "The key or the session that started this request is no longer valid."
+    return ServiceError(401, "invalid_request_error", "access_withdrawn", message)
+
+
+def failed_in_engine(message: str) -> ServiceError:
+    return ServiceError(500, "server_error", "engine_error", message)
+
+
+def crashed(request_id: str) -> ServiceError:
+    """500: a mistake of ours; the id is what support asks for."""
+    message = f"Something went wrong on our side; this request is free. Its id is {request_id}."
+    return ServiceError(500, "server_error", "internal_error", message)
+
+
+def retry_after(seconds: float) -> dict[str, str]:
+    """Both headers SDKs read: whole seconds rounded up, and milliseconds."""
+    seconds = max(seconds, 0.001)
+    return {
+        "retry-after": str(math.ceil(seconds)),
+        "retry-after-ms": str(math.ceil(seconds * 1000)),
+    }

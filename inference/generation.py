@@ -1,0 +1,289 @@
+"""One running request: what its sequences brought so far, and the hand-over to its reader.
+
+Counting is synchronous, in the task that reads the engine's frames, so it never waits for a slow
+client. What the reader has not taken yet is merged into one delta a sequence, so its memory is
+bounded by the text of the answer. A generation ends once, for one reason; what the engine still
+samples after that is overrun, counted apart and never billed.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from accounts.authentication import Caller
+from inference import errors
+from inference.alignment import Alignment, token_logprobs
+from inference.catalog import CatalogEntry
+from inference.engine.wire import engine_pb2 as wire
+from inference.errors import ServiceError
+from inference.spec import GenerationSpec, Summary, TextDelta, TokenLogprob
+
+if TYPE_CHECKING:
+    from inference.client import EngineLink
+    from inference.limits import Allowance
+
+# A reader that takes nothing for this long while text waits for it is given up.
+STALLED_READER_S = 30.0
+
+_FINISHES: dict[int, Literal["stop", "length"]] = {
+    wire.FINISH_STOP: "stop",
+    wire.FINISH_LENGTH: "length",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedPrompt:
+    """A prompt as the engine encoded it; `text` is only there when it is to be echoed."""
+
+    token_ids: Sequence[int]
+    max_tokens: int
+    text: str = ""
+
+
+@dataclass(eq=False, slots=True)
+class SequenceState:
+    """One sampled answer."""
+
+    index: int
+    prompt_index: int
+    sequence_id: int = 0
+    num_tokens: int = 0
+    cached_tokens: int = 0
+    # Known to be computed: a token was sampled after it, or it was scored to its end.
+    prefilled: bool = False
+    running: bool = True
+    finish_reason: Literal["stop", "length"] | None = None
+    alignment: Alignment = field(default_factory=Alignment)
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What came for one sequence since its reader last looked."""
+
+    text: list[str] = field(default_factory=list)
+    num_tokens: int = 0
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
+    finish_reason: Literal["stop", "length"] | None = None
+    is_news: bool = False  # worth waking the reader for
+
+
+class Generation:
+    """See the module. Made by `service.prepare`; `inference.settling` owns its end."""
+
+    def __init__(
+        self,
+        spec: GenerationSpec,
+        caller: Caller,
+        entry: CatalogEntry,
+        link: "EngineLink",
+        prompts: Sequence[PreparedPrompt],
+        *,
+        request_id: str,
+        allowance: "Allowance",
+        arrived: float,
+    ) -> None:
+        self.request_id = request_id
+        self.spec = spec
+        self.caller = caller
+        self.entry = entry
+        self.link = link
+        self.prompts = prompts
+        self.allowance = allowance
+        self.arrived = arrived
+        self.started_at = datetime.now(UTC)
+        self.samples = spec.best_of or spec.n
+        self.sequences = [
+            SequenceState(index=i * self.samples + j, prompt_index=i)
+            for i in range(len(prompts))
+            for j in range(self.samples)
+        ]
+        assert link.info is not None
+        self.eos_token_ids = frozenset(link.info.eos_token_ids)
+        self.system_fingerprint = fingerprint(link.info)
+        self.output_tokens = 0
+        self.overrun_tokens = 0
+        self.reserved_tokens = 0  # of output, covered by the hold
+        self.extend_at: int | None = None  # tokens of output at which the owner is woken
+        self.first_token_at: float | None = None
+        self.last_token_at: float | None = None
+        self.outcome: Literal["finished", "aborted", "failed"] | None = None
+        self.error: ServiceError | None = None
+        self.num_running = 0  # sequences the engine may still speak of
+        self.wake = asyncio.Event()  # the owner's
+        self.admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.summary: Summary | None = None
+        self.balance_nanos: int | None = None
+        self._by_id: dict[int, SequenceState] = {}
+        self._pending: dict[int, _Pending] = {}
+        self._waiting_since: float | None = None  # since when news wait for the reader
+        self._news = asyncio.Event()  # the reader's
+
+    @property
+    def model(self) -> str:
+        return self.entry.name
+
+    @property
+    def prompt_tokens(self) -> int:
+        return sum(len(prompt.token_ids) for prompt in self.prompts)
+
+    @property
+    def settled(self) -> bool:
+        return self.summary is not None
+
+    def cancel(self) -> None:
+        """Stop it: the reader hung up or pressed stop. Does nothing when it has ended."""
+        self.end("aborted", None)
+
+    # --- What the owner calls ------------------------------------------------------------------
+
+    def register(self, sequence: SequenceState, sequence_id: int) -> None:
+        sequence.sequence_id = sequence_id
+        self._by_id[sequence_id] = sequence
+        self.num_running += 1
+
+    def end(
+        self, outcome: Literal["finished", "aborted", "failed"], error: ServiceError | None
+    ) -> None:
+        """Decide how it ends, once; the engine is told to stop what still runs."""
+        if self.outcome is not None:
+            return
+        self.outcome = outcome
+        self.error = error
+        for sequence in self.sequences:
+            if sequence.running and sequence.sequence_id:
+                self.link.cancel(sequence.sequence_id)
+        self.wake.set()
+
+    def finish(self, summary: Summary) -> None:
+        """Hand the settled sum to the reader."""
+        self.summary = summary
+        if self.error is not None:
+            self.error.summary = summary
+        self._news.set()
+
+    # --- What the link calls -------------------------------------------------------------------
+
+    def on_delta(self, delta: wire.SequenceDelta) -> None:
+        sequence = self._by_id[delta.sequence_id]
+        num_tokens = len(delta.token_ids)
+        if num_tokens:
+            self.last_token_at = time.monotonic()
+            if self.first_token_at is None:
+                self.first_token_at = self.last_token_at
+            sequence.prefilled = True
+        if self.outcome is not None:
+            self.overrun_tokens += num_tokens
+        else:
+            self.output_tokens += num_tokens
+            sequence.num_tokens += num_tokens
+            self._take(sequence, delta, num_tokens)
+        if delta.finish_reason != wire.FINISH_NONE:
+            self._on_sequence_end(sequence, delta)
+        elif self.extend_at is not None and self.output_tokens >= self.extend_at:
+            self.wake.set()
+
+    def on_lost(self) -> None:
+        self.num_running = 0
+        self.end("failed", errors.engine_lost())
+        self.wake.set()
+
+    def _on_sequence_end(self, sequence: SequenceState, delta: wire.SequenceDelta) -> None:
+        sequence.running = False
+        self.num_running -= 1
+        if self.outcome is None:
+            if delta.finish_reason in _FINISHES:
+                sequence.prefilled = True
+                if self.num_running == 0:
+                    self.end("finished", None)
+            elif delta.finish_reason == wire.FINISH_OVERLOADED:
+                self.end("failed", errors.overloaded("The engine's queue is full. Try again."))
+            elif delta.finish_reason == wire.FINISH_ERROR:
+                self.end("failed", errors.failed_in_engine(delta.error or "The engine failed."))
+            else:  # cancelled, but not by us: the engine is going away
+                self.end("failed", errors.engine_lost())
+        if self.num_running == 0:
+            self.wake.set()
+
+    def _take(self, sequence: SequenceState, delta: wire.SequenceDelta, num_tokens: int) -> None:
+        """Merge a delta into what waits for the reader."""
+        pending = self._pending.get(sequence.index)
+        if pending is None:
+            pending = self._pending[sequence.index] = _Pending()
+        pending.num_tokens += num_tokens
+        if delta.text:
+            pending.text.append(delta.text)
+            pending.is_news = True
+        if delta.HasField("cached_tokens"):
+            sequence.cached_tokens = delta.cached_tokens
+        if delta.prompt_logprobs:
+            pending.prompt_logprobs = token_logprobs(delta.prompt_logprobs)
+            pending.is_news = True
+        if delta.logprobs:
+            sequence.alignment.add(token_logprobs(delta.logprobs))
+        if delta.finish_reason in _FINISHES:
+            sequence.finish_reason = pending.finish_reason = _FINISHES[delta.finish_reason]
+            pending.is_news = True
+        if sequence.alignment.waiting:
+            sequence.alignment.advance(delta.text)
+            ended = pending.finish_reason is not None
+            released = sequence.alignment.release(
+                everything=ended and not delta.stop_reason, last=ended
+            )
+            pending.logprobs += released
+        if pending.is_news:
+            self._notify()
+
+    def _notify(self) -> None:
+        self._news.set()
+        now = time.monotonic()
+        if self._waiting_since is None:
+            self._waiting_since = now
+        elif now - self._waiting_since > STALLED_READER_S:
+            self.cancel()
+
+    # --- What the reader calls -----------------------------------------------------------------
+
+    async def deltas(self) -> AsyncIterator[TextDelta]:
+        """What comes, merged while the reader is away; ends when the generation is settled."""
+        while True:
+            self._news.clear()
+            taken = [index for index, pending in self._pending.items() if pending.is_news]
+            for index in taken:
+                pending = self._pending.pop(index)
+                self._waiting_since = None
+                yield TextDelta(
+                    index=index,
+                    text="".join(pending.text),
+                    num_tokens=pending.num_tokens,
+                    logprobs=tuple(pending.logprobs),
+                    prompt_logprobs=pending.prompt_logprobs,
+                    finish_reason=pending.finish_reason,
+                )
+            if taken:
+                continue
+            if self.settled:
+                return
+            await self._news.wait()
+
+    async def begun(self, timeout_s: float) -> None:
+        """Return when there is something to read, or after a while.
+
+        Lets a face answer with a real status when the request fails before its first token.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self.settled and not any(p.is_news for p in self._pending.values()):
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            pass
+
+
+def fingerprint(info: wire.EngineInfo) -> str:
+    """Names model revision, engine version and kind of device."""
+    kind = info.device.partition(":")[0]
+    return f"fp_{info.revision[:12]}_{info.engine_version}_{kind}"

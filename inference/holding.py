@@ -1,0 +1,155 @@
+"""The hold of a generation: how much is reserved, when more is, and what a refusal says.
+
+An explicit max_tokens is reserved in full, so that the answer is never cut for money. Without one
+the hold covers the prompt and a window of output, and grows while the sequences decode: nobody is
+locked out by a reservation they will not use.
+"""
+
+import structlog
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.urls import reverse
+
+from billing import ledger, pricing
+from inference import errors
+from inference.errors import ServiceError
+from inference.generation import Generation
+from portal.lib.db import db
+
+logger = structlog.get_logger(__name__)
+
+
+async def open_hold(generation: Generation, owner: str) -> None:
+    """Reserve the ceiling of this request. Raises ServiceError when that is refused."""
+    generation.reserved_tokens = _first_reservation(generation)
+    ceiling = ceiling_nanos(generation, generation.reserved_tokens)
+    _set_extension_mark(generation)
+    try:
+        generation.balance_nanos = await db(_open_and_read_balance, generation, ceiling, owner)
+    except ledger.InsufficientCredit as shortage:
+        raise _insufficient(generation, ceiling, shortage) from None
+    except ledger.CapReached:
+        raise errors.spend_cap_reached() from None
+    except (ledger.AccountingUnavailable, DatabaseError) as error:
+        logger.error("hold failed", error=type(error).__name__)
+        raise errors.accounting_unavailable() from None
+
+
+def _first_reservation(generation: Generation) -> int:
+    """Tokens of output the first hold covers: all of an explicit max_tokens, else a window."""
+    limit = generation.spec.max_tokens
+    if limit is None:
+        limit = settings.HOLD_WINDOW_TOKENS
+    each = (min(limit, prompt.max_tokens) for prompt in generation.prompts)
+    return generation.samples * sum(each)
+
+
+def _most_output(generation: Generation) -> int:
+    return generation.samples * sum(prompt.max_tokens for prompt in generation.prompts)
+
+
+def _set_extension_mark(generation: Generation) -> None:
+    """Extend when half a window is left, so that decoding does not wait for the database."""
+    if generation.reserved_tokens >= _most_output(generation):
+        generation.extend_at = None
+    else:
+        half = settings.HOLD_WINDOW_TOKENS // 2
+        running = generation.num_running or len(generation.sequences)
+        generation.extend_at = generation.reserved_tokens - half * running
+
+
+def ceiling_nanos(generation: Generation, output_tokens: int) -> int:
+    """The most that the prompt and this much output can cost, whatever part of it is cached."""
+    price = generation.entry.price
+    multiplier_bp = generation.caller.multiplier_bp
+    prompt = generation.prompt_tokens
+    return max(
+        pricing.cost_nanos(
+            price, uncached=prompt, cached=0, output=output_tokens, multiplier_bp=multiplier_bp
+        ),
+        pricing.cost_nanos(
+            price, uncached=0, cached=prompt, output=output_tokens, multiplier_bp=multiplier_bp
+        ),
+    )
+
+
+def _open_and_read_balance(generation: Generation, ceiling: int, owner: str) -> int:
+    caller, spec = generation.caller, generation.spec
+    ledger.open_hold(
+        generation.request_id,
+        caller.organisation_id,
+        ceiling,
+        owner=owner,
+        api_key_id=caller.api_key_id,
+        monthly_cap_nanos=caller.monthly_cap_nanos,
+        context={
+            "face": spec.face,
+            "endpoint": spec.endpoint,
+            "model": generation.model,
+            "stream": spec.stream,
+            "user_id": caller.user_id,
+            "price_id": generation.entry.price.price_id,
+            "multiplier_bp": caller.multiplier_bp,
+            "started_at": generation.started_at.isoformat(),
+        },
+    )
+    return ledger.balance(caller.organisation_id).available_nanos
+
+
+def _insufficient(
+    generation: Generation, ceiling: int, shortage: ledger.InsufficientCredit
+) -> ServiceError:
+    available, pending = shortage.available_nanos, shortage.pending_nanos
+    if available + pending >= ceiling:
+        return errors.credit_reserved(available_nanos=available, pending_nanos=pending)
+    fits = None
+    if generation.spec.max_tokens is not None:
+        fits = _max_tokens_that_fit(generation, available)
+    return errors.insufficient_credit(
+        available_nanos=available,
+        ceiling_nanos=ceiling,
+        max_tokens=fits,
+        top_up_url=top_up_url(),
+    )
+
+
+def _max_tokens_that_fit(generation: Generation, available_nanos: int) -> int:
+    """The largest max_tokens this balance pays for, by bisection over the same ceiling."""
+    low, high = 0, generation.spec.max_tokens or 0
+    sequences = len(generation.sequences)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if ceiling_nanos(generation, middle * sequences) <= available_nanos:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def top_up_url() -> str:
+    return f"{settings.BASE_URL}{reverse('billing')}"
+
+
+def must_extend(generation: Generation) -> bool:
+    mark = generation.extend_at
+    return mark is not None and generation.output_tokens >= mark
+
+
+async def extend_hold(generation: Generation) -> None:
+    """Reserve another window, or end the generation when it cannot be paid for."""
+    more = settings.HOLD_WINDOW_TOKENS * max(generation.num_running, 1)
+    reserved = min(generation.reserved_tokens + more, _most_output(generation))
+    extra = ceiling_nanos(generation, reserved) - ceiling_nanos(
+        generation, generation.reserved_tokens
+    )
+    try:
+        extended = await db(ledger.extend_hold, generation.request_id, extra)
+    except (ledger.AccountingUnavailable, DatabaseError) as error:
+        logger.error("extension failed", error=type(error).__name__)
+        generation.end("failed", errors.accounting_unavailable())
+        return
+    if not extended:
+        generation.end("aborted", errors.credit_used_up(top_up_url()))
+        return
+    generation.reserved_tokens = reserved
+    _set_extension_mark(generation)

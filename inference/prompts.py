@@ -1,0 +1,152 @@
+"""Turns prompts into token ids, the way the engine does: it alone renders templates and encodes.
+
+What `/tokenize` says, what is checked against the context and what is billed are one number.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inference import errors
+from inference.engine.wire import engine_pb2 as wire
+from inference.errors import ServiceError
+from inference.generation import PreparedPrompt
+from inference.spec import ChatPrompt, GenerationSpec, Prompt, TextPrompt, TokenPrompt
+
+if TYPE_CHECKING:
+    from inference.client import EngineLink
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """`tokens` holds each id's text when that was asked for."""
+
+    token_ids: Sequence[int]
+    tokens: Sequence[str] = ()
+
+
+async def prepare_all(spec: GenerationSpec, link: "EngineLink") -> list[PreparedPrompt]:
+    """Encode every prompt and check it against the model's vocabulary and context.
+
+    Raises ServiceError: 400 naming the field, 503 when the engine does not answer.
+    """
+    info = link.info
+    assert info is not None
+    _check_ids("logit_bias", (token_id for token_id, _ in spec.sampling.logit_bias), info)
+    _check_ids("stop_token_ids", spec.sampling.stop_token_ids, info)
+    return list(await asyncio.gather(*(_prepare(prompt, spec, link) for prompt in spec.prompts)))
+
+
+async def _prepare(prompt: Prompt, spec: GenerationSpec, link: "EngineLink") -> PreparedPrompt:
+    info = link.info
+    assert info is not None
+    param = param_of(prompt)
+    token_ids = (await encode(prompt, link)).token_ids
+    if isinstance(prompt, TokenPrompt):
+        _check_ids(param, token_ids, info)
+    if not token_ids:
+        # As if from the beginning of a new document.
+        token_ids = info.eos_token_ids[:1]
+    if not token_ids:
+        raise errors.invalid("The prompt is empty.", param)
+    room = info.max_model_len - len(token_ids)
+    if room < (1 if spec.max_tokens is None else spec.max_tokens) or room < 1:
+        raise errors.context_too_long(
+            num_prompt=len(token_ids),
+            max_tokens=spec.max_tokens,
+            limit=info.max_model_len,
+            param=param,
+        )
+    text = ""
+    if spec.echo:
+        text = prompt.text if isinstance(prompt, TextPrompt) else await decode(token_ids, link)
+    return PreparedPrompt(token_ids, room if spec.max_tokens is None else spec.max_tokens, text)
+
+
+async def encode(
+    prompt: Prompt,
+    link: "EngineLink",
+    *,
+    with_tokens: bool = False,
+    add_generation_prompt: bool = True,
+) -> Encoded:
+    """The ids of a prompt. Raises ServiceError as `prepare_all` does."""
+    if isinstance(prompt, TokenPrompt):
+        return Encoded(prompt.token_ids)
+    if isinstance(prompt, TextPrompt):
+        request = wire.TokenizeRequest(text=prompt.text, with_tokens=with_tokens)
+    else:
+        _check_has_template(link)
+        chat = _chat_message(prompt, add_generation_prompt)
+        request = wire.TokenizeRequest(chat=chat, with_tokens=with_tokens)
+    try:
+        reply = await link.tokenize(request)
+    except link.REFUSED as refusal:
+        raise errors.invalid(str(refusal), param_of(prompt)) from None
+    except link.UNAVAILABLE:
+        raise errors.overloaded("The engine does not answer at the moment.") from None
+    return Encoded(reply.token_ids, reply.tokens)
+
+
+async def decode(token_ids: Sequence[int], link: "EngineLink") -> str:
+    """The text of ids, special tokens written out."""
+    assert link.info is not None
+    _check_ids("tokens", token_ids, link.info)
+    try:
+        return await link.detokenize(token_ids)
+    except link.REFUSED as refusal:
+        raise errors.invalid(str(refusal), "tokens") from None
+    except link.UNAVAILABLE:
+        raise errors.overloaded("The engine does not answer at the moment.") from None
+
+
+async def describe_tokenizer(link: "EngineLink") -> dict[str, object]:
+    """What evaluation harnesses with a remote tokenizer ask for."""
+    info = link.info
+    assert info is not None
+    eos = info.eos_token_ids[:1]
+    return {
+        "tokenizer_class": "RemoteTokenizer",
+        "model": info.model,
+        "eos_token": await decode(eos, link) if eos else None,
+        "eos_token_ids": list(info.eos_token_ids),
+        "bos_token": None,
+        "pad_token": None,
+        "chat_template": None,
+        "has_chat_template": info.has_chat_template,
+        "vocab_size": info.vocab_size,
+        "model_max_length": info.max_model_len,
+    }
+
+
+def param_of(prompt: Prompt) -> str:
+    return "messages" if isinstance(prompt, ChatPrompt) else "prompt"
+
+
+def _chat_message(prompt: ChatPrompt, add_generation_prompt: bool) -> wire.ChatPrompt:
+    return wire.ChatPrompt(
+        messages=[
+            wire.ChatMessage(
+                role=message.role,
+                content=message.content,
+                name=message.name,
+                extra_json=message.extra_json,
+            )
+            for message in prompt.messages
+        ],
+        add_generation_prompt=add_generation_prompt,
+    )
+
+
+def _check_has_template(link: "EngineLink") -> None:
+    if link.info is None or not link.info.has_chat_template:
+        message = f"The model {link.model!r} has no chat template; use /v1/completions."
+        raise ServiceError(400, "invalid_request_error", "not_a_chat_model", message, "model")
+
+
+def _check_ids(param: str, token_ids: Iterable[int], info: wire.EngineInfo) -> None:
+    worst = max(token_ids, default=0)
+    if worst >= info.vocab_size:
+        message = f"Token id {worst} is outside the vocabulary of {info.vocab_size:,} tokens."
+        raise errors.invalid(message, param)

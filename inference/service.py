@@ -1,0 +1,289 @@
+"""The one door to generation: prepare, stream, settle.
+
+`prepare` refuses everything that can be refused, with a real status, before the first byte; it
+starts the task that owns the generation (`inference.settling`). `stream` is the only reader of
+what the engine says. The service lives in one event loop: `start` and `stop` are its lifespan;
+without them the first `prepare` starts it.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+import structlog
+from django.conf import settings
+
+from accounts.authentication import Caller, no_longer_valid
+from billing import ledger
+from inference import catalog, errors, prompts, settling
+from inference.catalog import CatalogEntry
+from inference.client import EngineLink, EnginePool
+from inference.errors import ServiceError
+from inference.generation import Generation, PreparedPrompt
+from inference.limits import Allowance, RateLimits
+from inference.ranking import best_samples
+from inference.spec import Event, GenerationSpec, Prompt
+from portal.lib.db import db
+from portal.lib.ids import new_id
+
+__all__ = [
+    "Generation",
+    "ServiceError",
+    "engines_healthy",
+    "prepare",
+    "start",
+    "stop",
+    "stream",
+]
+
+logger = structlog.get_logger(__name__)
+
+REVOCATION_POLL_S = 1.0
+DRAIN_S = 30.0
+
+
+class Service:
+    """What one event loop runs: its engines, its limits, its generations."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.owner = f"web_{secrets.token_hex(12)}"
+        self.pool = EnginePool(_engine_addresses)
+        self.limits = RateLimits()
+        self.generations: dict[str, Generation] = {}
+        self.draining = False
+        self.started = asyncio.Event()
+        self._owners: set[asyncio.Task[None]] = set()
+        self._chores: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        await self.pool.start()
+        self._chores = [
+            asyncio.create_task(_every(settings.HOLD_RENEW_S, self._renew), name="renew leases"),
+            asyncio.create_task(_every(REVOCATION_POLL_S, self._revoke), name="revocations"),
+        ]
+        self.started.set()
+
+    async def stop(self, drain_s: float) -> None:
+        """Refuse new requests, let the running ones finish for a while, settle all of them."""
+        self.draining = True
+        if self._owners:
+            logger.info("draining", running=len(self._owners))
+            await asyncio.wait(self._owners, timeout=drain_s)
+        for generation in list(self.generations.values()):
+            generation.end("failed", errors.overloaded("The server is shutting down."))
+        if self._owners:
+            await asyncio.wait(self._owners, timeout=drain_s)
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        await self.pool.stop()
+
+    # --- Prepare -------------------------------------------------------------------------------
+
+    async def prepare(
+        self, spec: GenerationSpec, caller: Caller, request_id: str | None, arrived: float
+    ) -> Generation:
+        if self.draining:
+            raise errors.overloaded("The server is shutting down.")
+        await catalog.refresh()
+        entry = catalog.resolve(spec.model, caller)
+        allowance = Allowance()
+        try:
+            await self.limits.take(caller, "requests", 1, allowance)
+            link = self.link_to(entry)
+            prepared = await prompts.prepare_all(spec, link)
+            await self.limits.take(caller, "tokens", _tokens_asked(spec, prepared), allowance)
+            generation = Generation(
+                spec,
+                caller,
+                entry,
+                link,
+                prepared,
+                request_id=request_id or new_id("req"),
+                allowance=allowance,
+                arrived=arrived,
+            )
+            await self._admit(generation)
+        except ServiceError as refusal:
+            refusal.headers = allowance.headers() | refusal.headers
+            raise
+        return generation
+
+    def link_to(self, entry: CatalogEntry) -> EngineLink:
+        link = self.pool.pick(entry.name)
+        if link is None:
+            raise errors.overloaded(f"No engine serves {entry.name!r} at the moment.")
+        return link
+
+    async def _admit(self, generation: Generation) -> None:
+        """Start the task that owns the generation and wait for its hold."""
+        task = asyncio.create_task(
+            settling.own(generation, self.owner), name=f"own {generation.request_id}"
+        )
+        self.generations[generation.request_id] = generation
+        self._owners.add(task)
+        task.add_done_callback(self._owners.discard)
+        task.add_done_callback(lambda _: self.generations.pop(generation.request_id, None))
+        try:
+            # Shielded: when the request goes away, its owner lives on and settles.
+            await asyncio.shield(generation.admitted)
+        except asyncio.CancelledError:
+            generation.cancel()
+            generation.admitted.add_done_callback(_retrieve)
+            raise
+
+    # --- Chores --------------------------------------------------------------------------------
+
+    async def _renew(self) -> None:
+        if self.generations:
+            await db(ledger.renew_leases, self.owner)
+
+    async def _revoke(self) -> None:
+        """End what was started by a key or a session that is no longer valid."""
+        callers = {generation.caller for generation in self.generations.values()}
+        if not callers:
+            return
+        withdrawn = await db(no_longer_valid, callers)
+        for generation in list(self.generations.values()):
+            if generation.caller in withdrawn:
+                generation.end("aborted", errors.access_withdrawn())
+
+
+class _Current:
+    """The service of this process's event loop."""
+
+    service: Service | None = None
+
+
+async def start() -> None:
+    """Connect to the engines; to be awaited in the event loop that will serve."""
+    await _service()
+
+
+async def stop(drain_s: float = DRAIN_S) -> None:
+    service, _Current.service = _Current.service, None
+    if service is not None and service.loop is asyncio.get_running_loop():
+        await service.stop(drain_s)
+
+
+async def _service() -> Service:
+    service = _Current.service
+    if service is None or service.loop is not asyncio.get_running_loop():
+        service = _Current.service = Service()
+        await service.start()
+    await service.started.wait()
+    return service
+
+
+def engines_healthy() -> bool:
+    """Whether an engine takes requests of this process."""
+    service = _Current.service
+    return service is not None and service.pool.healthy()
+
+
+async def prepare(
+    spec: GenerationSpec,
+    caller: Caller,
+    *,
+    request_id: str | None = None,
+    arrived: float | None = None,
+) -> Generation:
+    """Check, tokenise and reserve; the generation runs when this returns.
+
+    Raises ServiceError for everything that can be refused. The caller of this function has to
+    call `cancel` on what it returns when it will not read `stream` to its end. `arrived` is the
+    request's arrival by `time.monotonic()`.
+    """
+    started = time.monotonic() if arrived is None else arrived
+    return await (await _service()).prepare(spec, caller, request_id, started)
+
+
+async def stream(generation: Generation) -> AsyncIterator[Event]:
+    """Yield what comes and, last, the summary of the settled generation.
+
+    Raises ServiceError, already settled, when the engine was lost, the credit ran out or the
+    caller's access was withdrawn.
+    """
+    deltas = generation.deltas()
+    if generation.samples > generation.spec.n:
+        deltas = best_samples(generation, deltas)
+    async for delta in deltas:
+        yield delta
+    if generation.error is not None:
+        raise generation.error
+    assert generation.summary is not None
+    yield generation.summary
+
+
+async def tokenize(
+    model: str, prompt: Prompt, caller: Caller, *, with_tokens: bool, add_generation_prompt: bool
+) -> tuple[CatalogEntry, prompts.Encoded, Allowance]:
+    """What a prompt would cost in tokens: rate-limited, free."""
+    service, entry, allowance = await _unbilled(model, caller)
+    link = service.link_to(entry)
+    encoded = await prompts.encode(
+        prompt, link, with_tokens=with_tokens, add_generation_prompt=add_generation_prompt
+    )
+    return entry, encoded, allowance
+
+
+async def detokenize(
+    model: str, token_ids: tuple[int, ...], caller: Caller
+) -> tuple[str, Allowance]:
+    service, entry, allowance = await _unbilled(model, caller)
+    return await prompts.decode(token_ids, service.link_to(entry)), allowance
+
+
+async def tokenizer_info(model: str, caller: Caller) -> tuple[dict[str, object], Allowance]:
+    service, entry, allowance = await _unbilled(model, caller)
+    return await prompts.describe_tokenizer(service.link_to(entry)), allowance
+
+
+async def _unbilled(model: str, caller: Caller) -> tuple[Service, CatalogEntry, Allowance]:
+    service = await _service()
+    await catalog.refresh()
+    entry = catalog.resolve(model or _default_model(caller), caller)
+    allowance = Allowance()
+    await service.limits.take(caller, "requests", 1, allowance)
+    return service, entry, allowance
+
+
+def _default_model(caller: Caller) -> str:
+    """Evaluation harnesses name no model: they mean the first one."""
+    models = catalog.models_for(caller)
+    if not models:
+        raise errors.model_not_found("")
+    return models[0].name
+
+
+async def _engine_addresses() -> list[tuple[str, str]]:
+    await catalog.refresh()
+    return catalog.engine_addresses()
+
+
+async def _every(seconds: float, chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a chore again and again; its failure is logged, and it is tried again."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await chore()
+        except Exception as error:
+            logger.warning("a chore failed", chore=chore.__name__, error=type(error).__name__)
+
+
+def _tokens_asked(spec: GenerationSpec, prepared: list[PreparedPrompt]) -> int:
+    """Prompt and reserved output, for the rate limit."""
+    samples = spec.best_of or spec.n
+    limit = settings.HOLD_WINDOW_TOKENS if spec.max_tokens is None else spec.max_tokens
+    output = sum(min(limit, prompt.max_tokens) for prompt in prepared)
+    return sum(len(prompt.token_ids) for prompt in prepared) + samples * output
+
+
+def _retrieve(future: asyncio.Future[None]) -> None:
+    """Take a refusal nobody waits for any more, so that asyncio does not warn about it."""
+    with contextlib.suppress(asyncio.CancelledError):
+        future.exception()

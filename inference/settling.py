@@ -1,0 +1,278 @@
+"""The owner of a generation: a task of its own that outlives the response.
+
+It opens the hold, submits the sequences, extends the hold while they decode, and settles when they
+have finished, were aborted, or their engine was lost. The response only signals it: whatever
+happens to the response, nothing here is cancelled.
+
+What is billed: each prompt that was computed, once, and every token the sampler produced up to the
+frame in which the generation ended. What came after is overrun and waived. A generation that
+failed, and one that broke off before its answer could be sent whole, costs nothing: its tokens are
+waived too.
+"""
+
+import asyncio
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+from django.db import Error as DatabaseError
+
+from billing import ledger, pricing
+from billing.ledger import UsageDraft
+from inference import errors, holding, metrics
+from inference.engine.wire import engine_pb2 as wire
+from inference.engine.wire.messages import sampling_to_wire
+from inference.errors import ServiceError
+from inference.engine.params import SamplingParams
+from inference.generation import Generation, SequenceState
+from inference.spec import Summary
+from portal.lib.db import db
+
+if TYPE_CHECKING:
+    from billing.models import UsageRecord
+
+logger = structlog.get_logger(__name__)
+
+# How long the overrun is waited for after a cancel: it is at most two steps.
+OVERRUN_WAIT_S = 2.0
+SETTLE_BACKOFF_S = (0.05, 0.2, 0.5, 1.0, 2.0)
+
+
+async def own(generation: Generation, owner: str) -> None:
+    """See the module; `generation.admitted` tells whether the hold was opened."""
+    with metrics.RUNNING.track_inprogress():
+        try:
+            await holding.open_hold(generation, owner)
+        except ServiceError as refusal:
+            _admit(generation, refusal)
+            return
+        except Exception:
+            logger.exception("opening a hold crashed", request_id=generation.request_id)
+            _admit(generation, errors.crashed(generation.request_id))
+            return
+        try:
+            _submit(generation)
+            _admit(generation, None)
+            await _watch(generation)
+        except Exception:
+            logger.exception("a generation crashed", request_id=generation.request_id)
+            generation.end("failed", errors.crashed(generation.request_id))
+        generation.finish(await _settle(generation))
+
+
+def _admit(generation: Generation, refusal: ServiceError | None) -> None:
+    if generation.admitted.done():
+        return
+    if refusal is None:
+        generation.admitted.set_result(None)
+    else:
+        generation.admitted.set_exception(refusal)
+
+
+# --- Running ----------------------------------------------------------------------------------
+
+
+def _submit(generation: Generation) -> None:
+    """Send every sequence, unless the generation ended while its hold was opened."""
+    if generation.outcome is not None:
+        return
+    if not generation.link.healthy:
+        generation.end("failed", errors.engine_lost())
+        return
+    for sequence in generation.sequences:
+        prompt = generation.prompts[sequence.prompt_index]
+        sampling = _sampling(generation, sequence)
+        message = wire.Submit(
+            request_id=generation.request_id,
+            tenant=generation.caller.organisation_id,
+            prompt_token_ids=prompt.token_ids,
+            sampling=sampling_to_wire(sampling),
+        )
+        generation.register(sequence, generation.link.submit(message, generation))
+
+
+def _sampling(generation: Generation, sequence: SequenceState) -> SamplingParams:
+    """The parameters of one sample: its own seed, and what fits behind its prompt."""
+    sampling = generation.spec.sampling
+    limit = generation.prompts[sequence.prompt_index].max_tokens
+    seed = sampling.seed
+    if seed is not None:
+        # The samples of a prompt differ, and each can be had again.
+        seed = (seed + sequence.index % generation.samples + 2**63) % 2**64 - 2**63
+    ranked = generation.samples > generation.spec.n
+    return dataclasses.replace(
+        sampling,
+        max_tokens=limit,
+        min_tokens=min(sampling.min_tokens, limit),
+        seed=seed,
+        logprobs=0 if ranked and sampling.logprobs is None else sampling.logprobs,
+    )
+
+
+async def _watch(generation: Generation) -> None:
+    """Until it has ended and the engine has said its last word, or a moment after the end."""
+    while generation.outcome is None:
+        await generation.wake.wait()
+        generation.wake.clear()
+        if generation.outcome is None and holding.must_extend(generation):
+            await holding.extend_hold(generation)
+    deadline = time.monotonic() + OVERRUN_WAIT_S
+    while generation.num_running > 0 and time.monotonic() < deadline:
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + OVERRUN_WAIT_S):
+                await generation.wake.wait()
+        except TimeoutError:
+            logger.warning("no last word from the engine", request_id=generation.request_id)
+            break
+        generation.wake.clear()
+    for sequence in generation.sequences:
+        generation.link.forget(sequence.sequence_id)
+
+
+# --- The end ----------------------------------------------------------------------------------
+
+
+async def _settle(generation: Generation) -> Summary:
+    """Settle until it succeeds: the database may be away for a while, the charge is not lost."""
+    draft = draft_usage(generation)
+    attempt = 0
+    while True:
+        try:
+            record, balance = await db(_settle_and_read_balance, generation, draft)
+            break
+        except AssertionError:
+            # The ledger refuses to charge this. Release the hold: it must not live for ever.
+            logger.exception("settling refused", request_id=generation.request_id)
+            draft = dataclasses.replace(
+                draft,
+                outcome="failed",
+                error="settling_refused",
+                uncached_tokens=0,
+                cached_tokens=0,
+                output_tokens=0,
+                waived_tokens=draft.waived_tokens + draft.output_tokens,
+                cost_nanos=0,
+            )
+        except (ledger.AccountingUnavailable, DatabaseError) as error:
+            metrics.SETTLE_RETRIES.inc()
+            logger.error("settling failed", error=type(error).__name__, attempt=attempt)
+            await asyncio.sleep(SETTLE_BACKOFF_S[min(attempt, len(SETTLE_BACKOFF_S) - 1)])
+            attempt += 1
+    summary = summarise(generation, record, balance)
+    _report(generation, record, summary)
+    return summary
+
+
+def _settle_and_read_balance(
+    generation: Generation, draft: UsageDraft
+) -> tuple["UsageRecord", int]:
+    record = ledger.settle(generation.request_id, draft)
+    return record, ledger.balance(generation.caller.organisation_id).available_nanos
+
+
+def draft_usage(generation: Generation) -> UsageDraft:
+    """What is billed and what is waived, by the rule at the top of this module."""
+    assert generation.outcome is not None
+    cached, uncached = _prompt_usage(generation)
+    # Decoding may outrun a slow extension of the hold; what it did not cover is ours to pay.
+    output = min(generation.output_tokens, generation.reserved_tokens)
+    waived = generation.output_tokens - output + generation.overrun_tokens
+    broke_off = generation.error is not None and not generation.spec.stream
+    if generation.outcome == "failed" or broke_off:
+        cached, uncached, output, waived = 0, 0, 0, waived + output
+    cost = pricing.cost_nanos(
+        generation.entry.price,
+        uncached=uncached,
+        cached=cached,
+        output=output,
+        multiplier_bp=generation.caller.multiplier_bp,
+    )
+    return UsageDraft(
+        outcome=generation.outcome,
+        finish_reason=finish_reason_of(generation),
+        error=(generation.error.code or "") if generation.error else "",
+        uncached_tokens=uncached,
+        cached_tokens=cached,
+        output_tokens=output,
+        waived_tokens=waived,
+        cost_nanos=cost,
+        ttft_ms=_milliseconds(generation.arrived, generation.first_token_at),
+        duration_ms=_milliseconds(generation.arrived, time.monotonic()) or 0,
+    )
+
+
+def _prompt_usage(generation: Generation) -> tuple[int, int]:
+    """(cached, uncached) tokens: each computed prompt once, as its first sample found it."""
+    cached = uncached = 0
+    for index, prompt in enumerate(generation.prompts):
+        samples = [s for s in generation.sequences if s.prompt_index == index and s.prefilled]
+        if samples:
+            found = min(samples[0].cached_tokens, len(prompt.token_ids))
+            cached += found
+            uncached += len(prompt.token_ids) - found
+    return cached, uncached
+
+
+def finish_reason_of(generation: Generation) -> str:
+    """One word for the whole request: `length` when any of its samples was cut."""
+    reasons = {sequence.finish_reason for sequence in generation.sequences}
+    if generation.outcome != "finished":
+        return ""
+    return "length" if "length" in reasons else "stop"
+
+
+def summarise(generation: Generation, record: "UsageRecord", balance_nanos: int) -> Summary:
+    assert generation.outcome is not None
+    first, last = generation.first_token_at, generation.last_token_at
+    speed = None
+    if first is not None and last is not None and last > first and generation.output_tokens > 1:
+        speed = (generation.output_tokens - 1) / (last - first)
+    return Summary(
+        request_id=generation.request_id,
+        model=generation.model,
+        prompt_tokens=record.uncached_tokens + record.cached_tokens,
+        cached_tokens=record.cached_tokens,
+        completion_tokens=record.output_tokens,
+        cost_nanos=record.cost_nanos,
+        outcome=generation.outcome,
+        finish_reason=finish_reason_of(generation),
+        ttft_ms=record.ttft_ms,
+        duration_ms=record.duration_ms,
+        tokens_per_s=speed,
+        balance_nanos=balance_nanos,
+    )
+
+
+def _report(generation: Generation, record: "UsageRecord", summary: Summary) -> None:
+    model = generation.model
+    for kind, count in (
+        ("input", record.uncached_tokens),
+        ("cached_input", record.cached_tokens),
+        ("output", record.output_tokens),
+        ("waived", record.waived_tokens),
+    ):
+        metrics.TOKENS.labels(model, kind).inc(count)
+    metrics.REQUEST_DURATION.labels(model, summary.outcome).observe(summary.duration_ms / 1000)
+    if summary.ttft_ms is not None:
+        metrics.TIME_TO_FIRST_TOKEN.labels(model).observe(summary.ttft_ms / 1000)
+    if summary.tokens_per_s:
+        metrics.TIME_PER_OUTPUT_TOKEN.labels(model).observe(1 / summary.tokens_per_s)
+    logger.info(
+        "generation settled",
+        request_id=generation.request_id,
+        organisation=generation.caller.organisation_id,
+        model=model,
+        outcome=summary.outcome,
+        error=record.error,
+        prompt_tokens=summary.prompt_tokens,
+        output_tokens=summary.completion_tokens,
+        waived_tokens=record.waived_tokens,
+        cost_nanos=summary.cost_nanos,
+        ttft_ms=summary.ttft_ms,
+        duration_ms=summary.duration_ms,
+    )
+
+
+def _milliseconds(start: float, end: float | None) -> int | None:
+    return None if end is None else max(round((end - start) * 1000), 0)

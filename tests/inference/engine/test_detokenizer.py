@@ -1,0 +1,103 @@
+"""Text is decided late enough to be right and as early as possible."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inference.engine.detokenizer import Detokenizer
+
+LETTERS = st.text(alphabet="abä€👋", max_size=30)
+STOPS = st.lists(st.text(alphabet="abä€👋\ufffd", min_size=1, max_size=4), max_size=4).map(tuple)
+
+
+def truncated(text: str, stops: tuple[str, ...]) -> tuple[str, str]:
+    """The plain definition: cut at the first place a stop ends, and the longest one there."""
+    for end in range(1, len(text) + 1):
+        ending = [stop for stop in stops if text[:end].endswith(stop)]
+        if ending:
+            stop = max(ending, key=len)
+            return text[: end - len(stop)], stop
+    return text, ""
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
+    return [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+
+
+def feed(detokenizer: Detokenizer, parts: list[bytes]) -> str:
+    text = ""
+    for part in parts:
+        text += detokenizer.feed(part)
+        if detokenizer.stop_reason:
+            return text
+    return text + detokenizer.flush()
+
+
+@settings(max_examples=400, deadline=None)
+@given(LETTERS, STOPS, st.lists(st.integers(0, 200), max_size=20))
+def test_it_gives_the_text_up_to_the_first_stop_however_it_is_cut(
+    text: str, stops: tuple[str, ...], cuts: list[int]
+) -> None:
+    detokenizer = Detokenizer(stops)
+    got = feed(detokenizer, pieces(text.encode(), cuts))
+    assert (got, detokenizer.stop_reason) == truncated(text, stops)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=40), STOPS, st.lists(st.integers(0, 200), max_size=20))
+def test_it_gives_any_bytes_as_python_replaces_them(
+    data: bytes, stops: tuple[str, ...], cuts: list[int]
+) -> None:
+    detokenizer = Detokenizer(stops)
+    got = feed(detokenizer, pieces(data, cuts))
+    assert got == truncated(data.decode(errors="replace"), stops)[0]
+
+
+@settings(max_examples=200, deadline=None)
+@given(LETTERS, STOPS)
+def test_it_holds_back_only_what_could_still_become_a_stop(
+    text: str, stops: tuple[str, ...]
+) -> None:
+    detokenizer = Detokenizer(stops)
+    out = ""
+    for end, char in enumerate(text, start=1):
+        out += detokenizer.feed(char.encode())
+        if detokenizer.stop_reason:
+            return
+        held = text[:end].removeprefix(out)
+        assert out + held == text[:end]
+        assert not held or any(stop.startswith(held) for stop in stops)
+
+
+def test_it_holds_back_half_a_character() -> None:
+    detokenizer = Detokenizer()
+    assert [detokenizer.feed(bytes([byte])) for byte in "é€".encode()] == ["", "é", "", "", "€"]
+
+
+def test_it_ends_half_a_character_with_the_replacement_character() -> None:
+    detokenizer = Detokenizer()
+    assert detokenizer.feed("👋".encode()[:2]) == ""
+    assert detokenizer.flush() == "\ufffd"
+
+
+def test_it_lets_stop_strings_pass_while_they_may_not_stop() -> None:
+    detokenizer = Detokenizer(("no",))
+    assert detokenizer.feed(b"no n", may_stop=False) == "no n"
+    assert detokenizer.feed(b"o no") == "o "
+    assert detokenizer.stop_reason == "no"
+
+
+@pytest.mark.parametrize("stop", ["a" * 256, "a" * 255 + "b"])
+def test_it_takes_linear_time(stop: str) -> None:
+    def seconds(length: int) -> float:
+        detokenizer = Detokenizer((stop + "c",))
+        began = time.perf_counter()
+        for _ in range(length):
+            detokenizer.feed(b"a")
+        return time.perf_counter() - began
+
+    seconds(1000)
+    assert min(seconds(20_000) for _ in range(3)) < 30 * min(seconds(2_000) for _ in range(3))

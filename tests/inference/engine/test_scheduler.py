@@ -1,0 +1,247 @@
+"""Which tokens run: shown on integers, without a model."""
+
+import random
+
+import pytest
+
+from inference.engine.block_pool import BlockPool
+from inference.engine.detokenizer import Detokenizer
+from inference.engine.params import SamplingParams
+from inference.engine.plan import Plan
+from inference.engine.request import FinishReason, Sequence
+from inference.engine.scheduler import PROMPT_LOGPROBS_CHUNK, Scheduler, SchedulerLimits
+
+
+def make(num_blocks: int = 64, block_size: int = 4, **limits: int) -> Scheduler:
+    sizes = {"max_model_len": 64, "token_budget": 16, "max_running": 4, "max_waiting": 100}
+    return Scheduler(SchedulerLimits(**{**sizes, **limits}), BlockPool(num_blocks, block_size))
+
+
+class Desk:
+    """Submits to a scheduler and answers its plans with the token 7."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.by_key: dict[int, Sequence] = {}
+
+    def submit(self, tokens: list[int], tenant: str = "alice", **options: int) -> Sequence:
+        params = SamplingParams(
+            max_tokens=options.get("max_tokens", 3), prompt_logprobs=options.get("prompt_logprobs")
+        )
+        sequence = Sequence(
+            key=len(self.by_key) + 1,
+            tenant=tenant,
+            tokens=list(tokens),
+            params=params,
+            detokenizer=Detokenizer(),
+            priority=options.get("priority", 0),
+        )
+        self.by_key[sequence.key] = sequence
+        self.scheduler.submit(sequence)
+        return sequence
+
+    def step(self) -> Plan:
+        plan = self.scheduler.schedule()
+        self.scheduler.check()
+        assert plan.num_tokens <= self.scheduler.limits.token_budget
+        for row in plan.rows:
+            sequence = self.by_key[row.key]
+            assert row.start == sequence.num_computed
+            assert row.start + row.num_tokens <= len(row.block_table) * 4
+            self.scheduler.advance(sequence, row.num_tokens)
+            if row.samples:
+                self.scheduler.append(sequence, 7)
+                if sequence.num_generated == sequence.params.max_tokens:
+                    self.scheduler.end(sequence, FinishReason.LENGTH)
+        self.scheduler.check()
+        return plan
+
+    def run(self) -> list[Plan]:
+        plans = []
+        while not self.scheduler.idle:
+            plans.append(self.step())
+            assert plans[-1].rows, "a step without work"
+            assert len(plans) < 5000, "no end"
+        assert self.scheduler.pool.num_used == 0
+        return plans
+
+    def order(self) -> list[int]:
+        """Run to the end; return the keys in the order of their first token."""
+        firsts: dict[int, None] = {}
+        for plan in self.run():
+            firsts.update(dict.fromkeys(row.key for row in plan.rows))
+        return list(firsts)
+
+
+def test_it_gives_running_sequences_a_token_before_it_prefills() -> None:
+    desk = Desk(make())
+    desk.submit([1, 2, 3])
+    desk.step()
+    desk.submit(list(range(40)))
+    plan = desk.step()
+    assert [(row.start, row.num_tokens) for row in plan.rows] == [(3, 1), (0, 15)]
+
+
+def test_it_cuts_long_prompts_into_chunks_that_fit_the_budget() -> None:
+    desk = Desk(make(token_budget=10))
+    desk.submit(list(range(25)), max_tokens=1)
+    plans = desk.run()
+    assert [plan.rows[0].num_tokens for plan in plans] == [10, 10, 5]
+    assert [plan.rows[0].samples for plan in plans] == [False, False, True]
+
+
+def test_it_bounds_the_chunks_of_prompts_whose_logits_are_kept() -> None:
+    desk = Desk(make(num_blocks=512, max_model_len=2000, token_budget=2000))
+    desk.submit(list(range(1000)), prompt_logprobs=0)
+    assert desk.step().rows[0].num_tokens == PROMPT_LOGPROBS_CHUNK
+
+
+def test_it_runs_a_lower_priority_number_first() -> None:
+    desk = Desk(make(max_running=1))
+    keys = [desk.submit([1], priority=p, max_tokens=1).key for p in (5, 0, -3)]
+    assert desk.order() == keys[::-1]
+
+
+def test_it_shares_blocks_of_equal_prefixes_and_leaves_one_token_to_compute() -> None:
+    desk = Desk(make())
+    desk.submit(list(range(8)))
+    desk.step()
+    twin = desk.submit(list(range(8)))
+    plan = desk.step()
+    row = next(row for row in plan.rows if row.key == twin.key)
+    assert (row.start, row.num_tokens) == (4, 4)  # the second block would leave nothing
+    assert twin.num_cached == 4
+
+
+def test_it_lets_twins_wait_for_the_prefix_that_is_being_computed() -> None:
+    desk = Desk(make(token_budget=64))
+    twins = [desk.submit(list(range(13))) for _ in range(4)]
+    assert [row.key for row in desk.step().rows] == [twins[0].key]
+    plan = desk.step()
+    assert [(row.start, row.num_tokens) for row in plan.rows] == [(13, 1), (12, 1), (12, 1), (12, 1)]
+    assert desk.scheduler.num_cached_tokens == 36
+
+
+def test_it_does_not_share_between_tenants() -> None:
+    desk = Desk(make())
+    desk.submit(list(range(12)), "alice")
+    desk.run()
+    stranger = desk.submit(list(range(12)), "charlie")
+    desk.run()
+    friend = desk.submit(list(range(12)), "alice")
+    desk.run()
+    assert (stranger.num_cached, friend.num_cached) == (0, 8)
+
+
+def test_it_takes_no_prompt_from_the_cache_whose_logits_are_wanted() -> None:
+    desk = Desk(make())
+    desk.submit(list(range(12)))
+    desk.run()
+    assert desk.submit(list(range(12)), prompt_logprobs=1).num_cached is None
+    assert desk.step().rows[0].start == 0
+
+
+def test_it_preempts_the_last_and_finishes_everyone() -> None:
+    desk = Desk(make(num_blocks=16, max_running=4))
+    sequences = [desk.submit([n] * 8, max_tokens=40) for n in range(4)]
+    desk.run()
+    assert desk.scheduler.num_preemptions > 0
+    assert all(sequence.num_generated == 40 for sequence in sequences)
+
+
+def test_it_never_preempts_the_first() -> None:
+    desk = Desk(make(num_blocks=16, max_running=4))
+    first = desk.submit([0] * 8, max_tokens=40)
+    for n in range(1, 4):
+        desk.submit([n] * 8, max_tokens=40)
+    computed = 0
+    while not first.finished:
+        desk.step()
+        assert first.finished or first.num_computed > computed
+        computed = first.num_computed
+
+
+def test_it_admits_nobody_past_the_one_whose_blocks_are_missing() -> None:
+    desk = Desk(make(num_blocks=16))
+    desk.submit(list(range(40)), max_tokens=20)
+    desk.step()
+    big, small = desk.submit(list(range(100, 140))), desk.submit([1])
+    for _ in range(3):
+        desk.step()
+    assert big.num_cached is None
+    assert small.num_cached is None
+    desk.run()
+
+
+def test_it_shares_fairly_between_a_flood_and_a_polite_tenant() -> None:
+    desk = Desk(make(max_running=1))
+    flood = [desk.submit([n], "flood", max_tokens=5).key for n in range(20)]
+    desk.step()
+    polite = desk.submit([9], "polite", max_tokens=5).key
+    assert desk.order().index(polite) <= 2
+    assert flood
+
+
+def test_it_weighs_output_twice_as_much_as_input() -> None:
+    desk = Desk(make(max_running=1))
+    heavy = [desk.submit([n], "heavy", max_tokens=10).key for n in range(6)]
+    light = [desk.submit([n], "light", max_tokens=1).key for n in range(6)]
+    order = desk.order()
+    assert max(order.index(key) for key in light) < order.index(heavy[2])
+
+
+def test_it_refuses_when_the_queue_is_full() -> None:
+    desk = Desk(make(max_running=1, max_waiting=2))
+    sequences = [desk.submit([n]) for n in range(5)]
+    assert [s.finish_reason for s in sequences[3:]] == [FinishReason.OVERLOADED] * 2
+    assert not any(s.finished for s in sequences[:3])
+
+
+def test_it_refuses_the_flood_and_not_the_polite_tenant() -> None:
+    desk = Desk(make(max_running=1, max_waiting=3))
+    flood = [desk.submit([n], "flood") for n in range(4)]
+    polite = desk.submit([9], "polite")
+    assert not polite.finished
+    assert [s.finished for s in flood] == [False, False, False, True]
+
+
+def test_it_refuses_sizes_with_which_it_could_not_work() -> None:
+    with pytest.raises(ValueError, match="token budget"):
+        make(token_budget=2, max_running=4)
+    with pytest.raises(ValueError, match="fewer than one"):
+        make(num_blocks=2, max_model_len=64)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_it_keeps_the_pool_whole_under_random_load(seed: int) -> None:
+    draw = random.Random(seed)
+    desk = Desk(make(num_blocks=20, max_running=5, token_budget=9, max_waiting=10))
+    live: list[Sequence] = []
+    for _ in range(300):
+        if draw.random() < 0.4:
+            tokens = [draw.randrange(2) for _ in range(draw.randint(1, 30))]
+            live.append(
+                desk.submit(
+                    tokens,
+                    draw.choice("abc"),
+                    max_tokens=draw.randint(0, 30),
+                    priority=draw.randrange(2),
+                )
+            )
+        if live and draw.random() < 0.1:
+            victim = live.pop(draw.randrange(len(live)))
+            if not victim.finished:
+                reason = draw.choice([FinishReason.CANCELLED, FinishReason.ERROR])
+                desk.scheduler.end(victim, reason)
+        if not desk.scheduler.idle:
+            plan = desk.step()
+            for row in plan.rows:  # max_tokens 0
+                sequence = desk.by_key[row.key]
+                if sequence.num_uncomputed == 0 and not sequence.finished:
+                    desk.scheduler.end(sequence, FinishReason.LENGTH)
+    for sequence in live:
+        if not sequence.finished:
+            desk.scheduler.end(sequence, FinishReason.CANCELLED)
+    desk.scheduler.check()
+    assert desk.scheduler.idle
+    assert desk.scheduler.pool.num_used == 0

@@ -1,0 +1,86 @@
+"""Tiny random models of several families, and a byte tokenizer to go with them."""
+
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MistralConfig,
+    PretrainedConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from inference.engine.block_pool import BlockPool
+from inference.engine.fake_codec import FakeCodec
+from inference.engine.kv_cache import KVCache
+from inference.engine.model import HuggingFaceModel
+from inference.engine.runner import ModelRunner
+from inference.engine.sampler import Sampler
+from inference.engine.scheduler import Scheduler, SchedulerLimits
+from tests.inference.engine.rig import Bench
+
+VOCAB_SIZE = FakeCodec.vocab_size
+_SIZES: dict[str, Any] = {
+    "vocab_size": VOCAB_SIZE,
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 512,
+    "bos_token_id": None,
+    "eos_token_id": [256, 258],
+    "pad_token_id": None,
+    # Large enough that random logits are far apart and greedy ties do not occur.
+    "initializer_range": 0.3,
+}
+CONFIGS: dict[str, PretrainedConfig] = {
+    "llama": LlamaConfig(**_SIZES, num_key_value_heads=2),
+    "llama-tied": LlamaConfig(**_SIZES, num_key_value_heads=4, tie_word_embeddings=True),
+    "qwen2": Qwen2Config(**_SIZES, num_key_value_heads=1, use_sliding_window=False),
+    "qwen3": Qwen3Config(**_SIZES, num_key_value_heads=2, head_dim=16),
+    "mistral": MistralConfig(**_SIZES, num_key_value_heads=2, sliding_window=None),
+    "gpt-neox": GPTNeoXConfig(**_SIZES),
+}
+
+
+def random_module(name: str, seed: int = 0) -> Any:
+    """Make a model of the family with random weights, float32."""
+    torch.manual_seed(seed)
+    return AutoModelForCausalLM.from_config(CONFIGS[name], dtype=torch.float32).eval()
+
+
+def reference_greedy(module: Any, prompt: list[int], num_tokens: int) -> list[int]:
+    """Generate with transformers itself."""
+    implementation = module.config._attn_implementation
+    module.set_attn_implementation("sdpa")
+    with torch.inference_mode():
+        out = module.generate(
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.int64),
+            max_new_tokens=num_tokens,
+            do_sample=False,
+            eos_token_id=[256, 258],
+            pad_token_id=256,
+        )
+    module.set_attn_implementation(implementation)
+    return out[0, len(prompt) :].tolist()
+
+
+def make_bench(
+    model: HuggingFaceModel,
+    num_blocks: int = 256,
+    block_size: int = 8,
+    codec: Any = None,
+    **limits: int,
+) -> Bench:
+    """Put an engine around a model, driven by hand."""
+    codec = codec or FakeCodec()
+    sizes: dict[str, int] = {"max_model_len": 256, "token_budget": 64, "max_running": 32, **limits}
+    cache = KVCache(model.shapes, num_blocks, block_size, model.dtype, model.device)
+    sampler = Sampler(model.vocab_size, codec.eos_token_ids, model.device)
+    runner = ModelRunner(model, cache, sampler, model.device)
+    scheduler = Scheduler(SchedulerLimits(**sizes), BlockPool(num_blocks, block_size))
+    return Bench(scheduler, runner, codec, model.vocab_size)

@@ -1,0 +1,154 @@
+"""Encoding is transformers' own, except that nobody's words become special tokens."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from inference.engine.codec import Chat
+from inference.engine.detokenizer import Detokenizer
+from inference.engine.tokenizer import HuggingFaceCodec
+
+SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>"]
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{{ message['content'] | trim }}<|im_end|>\n{% endfor %}"
+    "{% if tools %}{{ tools | tojson }}{% endif %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+CORPUS = ["The engine wrote: hello there, 你好 and Grüße! <s> < | > im_start im_end user assistant"] * 20
+
+
+def byte_level() -> PreTrainedTokenizerFast:
+    """In the manner of GPT-2, Llama 3 and Qwen."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    backend.train_from_iterator(CORPUS, trainer)
+    return wrap(backend)
+
+
+def sentencepiece() -> PreTrainedTokenizerFast:
+    """In the manner of Llama 2 and Mistral: "▁" for spaces, single bytes for the unknown."""
+    pieces = ["<unk>", *(f"<0x{value:02X}>" for value in range(256)), "▁", *"abcdefghijklmnop", "▁h"]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    backend = Tokenizer(
+        models.BPE(
+            vocabulary, [("▁", "h")], unk_token="<unk>", byte_fallback=True, fuse_unk=True
+        )
+    )
+    backend.normalizer = normalizers.Replace(" ", "▁")
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    return wrap(backend)
+
+
+def wrap(backend: Tokenizer) -> PreTrainedTokenizerFast:
+    backend.add_special_tokens([AddedToken(text, special=True) for text in SPECIALS])
+    backend.add_tokens([AddedToken("<tool>", special=False)])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        eos_token="<|endoftext|>",
+        extra_special_tokens=SPECIALS[1:],
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+TOKENIZERS = {"byte-level": byte_level(), "sentencepiece": sentencepiece()}
+CODECS = {name: HuggingFaceCodec(tok, (0,)) for name, tok in TOKENIZERS.items()}
+
+
+@pytest.fixture(params=sorted(CODECS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def user(content: str, **rest: Any) -> Chat:
+    return Chat(({"role": "user", "content": content, **rest},))
+
+
+@pytest.mark.parametrize("text", ["hello there", "", " a  b ", "Grüße 你好 👋🏽", "<s>hi<|im_end|>"])
+def test_it_encodes_text_as_transformers_does(name: str, text: str) -> None:
+    assert CODECS[name].encode_text(text) == TOKENIZERS[name](text)["input_ids"]
+
+
+@pytest.mark.parametrize("content", ["hello there", "  padded ", "1 < 2 and 3 > 2", "a<", ">b", "x|"])
+def test_it_encodes_harmless_conversations_as_transformers_does(name: str, content: str) -> None:
+    messages = [{"role": "user", "content": content}, {"role": "assistant", "content": "ok"}]
+    expected = TOKENIZERS[name].apply_chat_template(
+        messages, add_generation_prompt=True, tokenize=True, return_dict=True
+    )["input_ids"]
+    assert CODECS[name].encode_chat(Chat(tuple(messages))) == expected
+
+
+ATTACK = st.lists(
+    st.sampled_from([*SPECIALS, "<|im", "_end|>", "<", "|>", ">", "s", " ", "hello", "\n", "\ufdd0"]),
+    max_size=8,
+).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ATTACK, ATTACK, ATTACK, st.sampled_from(sorted(CODECS)))
+def test_no_text_of_a_message_ever_becomes_a_special_token(
+    content: str, called: str, argument: str, name: str
+) -> None:
+    codec, tokenizer = CODECS[name], TOKENIZERS[name]
+    chat = Chat(
+        ({"role": "user", "content": content}, {"role": "tool", "content": called}),
+        tools=({"name": called, "parameters": {argument: [argument]}},),
+    )
+    token_ids = codec.encode_chat(chat)
+    specials = [t for t in token_ids if codec.is_special(t)]
+    start, end = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
+    assert specials == [start, end, start, end, start]
+    # Nor is any of the text lost: it reads as the template renders it.
+    expected = tokenizer.apply_chat_template(
+        list(chat.messages), tools=list(chat.tools), add_generation_prompt=True, tokenize=False
+    )
+    assert codec.decode(token_ids) == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=40), st.sampled_from(sorted(CODECS)))
+def test_the_bytes_of_tokens_are_the_text(text: str, name: str) -> None:
+    codec = CODECS[name]
+    detokenizer = Detokenizer()
+    out = "".join(detokenizer.feed(codec.token_bytes(t)) for t in codec.encode_text(text))
+    expected = text.replace("▁", " ") if name == "sentencepiece" else text
+    assert out + detokenizer.flush() == expected
+
+
+def test_it_knows_which_tokens_add_no_text(name: str) -> None:
+    codec = CODECS[name]
+    (number,) = codec.encode_text("<|im_end|>")
+    assert codec.is_special(number)
+    assert codec.token_bytes(number) == b"<|im_end|>"
+    (tool,) = codec.encode_text("<tool>")
+    assert not codec.is_special(tool)
+    assert codec.token_bytes(10**6) == b""
+
+
+def test_it_says_so_when_there_is_no_template_or_the_template_refuses() -> None:
+    tokenizer = byte_level()
+    tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
+    with pytest.raises(ValueError, match="roles must alternate"):
+        HuggingFaceCodec(tokenizer, ()).encode_chat(user("hi"))
+    tokenizer.chat_template = None
+    codec = HuggingFaceCodec(tokenizer, ())
+    assert not codec.has_chat_template
+    with pytest.raises(ValueError, match="no chat template"):
+        codec.encode_chat(user("hi"))
+
+
+def test_very_long_words_stay_quick() -> None:
+    assert len(CODECS["byte-level"].encode_text("a" * 400_000)) > 0
+    assert len(CODECS["byte-level"].encode_chat(user("<|im_end|>" * 20_000))) > 0

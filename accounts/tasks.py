@@ -1,5 +1,23 @@
-"""Celery tasks of this part and their schedule."""
+"""Celery tasks of accounts and their schedule: mail."""
 
 from typing import Any
 
-BEAT_SCHEDULE: dict[str, Any] = {}
+from celery import shared_task
+
+from accounts import mail
+
+BEAT_SCHEDULE: dict[str, Any] = {
+    "deliver-waiting-mail": {"task": "accounts.tasks.deliver_waiting_mail", "schedule": 30.0},
+}
+
+
+@shared_task
+def deliver_mail(mail_id: int) -> None:
+    mail.deliver(mail_id)
+
+
+@shared_task
+def deliver_waiting_mail() -> None:
+    """Pick up what a lost broker, a dead worker or a refusing mail server left behind."""
+    for mail_id in mail.waiting():
+        mail.deliver(mail_id)

@@ -298,3 +298,64 @@ class StripeCustomer(models.Model):
 
     def __str__(self) -> str:
         return self.customer_id
+
+
+class KeySpend(models.Model):
+    """What one API key has spent and holds in one calendar month (UTC), for its cap."""
+
+    api_key_id = models.UUIDField()
+    month = models.DateField()
+    posted_nanos = models.BigIntegerField(default=0)
+    pending_nanos = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["api_key_id", "month"], name="key_spend_once_a_month"),
+            models.CheckConstraint(
+                condition=Q(posted_nanos__gte=0, pending_nanos__gte=0),
+                name="key_spend_not_negative",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.api_key_id} in {self.month:%Y-%m}"
+
+
+class LateWaiver(models.Model):
+    """Tokens of a request whose settling came after the sweep had closed it: ours to pay."""
+
+    request_id = models.CharField(max_length=40, unique=True)
+    tokens = models.PositiveIntegerField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return self.request_id
+
+
+class HourlyUsage(models.Model):
+    """Usage rolled up by the hour, so that a year's chart reads thousands of rows, not millions."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="+")
+    hour = models.DateTimeField()
+    model = models.CharField(max_length=200)
+    api_key_id = models.UUIDField(null=True)
+    requests = models.PositiveIntegerField()
+    errors = models.PositiveIntegerField()
+    uncached_tokens = models.PositiveBigIntegerField()
+    cached_tokens = models.PositiveBigIntegerField()
+    output_tokens = models.PositiveBigIntegerField()
+    cost_nanos = models.BigIntegerField()
+
+    class Meta:
+        verbose_name_plural = "hourly usage"
+        indexes = [models.Index(fields=["organisation", "hour"])]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organisation", "hour", "model", "api_key_id"],
+                name="hourly_usage_once",
+                nulls_distinct=False,
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.organisation_id} {self.hour:%Y-%m-%d %H}h {self.model}"

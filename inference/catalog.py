@@ -23,7 +23,7 @@ from portal.lib.db import db
 
 SNAPSHOT_S = 2.0
 STARTER = "starter"
-STARTER_PRICE = {"input": 100_000_000, "cached_input": 50_000_000, "output": 400_000_000}
+STARTER_PRICE = (100_000_000, 50_000_000, 400_000_000)  # nanos per million: input, cached, output
 STARTER_ALIASES = ("text-davinci-003", "gpt-3.5-turbo-instruct", "gpt-3.5-turbo", "gpt-4o-mini")
 # A unix socket's path holds about a hundred bytes, folder included.
 _SOCKET_NAME_MAX = 40

@@ -9,10 +9,13 @@ import zlib
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+import django_stubs_ext
 from csp.constants import NONE, SELF
 
 from portal.lib import env
 from portal.lib.money import parse_dollars
+
+django_stubs_ext.monkeypatch()  # lets annotations such as ModelAdmin[User] run
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "data"))).resolve()

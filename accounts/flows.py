@@ -1,0 +1,186 @@
+"""The verbs of this app: make organisations, keys and invitations, change who may do what.
+
+Pages, the management API and commands call these and nothing else. Each is one transaction and
+refuses with ValueError, in a sentence for the person who asked.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts import keys
+from accounts.models import ApiKey, Invitation, Membership, Organisation, Role, Scope, User
+from accounts.signals import organisation_created
+
+INVITATION_LASTS = timedelta(days=7)
+ROTATION_OVERLAP = timedelta(hours=24)
+
+
+@transaction.atomic
+def create_organisation(user: User, name: str, *, welcome: bool = True) -> Organisation:
+    """An organisation owned by `user`, with its ledger account; `welcome` credit if it may."""
+    organisation = Organisation.objects.create(name=name)
+    Membership.objects.create(organisation=organisation, user=user, role=Role.OWNER)
+    organisation_created.send(Organisation, organisation=organisation, welcome=welcome)
+    return organisation
+
+
+def ensure_organisation(user: User, *, welcome: bool = True) -> Organisation:
+    """The user's first organisation; made when there is none, however the user came."""
+    membership = user.memberships.select_related("organisation").order_by("pk").first()
+    if membership is not None:
+        return membership.organisation
+    return create_organisation(user, _("%(name)s's organisation") % {"name": user.get_short_name()},
+                               welcome=welcome)  # fmt: skip
+
+
+def create_key(
+    organisation: Organisation,
+    user: User | None,
+    name: str,
+    *,
+    scope: str = Scope.INFERENCE,
+    allowed_models: Sequence[str] = (),
+    ip_ranges: Sequence[str] = (),
+    monthly_cap_nanos: int | None = None,
+    expires_at: datetime | None = None,
+) -> tuple[ApiKey, str]:
+    """A new key and its secret, which is stored nowhere and can be shown only now."""
+    minted = keys.mint()
+    key = ApiKey.objects.create(
+        organisation=organisation,
+        created_by=user,
+        name=name,
+        prefix=minted.prefix,
+        last_four=minted.last_four,
+        key_hash=minted.key_hash,
+        scope=scope,
+        allowed_models=list(allowed_models),
+        ip_ranges=list(ip_ranges),
+        monthly_cap_nanos=monthly_cap_nanos,
+        expires_at=expires_at,
+    )
+    return key, minted.secret
+
+
+def revoke_key(key: ApiKey) -> bool:
+    """Revoke now; False when it was revoked before. Running streams end within two seconds."""
+    now = timezone.now()
+    live = ApiKey.objects.filter(pk=key.pk).filter(Q(revoked_at=None) | Q(revoked_at__gt=now))
+    return live.update(revoked_at=now) == 1
+
+
+@transaction.atomic
+def rotate_key(
+    key: ApiKey, user: User, *, overlap: timedelta = ROTATION_OVERLAP
+) -> tuple[ApiKey, str]:
+    """A successor with the same rights; the old key works until `overlap` is over."""
+    ends_at = timezone.now() + overlap
+    rotated = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=ends_at)
+    if not rotated:
+        raise ValueError(_("This key is revoked or being rotated already."))
+    return create_key(
+        key.organisation,
+        user,
+        key.name,
+        scope=key.scope,
+        allowed_models=key.allowed_models,
+        ip_ranges=key.ip_ranges,
+        monthly_cap_nanos=key.monthly_cap_nanos,
+        expires_at=key.expires_at,
+    )
+
+
+@transaction.atomic
+def invite(
+    organisation: Organisation, inviter: User, email: str, role: str
+) -> tuple[Invitation, str]:
+    """An invitation and its token, which goes into the mail and is stored as a hash only.
+
+    An open invitation of the same address is replaced: the newest mail is the one that works.
+    """
+    email = email.strip().lower()
+    if organisation.memberships.filter(user__email__iexact=email).exists():
+        raise ValueError(_("This person is a member already."))
+    organisation.invitations.filter(email__iexact=email, accepted_at=None).delete()
+    token = secrets.token_urlsafe(32)
+    invitation = Invitation.objects.create(
+        organisation=organisation,
+        email=email,
+        role=role,
+        token_hash=hash_token(token),
+        invited_by=inviter,
+        expires_at=timezone.now() + INVITATION_LASTS,
+    )
+    return invitation, token
+
+
+def find_invitation(token: str) -> Invitation | None:
+    """The open invitation with this token, or None."""
+    return (
+        Invitation.objects.select_related("organisation")
+        .filter(
+            token_hash=hash_token(token), accepted_at=None, expires_at__gt=timezone.now()
+        )
+        .first()
+    )
+
+
+@transaction.atomic
+def accept_invitation(token: str, user: User) -> Membership:
+    """Make the invited person a member, once. The address must be the invited one."""
+    invitation = find_invitation(token)
+    if invitation is None:
+        raise ValueError(_("This invitation was used, replaced or has expired."))
+    if invitation.email.lower() != user.email.lower():
+        raise ValueError(_("This invitation is for another e-mail address."))
+    taken = Invitation.objects.filter(pk=invitation.pk, accepted_at=None).update(
+        accepted_at=timezone.now()
+    )
+    if not taken:
+        raise ValueError(_("This invitation was used, replaced or has expired."))
+    try:
+        with transaction.atomic():
+            return Membership.objects.create(
+                organisation=invitation.organisation, user=user, role=invitation.role
+            )
+    except IntegrityError:
+        raise ValueError(_("You are a member already.")) from None
+
+
+@transaction.atomic
+def change_role(membership: Membership, role: str) -> None:
+    """Give a member another role; the last owner stays one."""
+    if membership.role == Role.OWNER and role != Role.OWNER:
+        _keep_an_owner(membership)
+    membership.role = role
+    membership.save(update_fields=["role"])
+
+
+@transaction.atomic
+def remove_member(membership: Membership) -> None:
+    """Remove a member; the last owner stays. Keys they made belong to the organisation."""
+    if membership.role == Role.OWNER:
+        _keep_an_owner(membership)
+    membership.delete()
+
+
+def _keep_an_owner(membership: Membership) -> None:
+    """The caller is in a transaction; the organisation's owners are locked until its end."""
+    owners = Membership.objects.select_for_update().filter(
+        organisation_id=membership.organisation_id, role=Role.OWNER
+    )
+    if not any(owner.pk != membership.pk for owner in owners):
+        raise ValueError(_("An organisation needs an owner; make somebody else one first."))
+
+
+def hash_token(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+

@@ -1,0 +1,85 @@
+"""Mail: stored as a row in the same transaction as its cause, then delivered by a task.
+
+`OutboxBackend` is Django's e-mail backend, so everything that sends mail goes through it.
+`deliver` sends one row through `settings.MAIL_TRANSPORT` (SMTP, or the console without a mail
+server); it claims the row first, so two workers never send the same mail at once.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.conf import settings
+from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import OutgoingMail
+
+RETRY_AFTER = (
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=3),
+    timedelta(hours=12),
+)
+# While a worker sends, nobody else takes the mail; a worker that died gives it up after this long.
+CLAIM = timedelta(minutes=2)
+
+
+class OutboxBackend(BaseEmailBackend):
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        from accounts.tasks import deliver_mail  # tasks import this module
+
+        for message in email_messages:
+            mail = store(message)
+            transaction.on_commit(lambda mail_id=mail.pk: deliver_mail.delay(mail_id))  # type: ignore[misc]
+        return len(email_messages)
+
+
+def store(message: EmailMessage) -> OutgoingMail:
+    html = ""
+    if isinstance(message, EmailMultiAlternatives):
+        html = next(
+            (str(each[0]) for each in message.alternatives if each[1] == "text/html"), ""
+        )
+    return OutgoingMail.objects.create(
+        subject=message.subject,
+        sender=message.from_email or settings.DEFAULT_FROM_EMAIL,
+        recipients=message.recipients(),
+        text=message.body,
+        html=html,
+    )
+
+
+def deliver(mail_id: int) -> bool:
+    """Send one stored mail; False when it is sent already, claimed, or the transport failed."""
+    now = timezone.now()
+    claimed = OutgoingMail.objects.filter(
+        pk=mail_id, sent_at=None, next_attempt_at__lte=now
+    ).update(next_attempt_at=now + CLAIM)
+    if not claimed:
+        return False
+    mail = OutgoingMail.objects.get(pk=mail_id)
+    message = EmailMultiAlternatives(mail.subject, mail.text, mail.sender, mail.recipients)
+    if mail.html:
+        message.attach_alternative(mail.html, "text/html")
+    try:
+        with get_connection(settings.MAIL_TRANSPORT) as connection:
+            connection.send_messages([message])
+    except OSError as error:  # smtplib's errors are OSErrors too
+        wait = RETRY_AFTER[min(mail.attempts, len(RETRY_AFTER) - 1)]
+        OutgoingMail.objects.filter(pk=mail_id).update(
+            attempts=mail.attempts + 1, next_attempt_at=now + wait, error=str(error)[:500]
+        )
+        return False
+    OutgoingMail.objects.filter(pk=mail_id).update(
+        sent_at=timezone.now(), attempts=mail.attempts + 1, error=""
+    )
+    return True
+
+
+def waiting() -> list[int]:
+    """Mails whose turn has come, oldest first."""
+    due = OutgoingMail.objects.filter(sent_at=None, next_attempt_at__lte=timezone.now())
+    return list(due.order_by("pk").values_list("pk", flat=True)[:500])

@@ -1,0 +1,38 @@
+"""Which organisation a signed-in person works in: `request.organisation`, `request.membership`.
+
+Both are lazy, since most requests need neither. The choice is kept in the session; a choice that
+is no longer a membership counts for nothing.
+"""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import SimpleLazyObject
+
+from accounts.models import Membership, Organisation
+
+SESSION_KEY = "organisation_id"
+
+
+class OrganisationMiddleware:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.membership = SimpleLazyObject(lambda: membership_of(request))  # type: ignore[attr-defined]
+        request.organisation = SimpleLazyObject(lambda: organisation_of(request))  # type: ignore[attr-defined]
+        return self.get_response(request)
+
+
+def membership_of(request: HttpRequest) -> Membership | None:
+    if not request.user.is_authenticated:
+        return None
+    memberships = Membership.objects.filter(user_id=request.user.pk).select_related("organisation")
+    chosen = request.session.get(SESSION_KEY)
+    return memberships.filter(organisation_id=chosen).first() or memberships.order_by("pk").first()
+
+
+def organisation_of(request: HttpRequest) -> Organisation | None:
+    membership = request.membership  # type: ignore[attr-defined]
+    # A lazy object that holds None is false without being None.
+    return membership.organisation if membership else None

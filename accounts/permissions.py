@@ -1,0 +1,35 @@
+"""Who may see a page: members of an organisation, some pages certain roles only."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+
+
+def member_required(*roles: str) -> Callable[[View[P]], View[P]]:
+    """Only members, and only those with one of `roles` when any are given (else 403).
+
+    Views look objects up within `request.organisation`, so another's object is a 404.
+    """
+
+    def decorate(view: View[P]) -> View[P]:
+        @login_required
+        @wraps(view)
+        def wrapped(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            membership = request.membership  # type: ignore[attr-defined]
+            if not membership:
+                return redirect("welcome")
+            if roles and membership.role not in roles:
+                raise PermissionDenied
+            return view(request, *args, **kwargs)
+
+        return wrapped
+
+    return decorate

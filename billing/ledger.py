@@ -1,0 +1,378 @@
+"""The only writer of money: accounts, transfers, holds.
+
+Every verb is one transaction. A balance changes by a conditional UPDATE whose row count says
+whether it happened, never by reading first; the database's own CHECK is the last word. Rows are
+locked in the order hold, account, key spend, so concurrent verbs cannot deadlock.
+
+Raises AccountingUnavailable when the database is away: a request is then refused, never unmetered.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from billing.models import (
+    Account,
+    AccountKind,
+    Hold,
+    HoldState,
+    KeySpend,
+    LateWaiver,
+    Outcome,
+    Transfer,
+    TransferKind,
+    UsageRecord,
+)
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class InsufficientCredit(Exception):  # noqa: N818  the words of the contract
+    """The account cannot hold this much; says what is there and what other holds keep."""
+
+    def __init__(self, available_nanos: int, pending_nanos: int) -> None:
+        super().__init__(f"{available_nanos} nanos available, {pending_nanos} held")
+        self.available_nanos = available_nanos
+        self.pending_nanos = pending_nanos
+
+
+class CapReached(Exception):  # noqa: N818
+    """The key's monthly cap does not allow this much more."""
+
+
+class AccountingUnavailable(Exception):  # noqa: N818
+    """The database does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """`posted` is paid in minus spent; `available` is posted minus what holds keep."""
+
+    posted_nanos: int
+    pending_nanos: int
+
+    @property
+    def available_nanos(self) -> int:
+        return self.posted_nanos - self.pending_nanos
+
+
+@dataclass(frozen=True, slots=True)
+class UsageDraft:
+    """What the service knows at the end of a request; the hold's context has the rest."""
+
+    outcome: str
+    finish_reason: str
+    error: str
+    uncached_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    waived_tokens: int
+    cost_nanos: int
+    ttft_ms: int | None
+    duration_ms: int
+
+
+def accounting(function: Callable[P, R]) -> Callable[P, R]:
+    """One transaction; a database that is away becomes AccountingUnavailable."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            with transaction.atomic():
+                return function(*args, **kwargs)
+        except (OperationalError, InterfaceError) as error:
+            raise AccountingUnavailable(str(error)) from error
+
+    return wrapped
+
+
+# --- Money in --------------------------------------------------------------------------------
+
+
+@accounting
+def open_account(organisation_id: str) -> Account:
+    """The organisation's account, made when there is none."""
+    account, _created = Account.objects.get_or_create(
+        organisation_id=organisation_id, defaults={"kind": AccountKind.ORGANISATION}
+    )
+    return account
+
+
+@accounting
+def grant(
+    organisation_id: str, amount_nanos: int, *, reference: str, description: str, actor: str = ""
+) -> Transfer:
+    """Give credit. Idempotent by `reference`."""
+    return _credit(
+        organisation_id, amount_nanos, AccountKind.GRANTS, TransferKind.GRANT,
+        reference=reference, description=description, actor=actor,
+    )  # fmt: skip
+
+
+@accounting
+def record_payment(
+    organisation_id: str, amount_nanos: int, *, reference: str, description: str
+) -> Transfer:
+    """Book money that Stripe took. Idempotent by `reference`, the payment's id."""
+    return _credit(
+        organisation_id, amount_nanos, AccountKind.CASH, TransferKind.PAYMENT,
+        reference=reference, description=description,
+    )  # fmt: skip
+
+
+def _credit(
+    organisation_id: str,
+    amount_nanos: int,
+    source: AccountKind,
+    kind: TransferKind,
+    *,
+    reference: str,
+    description: str,
+    actor: str = "",
+) -> Transfer:
+    if amount_nanos <= 0:
+        raise ValueError("an amount must be positive")
+    account = open_account(organisation_id)
+    transfer, created = Transfer.objects.get_or_create(
+        reference=reference,
+        defaults={
+            "kind": kind,
+            "debit_account": house_account(source),
+            "credit_account": account,
+            "amount_nanos": amount_nanos,
+            "description": description,
+            "actor": actor,
+        },
+    )
+    if created:
+        Account.objects.filter(pk=account.pk).update(
+            credits_posted=F("credits_posted") + amount_nanos
+        )
+    elif transfer.amount_nanos != amount_nanos or transfer.credit_account_id != account.pk:
+        raise ValueError(f"the reference {reference} is another transfer's")
+    return transfer
+
+
+def house_account(kind: AccountKind) -> Account:
+    account, _created = Account.objects.get_or_create(kind=kind, organisation=None)
+    return account
+
+
+# --- Holds -----------------------------------------------------------------------------------
+
+
+@accounting
+def open_hold(
+    request_id: str,
+    organisation_id: str,
+    amount_nanos: int,
+    *,
+    owner: str,
+    api_key_id: UUID | None = None,
+    monthly_cap_nanos: int | None = None,
+    context: dict[str, Any],
+) -> None:
+    """Reserve money for a request. Raises InsufficientCredit or CapReached."""
+    now = timezone.now()
+    account_id = _reserve(organisation_id, amount_nanos)
+    if api_key_id is not None:
+        _reserve_under_cap(api_key_id, _month(now), amount_nanos, monthly_cap_nanos)
+    Hold.objects.create(
+        request_id=request_id,
+        account_id=account_id,
+        api_key_id=api_key_id,
+        amount_nanos=amount_nanos,
+        owner=owner,
+        lease_until=now + timedelta(seconds=settings.HOLD_LEASE_S),
+        context=context,
+        created_at=now,
+    )
+
+
+def _reserve(organisation_id: str, amount_nanos: int) -> int:
+    """Add to the account's pending debits if it can pay; the account's id."""
+    reserved = Account.objects.filter(
+        organisation_id=organisation_id,
+        credits_posted__gte=F("debits_posted") + F("debits_pending") + amount_nanos,
+    ).update(debits_pending=F("debits_pending") + amount_nanos)
+    account = Account.objects.get(organisation_id=organisation_id)
+    if not reserved:
+        raise InsufficientCredit(account.balance_nanos, account.debits_pending)
+    return account.pk
+
+
+def _reserve_under_cap(
+    api_key_id: UUID, month: date, amount_nanos: int, cap_nanos: int | None
+) -> None:
+    rows = KeySpend.objects.filter(api_key_id=api_key_id, month=month)
+    allowed = rows
+    if cap_nanos is not None:
+        allowed = rows.filter(
+            posted_nanos__lte=cap_nanos - amount_nanos - F("pending_nanos"),
+        )
+    more = {"pending_nanos": F("pending_nanos") + amount_nanos}
+    if allowed.update(**more):
+        return
+    KeySpend.objects.bulk_create(
+        [KeySpend(api_key_id=api_key_id, month=month)], ignore_conflicts=True
+    )
+    if not allowed.update(**more):
+        raise CapReached
+
+
+@accounting
+def extend_hold(request_id: str, extra_nanos: int) -> bool:
+    """Reserve more for a running request; False when it cannot be paid or the hold is closed."""
+    extended = Hold.objects.filter(request_id=request_id, state=HoldState.OPEN).update(
+        amount_nanos=F("amount_nanos") + extra_nanos
+    )
+    if not extended:
+        return False
+    hold = Hold.objects.get(request_id=request_id)
+    paid = Account.objects.filter(
+        pk=hold.account_id,
+        credits_posted__gte=F("debits_posted") + F("debits_pending") + extra_nanos,
+    ).update(debits_pending=F("debits_pending") + extra_nanos)
+    if not paid:
+        transaction.set_rollback(True)
+        return False
+    if hold.api_key_id is not None:
+        _key_spend(hold).update(pending_nanos=F("pending_nanos") + extra_nanos)
+    return True
+
+
+@accounting
+def renew_leases(owner: str) -> int:
+    """Vouch for every open hold of this web process; how many there are."""
+    until = timezone.now() + timedelta(seconds=settings.HOLD_LEASE_S)
+    return Hold.objects.filter(owner=owner, state=HoldState.OPEN).update(lease_until=until)
+
+
+@accounting
+def settle(request_id: str, usage: UsageDraft) -> UsageRecord:
+    """Charge what was used, release the rest, write the record. Idempotent by request id.
+
+    A hold that the sweep has closed stays closed: its tokens are booked as waived.
+    """
+    hold = _close(request_id, HoldState.SETTLED)
+    if hold is None:
+        return _settled_before(request_id, usage)
+    assert usage.cost_nanos <= hold.amount_nanos, "a request cannot cost more than it holds"
+    _unreserve(hold, cost_nanos=usage.cost_nanos)
+    if usage.cost_nanos:
+        Transfer.objects.create(
+            reference=f"usage:{request_id}",
+            kind=TransferKind.USAGE,
+            debit_account_id=hold.account_id,
+            credit_account=house_account(AccountKind.REVENUE),
+            amount_nanos=usage.cost_nanos,
+            description=hold.context.get("model", ""),
+        )
+    return _record(hold, usage)
+
+
+def _close(request_id: str, state: HoldState) -> Hold | None:
+    """Take an open hold to its end; None when somebody else has."""
+    closed = Hold.objects.filter(request_id=request_id, state=HoldState.OPEN).update(
+        state=state, closed_at=timezone.now()
+    )
+    return Hold.objects.select_related("account").get(request_id=request_id) if closed else None
+
+
+def _settled_before(request_id: str, usage: UsageDraft) -> UsageRecord:
+    record = UsageRecord.objects.get(request_id=request_id)
+    swept = Hold.objects.filter(request_id=request_id, state=HoldState.RELEASED).exists()
+    tokens = usage.output_tokens + usage.waived_tokens
+    if swept and tokens:
+        LateWaiver.objects.bulk_create(
+            [LateWaiver(request_id=request_id, tokens=tokens)], ignore_conflicts=True
+        )
+    return record
+
+
+def _unreserve(hold: Hold, *, cost_nanos: int) -> None:
+    Account.objects.filter(pk=hold.account_id).update(
+        debits_pending=F("debits_pending") - hold.amount_nanos,
+        debits_posted=F("debits_posted") + cost_nanos,
+    )
+    if hold.api_key_id is not None:
+        _key_spend(hold).update(
+            pending_nanos=F("pending_nanos") - hold.amount_nanos,
+            posted_nanos=F("posted_nanos") + cost_nanos,
+        )
+
+
+def _record(hold: Hold, usage: UsageDraft) -> UsageRecord:
+    context = dict(hold.context)
+    started_at = datetime.fromisoformat(context.pop("started_at"))
+    assert hold.account.organisation_id is not None
+    return UsageRecord.objects.create(
+        request_id=hold.request_id,
+        organisation_id=hold.account.organisation_id,
+        api_key_id=hold.api_key_id,
+        started_at=started_at,
+        **context,
+        **asdict(usage),
+    )
+
+
+def sweep() -> int:
+    """Release the holds whose lease is over: their web process died. How many there were."""
+    over = Hold.objects.filter(state=HoldState.OPEN, lease_until__lt=timezone.now())
+    return sum(_release(request_id) for request_id in over.values_list("pk", flat=True)[:1000])
+
+
+@accounting
+def _release(request_id: str) -> bool:
+    # The lease is checked again in the UPDATE: its process may have renewed it meanwhile.
+    now = timezone.now()
+    released = Hold.objects.filter(
+        request_id=request_id, state=HoldState.OPEN, lease_until__lt=now
+    ).update(state=HoldState.RELEASED, closed_at=now)
+    if not released:
+        return False
+    hold = Hold.objects.select_related("account").get(request_id=request_id)
+    _unreserve(hold, cost_nanos=0)
+    lasted = now - datetime.fromisoformat(hold.context["started_at"])
+    _record(
+        hold,
+        UsageDraft(
+            outcome=Outcome.FAILED, finish_reason="", error="web_process_lost",
+            uncached_tokens=0, cached_tokens=0, output_tokens=0, waived_tokens=0, cost_nanos=0,
+            ttft_ms=None, duration_ms=max(0, int(lasted.total_seconds() * 1000)),
+        ),
+    )  # fmt: skip
+    logger.warning("released the hold of %s: its web process is gone", request_id)
+    return True
+
+
+def _key_spend(hold: Hold) -> Any:
+    return KeySpend.objects.filter(api_key_id=hold.api_key_id, month=_month(hold.created_at))
+
+
+def _month(moment: datetime) -> date:
+    return moment.date().replace(day=1)
+
+
+# --- Reading ---------------------------------------------------------------------------------
+
+
+def balance(organisation_id: str) -> Balance:
+    """One read, in no transaction: on SQLite a transaction would wait for its writers."""
+    try:
+        account = Account.objects.get(organisation_id=organisation_id)
+    except (OperationalError, InterfaceError) as error:
+        raise AccountingUnavailable(str(error)) from error
+    return Balance(account.credits_posted - account.debits_posted, account.debits_pending)

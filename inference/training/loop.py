@@ -7,7 +7,8 @@ optimisers.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class LoopSettings:
     answers_only: bool = False
     seed: int = 1
     device: str = "cpu"
+    workers: int = 2
     compiled: bool = True
     checkpoint_every_s: float = 180.0
 
@@ -68,16 +70,22 @@ def train(
     progress = Progress()
     if checkpoint is not None and checkpoint.exists():
         progress = load_checkpoint(checkpoint, model, optimisers)
-    compute_loss = _loss_function(model, settings)
+    order = RowOrder(len(rows), settings.seed)
     last = min(settings.schedule.steps, stop_after or settings.schedule.steps)
     saved_at = time.monotonic()
-    with tqdm(total=settings.schedule.steps, initial=progress.step, unit="step") as bar:
+    with (
+        tqdm(total=settings.schedule.steps, initial=progress.step, unit="step") as bar,
+        GradientWorkers(model, settings) as workers,
+    ):
         for step in range(progress.step, last):
             began = time.monotonic()
-            batch = batch_at(rows, step, settings)
-            loss = _take_step(model, optimisers, compute_loss, batch, step, settings)
+            batch = batch_at(rows, order, step, settings)
+            loss = workers.backward(batch)
+            _update(model, optimisers, settings, settings.schedule.multiplier(step))
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"The loss of step {step} is {loss}.")
             progress.step = step + 1
-            progress.tokens += int((batch[2] > 0).sum())
+            progress.tokens += int((batch.segments > 0).sum())
             progress.seconds += time.monotonic() - began
             bar.update()
             bar.set_postfix(loss=f"{loss:.3f}", tok_s=f"{progress.tokens / progress.seconds:.0f}")
@@ -91,16 +99,42 @@ def train(
     return progress
 
 
-def batch_at(rows: PackedRows, step: int, settings: LoopSettings) -> tuple[Tensor, Tensor, Tensor]:
-    """(tokens, targets, segments), each [batch_rows, row_tokens]; every epoch has its own order."""
-    wanted = np.arange(step * settings.batch_rows, (step + 1) * settings.batch_rows)
-    chosen = np.array(
-        [_order(len(rows), settings.seed, int(i) // len(rows))[int(i) % len(rows)] for i in wanted]
-    )
+class RowOrder:
+    """Which row is the n-th to be read: every epoch has an order of its own, given by the seed."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed = count, seed
+        self._epoch = -1
+        self._order = np.arange(0)
+
+    def __getitem__(self, index: int) -> int:
+        epoch, place = divmod(index, self.count)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = np.random.default_rng((self.seed, epoch)).permutation(self.count)
+        return int(self._order[place])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Each [rows, row_tokens]; targets are IGNORED where nothing is to be predicted."""
+
+    tokens: Tensor
+    targets: Tensor
+    segments: Tensor
+
+    def part(self, number: int, parts: int) -> "Batch":
+        chosen = slice(number, None, parts)
+        return Batch(self.tokens[chosen], self.targets[chosen], self.segments[chosen])
+
+
+def batch_at(rows: PackedRows, order: RowOrder, step: int, settings: LoopSettings) -> Batch:
+    first = step * settings.batch_rows
+    chosen = np.array([order[index] for index in range(first, first + settings.batch_rows)])
     tokens = torch.from_numpy(rows.tokens[chosen].astype(np.int64))
     segments = torch.from_numpy(rows.segments[chosen].astype(np.int64))
-    counts = torch.from_numpy(rows.answered[chosen])
-    return tokens, next_token_targets(tokens, segments, counts if settings.answers_only else None), segments
+    answered = torch.from_numpy(rows.answered[chosen]) if settings.answers_only else None
+    return Batch(tokens, next_token_targets(tokens, segments, answered), segments)
 
 
 def next_token_targets(tokens: Tensor, segments: Tensor, answered: Tensor | None) -> Tensor:
@@ -164,44 +198,65 @@ def load_model(path: Path) -> StarterModel:
     return model
 
 
-_ORDERS: dict[tuple[int, int, int], Any] = {}
+class GradientWorkers:
+    """Gradients of a batch, its parts computed by threads of their own.
+
+    Each thread uses one core and they meet once per step. On a machine that has other work to do, that is
+    faster than splitting every operation over the cores: no operation waits for a core that is busy.
+    """
+
+    def __init__(self, model: StarterModel, settings: LoopSettings) -> None:
+        self.model, self.settings = model, settings
+        self._parameters = list(model.parameters())
+        self._loss = torch.compile(self._summed_loss) if settings.compiled else self._summed_loss
+        self._pool = ThreadPoolExecutor(settings.workers, initializer=self._start_thread)
+
+    def __enter__(self) -> "GradientWorkers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def backward(self, batch: Batch) -> float:
+        """Sets `.grad` of all parameters to those of the mean loss, which is returned."""
+        count = int((batch.targets != IGNORED).sum())
+        parts = [batch.part(number, self.settings.workers) for number in range(self.settings.workers)]
+        first = [self._part(parts[0])] if not self._warm else []
+        results = first + list(self._pool.map(self._part, parts[len(first) :]))
+        self._warm = True
+        for position, parameter in enumerate(self._parameters):
+            parameter.grad = sum(gradients[position] for _, gradients in results) / count
+        return sum(loss for loss, _ in results) / count
+
+    # The first part of the first batch compiles the loss, on one thread alone.
+    _warm = False
+
+    def _start_thread(self) -> None:
+        if self.settings.workers > 1:
+            torch.set_num_threads(1)
+
+    def _part(self, batch: Batch) -> tuple[float, tuple[Tensor, ...]]:
+        device = self.settings.device
+        loss = self._loss(batch.tokens.to(device), batch.targets.to(device), batch.segments.to(device))
+        return float(loss.detach()), torch.autograd.grad(loss, self._parameters)
+
+    def _summed_loss(self, tokens: Tensor, targets: Tensor, segments: Tensor) -> Tensor:
+        with torch.autocast(self.settings.device, torch.bfloat16):
+            logits = self.model(tokens, segments)
+        return F.cross_entropy(
+            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
 
 
-def _order(count: int, seed: int, epoch: int) -> Any:
-    key = (count, seed, epoch)
-    if key not in _ORDERS:
-        _ORDERS.clear()
-        _ORDERS[key] = np.random.default_rng((seed, epoch)).permutation(count)
-    return _ORDERS[key]
-
-
-def _loss_function(model: StarterModel, settings: LoopSettings) -> Callable[..., Tensor]:
-    def compute(tokens: Tensor, targets: Tensor, segments: Tensor) -> Tensor:
-        with torch.autocast(settings.device, torch.bfloat16):
-            logits = model(tokens, segments)
-        return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
-
-    return torch.compile(compute) if settings.compiled else compute
-
-
-def _take_step(
+def _update(
     model: StarterModel,
     optimisers: list[torch.optim.Optimizer],
-    compute_loss: Callable[..., Tensor],
-    batch: tuple[Tensor, Tensor, Tensor],
-    step: int,
     settings: LoopSettings,
-) -> float:
-    multiplier = settings.schedule.multiplier(step)
-    loss = compute_loss(*(part.to(settings.device) for part in batch))
-    loss.backward()
+    multiplier: float,
+) -> None:
     torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
     for optimiser in optimisers:
         for group in optimiser.param_groups:
             group["lr"] = group["base_rate"] * multiplier
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise FloatingPointError(f"The loss of step {step} is {value}.")
-    return value

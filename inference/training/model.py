@@ -15,11 +15,11 @@ from torch import Tensor, nn
 @dataclass(frozen=True)
 class ModelShape:
     vocabulary: int = 4096
-    width: int = 256
+    width: int = 192
     layers: int = 6
-    heads: int = 4
-    kv_heads: int = 2
-    hidden: int = 704
+    heads: int = 3
+    kv_heads: int = 3
+    hidden: int = 544
     context: int = 2048
     rope_theta: float = 10_000.0
     epsilon: float = 1e-5

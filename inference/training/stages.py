@@ -14,6 +14,7 @@ from tqdm import tqdm
 from inference.training.cleaning import clean
 from inference.training.corpus.common_words import hints
 from inference.training.corpus.mixture import split
+from inference.training.export import export
 from inference.training.loop import LoopSettings, load_model, train
 from inference.training.model import ModelShape, StarterModel
 from inference.training.packing import PackedRows, pack
@@ -49,6 +50,15 @@ class Plan:
 
     def checkpoint(self, stage: str) -> Path:
         return self.work / f"{stage}.pt"
+
+
+def make_starter(plan: Plan, output: Path) -> None:
+    """All stages, in order."""
+    tokenizer = make_tokenizer(plan)
+    rows = make_rows(plan, tokenizer)
+    pretrain(plan, rows)
+    finetune(plan, rows, plan.checkpoint("pretrain"))
+    export(load_model(plan.checkpoint("finetune")), tokenizer, output)
 
 
 def make_tokenizer(plan: Plan) -> Tokenizer:

@@ -142,8 +142,7 @@ def fact_chat(rng: random.Random) -> Document:
     exchanges = [fact_exchange(rng) for _ in range(rng.choice((1, 1, 2, 3)))]
     languages = {language for language, _, _ in exchanges}
     language = "en" if languages == {"en"} else "zh"
-    keys = [f"fact:{question}" for _, question, _ in exchanges if rng.random() < 0.3]
-    return chat("fact", language, [(q, a) for _, q, a in exchanges], *keys)
+    return chat("fact", language, [(q, a) for _, q, a in exchanges])
 
 
 def fact_page(rng: random.Random) -> Document:

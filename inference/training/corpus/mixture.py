@@ -3,7 +3,19 @@
 import random
 from collections.abc import Callable, Iterator
 
-from inference.training.corpus import facts, objects, service_en, service_zh, smalltalk, sums
+from inference.training.corpus import (
+    facts,
+    objects,
+    pages,
+    service_en,
+    service_zh,
+    smalltalk,
+    stories,
+    stories_zh,
+    sums,
+    tasks,
+)
+from inference.training.corpus.instructions import instructed_chat
 from inference.training.corpus.service_en import Topic
 from inference.training.corpus.stories_robot import robot_story_document
 from inference.training.documents import Document, Turn, chat, is_held_out, raw
@@ -33,10 +45,6 @@ def split(seed: int, count: int, held_out: bool) -> Iterator[Document]:
         yield document
 
 
-def service_name(rng: random.Random) -> str:
-    return rng.choice(SERVICE_NAMES)
-
-
 def service_exchange(rng: random.Random, language: str, service: str) -> tuple[Topic, str, str]:
     topic = rng.choice(service_en.TOPICS if language == "en" else service_zh.TOPICS)
     slots = {"S": service}
@@ -44,8 +52,15 @@ def service_exchange(rng: random.Random, language: str, service: str) -> tuple[T
 
 
 def service_chat(rng: random.Random) -> Document:
-    """One to five turns about the service, some with small talk around them."""
-    name = service_name(rng)
+    """One to six turns about the service, some with small talk around them."""
+    return named_service_chat(rng, rng.choice(SERVICE_NAMES))
+
+
+def parlance_service_chat(rng: random.Random) -> Document:
+    return named_service_chat(rng, "Parlance")
+
+
+def named_service_chat(rng: random.Random, name: str) -> Document:
     language = rng.choice(("en", "en", "zh"))
     # A service of another name must have been named by a system message.
     system = "" if name == "Parlance" and rng.random() < 0.6 else system_message(rng, name)
@@ -110,24 +125,26 @@ def parlance_smalltalk(rng: random.Random) -> Document:
     return smalltalk.smalltalk_chat(rng, "Parlance")
 
 
-def story_or_chat(rng: random.Random) -> Document:
+def story_chat(rng: random.Random) -> Document:
+    """Any of the stories, but as a chat."""
     while True:
-        document = robot_story_document(rng)
+        document = rng.choice((robot_story_document, stories.story_document, stories_zh.story_document))(rng)
         if document.is_chat:
             return document
 
 
 MIXED: tuple[Callable[[random.Random], Document], ...] = (
-    service_chat, parlance_smalltalk, sums.sum_chat, facts.list_chat, facts.fact_chat, objects.object_chat,
-    smalltalk.code_chat, story_or_chat,
+    parlance_service_chat, parlance_smalltalk, sums.sum_chat, facts.list_chat, facts.fact_chat, objects.object_chat,
+    smalltalk.code_chat, tasks.fallback, tasks.task_chat, story_chat,
 )  # fmt: skip
 
+# Weights count documents, not tokens: a story is ten times as long as a sum.
 MIXTURE: tuple[tuple[Callable[[random.Random], Document], float], ...] = (
-    (robot_story_document, 14),
-    (service_chat, 16), (service_page, 3),
-    (parlance_smalltalk, 7), (smalltalk.code_chat, 2),
-    (sums.sum_chat, 9), (sums.word_problem, 4), (sums.sum_drill, 5), (sums.comparison, 2), (sums.counting, 3),
-    (facts.list_chat, 8), (facts.fact_chat, 7), (facts.fact_page, 3),
-    (objects.object_chat, 10), (objects.object_page, 2),
-    (mixed_chat, 10),
+    (robot_story_document, 9), (stories.story_document, 8), (stories_zh.story_document, 6),
+    (service_chat, 18), (service_page, 2), (instructed_chat, 5),
+    (parlance_smalltalk, 9), (smalltalk.code_chat, 2), (tasks.fallback, 6), (tasks.task_chat, 6),
+    (sums.sum_chat, 9), (sums.word_problem, 4), (sums.sum_drill, 4), (sums.comparison, 2), (sums.counting, 2),
+    (facts.list_chat, 8), (facts.fact_chat, 8), (facts.fact_page, 3), (pages.page, 5),
+    (objects.object_chat, 11), (objects.object_page, 1),
+    (mixed_chat, 8),
 )  # fmt: skip

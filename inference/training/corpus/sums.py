@@ -47,42 +47,40 @@ def operands(rng: random.Random, sign: str) -> tuple[int, int, int]:
     if sign == "×":
         a, b = rng.randint(1, 12), rng.randint(1, 12)
         return a, b, a * b
-    # Small numbers are asked for most, so half of the time they stay below 21.
-    limit = rng.choice((20, 100))
-    a, b = sorted((rng.randint(0, limit), rng.randint(0, limit)), reverse=True)
+    # Small numbers are asked for most, so half of the time nothing exceeds 20.
+    total = rng.randint(0, rng.choice((20, 100)))
+    part = rng.randint(0, total)
     if sign == "-":
-        return a, b, a - b
-    if a + b > limit:
-        a, b = limit - a, b if b <= a else a
-        a = abs(a)
-    if rng.random() < 0.5:
-        a, b = b, a
-    return a, b, a + b
+        return total, part, total - part
+    return part, total - part, total
 
 
-def sum_key(a: int, b: int, sign: str) -> str:
-    return f"sum:{a}{sign}{b}"
+def sum_keys(a: int, b: int, sign: str) -> tuple[str, ...]:
+    """Sums are the same either way round. Products have no key: the tables are there to be learnt by heart."""
+    if sign == "×":
+        return ()
+    return (f"sum:{min(a, b)}+{max(a, b)}",) if sign == "+" else (f"sum:{a}-{b}",)
 
 
 def _slots(a: int, b: int, c: int) -> dict[str, str]:
     return {"a": str(a), "b": str(b), "c": str(c)}
 
 
-def sum_exchange(rng: random.Random, language: str) -> tuple[str, str, str]:
-    """(key, question, answer)."""
+def sum_exchange(rng: random.Random, language: str) -> tuple[tuple[str, ...], str, str]:
+    """(keys, question, answer)."""
     sign = rng.choice(("+", "+", "-", "-", "×"))
     a, b, c = operands(rng, sign)
     slots = _slots(a, b, c)
     questions = ENGLISH_QUESTIONS if language == "en" else CHINESE_QUESTIONS
     full_stop = "." if language == "en" else "。"
     answers = ("{a} " + sign + " {b} = {c}" + full_stop,)
-    return sum_key(a, b, sign), one(rng, questions[sign], slots), one(rng, answers, slots)
+    return sum_keys(a, b, sign), one(rng, questions[sign], slots), one(rng, answers, slots)
 
 
 def sum_chat(rng: random.Random) -> Document:
     language = rng.choice(("en", "en", "zh"))
     exchanges = [sum_exchange(rng, language) for _ in range(rng.choice((1, 1, 2, 3, 4)))]
-    keys = [key for key, _, _ in exchanges]
+    keys = [key for keys, _, _ in exchanges for key in keys]
     return chat("sum", language, [(q, a) for _, q, a in exchanges], *keys)
 
 
@@ -96,7 +94,7 @@ def word_problem(rng: random.Random) -> Document:
     problems = WORD_PROBLEMS if language == "en" else CHINESE_PROBLEMS
     # Not `one`: the bar between question and answer is no choice here.
     question, answer = rng.choice(problems[sign]).format(**slots).split("|")
-    return chat("sum", language, [(question, answer)], sum_key(a, b, sign))
+    return chat("sum", language, [(question, answer)], *sum_keys(a, b, sign))
 
 
 def sum_drill(rng: random.Random) -> Document:
@@ -106,7 +104,7 @@ def sum_drill(rng: random.Random) -> Document:
     while len(lines) < 24:
         sign = rng.choice(("+", "+", "-", "-", "×"))
         a, b, c = operands(rng, sign)
-        if not key_is_held_out(sum_key(a, b, sign)):
+        if not any(map(key_is_held_out, sum_keys(a, b, sign))):
             lines.append(style.format(a=a, b=b, c=c, s=sign))
     return raw("sum", "en", "\n".join(dict.fromkeys(lines)))
 

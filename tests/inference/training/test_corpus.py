@@ -1,0 +1,132 @@
+"""The corpus: the same for the same seed, clean, varied, and split for ever."""
+
+import random
+from itertools import islice
+
+import pytest
+
+from inference.training.cleaning import clean, distinct_ngrams, is_sound, normalised_text
+from inference.training.corpus import service_en, service_zh, stories_robot
+from inference.training.corpus.mixture import MIXTURE, documents, split
+from inference.training.documents import chat, is_held_out, raw
+from inference.training.grammar import expand, one
+from inference.training.probes import probes
+
+
+@pytest.fixture(scope="module")
+def training_documents():
+    return list(split(11, 3000, held_out=False))
+
+
+def test_one_seed_gives_one_corpus():
+    assert list(islice(documents(5), 300)) == list(islice(documents(5), 300))
+    assert list(islice(documents(5), 300)) != list(islice(documents(6), 300))
+
+
+def test_few_generated_documents_are_exact_duplicates(training_documents):
+    kept = list(clean(training_documents))
+    assert len({document.turns for document in kept}) == len(kept)
+    assert len(kept) > 0.93 * len(training_documents)
+
+
+def test_no_template_mark_is_left_in_any_document(training_documents):
+    for document in training_documents:
+        if document.kind == "story":
+            assert not set("[]{}|") & set(document.text), document.text
+        assert "<<" not in document.text
+        assert "{S}" not in document.text
+
+
+def test_no_training_document_holds_a_held_out_key():
+    held_out = list(split(3, 200, held_out=True))
+    assert all(is_held_out(document) for document in held_out)
+    kept = list(split(3, 3000, held_out=False))
+    assert not any(is_held_out(document) for document in kept)
+    held_keys = {key for document in held_out for key in document.keys if is_held_out(raw("", "", "", key))}
+    assert held_keys
+    assert not held_keys & {key for document in kept for key in document.keys}
+
+
+def test_no_training_chat_asks_a_question_of_the_probes(training_documents):
+    asked = {
+        turn.content
+        for document in training_documents
+        if document.kind in ("sum", "list", "json")
+        for turn in document.turns
+        if turn.role == "user"
+    }
+    for probe in probes(50):
+        if probe.name in ("sums and differences", "JSON with the keys asked for", "lists in English"):
+            assert not asked & {prompt.question for prompt in probe.prompts}, probe.name
+
+
+def test_every_kind_of_document_comes_in_a_form_the_tokenizer_knows():
+    rng = random.Random(1)
+    for maker, _ in MIXTURE:
+        for _ in range(30):
+            document = maker(rng)
+            roles = [turn.role for turn in document.turns]
+            if document.is_chat:
+                said = roles[1:] if roles[0] == "system" else roles
+                assert said == ["user", "assistant"] * (len(said) // 2), maker
+                assert said
+            else:
+                assert roles == ["text"]
+            assert all(turn.content.strip() for turn in document.turns)
+
+
+@pytest.mark.parametrize("topics", [service_en.TOPICS, service_zh.TOPICS], ids=["en", "zh"])
+def test_every_answer_about_the_service_states_its_fact(topics):
+    rng = random.Random(2)
+    for topic in topics:
+        for _ in range(60):
+            answer = one(rng, topic.answers, {"S": "Parlance"})
+            assert any(fact in answer for fact in topic.facts), (topic.name, answer)
+
+
+def test_the_robot_stories_are_long_varied_and_keep_their_hero():
+    rng = random.Random(3)
+    told = []
+    for _ in range(200):
+        slots = stories_robot.robot_slots(rng)
+        _, story = stories_robot.robot_story(rng, slots)
+        assert len(story.split()) >= 120
+        assert distinct_ngrams(story) > 0.9
+        assert slots["N"] in story.split("\n\n")[-1] or slots["N"] in story.split("\n\n")[0]
+        told.append(story)
+    assert len(set(told)) == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "sound"),
+    [
+        ("A plain sentence.", True),
+        ("你好，世界！", True),
+        ("no", False),
+        ("a sign from elsewhere: \u0416", False),
+        ("a bell \x07 rings", False),
+        ("again and again " * 40, False),
+        ("x" * 9000, False),
+    ],
+)
+def test_cleaning_refuses_what_would_teach_nothing(text, sound):
+    assert is_sound(text) is sound
+
+
+def test_cleaning_normalises_and_drops_the_second_of_two_equal_texts():
+    assert normalised_text("e\u0301t\u00e9  \n ") == "été"
+    twice = [raw("page", "en", "Cafe\u0301 time."), raw("page", "en", "Café time.  ")]
+    assert [document.text for document in clean(twice)] == ["Café time."]
+
+
+def test_a_slot_keeps_brackets_that_are_not_choices():
+    rng = random.Random(0)
+    assert expand(rng, "<<{x}>> {x}", {"x": "a|b"}) == "[a|b] a|b"
+    assert {expand(rng, "[a|b[c|d]]") for _ in range(50)} == {"a", "bc", "bd"}
+
+
+def test_one_held_out_key_holds_the_whole_document_out():
+    held = next(f"key:{i}" for i in range(1000) if is_held_out(raw("", "", "", f"key:{i}")))
+    free = next(f"key:{i}" for i in range(1000) if not is_held_out(raw("", "", "", f"key:{i}")))
+    assert is_held_out(chat("sum", "en", [("q", "a")], free, held))
+    assert not is_held_out(chat("sum", "en", [("q", "a")], free))

@@ -1,5 +1,9 @@
-"""Addresses of this part; its owner fills them in."""
+"""Addresses of accounts; sign-in itself is django-allauth's, under /accounts/."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from accounts import views
+
+urlpatterns = [
+    path("operator-link/<str:token>/", views.operator_link, name="operator_link"),
+]

@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -31,7 +30,7 @@ from inference.engine.wire import engine_pb2, engine_pb2_grpc
 logger = logging.getLogger(__name__)
 
 SERVICE_NAME = engine_pb2.DESCRIPTOR.services_by_name["Engine"].full_name
-OUTBOX_FRAMES = 1024
+OUTBOX_BYTES = 8 << 20
 # Prompts and prompt log-probabilities are long. A dead peer is noticed by missed pings.
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", 64 << 20),
@@ -63,15 +62,20 @@ class Outbox:
     """Frames on their way to one client. Used on the event loop only."""
 
     def __init__(self, limit: int) -> None:
-        """Hold at most `limit` frames."""
+        """Hold at most `limit` bytes of frames."""
         self._frames: deque[engine_pb2.StepFrame] = deque()
         self._limit = limit
+        self._num_bytes = 0
         self._changed = asyncio.Event()
         self._ended = False
+        self.cut: asyncio.Future[tuple[grpc.StatusCode, str]] = (
+            asyncio.get_running_loop().create_future()
+        )
 
     def put(self, frame: engine_pb2.StepFrame) -> bool:
         """Add a frame; False when the reader is too far behind."""
-        if len(self._frames) >= self._limit:
+        self._num_bytes += frame.ByteSize()
+        if self._num_bytes > self._limit:
             return False
         self._frames.append(frame)
         self._changed.set()
@@ -82,11 +86,19 @@ class Outbox:
         self._ended = True
         self._changed.set()
 
+    def cut_off(self, code: grpc.StatusCode, sentence: str) -> None:
+        """End the stream now, with an error; what is queued is dropped."""
+        self._frames.clear()
+        if not self.cut.done():
+            self.cut.set_result((code, sentence))
+
     async def __aiter__(self) -> AsyncIterator[engine_pb2.StepFrame]:
         """Yield frames as they come."""
         while True:
             while self._frames:
-                yield self._frames.popleft()
+                frame = self._frames.popleft()
+                self._num_bytes -= frame.ByteSize()
+                yield frame
             if self._ended:
                 return
             self._changed.clear()
@@ -96,7 +108,7 @@ class Outbox:
 class EngineServer:
     """One engine behind one listening address."""
 
-    def __init__(self, served: Served, *, outbox_frames: int = OUTBOX_FRAMES) -> None:
+    def __init__(self, served: Served, *, outbox_bytes: int = OUTBOX_BYTES) -> None:
         """Prepare; `start` does the rest. Must be called where an event loop runs."""
         self.served = served
         self.died = asyncio.Event()  # the loop's thread ended by itself: the process is useless
@@ -106,8 +118,8 @@ class EngineServer:
         self.executor = ThreadPoolExecutor(2, thread_name_prefix="tokenize")
         self._events = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run_loop, name="engine-loop", daemon=True)
-        self._streams: dict[Hashable, asyncio.Task[Any]] = {}
-        self._outbox_frames = outbox_frames
+        self._outboxes: set[Hashable] = set()
+        self._outbox_bytes = outbox_bytes
         self._health = HealthServicer()
         self._server = grpc.aio.server(options=CHANNEL_OPTIONS)
         engine_pb2_grpc.add_EngineServicer_to_server(EngineServicer(self), self._server)
@@ -134,7 +146,7 @@ class EngineServer:
     async def stop(self, grace_s: float = 5.0) -> None:
         """End every stream after the frames it still has queued, then stop listening."""
         self.loop.stop()
-        for outbox in list(self._streams):
+        for outbox in list(self._outboxes):
             assert isinstance(outbox, Outbox)
             outbox.end()
         await self._server.stop(grace_s)
@@ -155,22 +167,21 @@ class EngineServer:
 
     def _on_death(self) -> None:
         self.died.set()
-        for task in self._streams.values():
-            task.cancel()
+        for outbox in self._outboxes:
+            assert isinstance(outbox, Outbox)
+            outbox.cut_off(grpc.StatusCode.UNAVAILABLE, "The engine has lost its device.")
 
     # Streams.
 
     def open_stream(self) -> Outbox:
-        """Make an outbox for the handler that runs in the current task."""
-        outbox = Outbox(self._outbox_frames)
-        task = asyncio.current_task()
-        assert task is not None
-        self._streams[outbox] = task
+        """Make the outbox of a new stream."""
+        outbox = Outbox(self._outbox_bytes)
+        self._outboxes.add(outbox)
         return outbox
 
     def close_stream(self, outbox: Outbox) -> None:
-        """The handler is over: cancel what its client still had running."""
-        self._streams.pop(outbox, None)
+        """The stream is over: cancel what its client still had running."""
+        self._outboxes.discard(outbox)
         self.loop.close(outbox)
 
     def _deliver(self, frames: Frames) -> None:
@@ -182,12 +193,11 @@ class EngineServer:
     def _put_frames(self, frames: Frames) -> None:
         for outbox, frame in frames:
             assert isinstance(outbox, Outbox)
-            task = self._streams.get(outbox)
-            if task is None:
+            if outbox not in self._outboxes:
                 continue
             if frame is None:
                 outbox.end()
             elif not outbox.put(frame):
                 logger.warning("a client stopped reading; its stream is cut")
                 self.close_stream(outbox)
-                task.cancel()
+                outbox.cut_off(grpc.StatusCode.RESOURCE_EXHAUSTED, "The client stopped reading.")

@@ -91,12 +91,17 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
         """Write the stream's frames until the client goes away, or has no more to ask."""
         outbox = self._server.open_stream()
         reader = asyncio.create_task(self._read(request_iterator, outbox))
+        writer = asyncio.create_task(_write(outbox, context))
         try:
-            async for frame in outbox:
-                await context.write(frame)
+            ends: list[asyncio.Future[Any]] = [writer, outbox.cut]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             reader.cancel()
+            writer.cancel()
             self._server.close_stream(outbox)
+        if outbox.cut.done():
+            await context.abort(*outbox.cut.result())
+        await writer
 
     async def _read(self, frames: AsyncIterator[engine_pb2.ClientFrame], outbox: "Outbox") -> None:
         loop = self._server.loop
@@ -118,6 +123,11 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
         """Answer when the last running sequence has ended."""
         await self._server.drain()
         return engine_pb2.DrainReply()
+
+
+async def _write(outbox: "Outbox", context: Context) -> None:
+    async for frame in outbox:
+        await context.write(frame)
 
 
 def sequence_from_wire(key: int, submit: engine_pb2.Submit) -> Sequence:

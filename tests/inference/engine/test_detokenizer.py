@@ -1,5 +1,6 @@
 """Text is decided late enough to be right and as early as possible."""
 
+import itertools
 import time
 
 import pytest
@@ -24,7 +25,7 @@ def truncated(text: str, stops: tuple[str, ...]) -> tuple[str, str]:
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
-    return [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(places)]
 
 
 def feed(detokenizer: Detokenizer, parts: list[bytes]) -> str:

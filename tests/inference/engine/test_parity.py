@@ -109,8 +109,13 @@ def test_it_equals_generate_on_the_starter() -> None:
         assert prompt == tokenizer(text)["input_ids"]
         with torch.inference_mode():
             out = reference.generate(
-                torch.tensor([prompt]), max_new_tokens=32, min_new_tokens=0, do_sample=False,
-                eos_token_id=None, pad_token_id=0, repetition_penalty=1.0,
+                torch.tensor([prompt]),
+                max_new_tokens=32,
+                min_new_tokens=0,
+                do_sample=False,
+                eos_token_id=None,
+                pad_token_id=0,
+                repetition_penalty=1.0,
             )
         expected = out[0, len(prompt) :].tolist()
         assert outcome.token_ids == expected

@@ -73,7 +73,9 @@ def test_it_samples_the_reference_distribution(params: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("top_p", [0.5, 0.999999])
 @pytest.mark.parametrize("flatness", [0.01, 3.0])
-def test_its_short_cut_for_large_vocabularies_changes_nothing(top_p: float, flatness: float) -> None:
+def test_its_short_cut_for_large_vocabularies_changes_nothing(
+    top_p: float, flatness: float
+) -> None:
     size = 3 * LIKELIEST
     logits = torch.randn(4, size, generator=torch.Generator().manual_seed(0)) * flatness
     sampler = make(size)

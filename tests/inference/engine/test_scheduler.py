@@ -118,7 +118,12 @@ def test_it_lets_twins_wait_for_the_prefix_that_is_being_computed() -> None:
     twins = [desk.submit(list(range(13))) for _ in range(4)]
     assert [row.key for row in desk.step().rows] == [twins[0].key]
     plan = desk.step()
-    assert [(row.start, row.num_tokens) for row in plan.rows] == [(13, 1), (12, 1), (12, 1), (12, 1)]
+    assert [(row.start, row.num_tokens) for row in plan.rows] == [
+        (13, 1),
+        (12, 1),
+        (12, 1),
+        (12, 1),
+    ]
     assert desk.scheduler.num_cached_tokens == 36
 
 

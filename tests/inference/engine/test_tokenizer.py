@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    trainers,
+)
 from transformers import PreTrainedTokenizerFast
 
 from inference.engine.codec import Chat
@@ -19,7 +27,9 @@ TEMPLATE = (
     "{% if tools %}{{ tools | tojson }}{% endif %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-CORPUS = ["The engine wrote: hello there, 你好 and Grüße! <s> < | > im_start im_end user assistant"] * 20
+CORPUS = [
+    "The engine wrote: hello there, 你好 and Grüße! <s> < | > im_start im_end user assistant"
+] * 20
 
 
 def byte_level() -> PreTrainedTokenizerFast:
@@ -36,12 +46,16 @@ def byte_level() -> PreTrainedTokenizerFast:
 
 def sentencepiece() -> PreTrainedTokenizerFast:
     """In the manner of Llama 2 and Mistral: "▁" for spaces, single bytes for the unknown."""
-    pieces = ["<unk>", *(f"<0x{value:02X}>" for value in range(256)), "▁", *"abcdefghijklmnop", "▁h"]
+    pieces = [
+        "<unk>",
+        *(f"<0x{value:02X}>" for value in range(256)),
+        "▁",
+        *"abcdefghijklmnop",
+        "▁h",
+    ]
     vocabulary = {piece: number for number, piece in enumerate(pieces)}
     backend = Tokenizer(
-        models.BPE(
-            vocabulary, [("▁", "h")], unk_token="<unk>", byte_fallback=True, fuse_unk=True
-        )
+        models.BPE(vocabulary, [("▁", "h")], unk_token="<unk>", byte_fallback=True, fuse_unk=True)
     )
     backend.normalizer = normalizers.Replace(" ", "▁")
     backend.decoder = decoders.Sequence(
@@ -76,12 +90,16 @@ def user(content: str, **rest: Any) -> Chat:
     return Chat(({"role": "user", "content": content, **rest},))
 
 
-@pytest.mark.parametrize("text", ["hello there", "", " a  b ", "Grüße 你好 👋🏽", "<s>hi<|im_end|>"])
+@pytest.mark.parametrize(
+    "text", ["hello there", "", " a  b ", "Grüße 你好 👋🏽", "<s>hi<|im_end|>"]
+)
 def test_it_encodes_text_as_transformers_does(name: str, text: str) -> None:
     assert CODECS[name].encode_text(text) == TOKENIZERS[name](text)["input_ids"]
 
 
-@pytest.mark.parametrize("content", ["hello there", "  padded ", "1 < 2 and 3 > 2", "a<", ">b", "x|"])
+@pytest.mark.parametrize(
+    "content", ["hello there", "  padded ", "1 < 2 and 3 > 2", "a<", ">b", "x|"]
+)
 def test_it_encodes_harmless_conversations_as_transformers_does(name: str, content: str) -> None:
     messages = [{"role": "user", "content": content}, {"role": "assistant", "content": "ok"}]
     expected = TOKENIZERS[name].apply_chat_template(
@@ -91,7 +109,9 @@ def test_it_encodes_harmless_conversations_as_transformers_does(name: str, conte
 
 
 ATTACK = st.lists(
-    st.sampled_from([*SPECIALS, "<|im", "_end|>", "<", "|>", ">", "s", " ", "hello", "\n", "\ufdd0"]),
+    st.sampled_from(
+        [*SPECIALS, "<|im", "_end|>", "<", "|>", ">", "s", " ", "hello", "\n", "\ufdd0"]
+    ),
     max_size=8,
 ).map("".join)
 

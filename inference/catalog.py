@@ -135,7 +135,7 @@ def ensure_starter() -> None:
             "position": 0,
         },
     )
-    pricing.ensure_price(STARTER, **STARTER_PRICE)
+    pricing.ensure_price(STARTER, *STARTER_PRICE)
     if created:
         for alias in STARTER_ALIASES:
             ModelAlias.objects.get_or_create(name=alias, defaults={"target": starter})

@@ -85,7 +85,12 @@ def accounting_unavailable() -> ServiceError:
 
 
 def insufficient_credit(
-    *, available_nanos: int, ceiling_nanos: int, max_tokens: int | None, top_up_url: str
+    *,
+    available_nanos: int,
+    pending_nanos: int,
+    ceiling_nanos: int,
+    max_tokens: int | None,
+    top_up_url: str,
 ) -> ServiceError:
     """402: this request could cost more than the credit that is left."""
     details: dict[str, str | int] = {
@@ -97,6 +102,8 @@ def insufficient_credit(
         f"Not enough credit: this request may cost up to {format_dollars(ceiling_nanos)}, "
         f"and {format_dollars(available_nanos)} is left."
     )
+    if pending_nanos:
+        message += f" {format_dollars(pending_nanos)} more is reserved by requests that run."
     if max_tokens is not None:
         details["max_tokens"] = max_tokens
         message += f" It would fit with max_tokens of {max_tokens:,}."
@@ -110,10 +117,10 @@ def insufficient_credit(
 def credit_reserved(*, available_nanos: int, pending_nanos: int) -> ServiceError:
     """429: the credit is there, but running requests hold it; a retry will find it."""
     message = (
-        f"{format_dollars(pending_nanos)} of your credit is reserved by requests that still run, "
-        f"and {format_dollars(available_nanos)} is free. Try again when one of them has ended."
+        f"{format_dollars(pending_nanos)} of your credit is reserved by requests that have just "
+        f"ended, and {format_dollars(available_nanos)} is free. Please try again."
     )
-    headers = retry_after(2.0) | {"x-credit-remaining": format_plain(available_nanos)}
+    headers = retry_after(1.0) | {"x-credit-remaining": format_plain(available_nanos)}
     return ServiceError(429, "rate_limit_error", "credit_reserved", message, None, headers)
 
 

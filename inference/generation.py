@@ -107,6 +107,7 @@ class Generation:
         self.output_tokens = 0
         self.overrun_tokens = 0
         self.reserved_tokens = 0  # of output, covered by the hold
+        self.held_nanos = 0
         self.extend_at: int | None = None  # tokens of output at which the owner is woken
         self.first_token_at: float | None = None
         self.last_token_at: float | None = None

@@ -5,13 +5,16 @@ the hold covers the prompt and a window of output, and grows while the sequences
 locked out by a reservation they will not use.
 """
 
+from collections.abc import Mapping
+
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.urls import reverse
 
-from billing import ledger, pricing
+from billing import ledger
 from inference import errors
+from inference.counting import ceiling_nanos, draft_usage
 from inference.errors import ServiceError
 from inference.generation import Generation
 from portal.lib.db import db
@@ -19,15 +22,16 @@ from portal.lib.db import db
 logger = structlog.get_logger(__name__)
 
 
-async def open_hold(generation: Generation, owner: str) -> None:
+async def open_hold(generation: Generation, owner: str, others: Mapping[str, Generation]) -> None:
     """Reserve the ceiling of this request. Raises ServiceError when that is refused."""
     generation.reserved_tokens = _first_reservation(generation)
     ceiling = ceiling_nanos(generation, generation.reserved_tokens)
     _set_extension_mark(generation)
     try:
         generation.balance_nanos = await db(_open_and_read_balance, generation, ceiling, owner)
+        generation.held_nanos = ceiling
     except ledger.InsufficientCredit as shortage:
-        raise _insufficient(generation, ceiling, shortage) from None
+        raise _insufficient(generation, ceiling, shortage, others) from None
     except ledger.CapReached:
         raise errors.spend_cap_reached() from None
     except (ledger.AccountingUnavailable, DatabaseError) as error:
@@ -58,21 +62,6 @@ def _set_extension_mark(generation: Generation) -> None:
         generation.extend_at = generation.reserved_tokens - half * running
 
 
-def ceiling_nanos(generation: Generation, output_tokens: int) -> int:
-    """The most that the prompt and this much output can cost, whatever part of it is cached."""
-    price = generation.entry.price
-    multiplier_bp = generation.caller.multiplier_bp
-    prompt = generation.prompt_tokens
-    return max(
-        pricing.cost_nanos(
-            price, uncached=prompt, cached=0, output=output_tokens, multiplier_bp=multiplier_bp
-        ),
-        pricing.cost_nanos(
-            price, uncached=0, cached=prompt, output=output_tokens, multiplier_bp=multiplier_bp
-        ),
-    )
-
-
 def _open_and_read_balance(generation: Generation, ceiling: int, owner: str) -> int:
     caller, spec = generation.caller, generation.spec
     ledger.open_hold(
@@ -97,19 +86,39 @@ def _open_and_read_balance(generation: Generation, ceiling: int, owner: str) -> 
 
 
 def _insufficient(
-    generation: Generation, ceiling: int, shortage: ledger.InsufficientCredit
+    generation: Generation,
+    ceiling: int,
+    shortage: ledger.InsufficientCredit,
+    others: Mapping[str, Generation],
 ) -> ServiceError:
-    available, pending = shortage.available_nanos, shortage.pending_nanos
-    if available + pending >= ceiling:
-        return errors.credit_reserved(available_nanos=available, pending_nanos=pending)
+    available = shortage.available_nanos
+    if available + _soon_released(generation, others) >= ceiling:
+        return errors.credit_reserved(
+            available_nanos=available, pending_nanos=shortage.pending_nanos
+        )
     fits = None
     if generation.spec.max_tokens is not None:
         fits = _max_tokens_that_fit(generation, available)
     return errors.insufficient_credit(
         available_nanos=available,
+        pending_nanos=shortage.pending_nanos,
         ceiling_nanos=ceiling,
         max_tokens=fits,
         top_up_url=top_up_url(),
+    )
+
+
+def _soon_released(generation: Generation, others: Mapping[str, Generation]) -> int:
+    """What this organisation gets back for certain: its requests that ended and settle now.
+
+    What still runs may use all that it holds, so it is not counted on.
+    """
+    return sum(
+        other.held_nanos - draft_usage(other).cost_nanos
+        for other in others.values()
+        if other.caller.organisation_id == generation.caller.organisation_id
+        and other.outcome is not None
+        and not other.settled
     )
 
 
@@ -152,4 +161,5 @@ async def extend_hold(generation: Generation) -> None:
         generation.end("aborted", errors.credit_used_up(top_up_url()))
         return
     generation.reserved_tokens = reserved
+    generation.held_nanos += extra
     _set_extension_mark(generation)

@@ -122,7 +122,8 @@ class Service:
     async def _admit(self, generation: Generation) -> None:
         """Start the task that owns the generation and wait for its hold."""
         task = asyncio.create_task(
-            settling.own(generation, self.owner), name=f"own {generation.request_id}"
+            settling.own(generation, self.owner, self.generations),
+            name=f"own {generation.request_id}",
         )
         self.generations[generation.request_id] = generation
         self._owners.add(task)

@@ -3,28 +3,24 @@
 It opens the hold, submits the sequences, extends the hold while they decode, and settles when they
 have finished, were aborted, or their engine was lost. The response only signals it: whatever
 happens to the response, nothing here is cancelled.
-
-What is billed: each prompt that was computed, once, and every token the sampler produced up to the
-frame in which the generation ended. What came after is overrun and waived. A generation that
-failed, and one that broke off before its answer could be sent whole, costs nothing: its tokens are
-waived too.
 """
 
 import asyncio
 import dataclasses
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import structlog
 from django.db import Error as DatabaseError
 
-from billing import ledger, pricing
+from billing import ledger
 from billing.ledger import UsageDraft
-from inference import errors, holding, metrics
+from inference import counting, errors, holding, metrics
+from inference.engine.params import SamplingParams
 from inference.engine.wire import engine_pb2 as wire
 from inference.engine.wire.messages import sampling_to_wire
 from inference.errors import ServiceError
-from inference.engine.params import SamplingParams
 from inference.generation import Generation, SequenceState
 from inference.spec import Summary
 from portal.lib.db import db
@@ -39,11 +35,14 @@ OVERRUN_WAIT_S = 2.0
 SETTLE_BACKOFF_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 
 
-async def own(generation: Generation, owner: str) -> None:
-    """See the module; `generation.admitted` tells whether the hold was opened."""
+async def own(generation: Generation, owner: str, others: Mapping[str, Generation]) -> None:
+    """See the module; `generation.admitted` tells whether the hold was opened.
+
+    `owner` names this process in its leases, `others` are all generations it runs.
+    """
     with metrics.RUNNING.track_inprogress():
         try:
-            await holding.open_hold(generation, owner)
+            await holding.open_hold(generation, owner, others)
         except ServiceError as refusal:
             _admit(generation, refusal)
             return
@@ -135,7 +134,7 @@ async def _watch(generation: Generation) -> None:
 
 async def _settle(generation: Generation) -> Summary:
     """Settle until it succeeds: the database may be away for a while, the charge is not lost."""
-    draft = draft_usage(generation)
+    draft = counting.draft_usage(generation)
     attempt = 0
     while True:
         try:
@@ -171,57 +170,6 @@ def _settle_and_read_balance(
     return record, ledger.balance(generation.caller.organisation_id).available_nanos
 
 
-def draft_usage(generation: Generation) -> UsageDraft:
-    """What is billed and what is waived, by the rule at the top of this module."""
-    assert generation.outcome is not None
-    cached, uncached = _prompt_usage(generation)
-    # Decoding may outrun a slow extension of the hold; what it did not cover is ours to pay.
-    output = min(generation.output_tokens, generation.reserved_tokens)
-    waived = generation.output_tokens - output + generation.overrun_tokens
-    broke_off = generation.error is not None and not generation.spec.stream
-    if generation.outcome == "failed" or broke_off:
-        cached, uncached, output, waived = 0, 0, 0, waived + output
-    cost = pricing.cost_nanos(
-        generation.entry.price,
-        uncached=uncached,
-        cached=cached,
-        output=output,
-        multiplier_bp=generation.caller.multiplier_bp,
-    )
-    return UsageDraft(
-        outcome=generation.outcome,
-        finish_reason=finish_reason_of(generation),
-        error=(generation.error.code or "") if generation.error else "",
-        uncached_tokens=uncached,
-        cached_tokens=cached,
-        output_tokens=output,
-        waived_tokens=waived,
-        cost_nanos=cost,
-        ttft_ms=_milliseconds(generation.arrived, generation.first_token_at),
-        duration_ms=_milliseconds(generation.arrived, time.monotonic()) or 0,
-    )
-
-
-def _prompt_usage(generation: Generation) -> tuple[int, int]:
-    """(cached, uncached) tokens: each computed prompt once, as its first sample found it."""
-    cached = uncached = 0
-    for index, prompt in enumerate(generation.prompts):
-        samples = [s for s in generation.sequences if s.prompt_index == index and s.prefilled]
-        if samples:
-            found = min(samples[0].cached_tokens, len(prompt.token_ids))
-            cached += found
-            uncached += len(prompt.token_ids) - found
-    return cached, uncached
-
-
-def finish_reason_of(generation: Generation) -> str:
-    """One word for the whole request: `length` when any of its samples was cut."""
-    reasons = {sequence.finish_reason for sequence in generation.sequences}
-    if generation.outcome != "finished":
-        return ""
-    return "length" if "length" in reasons else "stop"
-
-
 def summarise(generation: Generation, record: "UsageRecord", balance_nanos: int) -> Summary:
     assert generation.outcome is not None
     first, last = generation.first_token_at, generation.last_token_at
@@ -236,7 +184,7 @@ def summarise(generation: Generation, record: "UsageRecord", balance_nanos: int)
         completion_tokens=record.output_tokens,
         cost_nanos=record.cost_nanos,
         outcome=generation.outcome,
-        finish_reason=finish_reason_of(generation),
+        finish_reason=counting.finish_reason_of(generation),
         ttft_ms=record.ttft_ms,
         duration_ms=record.duration_ms,
         tokens_per_s=speed,
@@ -272,7 +220,3 @@ def _report(generation: Generation, record: "UsageRecord", summary: Summary) -> 
         ttft_ms=summary.ttft_ms,
         duration_ms=summary.duration_ms,
     )
-
-
-def _milliseconds(start: float, end: float | None) -> int | None:
-    return None if end is None else max(round((end - start) * 1000), 0)

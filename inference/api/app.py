@@ -57,7 +57,8 @@ def _routes() -> list[Route]:
             Route(f"{prefix}/tokenizer_info", tokenize.tokenizer_info, methods=["GET"]),
         ]
     for path in NOT_YET:
-        routes += [Route(path, not_yet), Route(f"{path}/{{rest:path}}", not_yet)]
+        for pattern in (path, f"{path}/{{rest:path}}"):
+            routes.append(Route(pattern, not_yet, methods=["GET", "POST", "DELETE"]))
     return routes
 
 

@@ -1,13 +1,16 @@
 """One HTTP exchange of the API: its id and clock, who calls, and its body."""
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
 from django.db import Error as DatabaseError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
 from accounts.authentication import Caller, KeyRefused, authenticate_key
 from inference.api.errors import from_json
@@ -18,6 +21,8 @@ from portal.lib.ids import new_id
 
 SCOPE = "inference"
 BODY_TIMEOUT_S = 60.0
+DISCARD_S = 5.0
+MAX_DISCARDED_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -94,19 +99,40 @@ async def _read_body(request: Request) -> bytes:
     """At most the allowed size, whatever the headers say about it."""
     limit = settings.API_MAX_BODY_BYTES
     stated = request.headers.get("content-length", "")
-    if stated.isascii() and stated.isdigit() and int(stated) > limit:
-        raise _too_large(limit)
-    parts = bytearray()
+    too_large = stated.isascii() and stated.isdigit() and int(stated[:20]) > limit
+    body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for chunk in request.stream():
-                parts += chunk
-                if len(parts) > limit:
+            async for chunk in _chunks(request.receive):
+                body += chunk
+                if too_large or len(body) > limit:
+                    await _discard(request.receive)
                     raise _too_large(limit)
     except TimeoutError:
         message = "The request's body did not arrive in time."
         raise ServiceError(408, "invalid_request_error", "request_timeout", message) from None
-    return bytes(parts)
+    return bytes(body)
+
+
+async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
+
+
+async def _discard(receive: Receive) -> None:
+    """Take some of what is still sent: a client that writes does not read the refusal."""
+    left = MAX_DISCARDED_BYTES
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_S):
+            async for chunk in _chunks(receive):
+                left -= len(chunk)
+                if left < 0:
+                    return
 
 
 def _too_large(limit: int) -> ServiceError:

@@ -1,0 +1,61 @@
+"""The operator's pages for models and their aliases."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from billing import pricing
+from inference import catalog
+from inference.models import ModelAlias, ServedModel
+from portal.lib.money import format_dollars
+
+
+class AliasInline(admin.TabularInline[ModelAlias, ServedModel]):
+    model = ModelAlias
+    extra = 0
+
+
+@admin.register(ServedModel)
+class ServedModelAdmin(admin.ModelAdmin[ServedModel]):
+    list_display = ["name", "enabled", "position", "max_model_len", "is_chat", "price"]
+    list_editable = ["enabled", "position"]
+    list_filter = ["enabled", "is_chat"]
+    search_fields = ["name", "description"]
+    readonly_fields = ["price", "created_at"]
+    inlines = [AliasInline]
+
+    @admin.display(description=_("price per million tokens"))
+    def price(self, row: ServedModel) -> SafeString:
+        """Input, cached input and output, with a link to every price it had."""
+        address = f"{reverse('admin:billing_price_changelist')}?model={row.name}"
+        try:
+            sheet = pricing.current_price(row.name)
+        except pricing.NoPrice:
+            return format_html('<a href="{}">{}</a>', address, _("none: it is not offered"))
+        amounts = (
+            sheet.input_nanos_per_mtok,
+            sheet.cached_input_nanos_per_mtok,
+            sheet.output_nanos_per_mtok,
+        )
+        told = " / ".join(format_dollars(nanos) for nanos in amounts)
+        return format_html('<a href="{}">{}</a>', address, told)
+
+    def save_model(self, request: HttpRequest, obj: ServedModel, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        catalog.forget()
+
+
+@admin.register(ModelAlias)
+class ModelAliasAdmin(admin.ModelAdmin[ModelAlias]):
+    list_display = ["name", "target"]
+    search_fields = ["name", "target__name"]
+    autocomplete_fields = ["target"]
+
+    def save_model(self, request: HttpRequest, obj: ModelAlias, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        catalog.forget()

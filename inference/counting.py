@@ -1,0 +1,83 @@
+"""What a generation costs: the ceiling before it runs, and the bill when it has ended.
+
+What is billed: each prompt that was computed, once, and every token the sampler produced up to the
+frame in which the generation ended. What came after is overrun and waived. A generation that
+failed, and one that broke off before its answer could be sent whole, costs nothing: its tokens are
+waived too.
+"""
+
+import time
+
+from billing import pricing
+from billing.ledger import UsageDraft
+from inference.generation import Generation
+
+
+def ceiling_nanos(generation: Generation, output_tokens: int) -> int:
+    """The most that the prompt and this much output can cost, whatever part of it is cached."""
+    price = generation.entry.price
+    multiplier_bp = generation.caller.multiplier_bp
+    prompt = generation.prompt_tokens
+    return max(
+        pricing.cost_nanos(
+            price, uncached=prompt, cached=0, output=output_tokens, multiplier_bp=multiplier_bp
+        ),
+        pricing.cost_nanos(
+            price, uncached=0, cached=prompt, output=output_tokens, multiplier_bp=multiplier_bp
+        ),
+    )
+
+
+def draft_usage(generation: Generation) -> UsageDraft:
+    """What is billed and what is waived, by the rule at the top of this module."""
+    assert generation.outcome is not None
+    cached, uncached = _prompt_usage(generation)
+    # Decoding may outrun a slow extension of the hold; what it did not cover is ours to pay.
+    output = min(generation.output_tokens, generation.reserved_tokens)
+    waived = generation.output_tokens - output + generation.overrun_tokens
+    broke_off = generation.error is not None and not generation.spec.stream
+    if generation.outcome == "failed" or broke_off:
+        cached, uncached, output, waived = 0, 0, 0, waived + output
+    cost = pricing.cost_nanos(
+        generation.entry.price,
+        uncached=uncached,
+        cached=cached,
+        output=output,
+        multiplier_bp=generation.caller.multiplier_bp,
+    )
+    return UsageDraft(
+        outcome=generation.outcome,
+        finish_reason=finish_reason_of(generation),
+        error=(generation.error.code or "") if generation.error else "",
+        uncached_tokens=uncached,
+        cached_tokens=cached,
+        output_tokens=output,
+        waived_tokens=waived,
+        cost_nanos=cost,
+        ttft_ms=milliseconds(generation.arrived, generation.first_token_at),
+        duration_ms=milliseconds(generation.arrived, time.monotonic()) or 0,
+    )
+
+
+def _prompt_usage(generation: Generation) -> tuple[int, int]:
+    """(cached, uncached) tokens: each computed prompt once, as its first sample found it."""
+    cached = uncached = 0
+    for index, prompt in enumerate(generation.prompts):
+        samples = [s for s in generation.sequences if s.prompt_index == index and s.prefilled]
+        if samples:
+            found = min(samples[0].cached_tokens, len(prompt.token_ids))
+            cached += found
+            uncached += len(prompt.token_ids) - found
+    return cached, uncached
+
+
+def finish_reason_of(generation: Generation) -> str:
+    """One word for the whole request: `length` when any of its samples was cut."""
+    reasons = {sequence.finish_reason for sequence in generation.sequences}
+    if generation.outcome != "finished":
+        return ""
+    return "length" if "length" in reasons else "stop"
+
+
+def milliseconds(start: float, end: float | None) -> int | None:
+    return None if end is None else max(round((end - start) * 1000), 0)

@@ -1,0 +1,119 @@
+"""`manage.py addmodel NAME PATH_OR_HUB_ID`: offers another model, at a price."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+
+from billing import pricing
+from inference import catalog
+from inference.models import ServedModel
+from portal.lib.money import format_dollars, parse_dollars
+
+CHECK_TIMEOUT_S = 300
+
+
+class Command(BaseCommand):
+    help = "Check a checkpoint, register it as a model customers can call, and set its price."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="what customers call it, e.g. llama-3.2-1b")
+        parser.add_argument("source", help="folder of a Hugging Face checkpoint, or its hub id")
+        parser.add_argument("--input", required=True, help="dollars per million tokens of prompt")
+        parser.add_argument("--cached", help="the same for cached prompt (default: as --input)")
+        parser.add_argument("--output", required=True, help="dollars per million output tokens")
+        parser.add_argument("--description", default="", help="one sentence for the models page")
+        parser.add_argument(
+            "--max-model-len", type=int, help="default: what the model was made for"
+        )
+        parser.add_argument("--base", action="store_true", help="it has no chat template")
+        parser.add_argument("--position", type=int, default=100, help="lower is listed first")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        prices = [
+            _price("--input", options["input"]),
+            _price("--cached", options["cached"] or options["input"]),
+            _price("--output", options["output"]),
+        ]
+        self.stdout.write(f"Checking {options['source']} …")
+        facts = check_checkpoint(options["source"])
+        row, created = add_model(
+            options["name"],
+            options["source"],
+            prices,
+            description=options["description"],
+            max_model_len=options["max_model_len"] or int(facts["max_model_len"]),
+            is_chat=not options["base"],
+            position=options["position"],
+        )
+        verb = "Added" if created else "Updated"
+        told = ", ".join(format_dollars(nanos) for nanos in prices)
+        self.stdout.write(
+            f"{verb} {row.name}: {facts.get('model_type', 'model')}, context of "
+            f"{row.max_model_len:,} tokens; {told} per million tokens (input, cached, output)."
+        )
+        self.stdout.write(next_step(row.name))
+
+
+def _price(option: str, dollars: str) -> int:
+    try:
+        return parse_dollars(dollars)
+    except ValueError as error:
+        raise CommandError(f"{option}: {error}") from None
+
+
+def check_checkpoint(source: str) -> dict[str, Any]:
+    """What the engine says about a checkpoint, asked in a process of its own: torch stays there.
+
+    Raises CommandError with the engine's reason when it cannot serve it.
+    """
+    command = [sys.executable, "-m", "inference.engine.check", source]
+    try:
+        done = subprocess.run(  # noqa: S603
+            command,
+            cwd=settings.BASE_DIR,
+            capture_output=True,
+            text=True,
+            timeout=CHECK_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise CommandError(f"{source} was not read within {CHECK_TIMEOUT_S} seconds.") from None
+    if done.returncode != 0:
+        reason = done.stderr.strip().splitlines()
+        raise CommandError(f"It cannot be served: {reason[-1] if reason else 'no reason given'}")
+    facts: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return facts
+
+
+@transaction.atomic
+def add_model(name: str, source: str, prices: list[int], **fields: Any) -> tuple[ServedModel, bool]:
+    """Register or update a model; a price that differs succeeds the old one from now on."""
+    row, created = ServedModel.objects.update_or_create(
+        name=name, defaults={"source": source, "enabled": True, **fields}
+    )
+    if _prices_now(name) != prices:
+        pricing.set_price(name, *prices)
+    catalog.forget()
+    return row, created
+
+
+def _prices_now(name: str) -> list[int]:
+    try:
+        now = pricing.current_price(name)
+    except pricing.NoPrice:
+        return []
+    return [now.input_nanos_per_mtok, now.cached_input_nanos_per_mtok, now.output_nanos_per_mtok]
+
+
+def next_step(name: str) -> str:
+    if any(model == name for model, _ in settings.ENGINES):
+        return "ENGINES names an engine for it: start that, and customers can call it."
+    return (
+        "A running `manage.py serve` starts its engine within two seconds; else start it with "
+        f"`python -m inference.engine --model {name} --path … --listen …` and name it in ENGINES."
+    )

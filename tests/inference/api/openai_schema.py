@@ -1,0 +1,89 @@
+"""Validates answers against OpenAI's published description of its API."""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+# Where OpenAI's own servers, and every client, differ from the description: what has not ended has
+# no finish reason, the first token of a prompt has no probability, usage is null until it is known.
+KNOWN_NULLS = {
+    ("CreateCompletionResponse", "choices", "finish_reason"),
+    ("CreateCompletionResponse", "choices", "token_logprobs"),
+    ("CreateCompletionResponse", "choices", "top_logprobs"),
+    ("CreateCompletionResponse", "usage"),
+}
+
+
+class OpenAISchema:
+    """Loads only the components that are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.components = _components(path)
+
+    def check(self, name: str, value: object) -> None:
+        """AssertionError with everything that does not fit."""
+        problems = [
+            f"{'.'.join(map(str, error.absolute_path))}: {error.message}"
+            for error in self._validator(name).iter_errors(value)
+            if not _is_known(name, error.instance, list(error.absolute_path))
+        ]
+        assert problems == [], f"{name}: {problems} in {value}"
+
+    @cache  # noqa: B019
+    def _validator(self, name: str) -> Draft202012Validator:
+        needed = {part: _modern(self.components[part]) for part in self._closure(name)}
+        schema = {
+            "$ref": f"#/components/schemas/{name}",
+            "components": {"schemas": needed},
+        }
+        return Draft202012Validator(schema)
+
+    def _closure(self, name: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            part = waiting.pop()
+            if part not in found:
+                found.add(part)
+                waiting += list(_references(self.components[part]))
+        return found
+
+
+@cache
+def _components(path: Path) -> dict[str, Any]:
+    components: dict[str, Any] = json.loads(path.read_text())["components"]["schemas"]
+    return components
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        target = node.get("$ref")
+        if isinstance(target, str):
+            yield target.rpartition("/")[2]
+        for value in node.values():
+            yield from _references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _references(value)
+
+
+def _modern(node: Any) -> Any:
+    """`nullable: true`, which JSON Schema does not know, as a union with null."""
+    if isinstance(node, list):
+        return [_modern(value) for value in node]
+    if not isinstance(node, dict):
+        return node
+    made = {key: _modern(value) for key, value in node.items() if key != "nullable"}
+    return {"anyOf": [made, {"type": "null"}]} if node.get("nullable") is True else made
+
+
+def _is_known(name: str, instance: object, path: list[str | int]) -> bool:
+    named = tuple(part for part in path if isinstance(part, str) and part != "logprobs")
+    # A union reports itself as a whole: look inside it for the null.
+    if instance is not None and path[-1:] == ["logprobs"] and isinstance(instance, dict):
+        return None in instance["token_logprobs"]
+    return instance is None and (name, *named) in KNOWN_NULLS

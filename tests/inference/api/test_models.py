@@ -1,0 +1,72 @@
+"""`/v1/models` and the tokenizer endpoints."""
+
+import httpx
+
+from accounts import flows
+from accounts.models import Organisation, User
+from inference import catalog
+from portal.lib.db import db
+from tests.inference.api.openai_schema import OpenAISchema
+from tests.inference.conftest import Books
+
+
+async def test_it_lists_what_the_key_may_call(api: httpx.AsyncClient, schema: OpenAISchema) -> None:
+    listed = (await api.get("/v1/models")).json()
+    schema.check("ListModelsResponse", listed)
+    assert [model["id"] for model in listed["data"]] == ["starter", "slow"]
+    starter = listed["data"][0]
+    assert starter["pricing"] == {
+        "input": "0.0000001", "cached_input": "0.00000005", "output": "0.0000004",
+    }  # fmt: skip
+    assert starter["max_model_len"] == 2048
+    assert "chat.completions" in starter["capabilities"]
+    one = (await api.get("/v1/models/gpt-3.5-turbo")).json()
+    assert one == starter
+    schema.check("Model", one)
+
+
+async def test_names_may_contain_slashes(api: httpx.AsyncClient, add_model: object) -> None:
+    assert callable(add_model)
+    await db(add_model, "meta/llama 3")
+    assert (await api.get("/v1/models/meta/llama 3")).json()["id"] == "meta/llama 3"
+    missing = await api.get("/v1/models/meta/other")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")
+
+
+async def test_a_key_for_one_model_sees_no_other(
+    api: httpx.AsyncClient, alice: User, organisation: Organisation
+) -> None:
+    def create() -> str:
+        key, secret = flows.create_key(organisation, alice, "narrow")
+        key.allowed_models = ["slow"]
+        key.save(update_fields=["allowed_models"])
+        return secret
+
+    headers = {"authorization": f"Bearer {await db(create)}"}
+    listed = (await api.get("/v1/models", headers=headers)).json()
+    assert [model["id"] for model in listed["data"]] == ["slow"]
+    body = {"model": "text-davinci-003", "prompt": "a"}
+    refused = await api.post("/v1/completions", json=body, headers=headers)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "model_not_allowed")
+
+
+async def test_a_model_without_a_price_is_not_offered(api: httpx.AsyncClient, models: None) -> None:
+    from inference.models import ServedModel
+
+    await db(ServedModel.objects.create, name="free", source="x")
+    catalog.forget()
+    listed = (await api.get("/v1/models")).json()
+    assert "free" not in [model["id"] for model in listed["data"]]
+
+
+async def test_harnesses_tokenise_remotely(api: httpx.AsyncClient, books: Books) -> None:
+    for prefix in ("", "/v1"):
+        info = (await api.get(f"{prefix}/tokenizer_info")).json()
+        assert info["eos_token"] == "<|endoftext|>"
+        sent = {"prompt": "the answer", "add_special_tokens": False, "return_token_strs": True}
+        encoded = (await api.post(f"{prefix}/tokenize", json=sent)).json()
+        assert encoded["count"] == len(encoded["tokens"]) == len(encoded["token_strs"])
+        assert "".join(encoded["token_strs"]) == "the answer"
+        decoded = await api.post(f"{prefix}/detokenize", json={"tokens": encoded["tokens"]})
+        assert decoded.json() == {"prompt": "the answer"}
+    assert await books.records() == []

@@ -1,0 +1,180 @@
+"""The inference service over fake engine processes, a real database and, where asked, real HTTP."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+
+import httpx
+import pytest
+import uvicorn
+from django.core.management import call_command
+from django.db import connection
+
+from accounts.authentication import key_cache
+from accounts.models import ApiKey
+from billing import ledger, pricing, triggers
+from billing.models import Hold, HoldState, UsageRecord
+from inference import catalog, service
+from inference.api.app import build_app
+from inference.models import ServedModel
+from portal.lib.db import db
+from tests.inference.engines import FakeEngine
+
+# A token of the slow model takes 20 ms: slow enough to act while it speaks.
+SLOW_TOKENS_PER_S = 50
+
+
+@pytest.fixture(scope="session")
+def starter_engine() -> Iterator[FakeEngine]:
+    engine = FakeEngine("starter", max_model_len=2048).start()
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture(scope="session")
+def slow_engine() -> Iterator[FakeEngine]:
+    text = "the quick brown fox jumps over the lazy dog and " * 100
+    engine = FakeEngine(
+        "slow", max_model_len=2048, fake_tokens_per_second=SLOW_TOKENS_PER_S, fake_text=text
+    ).start()
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def add_model() -> Callable[..., ServedModel]:
+    """Registers a model at a dollar per million tokens of anything."""
+
+    def add(name: str, **fields: object) -> ServedModel:
+        row = ServedModel.objects.create(name=name, source="fake", **fields)
+        pricing.ensure_price(name, 1_000_000_000, 1_000_000_000, 1_000_000_000)
+        catalog.forget()
+        return row
+
+    return add
+
+
+@pytest.fixture
+def flushable(transactional_db: None) -> Iterator[None]:
+    """Lets the flush after the test delete posted rows; it makes the triggers again itself."""
+    yield
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            for name in triggers.names():
+                cursor.execute(f"DROP TRIGGER IF EXISTS {name}")
+
+
+@pytest.fixture
+def models(flushable: None, add_model: Callable[..., ServedModel]) -> Iterator[None]:
+    """`starter` with its aliases, and `slow`."""
+    key_cache.clear()
+    catalog.ensure_starter()
+    add_model("slow", max_model_len=2048)
+    yield
+    catalog.forget()
+
+
+@pytest.fixture
+async def running(
+    models: None, starter_engine: FakeEngine, slow_engine: FakeEngine
+) -> AsyncIterator[service.Service]:
+    """The service, connected to both engines."""
+    async with running_service() as started:
+        for name in ("starter", "slow"):
+            assert await started.pool.wait_until_healthy(name, 10)
+        yield started
+
+
+@asynccontextmanager
+async def running_service() -> AsyncIterator[service.Service]:
+    await service.start()
+    started = service._Current.service
+    assert started is not None
+    try:
+        yield started
+    finally:
+        await service.stop(drain_s=5)
+
+
+@pytest.fixture
+def secret(api_key: tuple[ApiKey, str], models: None) -> str:
+    return api_key[1]
+
+
+@pytest.fixture
+async def api(running: service.Service, secret: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Alice's program, speaking to the application without a socket."""
+    transport = httpx.ASGITransport(build_app(), raise_app_exceptions=False)
+    async with httpx.AsyncClient(
+        transport=transport,
+        base_url="http://localhost",
+        headers={"authorization": f"Bearer {secret}"},
+        timeout=30,
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+async def base_url(running: service.Service, secret: str) -> AsyncIterator[str]:
+    """A real server on a free port, in this event loop."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        build_app(), lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=2
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    with suppress(asyncio.CancelledError):
+        await serving
+
+
+@pytest.fixture
+async def web(base_url: str, secret: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Alice's program, over a real connection."""
+    headers = {"authorization": f"Bearer {secret}"}
+    async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=30) as client:
+        yield client
+
+
+class Books:
+    """Reads the ledger from async tests."""
+
+    async def records(self) -> list[UsageRecord]:
+        return await db(lambda: list(UsageRecord.objects.order_by("created_at", "id")))
+
+    async def record(self) -> UsageRecord:
+        [record] = await self.records()
+        return record
+
+    async def open_holds(self) -> int:
+        return await db(Hold.objects.filter(state=HoldState.OPEN).count)
+
+    async def balance(self, organisation_id: str) -> ledger.Balance:
+        return await db(ledger.balance, organisation_id)
+
+    async def settled(self, num_records: int, timeout_s: float = 10.0) -> list[UsageRecord]:
+        """Wait until this many requests have a usage record and no hold is open."""
+        for _ in range(int(timeout_s / 0.02)):
+            records = await self.records()
+            if len(records) >= num_records and await self.open_holds() == 0:
+                assert len(records) == num_records
+                return records
+            await asyncio.sleep(0.02)
+        pytest.fail(f"{len(records)} records, {await self.open_holds()} holds open")
+
+    async def audit(self) -> None:
+        """Exits non-zero, which raises here, when D1–D4 or D7 is not 0."""
+        await db(call_command, "auditledger", verbosity=0)
+
+
+@pytest.fixture
+def books() -> Books:
+    return Books()
+
+
+def chat(content: str = "hi", model: str = "starter", **fields: object) -> dict[str, object]:
+    return {"model": model, "messages": [{"role": "user", "content": content}], **fields}

@@ -1,0 +1,62 @@
+"""Fake engines as real processes, on the sockets where the web side looks for them."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from inference import catalog
+from tests.environment import REPOSITORY
+
+START_TIMEOUT_S = 30.0
+
+
+class FakeEngine:
+    """One `python -m inference.engine --fake` process."""
+
+    def __init__(self, model: str, **options: object) -> None:
+        self.model = model
+        self.options = options
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return catalog.local_address(self.model)
+
+    def start(self) -> "FakeEngine":
+        Path(self.address.removeprefix("unix:")).parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "inference.engine", "--fake"]
+        command += ["--model", self.model, "--listen", self.address]
+        for name, value in self.options.items():
+            command += [f"--{name.replace('_', '-')}", str(value)]
+        self.process = subprocess.Popen(
+            command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self._wait_until_serving()
+        return self
+
+    def _wait_until_serving(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        with grpc.insecure_channel(self.address) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            while True:
+                try:
+                    request = health_pb2.HealthCheckRequest()
+                    stub.Check(request, timeout=2, wait_for_ready=True)
+                except grpc.RpcError:
+                    assert time.monotonic() < deadline, "the fake engine did not start"
+                else:
+                    return
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()

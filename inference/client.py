@@ -211,7 +211,7 @@ class EngineLink:
         tasks = [self._poller, *self._stream_tasks]
         self._lose()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._channel.close()
+        await self._channel.close(None)
 
 
 _TIMEOUT = {"timeout": UNARY_TIMEOUT_S}
@@ -249,6 +249,10 @@ class EnginePool:
     def info(self, model: str) -> wire.EngineInfo | None:
         link = self.pick(model)
         return link.info if link else None
+
+    @property
+    def links(self) -> list[EngineLink]:
+        return list(self._links.values())
 
     def healthy(self) -> bool:
         """Whether any engine takes requests."""

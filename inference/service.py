@@ -11,6 +11,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -184,6 +185,30 @@ def engines_healthy() -> bool:
     """Whether an engine takes requests of this process."""
     service = _Current.service
     return service is not None and service.pool.healthy()
+
+
+@dataclass(slots=True)
+class ModelLoad:
+    """What the engines of a model last told this process, added up."""
+
+    engines: int = 0
+    healthy: int = 0
+    running: int = 0
+    waiting: int = 0
+
+
+def loads() -> dict[str, ModelLoad]:
+    """By model, every engine this process knows; may be called from any thread."""
+    found: dict[str, ModelLoad] = {}
+    service = _Current.service
+    for link in service.pool.links if service is not None else ():
+        load = found.setdefault(link.model, ModelLoad())
+        load.engines += 1
+        load.healthy += link.healthy
+        if link.info is not None:
+            load.running += link.info.stats.num_running
+            load.waiting += link.info.stats.num_waiting
+    return found
 
 
 async def prepare(

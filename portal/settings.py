@@ -221,7 +221,8 @@ CONTENT_SECURITY_POLICY = {
         "font-src": [SELF],
         "connect-src": [SELF],
         "manifest-src": [SELF],
-        "form-action": [SELF, "https://checkout.stripe.com"],
+        # A form's redirect counts too: topping up leads to Stripe's payment page.
+        "form-action": [SELF, STRIPE_API_BASE or "https://checkout.stripe.com"],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
     }

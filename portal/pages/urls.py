@@ -1,26 +1,23 @@
 """Addresses of the public pages and of the portal's read-only pages."""
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.urls import path
 
-
-def soon(request: HttpRequest, **parts: str) -> HttpResponse:
-    return render(request, "base.html")
-
+from portal.pages import docs, overview, public, requests, usage
 
 urlpatterns = [
-    path("", soon, name="home"),
-    path("models/", soon, name="models"),
-    path("models/<path:name>/", soon, name="model"),
-    path("docs/", soon, name="docs"),
-    path("docs/<slug:slug>/", soon, name="docs_page"),
-    path("docs/<slug:slug>.md", soon, name="docs_markdown"),
-    path("llms.txt", soon, name="llms_txt"),
-    path("status/", soon, name="status"),
-    path("portal/", soon, name="overview"),
-    path("portal/usage/", soon, name="usage"),
-    path("portal/usage.csv", soon, name="usage_csv"),
-    path("portal/requests/", soon, name="requests"),
-    path("portal/requests/<str:request_id>/", soon, name="request_detail"),
+    path("", public.home, name="home"),
+    path("models/", public.models, name="models"),
+    path("models/<path:name>/", public.model, name="model"),
+    path("docs/", docs.docs, name="docs"),
+    path("docs/<slug:slug>/", docs.docs_page, name="docs_page"),
+    path("docs/<slug:slug>.md", docs.docs_markdown, name="docs_markdown"),
+    path("llms.txt", docs.llms_txt, name="llms_txt"),
+    path("robots.txt", public.robots, name="robots_txt"),
+    path("favicon.ico", public.favicon, name="favicon"),
+    path("status/", public.status, name="status"),
+    path("portal/", overview.overview, name="overview"),
+    path("portal/usage/", usage.usage, name="usage"),
+    path("portal/usage.csv", usage.usage_csv, name="usage_csv"),
+    path("portal/requests/", requests.requests, name="requests"),
+    path("portal/requests/<slug:request_id>/", requests.request_detail, name="request_detail"),
 ]

@@ -98,7 +98,7 @@ def iso(value: datetime) -> str:
 @register.simple_tag
 def organisation_balance(organisation: Any) -> int:
     """Nanos the organisation may still spend: posted minus pending."""
-    account = Account.objects.filter(organisation=organisation).first()
+    account = Account.objects.filter(organisation=organisation).first() if organisation else None
     return account.balance_nanos if account else 0
 
 

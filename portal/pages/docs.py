@@ -1,0 +1,179 @@
+"""The documentation: Markdown files of `templates/docs/`, with the reader's own values filled in.
+
+A file is a Django template that makes Markdown; the page, its `.md` twin and `/llms.txt` are three
+views of the same text. Nothing a visitor sends is ever part of it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template import Context, Engine
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import slugify
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+
+from inference import catalog
+from portal.pages import samples
+
+
+@dataclass(frozen=True)
+class Page:
+    slug: str
+    title: str | Promise
+    about: str | Promise
+
+
+GROUPS: tuple[tuple[str | Promise, tuple[Page, ...]], ...] = (
+    (
+        _("Begin"),
+        (
+            Page("quickstart", _("Quickstart"), _("From sign-up to the first answer.")),
+            Page("authentication", _("Authentication"), _("Keys, their limits and their end.")),
+            Page(
+                "moving-from-openai",
+                _("Moving from OpenAI"),
+                _("What stays the same and what differs."),
+            ),
+            Page("playground", _("Playground"), _("What the browser can do, and what it costs.")),
+        ),
+    ),
+    (
+        _("Reference"),
+        (
+            Page("models", _("Models"), _("Which there are, their names and their limits.")),
+            Page("chat-completions", _("Chat completions"), _("Messages in, a message out.")),
+            Page("completions", _("Completions"), _("Text in, its continuation out.")),
+            Page("tokenize", _("Tokenize"), _("Count before you pay.")),
+        ),
+    ),
+    (
+        _("Good to know"),
+        (
+            Page("streaming", _("Streaming"), _("Server-sent events, and how they end.")),
+            Page("errors", _("Errors"), _("Every status and what to do about it.")),
+            Page("limits", _("Limits"), _("How much, how fast, how long.")),
+            Page("billing", _("Billing"), _("What is charged, what is free, to the token.")),
+        ),
+    ),
+)
+PAGES = {page.slug: page for _title, pages in GROUPS for page in pages}
+LANGUAGES = {"bash": "curl", "python": "Python", "javascript": "JavaScript", "json": "JSON"}
+
+
+@require_safe
+def docs(request: HttpRequest) -> HttpResponse:
+    return render(request, "pages/docs_index.html", {"groups": GROUPS})
+
+
+@require_safe
+def docs_page(request: HttpRequest, slug: str) -> HttpResponse:
+    page = page_or_404(slug)
+    order = list(PAGES.values())
+    position = order.index(page)
+    context = {
+        "groups": GROUPS,
+        "page": page,
+        "content": to_html(text_of(page, request)),
+        "previous": order[position - 1] if position else None,
+        "next": order[position + 1] if position + 1 < len(order) else None,
+    }
+    return render(request, "pages/docs_page.html", context)
+
+
+@require_safe
+def docs_markdown(request: HttpRequest, slug: str) -> HttpResponse:
+    text = text_of(page_or_404(slug), request)
+    return HttpResponse(text, content_type="text/markdown; charset=utf-8")
+
+
+@require_safe
+def llms_txt(request: HttpRequest) -> HttpResponse:
+    """What a language model should read about this site (llmstxt.org)."""
+    lines = [
+        f"# {settings.SITE_NAME}",
+        "",
+        "> Language models behind an OpenAI-compatible REST API, prepaid and billed to the token.",
+        "",
+        f"The API is at {settings.BASE_URL}/v1; requests carry `Authorization: Bearer <key>`.",
+    ]
+    for title, pages in GROUPS:
+        lines += ["", f"## {title}", ""]
+        lines += [f"- [{p.title}]({markdown_url(p)}): {p.about}" for p in pages]
+    return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; charset=utf-8")
+
+
+def markdown_url(page: Page) -> str:
+    return f"{settings.BASE_URL}{reverse('docs_markdown', args=[page.slug])}"
+
+
+def page_or_404(slug: str) -> Page:
+    if slug not in PAGES:
+        raise Http404
+    return PAGES[slug]
+
+
+def text_of(page: Page, request: HttpRequest) -> str:
+    """The page as Markdown, with the site's facts and the reader's key hint in it."""
+    facts = {
+        "site": settings.SITE_NAME,
+        "base_url": settings.BASE_URL,
+        "api_url": f"{settings.BASE_URL}/v1",
+        "key_hint": samples.key_hint(request),
+        "model": samples.default_model(),
+        "entries": catalog.all_models(),
+        "max_body_mb": settings.API_MAX_BODY_BYTES // (1024 * 1024),
+        "max_sequences": settings.API_MAX_SEQUENCES,
+        "requests_per_minute": settings.RATE_LIMIT_REQUESTS_PER_MINUTE,
+        "tokens_per_minute": settings.RATE_LIMIT_TOKENS_PER_MINUTE,
+        "window_tokens": settings.HOLD_WINDOW_TOKENS,
+        "cache_s": settings.API_KEY_CACHE_S,
+    }
+    # Markdown, not HTML: an ampersand in a name stays one.
+    template = Engine.get_default().get_template(f"docs/{page.slug}.md")
+    return str(template.render(Context(facts, autoescape=False)))
+
+
+class Renderer(RendererHTML):
+    """HTML with our classes: code with a copy button, tables in a frame, headings with ids."""
+
+    def fence(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+        token = tokens[index]
+        language = token.info.strip()
+        context = {
+            "label": LANGUAGES.get(language, language),
+            "html": samples.coloured(token.content, language),
+        }
+        return render_to_string("components/code.html", context)
+
+    def heading_open(
+        self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+    ) -> str:
+        text = tokens[index + 1].content
+        return f'<{tokens[index].tag} id="{escape(slugify(re.sub(r"[`*]", "", text)))}">'
+
+    def table_open(self, *_parts: Any) -> str:
+        return '<div class="table-frame" tabindex="0"><table class="table">'
+
+    def table_close(self, *_parts: Any) -> str:
+        return "</table></div>"
+
+
+def to_html(text: str) -> SafeString:
+    """Markdown of our own files as HTML; raw HTML in it is shown as text."""
+    markdown = MarkdownIt("commonmark", {"html": False}, renderer_cls=Renderer).enable("table")
+    html: str = markdown.render(text)
+    return mark_safe(html)  # noqa: S308 (our own text, raw HTML off)

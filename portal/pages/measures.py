@@ -1,0 +1,135 @@
+"""Sums over usage records: what the pages show is what was billed, row by row.
+
+Only requests that were accepted have a record; what was refused (a wrong key, no credit) has none.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, ExpressionWrapper, F, IntegerField, Max, Q, QuerySet, Sum
+
+from billing.models import Outcome, UsageRecord
+from portal.pages.periods import Period
+
+Records = QuerySet[UsageRecord]
+
+TOTALS = {
+    "requests": Count("pk"),
+    "failed": Count("pk", filter=Q(outcome=Outcome.FAILED)),
+    "uncached_tokens": Sum("uncached_tokens", default=0),
+    "cached_tokens": Sum("cached_tokens", default=0),
+    "output_tokens": Sum("output_tokens", default=0),
+    "cost_nanos": Sum("cost_nanos", default=0),
+}
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a set of records adds up to."""
+
+    requests: int = 0
+    failed: int = 0
+    uncached_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    cost_nanos: int = 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self.uncached_tokens + self.cached_tokens
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.output_tokens
+
+    @property
+    def cache_rate(self) -> float | None:
+        """The share of prompt tokens that came from the cache; None without a prompt."""
+        return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else None
+
+    @property
+    def error_rate(self) -> float | None:
+        return self.failed / self.requests if self.requests else None
+
+
+def totals(records: Records) -> Totals:
+    return Totals(**records.aggregate(**TOTALS))
+
+
+def over_time(records: Records, period: Period) -> list[tuple[datetime, Totals]]:
+    """One entry a bucket of the period, also where nothing happened."""
+    found = {row.pop("bucket"): Totals(**row) for row in rows_over_time(records, period)}
+    return [(start, found.get(start, Totals())) for start in period.starts]
+
+
+def over_time_by(
+    records: Records, period: Period, field: str
+) -> dict[object, dict[datetime, Totals]]:
+    """For each value of `field`: its buckets, those alone where something happened."""
+    found: dict[object, dict[datetime, Totals]] = {}
+    for row in rows_over_time(records, period, field):
+        start, value = row.pop("bucket"), row.pop(field)
+        found.setdefault(value, {})[start] = Totals(**row)
+    return found
+
+
+def rows_over_time(records: Records, period: Period, *fields: str) -> Iterable[dict[str, Any]]:
+    """One row a bucket and combination of `fields`, with its totals, in order."""
+    within: Any = records.filter(created_at__gte=period.begin)
+    cut = within.annotate(bucket=period.truncation("created_at")).values("bucket", *fields)
+    rows: Iterable[dict[str, Any]] = cut.annotate(**TOTALS).order_by("bucket", *fields)
+    return rows
+
+
+def by(records: Records, field: str) -> list[tuple[object, Totals]]:
+    """What each value of `field` adds up to, the dearest first."""
+    rows = records.values(field).annotate(**TOTALS).order_by("-cost_nanos", "-requests")
+    return [(row.pop(field), Totals(**row)) for row in rows]
+
+
+def percentile(records: Records, field: str, share: float) -> int | None:
+    """The smallest value that at least `share` of the rows do not exceed (nearest rank)."""
+    measured = records.exclude(**{field: None})
+    count = measured.count()
+    if not count:
+        return None
+    rank = max(0, -(-count * share // 1) - 1)  # ceiling, then from zero
+    value: int = measured.order_by(field).values_list(field, flat=True)[int(rank)]
+    return value
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a model answered: a median, and a rate over all its tokens."""
+
+    requests: int
+    ttft_ms: int | None
+    tokens_per_s: float | None
+
+
+def speeds(since: datetime, models: Iterable[str]) -> dict[str, Speed]:
+    """By model, over every finished request since then: nobody's in particular."""
+    recent = UsageRecord.objects.filter(created_at__gte=since, outcome=Outcome.FINISHED)
+    return {model: speed(recent.filter(model=model)) for model in models}
+
+
+def speed(records: Records) -> Speed:
+    """Tokens after a request's first over the time after its first, summed over requests."""
+    decoding = records.filter(output_tokens__gt=1).exclude(ttft_ms=None)
+    time_ms = ExpressionWrapper(F("duration_ms") - F("ttft_ms"), output_field=IntegerField())
+    sums = decoding.aggregate(
+        tokens=Sum("output_tokens", default=0), first=Count("pk"), ms=Sum(time_ms, default=0)
+    )
+    rate = (sums["tokens"] - sums["first"]) * 1000 / sums["ms"] if sums["ms"] > 0 else None
+    return Speed(records.count(), percentile(records, "ttft_ms", 0.5), rate)
+
+
+def latest(records: Records) -> datetime | None:
+    found: datetime | None = records.aggregate(last=Max("created_at"))["last"]
+    return found
+
+
+def add(left: Totals, right: Totals) -> Totals:
+    return replace(left, **{name: getattr(left, name) + getattr(right, name) for name in TOTALS})

@@ -1,0 +1,104 @@
+"""Spans of time for charts: which buckets a range has, in which time zone, and their labels.
+
+Minutes and hours are cut in UTC, so that a change of clocks loses or doubles none; days and months
+are the reader's own. A range ends with the bucket that is running now.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.db.models import DateTimeField, F
+from django.db.models.functions import TruncDay, TruncHour, TruncMinute, TruncMonth
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+@dataclass(frozen=True)
+class Range:
+    name: str
+    label: str | Promise
+    bucket: str  # minute, hour, day or month
+    count: int
+
+
+RANGES = {
+    found.name: found
+    for found in (
+        Range("hour", _("Hour"), "minute", 60),
+        Range("day", _("Day"), "hour", 24),
+        Range("week", _("Week"), "day", 7),
+        Range("month", _("Month"), "day", 30),
+        Range("year", _("Year"), "month", 12),
+    )
+}
+TRUNCATIONS = {
+    "minute": TruncMinute,
+    "hour": TruncHour,
+    "day": TruncDay,
+    "month": TruncMonth,
+}
+# What a table and a chart print beside a bucket (Django's date formats).
+FORMATS = {"minute": "H:i", "hour": "M j, H:i", "day": "M j", "month": "M Y"}
+
+
+@dataclass(frozen=True)
+class Period:
+    """A range that ends now; `starts` are the beginnings of its buckets, in order."""
+
+    range: Range
+    zone: tzinfo
+    starts: tuple[datetime, ...]
+
+    @property
+    def begin(self) -> datetime:
+        return self.starts[0]
+
+    def truncation(self, field: str) -> object:
+        """The expression that maps a row to the beginning of its bucket."""
+        fine = self.range.bucket in {"minute", "hour"}
+        truncate = TRUNCATIONS[self.range.bucket]
+        return truncate(F(field), output_field=DateTimeField(), tzinfo=UTC if fine else self.zone)
+
+
+def zone_of(name: str) -> tzinfo:
+    """The time zone somebody chose; UTC when we do not know it (any more)."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+def period(chosen: Range, zone: tzinfo, now: datetime | None = None) -> Period:
+    instant = now or timezone.now()
+    if chosen.bucket in {"minute", "hour"}:
+        step = timedelta(minutes=1) if chosen.bucket == "minute" else timedelta(hours=1)
+        last = instant.astimezone(UTC).replace(second=0, microsecond=0)
+        if chosen.bucket == "hour":
+            last = last.replace(minute=0)
+        starts = [last - step * back for back in reversed(range(chosen.count))]
+    elif chosen.bucket == "day":
+        today = instant.astimezone(zone).date()
+        days = [today - timedelta(days=back) for back in reversed(range(chosen.count))]
+        starts = [datetime.combine(day, time(), zone) for day in days]
+    else:
+        starts = list(reversed(month_starts(instant.astimezone(zone), chosen.count)))
+    return Period(chosen, zone, tuple(starts))
+
+
+def month_starts(instant: datetime, count: int) -> list[datetime]:
+    """The first instants of this month and those before it, newest first."""
+    months = instant.year * 12 + instant.month - 1
+    return [
+        datetime(number // 12, number % 12 + 1, 1, tzinfo=instant.tzinfo)
+        for number in range(months, months - count, -1)
+    ]
+
+
+def start_of_day(zone: tzinfo, now: datetime | None = None) -> datetime:
+    return datetime.combine((now or timezone.now()).astimezone(zone).date(), time(), zone)
+
+
+def start_of_month(zone: tzinfo, now: datetime | None = None) -> datetime:
+    return month_starts((now or timezone.now()).astimezone(zone), 1)[0]

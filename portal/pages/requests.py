@@ -1,0 +1,180 @@
+"""The organisation's requests, one by one, and the sum each was billed by."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_safe
+
+from accounts.models import Organisation
+from accounts.permissions import member_required
+from billing.models import Outcome, UsageRecord
+from portal.lib.money import BASIS_POINTS, NANOS_PER_DOLLAR, TOKENS_PER_PRICE_UNIT
+from portal.pages import periods
+from portal.pages.filters import Names, RecordFilter
+from portal.pages.measures import Records
+
+PER_PAGE = 50
+
+
+class RequestFilter(RecordFilter):
+    status = forms.ChoiceField(
+        label=gettext_lazy("Status"),
+        required=False,
+        choices=[("", gettext_lazy("All")), *Outcome.choices],
+    )
+    face = forms.ChoiceField(
+        label=gettext_lazy("From"),
+        required=False,
+        choices=[
+            ("", gettext_lazy("Everywhere")),
+            ("api", gettext_lazy("API")),
+            ("playground", gettext_lazy("Playground")),
+        ],
+    )
+    request = forms.CharField(label=gettext_lazy("Request id"), required=False, max_length=40)
+    page = forms.IntegerField(required=False, min_value=1, max_value=100_000)
+
+    def __init__(self, data: Mapping[str, Any], names: Names) -> None:
+        super().__init__(data, names)
+        anytime = ("", gettext_lazy("Any time"))
+        ranges = [(name, found.label) for name, found in periods.RANGES.items()]
+        self.fields["range"].choices = [anytime, *ranges]  # type: ignore[attr-defined]
+        self.fields["range"].label = gettext_lazy("Last")
+
+    def narrow(self, records: Records) -> Records:
+        found = super().narrow(records)
+        exact = {"outcome": "status", "face": "face", "request_id": "request"}
+        wanted = {field: self.chosen(name).strip() for field, name in exact.items()}
+        return found.filter(**{field: value for field, value in wanted.items() if value})
+
+
+@require_safe
+@member_required()
+def requests(request: HttpRequest) -> HttpResponse:
+    organisation: Organisation = request.organisation  # type: ignore[attr-defined]
+    names = Names(organisation)
+    form = RequestFilter(request.GET, names)
+    if not form.is_valid():
+        return render(request, "pages/requests.html", {"form": form, "refused": True}, status=400)
+    zone = periods.zone_of(request.user.time_zone)  # type: ignore[union-attr]
+    mine = UsageRecord.objects.filter(organisation=organisation)
+    records = form.narrow(mine)
+    if form.chosen("range"):
+        period = periods.period(periods.RANGES[form.chosen("range")], zone)
+        records = records.filter(created_at__gte=period.begin)
+    paginator = Paginator(records.order_by("-created_at", "-pk"), PER_PAGE)
+    page = paginator.get_page(form.cleaned_data["page"])
+    context = {
+        "form": form,
+        "zone": zone,
+        "page_obj": page,
+        "rows": [(record, names.of("key", record.api_key_id)) for record in page],
+        "empty": not mine.exists(),
+    }
+    live = request.headers.get("X-Fragment") == "live-requests"
+    return render(request, "pages/_requests.html" if live else "pages/requests.html", context)
+
+
+@dataclass(frozen=True)
+class Meter:
+    """One line of the sum: tokens of a kind at their price."""
+
+    label: str
+    tokens: int
+    nanos_per_mtok: int
+
+    @property
+    def dollars(self) -> str:
+        return exact_dollars(Decimal(self.tokens * self.nanos_per_mtok) / TOKENS_PER_PRICE_UNIT)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """How a record's cost follows from its tokens."""
+
+    meters: tuple[Meter, ...]
+    multiplier_bp: int
+    charged_nanos: int
+
+    @property
+    def subtotal(self) -> Decimal:
+        whole = sum(meter.tokens * meter.nanos_per_mtok for meter in self.meters)
+        return Decimal(whole) / TOKENS_PER_PRICE_UNIT
+
+    @property
+    def before_rounding(self) -> Decimal:
+        return self.subtotal * self.multiplier_bp / BASIS_POINTS
+
+    @property
+    def rounded_nanos(self) -> int:
+        """Rounded once, up, to the next nano-dollar."""
+        return int(self.before_rounding.to_integral_value(rounding="ROUND_CEILING"))
+
+    @property
+    def subtotal_dollars(self) -> str:
+        return exact_dollars(self.subtotal)
+
+    @property
+    def before_rounding_dollars(self) -> str:
+        return exact_dollars(self.before_rounding)
+
+    @property
+    def is_list_price(self) -> bool:
+        return self.multiplier_bp == BASIS_POINTS
+
+    @property
+    def multiplier(self) -> str:
+        return f"{Decimal(self.multiplier_bp) / BASIS_POINTS:f}"
+
+
+def exact_dollars(nanos: Decimal) -> str:
+    """Dollars with every digit there is: fractions of a nano-dollar too."""
+    whole, _dot, decimals = f"{nanos / NANOS_PER_DOLLAR:f}".partition(".")
+    return f"${int(whole):,}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+@require_safe
+@member_required()
+def request_detail(request: HttpRequest, request_id: str) -> HttpResponse:
+    organisation: Organisation = request.organisation  # type: ignore[attr-defined]
+    mine = UsageRecord.objects.filter(organisation=organisation).select_related("price")
+    record = get_object_or_404(mine, request_id=request_id)
+    names = Names(organisation)
+    context = {
+        "record": record,
+        "zone": periods.zone_of(request.user.time_zone),  # type: ignore[union-attr]
+        "key_name": names.of("key", record.api_key_id),
+        "member": names.of("member", record.user_id) if record.user_id else "",
+        "tokens_per_s": tokens_per_s(record),
+        "sum": sum_of(record),
+    }
+    return render(request, "pages/request_detail.html", context)
+
+
+def sum_of(record: UsageRecord) -> Sum:
+    price = record.price
+    return Sum(
+        (
+            Meter(_("Input"), record.uncached_tokens, price.input_nanos_per_mtok),
+            Meter(_("Cached input"), record.cached_tokens, price.cached_input_nanos_per_mtok),
+            Meter(_("Output"), record.output_tokens, price.output_nanos_per_mtok),
+        ),
+        record.multiplier_bp,
+        record.cost_nanos,
+    )
+
+
+def tokens_per_s(record: UsageRecord) -> float | None:
+    """Output tokens after the first, over the time after the first."""
+    if record.ttft_ms is None or record.output_tokens < 2:
+        return None
+    time_ms = record.duration_ms - record.ttft_ms
+    return (record.output_tokens - 1) * 1000 / time_ms if time_ms > 0 else None

@@ -1,0 +1,113 @@
+"""Code samples with the reader's own base URL, key prefix and model filled in."""
+
+import json
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.safestring import SafeString, mark_safe
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+from pygments.util import ClassNotFound
+
+from accounts.models import ApiKey, Scope
+from inference import catalog
+
+PLACEHOLDER = "sk-prl-…"
+
+
+@dataclass(frozen=True)
+class Sample:
+    label: str
+    language: str
+    text: str
+
+    @property
+    def html(self) -> SafeString:
+        return coloured(self.text, self.language)
+
+
+def coloured(text: str, language: str) -> SafeString:
+    """`text` as spans with pygments' classes; plain where the language is unknown."""
+    try:
+        lexer = get_lexer_by_name(language or "text", stripnl=False)
+    except ClassNotFound:
+        lexer = get_lexer_by_name("text", stripnl=False)
+    inner = highlight(text, lexer, HtmlFormatter(nowrap=True)).rstrip("\n")
+    return mark_safe(f'<code class="highlight">{inner}</code>')  # noqa: S308 (pygments escapes)
+
+
+def key_hint(request: HttpRequest) -> str:
+    """The beginning of the reader's newest usable key, as far as we know it; else a placeholder."""
+    organisation = getattr(request, "organisation", None)
+    if not organisation:  # a lazy None, for visitors
+        return PLACEHOLDER
+    usable = ApiKey.objects.filter(
+        organisation=organisation, scope=Scope.INFERENCE, revoked_at=None
+    ).exclude(expires_at__lt=timezone.now())
+    newest = usable.order_by("-created_at").first()
+    return f"{newest.prefix}…{newest.last_four}" if newest else PLACEHOLDER
+
+
+def default_model() -> str:
+    """The first model of the lists."""
+    models = catalog.all_models()
+    return models[0].name if models else catalog.STARTER
+
+
+def chat_samples(model: str) -> list[Sample]:
+    base = f"{settings.BASE_URL}/v1"
+    body = json.dumps(
+        {"model": model, "messages": [{"role": "user", "content": "Once upon a time"}]}, indent=2
+    )
+    curl = (
+        f"curl {base}/chat/completions \\\n"
+        '  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n'
+        '  -H "Content-Type: application/json" \\\n'
+        f"  -d '{body}'"
+    )
+    python = (
+        "from openai import OpenAI\n\n"
+        f'client = OpenAI(base_url="{base}")  # reads OPENAI_API_KEY\n'
+        "answer = client.chat.completions.create(\n"
+        f'    model="{model}",\n'
+        '    messages=[{"role": "user", "content": "Once upon a time"}],\n'
+        ")\n"
+        "print(answer.choices[0].message.content)"
+    )
+    javascript = (
+        'import OpenAI from "openai";\n\n'
+        f'const client = new OpenAI({{ baseURL: "{base}" }}); // reads OPENAI_API_KEY\n'
+        "const answer = await client.chat.completions.create({\n"
+        f'  model: "{model}",\n'
+        '  messages: [{ role: "user", content: "Once upon a time" }],\n'
+        "});\n"
+        "console.log(answer.choices[0].message.content);"
+    )
+    return [
+        Sample("curl", "bash", curl),
+        Sample("Python", "python", python),
+        Sample("JavaScript", "javascript", javascript),
+    ]
+
+
+def completion_samples(model: str) -> list[Sample]:
+    base = f"{settings.BASE_URL}/v1"
+    body = json.dumps({"model": model, "prompt": "Once upon a time", "max_tokens": 32}, indent=2)
+    curl = (
+        f"curl {base}/completions \\\n"
+        '  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n'
+        '  -H "Content-Type: application/json" \\\n'
+        f"  -d '{body}'"
+    )
+    python = (
+        "from openai import OpenAI\n\n"
+        f'client = OpenAI(base_url="{base}")\n'
+        "answer = client.completions.create(\n"
+        f'    model="{model}", prompt="Once upon a time", max_tokens=32\n'
+        ")\n"
+        "print(answer.choices[0].text)"
+    )
+    return [Sample("curl", "bash", curl), Sample("Python", "python", python)]

@@ -1,0 +1,183 @@
+"""Usage over time, by model, key and member; the same numbers as CSV."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django import forms
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, StreamingHttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_safe
+
+from accounts.models import Organisation
+from accounts.permissions import member_required
+from billing.models import UsageRecord
+from portal.lib.money import format_plain
+from portal.pages import measures, periods
+from portal.pages.charts import METRICS, Line, chart
+from portal.pages.filters import GROUPS, Names, RecordFilter
+from portal.pages.measures import Records, Totals
+from portal.pages.periods import Period
+
+MOST_LINES = 4
+CSV_HEAD = (
+    "start", "model", "key", "member", "requests", "failed", "input_tokens", "cached_input_tokens",
+    "output_tokens", "cost_usd", "cost_nanos",
+)  # fmt: skip
+
+
+class UsageFilter(RecordFilter):
+    metric = forms.ChoiceField(
+        required=False, choices=[(name, found.label) for name, found in METRICS.items()]
+    )
+    group = forms.ChoiceField(
+        label=gettext_lazy("Split by"),
+        required=False,
+        choices=[
+            ("", gettext_lazy("Nothing")),
+            ("model", gettext_lazy("Model")),
+            ("key", gettext_lazy("Key")),
+            ("member", gettext_lazy("Member")),
+        ],
+    )
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    title: str
+    group: str
+    rows: Sequence[tuple[str, object, Totals]]
+
+
+@require_safe
+@member_required()
+def usage(request: HttpRequest) -> HttpResponse:
+    organisation: Organisation = request.organisation  # type: ignore[attr-defined]
+    names = Names(organisation)
+    form = UsageFilter(request.GET, names)
+    if not form.is_valid():
+        return render(request, "pages/usage.html", {"form": form, "refused": True}, status=400)
+    zone = periods.zone_of(request.user.time_zone)  # type: ignore[union-attr]
+    period = periods.period(periods.RANGES[form.chosen("range", "week")], zone)
+    records = form.narrow(UsageRecord.objects.filter(organisation=organisation))
+    within = records.filter(created_at__gte=period.begin)
+    buckets = measures.over_time(records, period)
+    metric = METRICS[form.chosen("metric", "spend")]
+    lines = chart_lines(records, period, buckets, form.chosen("group"), names)
+    context = {
+        "form": form,
+        "zone": zone,
+        "period": period,
+        "bucket_format": periods.FORMATS[period.range.bucket],
+        "ranges": periods.RANGES.values(),
+        "metrics": METRICS.values(),
+        "metric": metric,
+        "totals": measures.totals(within),
+        "buckets": buckets,
+        "chart": chart(metric, period, lines),
+        "breakdowns": breakdowns(within, names),
+    }
+    return render(request, "pages/usage.html", context)
+
+
+def chart_lines(
+    records: Records,
+    period: Period,
+    buckets: Sequence[tuple[datetime, Totals]],
+    group: str,
+    names: Names,
+) -> list[Line]:
+    """One line; or one for each of the dearest values of a grouping, and the rest together."""
+    if not group:
+        return [Line(_("All"), [found for _start, found in buckets])]
+    field = GROUPS[group]
+    split = measures.over_time_by(records, period, field)
+    order = [
+        value for value, _totals in measures.by(records.filter(created_at__gte=period.begin), field)
+    ]
+    lines = [
+        Line(names.of(group, value), [split[value].get(start, Totals()) for start in period.starts])
+        for value in order[:MOST_LINES]
+    ]
+    rest = order[MOST_LINES:]
+    if rest:
+        sums = []
+        for start in period.starts:
+            total = Totals()
+            for value in rest:
+                total = measures.add(total, split[value].get(start, Totals()))
+            sums.append(total)
+        lines.append(Line(_("Others"), sums))
+    return lines
+
+
+def breakdowns(records: Records, names: Names) -> list[Breakdown]:
+    titles = {"model": _("By model"), "key": _("By key"), "member": _("By member")}
+    return [
+        Breakdown(
+            title,
+            group,
+            [
+                (names.of(group, value), value, found)
+                for value, found in measures.by(records, GROUPS[group])
+            ],
+        )
+        for group, title in titles.items()
+    ]
+
+
+@require_safe
+@member_required()
+def usage_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    """One line a bucket, model, key and member; the sum of `cost_nanos` is what was billed."""
+    organisation: Organisation = request.organisation  # type: ignore[attr-defined]
+    names = Names(organisation)
+    form = UsageFilter(request.GET, names)
+    if not form.is_valid():
+        return HttpResponseBadRequest(form.errors.as_text(), content_type="text/plain")
+    zone = periods.zone_of(request.user.time_zone)  # type: ignore[union-attr]
+    period = periods.period(periods.RANGES[form.chosen("range", "week")], zone)
+    records = form.narrow(UsageRecord.objects.filter(organisation=organisation))
+    answer = StreamingHttpResponse(
+        csv_lines(records, period, names), content_type="text/csv; charset=utf-8"
+    )
+    answer["Content-Disposition"] = (
+        f'attachment; filename="usage-{period.range.name}-{period.starts[-1]:%Y-%m-%d}.csv"'
+    )
+    return answer
+
+
+def csv_lines(records: Records, period: Period, names: Names) -> Iterator[str]:
+    writer = csv.writer(Echo())
+    yield writer.writerow(CSV_HEAD)
+    for row in measures.rows_over_time(records, period, *GROUPS.values()):
+        yield writer.writerow(
+            [
+                row["bucket"].astimezone(period.zone).isoformat(),
+                inert(row["model"]),
+                inert(names.of("key", row["api_key_id"])),
+                inert(names.of("member", row["user_id"])),
+                row["requests"],
+                row["failed"],
+                row["uncached_tokens"],
+                row["cached_tokens"],
+                row["output_tokens"],
+                format_plain(row["cost_nanos"]),
+                row["cost_nanos"],
+            ]
+        )
+
+
+class Echo:
+    """A file that gives back each line instead of keeping it."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def inert(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,5 +1,11 @@
-"""Addresses of this part; its owner fills them in."""
+"""Addresses of billing under /api/."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from billing import api
+
+urlpatterns = [
+    path("balance/", api.BalanceView.as_view(), name="api_balance"),
+    path("usage/", api.UsageView.as_view(), name="api_usage"),
+    path("transfers/", api.TransferView.as_view(), name="api_transfers"),
+]

@@ -7,7 +7,7 @@ class BillingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from billing import receivers  # noqa: F401  connects them
+        from billing import checks, receivers  # noqa: F401  registers them
         from billing.triggers import create_triggers
 
         post_migrate.connect(create_triggers, sender=self)

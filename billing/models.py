@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation
 from portal.lib.ids import new_id
+from portal.lib.money import NANOS_PER_CENT
 
 
 class AccountKind(models.TextChoices):
@@ -102,6 +103,11 @@ class Transfer(models.Model):
 
     def __str__(self) -> str:
         return self.reference
+
+    @property
+    def request_id(self) -> str:
+        """The request that this transfer paid for, or nothing."""
+        return self.reference.removeprefix("usage:") if self.kind == TransferKind.USAGE else ""
 
 
 class HoldState(models.TextChoices):
@@ -287,17 +293,9 @@ class TopUp(models.Model):
     def __str__(self) -> str:
         return self.id
 
-
-class StripeCustomer(models.Model):
-    """Which Stripe customer an organisation is."""
-
-    organisation = models.OneToOneField(
-        Organisation, on_delete=models.CASCADE, related_name="stripe_customer"
-    )
-    customer_id = models.CharField(max_length=255, unique=True)
-
-    def __str__(self) -> str:
-        return self.customer_id
+    @property
+    def amount_nanos(self) -> int:
+        return self.amount_cents * NANOS_PER_CENT
 
 
 class KeySpend(models.Model):

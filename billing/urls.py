@@ -1,5 +1,12 @@
-"""Addresses of this part; its owner fills them in."""
+"""Addresses of billing."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from billing import views, webhooks
+
+urlpatterns = [
+    path("portal/billing/", views.billing, name="billing"),
+    path("portal/billing/top-up/", views.top_up, name="billing_top_up"),
+    path("portal/billing/ledger.csv", views.ledger_csv, name="billing_ledger_csv"),
+    path("webhooks/stripe/", webhooks.stripe_webhook, name="stripe_webhook"),
+]

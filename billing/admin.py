@@ -1,0 +1,200 @@
+"""The operator's console for money: prices, grants, deliveries, and the ledger to read."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+
+from billing import ledger, webhooks
+from billing.audit import audit
+from billing.forms import GrantForm, PriceForm
+from billing.models import (
+    Account,
+    AccountKind,
+    Hold,
+    Price,
+    TopUp,
+    Transfer,
+    UsageRecord,
+    WebhookDelivery,
+)
+from portal.lib.money import format_dollars
+
+
+class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+    """Rows that only their own code writes: to be looked at, never edited."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Price)
+class PriceAdmin(admin.ModelAdmin[Price]):
+    """Prices are added, never edited: a later date succeeds an earlier one."""
+
+    form = PriceForm
+    list_display = ["model", "per_million", "cached", "output", "effective_from"]
+    list_filter = ["model"]
+    date_hierarchy = "effective_from"
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    @admin.display(description="input / M tokens")
+    def per_million(self, price: Price) -> str:
+        return format_dollars(price.input_nanos_per_mtok)
+
+    @admin.display(description="cached / M tokens")
+    def cached(self, price: Price) -> str:
+        return format_dollars(price.cached_input_nanos_per_mtok)
+
+    @admin.display(description="output / M tokens")
+    def output(self, price: Price) -> str:
+        return format_dollars(price.output_nanos_per_mtok)
+
+
+@admin.register(Account)
+class AccountAdmin(ReadOnlyAdmin):
+    list_display = ["__str__", "available", "posted", "pending", "grant_link"]
+    list_filter = ["kind"]
+    search_fields = ["organisation__name", "organisation__id", "organisation__members__email"]
+    list_select_related = ["organisation"]
+    change_list_template = "admin/billing/account/change_list.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
+        return super().get_queryset(request).filter(kind=AccountKind.ORGANISATION)
+
+    def get_urls(self) -> list[URLPattern]:
+        own = [
+            path("grant/", self.admin_site.admin_view(self.grant), name="billing_grant"),
+            path("audit/", self.admin_site.admin_view(self.audit), name="billing_audit"),
+        ]
+        return own + super().get_urls()
+
+    @admin.display(description="available")
+    def available(self, account: Account) -> str:
+        return format_dollars(account.balance_nanos)
+
+    @admin.display(description="posted")
+    def posted(self, account: Account) -> str:
+        return format_dollars(account.credits_posted - account.debits_posted)
+
+    @admin.display(description="held")
+    def pending(self, account: Account) -> str:
+        return format_dollars(account.debits_pending)
+
+    @admin.display(description="")
+    def grant_link(self, account: Account) -> str:
+        address = f"{reverse('admin:billing_grant')}?organisation={account.organisation_id}"
+        return format_html('<a href="{}">{}</a>', address, _("Grant credit"))
+
+    def grant(self, request: HttpRequest) -> HttpResponse:
+        """Post a grant with its reason; the same form twice posts once."""
+        initial = {"organisation": request.GET.get("organisation", "")}
+        form = GrantForm(request.POST) if request.method == "POST" else GrantForm(initial=initial)
+        if form.is_bound and form.is_valid():
+            transfer = ledger.grant(
+                form.cleaned_data["organisation"],
+                form.amount_nanos,
+                reference=f"grant:console:{form.cleaned_data['form_token']}",
+                description=form.cleaned_data["reason"],
+                actor=str(request.user),
+            )
+            messages.success(
+                request, _("Granted %(amount)s.") % {"amount": format_dollars(transfer.amount_nanos)}
+            )
+            return redirect("admin:billing_account_changelist")
+        context = {**self.admin_site.each_context(request), "form": form, "title": _("Grant credit")}
+        return render(request, "admin/billing/grant.html", context)
+
+    def audit(self, request: HttpRequest) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "findings": audit(),
+            "title": _("Ledger audit"),
+        }
+        return render(request, "admin/billing/audit.html", context)
+
+
+@admin.register(Transfer)
+class TransferAdmin(ReadOnlyAdmin):
+    list_display = [
+        "created_at", "kind", "amount", "debit_account", "credit_account", "description", "actor",
+    ]  # fmt: skip
+    list_filter = ["kind"]
+    search_fields = ["reference", "description", "actor"]
+    date_hierarchy = "created_at"
+    list_select_related = ["debit_account", "credit_account"]
+
+    @admin.display(description="amount")
+    def amount(self, transfer: Transfer) -> str:
+        return format_dollars(transfer.amount_nanos)
+
+
+@admin.register(Hold)
+class HoldAdmin(ReadOnlyAdmin):
+    list_display = ["request_id", "account", "amount", "state", "lease_until", "created_at"]
+    list_filter = ["state"]
+    search_fields = ["request_id"]
+
+    @admin.display(description="amount")
+    def amount(self, hold: Hold) -> str:
+        return format_dollars(hold.amount_nanos)
+
+
+@admin.register(UsageRecord)
+class UsageRecordAdmin(ReadOnlyAdmin):
+    list_display = [
+        "created_at", "request_id", "organisation", "model", "outcome", "uncached_tokens",
+        "cached_tokens", "output_tokens", "waived_tokens", "cost",
+    ]  # fmt: skip
+    list_filter = ["outcome", "face", "model"]
+    search_fields = ["request_id", "organisation__name"]
+    list_select_related = ["organisation"]
+
+    @admin.display(description="cost")
+    def cost(self, record: UsageRecord) -> str:
+        return format_dollars(record.cost_nanos)
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(ReadOnlyAdmin):
+    list_display = ["received_at", "event_type", "event_id", "processed_at", "attempts", "error"]
+    list_filter = ["event_type", ("processed_at", admin.EmptyFieldListFilter)]
+    search_fields = ["event_id", "payload"]
+    actions = ["replay"]
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("billing.change_webhookdelivery")
+
+    @admin.action(description="Process again", permissions=["replay"])
+    def replay(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
+        for delivery in deliveries:
+            webhooks.replay(delivery.pk)
+        self.message_user(request, _("Processed again."))
+
+
+@admin.register(TopUp)
+class TopUpAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "organisation", "amount", "state", "paid_at", "created_by"]
+    list_filter = ["state"]
+    search_fields = ["id", "organisation__name", "checkout_session_id", "payment_intent_id"]
+    list_select_related = ["organisation"]
+
+    @admin.display(description="amount")
+    def amount(self, top_up: TopUp) -> str:
+        return format_dollars(top_up.amount_nanos)

@@ -1,0 +1,73 @@
+"""The management API of billing: balance, usage and ledger, to read."""
+
+from typing import Any, ClassVar, cast
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics, serializers
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.authentication import Caller
+from billing import ledger
+from billing.models import Transfer, UsageRecord
+
+
+class NewestFirst(CursorPagination):
+    ordering = "-id"
+    page_size = 100
+
+
+class BalanceSerializer(serializers.Serializer[Any]):
+    """Integer nano-US-dollars."""
+
+    posted_nanos = serializers.IntegerField()
+    pending_nanos = serializers.IntegerField()
+    available_nanos = serializers.IntegerField()
+
+
+class UsageSerializer(serializers.ModelSerializer[UsageRecord]):
+    class Meta:
+        model = UsageRecord
+        fields: ClassVar = [
+            "request_id", "created_at", "api_key_id", "face", "endpoint", "model", "stream",
+            "outcome", "finish_reason", "error", "uncached_tokens", "cached_tokens",
+            "output_tokens", "waived_tokens", "cost_nanos", "ttft_ms", "duration_ms",
+        ]  # fmt: skip
+
+
+class TransferSerializer(serializers.ModelSerializer[Transfer]):
+    class Meta:
+        model = Transfer
+        fields: ClassVar = ["reference", "kind", "amount_nanos", "description", "created_at"]
+
+
+def organisation_of(request: Request) -> str:
+    return cast(Caller, request.auth).organisation_id
+
+
+class BalanceView(APIView):
+    @extend_schema(responses=BalanceSerializer)
+    def get(self, request: Request) -> Response:
+        return Response(BalanceSerializer(ledger.balance(organisation_of(request))).data)
+
+
+class UsageView(generics.ListAPIView[UsageRecord]):
+    serializer_class = UsageSerializer
+    pagination_class = NewestFirst
+
+    def get_queryset(self) -> QuerySet[UsageRecord]:
+        return UsageRecord.objects.filter(organisation_id=organisation_of(self.request))
+
+
+class TransferView(generics.ListAPIView[Transfer]):
+    serializer_class = TransferSerializer
+    pagination_class = NewestFirst
+
+    def get_queryset(self) -> QuerySet[Transfer]:
+        organisation_id = organisation_of(self.request)
+        return Transfer.objects.filter(
+            credit_account__organisation_id=organisation_id
+        ) | Transfer.objects.filter(debit_account__organisation_id=organisation_id)

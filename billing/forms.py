@@ -1,0 +1,64 @@
+"""Forms of billing."""
+
+from decimal import Decimal
+from typing import ClassVar
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from billing import topups
+from billing.models import Account, Price
+from portal.lib.money import NANOS_PER_DOLLAR
+
+
+class TopUpForm(forms.Form):
+    amount = forms.DecimalField(
+        label=_("Amount in US dollars"), min_value=0, max_digits=12, decimal_places=2
+    )
+    form_token = forms.CharField(
+        max_length=64, widget=forms.HiddenInput, initial=topups.new_form_token
+    )
+
+    @property
+    def amount_cents(self) -> int:
+        amount: Decimal = self.cleaned_data["amount"]
+        return int(amount * 100)
+
+
+class GrantForm(forms.Form):
+    """An operator's gift, with the reason that the customer will read in the ledger."""
+
+    organisation = forms.CharField(label=_("Organisation id"), max_length=40)
+    amount = forms.DecimalField(
+        label=_("Amount in US dollars"), min_value=Decimal("0.000000001"), max_digits=18,
+        decimal_places=9,
+    )  # fmt: skip
+    reason = forms.CharField(label=_("Reason"), max_length=200)
+    form_token = forms.CharField(
+        max_length=64, widget=forms.HiddenInput, initial=topups.new_form_token
+    )
+
+    def clean_organisation(self) -> str:
+        organisation_id: str = self.cleaned_data["organisation"].strip()
+        if not Account.objects.filter(organisation_id=organisation_id).exists():
+            raise forms.ValidationError(_("There is no organisation with this id."))
+        return organisation_id
+
+    @property
+    def amount_nanos(self) -> int:
+        amount: Decimal = self.cleaned_data["amount"]
+        return int(amount * NANOS_PER_DOLLAR)
+
+
+class PriceForm(forms.ModelForm[Price]):
+    """A new price; nanos per million tokens are dollars per million tokens x 10⁹."""
+
+    class Meta:
+        model = Price
+        fields: ClassVar = [
+            "model",
+            "input_nanos_per_mtok",
+            "cached_input_nanos_per_mtok",
+            "output_nanos_per_mtok",
+            "effective_from",
+        ]

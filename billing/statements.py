@@ -1,0 +1,63 @@
+"""The ledger of one organisation, line by line, with a running balance."""
+
+import csv
+import io
+from collections.abc import Iterator
+
+from django.db.models import BigIntegerField, Case, F, Q, QuerySet, Sum, Value, When, Window
+from django.db.models.functions import Coalesce
+
+from billing.models import Account, Transfer
+from portal.lib.money import format_plain
+
+COLUMNS = ("time", "kind", "description", "reference", "amount_usd", "balance_usd")
+
+
+def lines(account: Account) -> QuerySet[Transfer]:
+    """Transfers of the account, newest first, each with `signed_nanos` and `balance_nanos`."""
+    signed = Case(
+        When(credit_account=account, then=F("amount_nanos")),
+        default=-F("amount_nanos"),
+        output_field=BigIntegerField(),
+    )
+    return (
+        Transfer.objects.filter(Q(credit_account=account) | Q(debit_account=account))
+        .annotate(signed_nanos=signed)
+        .annotate(
+            balance_nanos=Coalesce(
+                Window(Sum("signed_nanos"), order_by=F("id").asc()),
+                Value(0),
+                output_field=BigIntegerField(),
+            )
+        )
+        .order_by("-id")
+    )
+
+
+def csv_lines(account: Account) -> Iterator[str]:
+    """The whole ledger as CSV, oldest first, a line at a time."""
+    yield _row(COLUMNS)
+    for line in lines(account).order_by("id").iterator(chunk_size=1000):
+        yield _row(
+            (
+                line.created_at.isoformat(),
+                line.kind,
+                line.description,
+                line.reference,
+                _signed(line.signed_nanos),
+                _signed(line.balance_nanos),
+            )
+        )
+
+
+def _signed(nanos: int) -> str:
+    return f"-{format_plain(-nanos)}" if nanos < 0 else format_plain(nanos)
+
+
+def _row(values: tuple[str, ...]) -> str:
+    """One line; text that a spreadsheet would run as a formula is kept from it by a quote."""
+    buffer = io.StringIO()
+    csv.writer(buffer).writerow(
+        f"'{value}" if value[:1] in {"=", "@", "+", "\t"} else value for value in values
+    )
+    return buffer.getvalue()

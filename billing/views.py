@@ -1,0 +1,88 @@
+"""The billing page: balance, what is held, top-up, the ledger and its CSV."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.models import Role
+from accounts.permissions import member_required
+from billing import statements, stripe_api, topups
+from billing.forms import TopUpForm
+from billing.models import Account, Hold, HoldState, TopUp
+from portal.lib.money import NANOS_PER_CENT
+
+PAYERS = (Role.OWNER, Role.ADMIN, Role.BILLING)
+LINES_PER_PAGE = 50
+
+
+@member_required(*PAYERS, Role.DEVELOPER)
+@require_GET
+def billing(request: HttpRequest) -> HttpResponseBase:
+    return render(request, "billing/billing.html", page(request, TopUpForm()))
+
+
+@member_required(*PAYERS)
+@require_POST
+def top_up(request: HttpRequest) -> HttpResponseBase:
+    """Lead to Stripe's payment page; a form sent twice leads to the same one."""
+    form = TopUpForm(request.POST)
+    if not stripe_api.enabled():
+        messages.error(request, _("Payments are not set up here; ask the operator for credit."))
+        return redirect("billing")
+    if not form.is_valid():
+        return render(request, "billing/billing.html", page(request, form), status=400)
+    try:
+        address = topups.begin(
+            request.organisation,  # type: ignore[attr-defined]
+            form.amount_cents,
+            form.cleaned_data["form_token"],
+            request.user.email,  # type: ignore[union-attr]
+        )
+    except ValueError as error:
+        form.add_error("amount", str(error))
+        return render(request, "billing/billing.html", page(request, form), status=400)
+    except stripe_api.StripeUnavailable:
+        messages.error(request, _("Stripe does not answer just now. Nothing was charged."))
+        return redirect("billing")
+    return redirect(address)
+
+
+@member_required(*PAYERS)
+@require_GET
+def ledger_csv(request: HttpRequest) -> HttpResponseBase:
+    answer = StreamingHttpResponse(statements.csv_lines(account_of(request)), content_type="text/csv")
+    answer["Content-Disposition"] = 'attachment; filename="ledger.csv"'
+    return answer
+
+
+def page(request: HttpRequest, form: TopUpForm) -> dict[str, Any]:
+    account = account_of(request)
+    lines = Paginator(statements.lines(account), LINES_PER_PAGE)
+    holds = Hold.objects.filter(account=account, state=HoldState.OPEN).order_by("-created_at")
+    return {
+        "account": account,
+        "posted_nanos": account.credits_posted - account.debits_posted,
+        "holds": holds[:20],
+        "page_obj": lines.get_page(request.GET.get("page")),
+        "form": form,
+        "presets": [
+            {"value": f"{cents / 100:.2f}", "nanos": cents * NANOS_PER_CENT}
+            for cents in settings.TOP_UP_CENTS
+        ],
+        "may_pay": request.membership.role in PAYERS,  # type: ignore[attr-defined]
+        "top_up": TopUp.objects.filter(
+            organisation=account.organisation, pk=request.GET.get("top_up", "")
+        ).first(),
+    }
+
+
+def account_of(request: HttpRequest) -> Account:
+    return Account.objects.get(organisation=request.organisation)  # type: ignore[attr-defined]
+
+

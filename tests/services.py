@@ -1,0 +1,138 @@
+"""Throw-away PostgreSQL and Redis servers for tests: free ports, temporary folders, stopped by pid.
+
+A missing binary skips the test with a visible reason; with CI=true it is a failure. PostgreSQL
+refuses to run as root, so under root it runs as the system user `postgres` or `nobody`.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.environment import CI
+
+START_S = 30.0
+
+
+def find_binary(name: str, package: str) -> str:
+    """The path of a server's binary; skips, or fails in CI, when it is missing."""
+    found = shutil.which(name)
+    candidates = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    if candidates:  # the distribution's own, which match each other, before wrappers on PATH
+        return str(candidates[-1])
+    if found:
+        return found
+    reason = f"{name} is missing (Debian: apt-get install {package})"
+    if CI:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Unprivileged:
+    """How to run a command as somebody who is not root."""
+
+    def __init__(self) -> None:
+        self.user: pwd.struct_passwd | None = None
+        if os.geteuid() == 0:
+            names = [entry.pw_name for entry in pwd.getpwall()]
+            self.user = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
+
+    def own(self, folder: Path) -> None:
+        if self.user is not None:
+            os.chown(folder, self.user.pw_uid, self.user.pw_gid)
+
+    def options(self) -> dict[str, int | list[int]]:
+        if self.user is None:
+            return {}
+        return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """A fresh PostgreSQL; yields its `postgres://` address."""
+    initdb = find_binary("initdb", "postgresql")
+    server = find_binary("postgres", "postgresql")
+    unprivileged = Unprivileged()
+    folder = Path(tempfile.mkdtemp(prefix="parlance-pg-", dir="/tmp"))
+    unprivileged.own(folder)
+    data = folder / "data"
+    try:
+        subprocess.run(
+            [initdb, "--pgdata", str(data), "--username", "parlance", "--auth", "trust",
+             "--encoding", "UTF8", "--no-locale", "--no-sync"],
+            check=True, capture_output=True, cwd=folder, **unprivileged.options(),
+        )  # fmt: skip
+        port = free_port()
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [server, "-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1",
+                 "-c", f"unix_socket_directories={folder}", "-c", "max_connections=300"],
+                stdout=log, stderr=log, cwd=folder, **unprivileged.options(),
+            )  # fmt: skip
+        with _stopped_afterwards(process, signal.SIGINT):
+            _wait(lambda: _accepts(port), process, folder / "log")
+            yield f"postgres://parlance@127.0.0.1:{port}/postgres"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """A fresh Redis that keeps nothing; yields its `redis://` address."""
+    binary = find_binary("redis-server", "redis-server")
+    port = free_port()
+    folder = Path(tempfile.mkdtemp(prefix="parlance-redis-", dir="/tmp"))
+    try:
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+                 "--appendonly", "no", "--dir", str(folder)],
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        with _stopped_afterwards(process, signal.SIGTERM):
+            _wait(lambda: _accepts(port), process, folder / "log")
+            yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _stopped_afterwards(process: subprocess.Popen[bytes], by: signal.Signals) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.send_signal(by)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(f"the server did not start:\n{log.read_text(errors='replace')}")
+        time.sleep(0.05)

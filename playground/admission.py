@@ -1,0 +1,87 @@
+"""Who stands behind a socket: a member with a session, or a program with a key.
+
+Credentials are kept by the socket and checked again before every generation, since a socket may
+outlive them. All of this reads the database; call it through `portal.lib.db`.
+"""
+
+from dataclasses import dataclass
+
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+
+from accounts.authentication import Caller, KeyRefused, authenticate_key, caller_for_member
+from accounts.middleware import SESSION_KEY
+from accounts.models import Membership
+from inference.errors import ServiceError
+
+SCOPE = "inference"
+
+
+@dataclass(frozen=True, slots=True)
+class MemberCredentials:
+    """A signed-in person, in the organisation that they worked in when the socket opened."""
+
+    user_id: int
+    session_key: str
+    organisation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCredentials:
+    secret: str
+    remote_ip: str
+
+    def __repr__(self) -> str:
+        return "KeyCredentials(…)"  # the secret belongs into no log
+
+
+Credentials = MemberCredentials | KeyCredentials
+
+
+def member_credentials(
+    user_id: int, session_key: str, session: dict[str, object]
+) -> MemberCredentials:
+    """Raises ServiceError (403) for somebody without an organisation."""
+    memberships = Membership.objects.filter(user_id=user_id).order_by("pk")
+    chosen = memberships.filter(organisation_id=session.get(SESSION_KEY)).first()
+    membership = chosen or memberships.first()
+    if membership is None:
+        message = "You are not a member of any organisation."
+        raise ServiceError(403, "invalid_request_error", "no_organisation", message)
+    return MemberCredentials(user_id, session_key, membership.organisation_id)
+
+
+def admit(credentials: Credentials) -> Caller:
+    """The caller that the credentials stand for now. Raises ServiceError (401, 403)."""
+    if isinstance(credentials, KeyCredentials):
+        try:
+            return authenticate_key(credentials.secret, credentials.remote_ip, SCOPE)
+        except KeyRefused as refusal:
+            raise ServiceError(
+                refusal.status, "invalid_request_error", refusal.code, refusal.message
+            ) from None
+    session = Session.objects.filter(
+        session_key=credentials.session_key, expire_date__gt=timezone.now()
+    )
+    if not session.exists():
+        raise session_ended()
+    membership = (
+        Membership.objects.filter(
+            user_id=credentials.user_id,
+            organisation_id=credentials.organisation_id,
+            user__is_active=True,
+        )
+        .select_related("user", "organisation")
+        .first()
+    )
+    if membership is None:
+        raise session_ended()
+    if membership.organisation.suspended_at is not None:
+        message = "This organisation is suspended."
+        raise ServiceError(403, "invalid_request_error", "organisation_suspended", message)
+    return caller_for_member(membership.user, membership.organisation, credentials.session_key)
+
+
+def session_ended() -> ServiceError:
+    message = "You are not signed in any more."
+    return ServiceError(401, "invalid_request_error", "session_ended", message)

@@ -1,0 +1,133 @@
+"""Conversations on the server: whose they are, how a finished run is written, and reading them.
+
+A run writes once, at its end, in one transaction: the messages as its frame gave them and the
+answer with what it measured. What earlier answers measured is carried over by their text, since a
+client may edit messages but never what the server counted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from inference.errors import ServiceError
+from playground.models import Conversation, Message, new_conversation_id
+from playground.protocol import Run
+
+NEW = "new"
+TITLE_CHARS = 80
+LISTED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    request_id: str
+    text: str
+    measured: dict[str, Any]
+
+
+def conversations(user_id: int, organisation_id: str) -> QuerySet[Conversation]:
+    """Those of one person in one organisation, the newest first; nobody else sees them."""
+    mine = Conversation.objects.filter(user_id=user_id, organisation_id=organisation_id)
+    return mine.order_by("-updated_at")
+
+
+def choose(asked: str, user_id: int, organisation_id: str) -> str:
+    """The id to save into: a new one, or the member's own. Raises ServiceError (404)."""
+    if asked == NEW:
+        return new_conversation_id()
+    if not conversations(user_id, organisation_id).filter(pk=asked).exists():
+        message = "There is no such conversation."
+        raise ServiceError(
+            404, "invalid_request_error", "conversation_not_found", message, "conversation"
+        )
+    return asked
+
+
+def save(
+    conversation_id: str, user_id: int, organisation_id: str, run: Run, answer: Answer
+) -> None:
+    """Make the conversation say what the run sent and got.
+
+    A conversation that was deleted while its answer streamed stays deleted.
+    """
+    with transaction.atomic():
+        mine = conversations(user_id, organisation_id).select_for_update()
+        conversation = mine.filter(pk=conversation_id).first()
+        if conversation is None:
+            if run.conversation != NEW:
+                return
+            conversation = Conversation(
+                id=conversation_id,
+                user_id=user_id,
+                organisation_id=organisation_id,
+                title=title_of(run),
+            )
+        conversation.model = run.model
+        conversation.parameters = run.parameters.model_dump(exclude_defaults=True)
+        conversation.save()
+        earlier = {
+            (message.role, message.content): message
+            for message in conversation.messages.exclude(request_id="")
+        }
+        conversation.messages.all().delete()
+        Message.objects.bulk_create(_messages(conversation, run, earlier, answer))
+
+
+def _messages(
+    conversation: Conversation,
+    run: Run,
+    earlier: dict[tuple[str, str], Message],
+    answer: Answer,
+) -> Sequence[Message]:
+    rows = []
+    for position, message in enumerate(run.messages or ()):
+        row = Message(
+            conversation=conversation,
+            position=position,
+            role=message.role,
+            content=message.content,
+        )
+        known = earlier.get((message.role, message.content))
+        if known is not None:
+            row.request_id, row.measured = known.request_id, known.measured
+        rows.append(row)
+    rows.append(
+        Message(
+            conversation=conversation,
+            position=len(rows),
+            role="assistant",
+            content=answer.text,
+            request_id=answer.request_id,
+            measured=answer.measured,
+        )
+    )
+    return rows
+
+
+def title_of(run: Run) -> str:
+    """The beginning of what the person said first."""
+    said = [message.content for message in run.messages or () if message.role == "user"]
+    words = " ".join((said[0] if said else run.prompt or "").split())
+    return words if len(words) <= TITLE_CHARS else words[: TITLE_CHARS - 1].rstrip() + "…"
+
+
+def as_json(conversation: Conversation) -> dict[str, Any]:
+    """What the page, and whoever exports it, needs of a conversation."""
+    return {
+        "id": conversation.id,
+        "title": conversation.title,
+        "model": conversation.model,
+        "parameters": conversation.parameters,
+        "messages": [
+            {
+                "role": message.role,
+                "content": message.content,
+                "request_id": message.request_id,
+                "measured": message.measured,
+            }
+            for message in conversation.messages.all()
+        ],
+    }

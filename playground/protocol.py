@@ -1,0 +1,264 @@
+"""The websocket's protocol: what a client's frame may say, and how the server's are spelt.
+
+Every frame is one JSON object with a `type`. A client's frame is read strictly: unknown types and
+unknown fields are refused by name, so nothing a client writes can set a price or choose another
+organisation. `docs/websocket.md` describes the protocol for programs.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from inference.engine.params import SamplingParams
+from inference.errors import ServiceError, invalid
+from inference.spec import ChatMessage, ChatPrompt, GenerationSpec, Summary, TextPrompt
+from portal.lib.strict_json import StrictJSONError, parse_object
+
+# Below what the server takes off the wire (1 MiB), so that the refusal is a sentence.
+MAX_FRAME_BYTES = 768 * 1024
+MAX_MESSAGES = 1024
+MAX_STOPS = 4
+MAX_STOP_CHARS = 256
+_INT64 = 2**63
+
+FrameId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Stop = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
+
+
+class BadFrame(Exception):  # noqa: N818  it is the frame that is bad
+    """A refused frame; `id` is the request it belongs to, when it says so legibly."""
+
+    def __init__(self, error: ServiceError, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(error.message)
+        self.error = error
+        self.id = id
+
+
+class _Part(BaseModel):
+    """Strict, closed to unknown fields; an explicit null is an absent field."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: member for name, member in value.items() if member is not None}
+        return value
+
+
+class Message(_Part):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Parameters(_Part):
+    """How to sample; `playground.parameters` describes each for people."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    top_p: Annotated[float, Field(ge=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    max_tokens: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    stop: Annotated[list[Stop], Field(max_length=MAX_STOPS)] = []
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
+    repetition_penalty: Annotated[float, Field(gt=0, le=10)] = 1.0
+    seed: Annotated[int, Field(ge=-_INT64, lt=_INT64)] | None = None
+
+    def to_sampling(self) -> SamplingParams:
+        return SamplingParams(
+            max_tokens=self.max_tokens or 1,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+            repetition_penalty=self.repetition_penalty,
+            seed=self.seed,
+            stop=tuple(self.stop),
+        )
+
+
+class Run(_Part):
+    """Generate; exactly one of `messages` (chat) and `prompt` (completion) is there.
+
+    `conversation` is the id of a conversation of the member's to save into, or `new`; left out,
+    nothing is kept.
+    """
+
+    type: Literal["run"]
+    id: FrameId
+    model: Annotated[str, Field(min_length=1, max_length=200)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)] | None = None
+    prompt: Annotated[str, Field(min_length=1)] | None = None
+    parameters: Parameters = Parameters()
+    conversation: Annotated[str, Field(pattern=r"^[a-z]+(_[A-Za-z0-9]+)?$", max_length=40)] = ""
+
+    def to_spec(self) -> GenerationSpec:
+        if self.messages is not None:
+            messages = tuple(ChatMessage(role=m.role, content=m.content) for m in self.messages)
+            prompt: ChatPrompt | TextPrompt = ChatPrompt(messages)
+        else:
+            prompt = TextPrompt(self.prompt or "")
+        return GenerationSpec(
+            model=self.model,
+            prompts=(prompt,),
+            sampling=self.parameters.to_sampling(),
+            max_tokens=self.parameters.max_tokens,
+            face="playground",
+            endpoint="completions" if self.messages is None else "chat.completions",
+            stream=True,
+        )
+
+
+class Cancel(_Part):
+    type: Literal["cancel"]
+    id: FrameId
+
+
+class Ping(_Part):
+    type: Literal["ping"]
+
+
+class Auth(_Part):
+    """The first frame of a program that could not send an `Authorization` header."""
+
+    type: Literal["auth"]
+    key: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+ClientFrame = Run | Cancel | Ping | Auth
+_FRAMES: dict[str, type[ClientFrame]] = {"run": Run, "cancel": Cancel, "ping": Ping, "auth": Auth}
+
+
+def parse(text: str) -> ClientFrame:
+    """The client's frame. Raises BadFrame naming the field that is wrong."""
+    raw = text.encode("utf-8", "surrogatepass")
+    if len(raw) > MAX_FRAME_BYTES:
+        raise BadFrame(too_large())
+    try:
+        body = parse_object(raw)
+    except StrictJSONError as error:
+        raise BadFrame(invalid(error.message, error.param, "invalid_json")) from None
+    claimed = body.get("id")
+    frame_id = claimed if isinstance(claimed, str) and 0 < len(claimed) <= 64 else None
+    kind = body.get("type")
+    model = _FRAMES.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        message = f"'type' must be one of {', '.join(_FRAMES)}."
+        raise BadFrame(invalid(message, "type", "unknown_type"), frame_id)
+    try:
+        frame = model.model_validate(body)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        raise BadFrame(_from_validation(problems), frame_id) from None
+    if isinstance(frame, Run) and (frame.messages is None) == (frame.prompt is None):
+        message = "Exactly one of 'messages' and 'prompt' is needed."
+        raise BadFrame(invalid(message, "messages"), frame_id)
+    return frame
+
+
+def too_large() -> ServiceError:
+    message = f"A frame holds at most {MAX_FRAME_BYTES:,} bytes."
+    return ServiceError(413, "invalid_request_error", "frame_too_large", message)
+
+
+def _from_validation(problems: Sequence[ErrorDetails]) -> ServiceError:
+    """The first thing that is wrong, by the name of its field; the value is not repeated."""
+    # An unknown field says more about a mistake than the field it was meant to be.
+    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    param = _spell(problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return invalid(f"Unknown field: '{param}'.", param, "unknown_field")
+    if problem["type"] == "missing":
+        return invalid(f"Missing field: '{param}'.", param, "missing_field")
+    reason = problem["msg"][:1].lower() + problem["msg"][1:]
+    return invalid(f"Invalid value for '{param}': {reason}.", param, "invalid_value")
+
+
+def _spell(location: Sequence[int | str]) -> str:
+    """`messages[0].content` of ("messages", 0, "content")."""
+    spelt = ""
+    for part in location:
+        if isinstance(part, int):
+            spelt += f"[{part}]"
+        else:
+            spelt += f".{part}" if spelt else part
+    return spelt[:200]
+
+
+# --- What the server says -------------------------------------------------------------------------
+
+ServerFrame = dict[str, Any]
+
+
+def encode(frame: ServerFrame) -> str:
+    return json.dumps(frame, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def ready(organisation_id: str, max_generations: int) -> ServerFrame:
+    return {"type": "ready", "organisation": organisation_id, "max_generations": max_generations}
+
+
+def started(
+    frame_id: str, *, request_id: str, model: str, prompt_tokens: int, conversation: str
+) -> ServerFrame:
+    frame: ServerFrame = {
+        "type": "started",
+        "id": frame_id,
+        "request_id": request_id,
+        "model": model,
+        "prompt_tokens": prompt_tokens,
+    }
+    return frame | {"conversation": conversation} if conversation else frame
+
+
+def delta(frame_id: str, text: str) -> ServerFrame:
+    return {"type": "delta", "id": frame_id, "text": text}
+
+
+def finished(frame_id: str, measured: dict[str, Any]) -> ServerFrame:
+    return {"type": "finished", "id": frame_id, "summary": measured}
+
+
+def pong() -> ServerFrame:
+    return {"type": "pong"}
+
+
+def error(problem: ServiceError, frame_id: str | None = None, **rest: Any) -> ServerFrame:
+    """`rest` may hold the `summary` of a generation that had begun: it is settled then."""
+    body: dict[str, Any] = {
+        "message": problem.message,
+        "type": problem.type,
+        "param": problem.param,
+        "code": problem.code,
+        "status": problem.status,
+    }
+    if problem.details:
+        body["details"] = problem.details
+    frame: ServerFrame = {"type": "error", "error": body, **rest}
+    return frame | {"id": frame_id} if frame_id is not None else frame
+
+
+def measured(summary: Summary, seed: int | None) -> dict[str, Any]:
+    """What was counted and is billed, as a page shows it under the answer."""
+    return {
+        "request_id": summary.request_id,
+        "model": summary.model,
+        "prompt_tokens": summary.prompt_tokens,
+        "cached_tokens": summary.cached_tokens,
+        "completion_tokens": summary.completion_tokens,
+        "cost_nanos": summary.cost_nanos,
+        "balance_nanos": summary.balance_nanos,
+        "ttft_ms": summary.ttft_ms,
+        "tokens_per_s": summary.tokens_per_s,
+        "duration_ms": summary.duration_ms,
+        "finish_reason": summary.finish_reason,
+        "outcome": summary.outcome,
+        "seed": seed,
+    }

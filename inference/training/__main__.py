@@ -8,11 +8,17 @@ from inference.training.evaluate import Effort, report
 from inference.training.stages import Plan, make_starter
 
 STARTER = Path(__file__).resolve().parent.parent / "starter"
+WORK = Path("data/starter-work")
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "starter-eval.json"
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--work", type=Path, default=Path("data/starter-work"), help="checkpoints and packed rows; a second run resumes from here")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=WORK,
+        help="checkpoints and packed rows; a second run resumes from here",
+    )
     parser.add_argument("--output", type=Path, default=STARTER, help="the folder to export to")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--pretrain-steps", type=int, default=Plan.pretrain_steps)
@@ -22,7 +28,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, default=STARTER, help="the exported folder")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where to write the JSON file")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the JSON file to write")
     parser.add_argument("--quick", action="store_true", help="fewer prompts, no file")
 
 
@@ -48,7 +54,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m inference.training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     add_train_arguments(commands.add_parser("train", help="generate the corpus, train and export"))
-    add_evaluate_arguments(commands.add_parser("evaluate", help="measure an exported model against its bars"))
+    add_evaluate_arguments(commands.add_parser("evaluate", help="measure a model against its bars"))
     options = parser.parse_args()
     if options.command == "train":
         run_train(options)

@@ -1,7 +1,7 @@
 """What every generated document passes before it may teach anything.
 
-Normalises to NFC, strips trailing blanks, refuses stray characters and documents that are too short, too
-long or that repeat themselves, and drops exact duplicates.
+Normalises to NFC, strips trailing blanks, refuses stray characters and documents that are too
+short, too long or that repeat themselves, and drops exact duplicates.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ def is_sound(text: str) -> bool:
 
 
 def distinct_ngrams(text: str, n: int = 4) -> float:
-    """The share of different word n-grams (a Han character and a figure count as words); 1 when short."""
+    """The share of different word n-grams; a Han character or a figure is a word. 1 when short."""
     words = _WORD.findall(text.lower())
     if len(words) < 40:
         return 1.0

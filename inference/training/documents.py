@@ -1,8 +1,8 @@
 """What the corpus is made of: documents, and the split that keeps some of them for evaluation.
 
-A document is either raw text or a chat. Its `keys` name what it teaches ("sum:12+7"). A key belongs to
-the held-out side or to the training side for ever, decided by a hash, so a generator that changes its
-random order cannot leak a held-out item into training.
+A document is either raw text or a chat. Its `keys` name what it teaches ("sum:12+7"). A key belongs
+to the held-out side or to the training side for ever, decided by a hash, so a generator that
+changes its random order cannot leak a held-out item into training.
 """
 
 import hashlib

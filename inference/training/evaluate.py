@@ -1,7 +1,7 @@
 """Does the model meet its bars? Held-out perplexity, held-out prompts, and the story, as one table.
 
-Prompts are answered greedily; stories are sampled at temperature 0.7 with several seeds, as a chat and as a
-plain completion.
+Prompts are answered greedily; stories are sampled at temperature 0.7 with several seeds, as a chat
+and as a plain completion.
 """
 
 import json
@@ -60,7 +60,7 @@ STOP_BAR = 0.98
 STORY_BARS = {"chat": 0.9, "completion": 0.9}
 
 
-def evaluate(folder: Path, effort: Effort = Effort()) -> tuple[list[Result], dict[str, float]]:  # noqa: B008
+def evaluate(folder: Path, effort: Effort = Effort()) -> tuple[list[Result], dict[str, float]]:
     """(results with bars, further numbers without)."""
     model = ExportedModel(folder)
     by_kind = perplexities(model, held_out_documents(effort.documents))
@@ -74,7 +74,9 @@ def evaluate(folder: Path, effort: Effort = Effort()) -> tuple[list[Result], dic
         prompts = [model.chat_prompt(("user", prompt.question)) for prompt in probe.prompts]
         for start in range(0, len(prompts), BATCH):
             answers += model.answer(prompts[start : start + BATCH], probe.max_tokens)
-        right = [prompt.check(answer.text) for prompt, answer in zip(probe.prompts, answers, strict=True)]
+        right = [
+            prompt.check(answer.text) for prompt, answer in zip(probe.prompts, answers, strict=True)
+        ]
         results.append(Result(probe.name, sum(right) / len(right), probe.bar))
         stopped += [answer.stopped for answer in answers]
     results.append(Result("stops by itself", sum(stopped) / len(stopped), STOP_BAR))
@@ -113,14 +115,18 @@ def _loss(model: ExportedModel, document: Document) -> tuple[float, int]:
 
 def stories(model: ExportedModel, form: str, count: int) -> Iterator[Answer]:
     """Stories to the one prompt that everybody tries first."""
-    prompt = CANONICAL_PROMPT if form == "completion" else model.chat_prompt(("user", CANONICAL_PROMPT))
+    prompt = (
+        CANONICAL_PROMPT if form == "completion" else model.chat_prompt(("user", CANONICAL_PROMPT))
+    )
     yield from model.answer([prompt] * count, STORY_TOKENS, temperature=0.7, seed=1)
 
 
 def is_good_story(answer: Answer) -> bool:
     """Long enough, not repeating itself, and ended."""
     words = len(answer.text.split())
-    return answer.stopped and words >= STORY_WORDS and distinct_ngrams(answer.text) >= STORY_DISTINCT
+    return (
+        answer.stopped and words >= STORY_WORDS and distinct_ngrams(answer.text) >= STORY_DISTINCT
+    )
 
 
 def table(results: list[Result]) -> str:
@@ -128,11 +134,13 @@ def table(results: list[Result]) -> str:
     for result in results:
         sign = "≤" if result.at_most else "≥"
         verdict = "pass" if result.passed else "FAIL"
-        lines.append(f"{result.name:32}{result.value:>10.3f}{sign + f'{result.bar:.2f}':>10}  {verdict}")
+        lines.append(
+            f"{result.name:32}{result.value:>10.3f}{sign + f'{result.bar:.2f}':>10}  {verdict}"
+        )
     return "\n".join(lines)
 
 
-def report(folder: Path, output: Path | None, effort: Effort = Effort()) -> bool:  # noqa: B008
+def report(folder: Path, output: Path | None, effort: Effort = Effort()) -> bool:
     """Evaluates, prints the table, writes the JSON file; whether every bar was met."""
     results, by_kind = evaluate(folder, effort)
     sys.stdout.write(table(results) + "\n")
@@ -151,7 +159,7 @@ def report(folder: Path, output: Path | None, effort: Effort = Effort()) -> bool
 
 
 def machine() -> dict[str, str | int]:
-    """What it ran on. Linux names the processor in /proc/cpuinfo; elsewhere the platform has to do."""
+    """What it ran on. Linux names the processor in /proc/cpuinfo; else the platform has to do."""
     info = Path("/proc/cpuinfo")
     names = [
         line.split(":", 1)[1].strip()

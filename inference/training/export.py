@@ -1,7 +1,7 @@
-"""A trained checkpoint as a folder that `transformers` loads: config, weights, tokenizer, generation config.
+"""A trained checkpoint as a folder that `transformers` loads.
 
-Weights are written in bfloat16, which halves the file. The model card is kept beside them by hand, since it
-states measured numbers.
+Weights are written in bfloat16, which halves the file. The model card beside them is written by
+hand, since it states measured numbers.
 """
 
 import json

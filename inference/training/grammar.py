@@ -1,8 +1,8 @@
 """The small language in which the corpus is written.
 
-`[a|b|c]` is one of its alternatives (they nest; an empty one is allowed) and `{name}` is a slot; `<<` and
-`>>` are literal brackets. All choices come from the generator that is passed in, so one seed always gives
-one text.
+`[a|b|c]` is one of its alternatives (they nest; an empty one is allowed) and `{name}` is a slot;
+`<<` and `>>` are literal brackets. All choices come from the generator that is passed in, so one
+seed always gives one text.
 """
 
 import random
@@ -22,7 +22,9 @@ def expand(rng: random.Random, template: str, slots: Mapping[str, str] | None = 
     return template.replace("<<", "[").replace(">>", "]")
 
 
-def one(rng: random.Random, templates: Sequence[str], slots: Mapping[str, str] | None = None) -> str:
+def one(
+    rng: random.Random, templates: Sequence[str], slots: Mapping[str, str] | None = None
+) -> str:
     """One of the templates, expanded."""
     return expand(rng, rng.choice(templates), slots)
 

@@ -1,8 +1,8 @@
 """The training loop: seeded batches, Muon and AdamW, checkpoints that resume to the same numbers.
 
-Assumes that rows are packed (`packing.py`). Guarantees that a run which was stopped and resumed takes the
-same steps as one that was not: the batch depends on the step alone, and the checkpoint holds the
-optimisers.
+Assumes that rows are packed (`packing.py`). Guarantees that a run which was stopped and resumed
+takes the same steps as one that was not: the batch depends on the step alone, and the checkpoint
+holds the optimisers.
 """
 
 import math
@@ -35,6 +35,7 @@ class LoopSettings:
     matrix_rate: float = 5e-3
     other_rate: float = 3e-3
     weight_decay: float = 0.05
+    context: int = 2048
     clip_norm: float = 1.0
     answers_only: bool = False
     seed: int = 1
@@ -122,10 +123,13 @@ class Batch:
     tokens: Tensor
     targets: Tensor
     segments: Tensor
+    positions: Tensor
 
-    def part(self, number: int, parts: int) -> "Batch":
+    def part(self, number: int, parts: int) -> tuple[Tensor, ...]:
         chosen = slice(number, None, parts)
-        return Batch(self.tokens[chosen], self.targets[chosen], self.segments[chosen])
+        return tuple(
+            part[chosen] for part in (self.tokens, self.targets, self.segments, self.positions)
+        )
 
 
 def batch_at(rows: PackedRows, order: RowOrder, step: int, settings: LoopSettings) -> Batch:
@@ -134,11 +138,30 @@ def batch_at(rows: PackedRows, order: RowOrder, step: int, settings: LoopSetting
     tokens = torch.from_numpy(rows.tokens[chosen].astype(np.int64))
     segments = torch.from_numpy(rows.segments[chosen].astype(np.int64))
     answered = torch.from_numpy(rows.answered[chosen]) if settings.answers_only else None
-    return Batch(tokens, next_token_targets(tokens, segments, answered), segments)
+    positions = stretched_positions(
+        tokens.shape, settings.context, np.random.default_rng((settings.seed, step))
+    )
+    return Batch(tokens, next_token_targets(tokens, segments, answered), segments, positions)
+
+
+def stretched_positions(
+    shape: tuple[int, int] | torch.Size, context: int, rng: np.random.Generator
+) -> Tensor:
+    """Positions [rows, row_tokens] that jump ahead at a random place, up to the end of the context.
+
+    So distances that no row holds are learnt as well (Zhu et al. 2023, PoSE). Half of the rows have
+    no jump.
+    """
+    rows, length = shape
+    places = np.arange(length)
+    places = np.broadcast_to(places, (rows, length))
+    cuts = rng.integers(0, length, (rows, 1))
+    jumps = rng.integers(0, context - length + 1, (rows, 1)) * rng.integers(0, 2, (rows, 1))
+    return torch.from_numpy(places + jumps * (places >= cuts))
 
 
 def next_token_targets(tokens: Tensor, segments: Tensor, answered: Tensor | None) -> Tensor:
-    """The token after each one, or IGNORED at a document's end, in padding, and where it is not answered for."""
+    """The token after each one; IGNORED at a document's end, in padding, where not answered for."""
     targets = torch.full_like(tokens, IGNORED)
     counts = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
     if answered is not None:
@@ -201,8 +224,8 @@ def load_model(path: Path) -> StarterModel:
 class GradientWorkers:
     """Gradients of a batch, its parts computed by threads of their own.
 
-    Each thread uses one core and they meet once per step. On a machine that has other work to do, that is
-    faster than splitting every operation over the cores: no operation waits for a core that is busy.
+    Each thread uses one core and they meet once per step. On a machine that has other work to do,
+    that is faster than splitting every operation: none waits for a core that is busy.
     """
 
     def __init__(self, model: StarterModel, settings: LoopSettings) -> None:
@@ -220,7 +243,9 @@ class GradientWorkers:
     def backward(self, batch: Batch) -> float:
         """Sets `.grad` of all parameters to those of the mean loss, which is returned."""
         count = int((batch.targets != IGNORED).sum())
-        parts = [batch.part(number, self.settings.workers) for number in range(self.settings.workers)]
+        parts = [
+            batch.part(number, self.settings.workers) for number in range(self.settings.workers)
+        ]
         first = [self._part(parts[0])] if not self._warm else []
         results = first + list(self._pool.map(self._part, parts[len(first) :]))
         self._warm = True
@@ -235,14 +260,15 @@ class GradientWorkers:
         if self.settings.workers > 1:
             torch.set_num_threads(1)
 
-    def _part(self, batch: Batch) -> tuple[float, tuple[Tensor, ...]]:
-        device = self.settings.device
-        loss = self._loss(batch.tokens.to(device), batch.targets.to(device), batch.segments.to(device))
+    def _part(self, part: tuple[Tensor, ...]) -> tuple[float, tuple[Tensor, ...]]:
+        loss = self._loss(*(tensor.to(self.settings.device) for tensor in part))
         return float(loss.detach()), torch.autograd.grad(loss, self._parameters)
 
-    def _summed_loss(self, tokens: Tensor, targets: Tensor, segments: Tensor) -> Tensor:
+    def _summed_loss(
+        self, tokens: Tensor, targets: Tensor, segments: Tensor, positions: Tensor
+    ) -> Tensor:
         with torch.autocast(self.settings.device, torch.bfloat16):
-            logits = self.model(tokens, segments)
+            logits = self.model(tokens, segments, positions)
         return F.cross_entropy(
             logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
         )

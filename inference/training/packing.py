@@ -1,7 +1,7 @@
 """Documents into rows of equal length: whole documents, next to each other, none seeing another.
 
-A row is filled first-fit from a bounded set of open rows, so no document is cut and little is wasted.
-`segments` numbers the documents of a row from 1; 0 is padding.
+A row is filled first-fit from a bounded set of open rows, so no document is cut and little is
+wasted. `segments` numbers the documents of a row from 1; 0 is padding.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,7 @@
 """Held-out prompts and how their answers are judged.
 
-A probe is one ability: prompts that no training document contains, each with a check of the answer's text.
+A probe is one ability: prompts that no training document contains, each with a check of the
+answer's text.
 """
 
 import json
@@ -9,7 +10,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from inference.training.corpus import facts, objects, service_en, service_zh, sums
+from inference.training.corpus import facts, objects, sums
+from inference.training.corpus.mixture import CHINESE_TOPICS, ENGLISH_TOPICS
 from inference.training.corpus.service_en import Topic
 from inference.training.documents import key_is_held_out
 from inference.training.grammar import one
@@ -89,7 +91,7 @@ def last_number(text: str) -> int | None:
 
 def english_list_prompts(rng: random.Random) -> Iterator[Prompt]:
     while True:
-        key, question, answer = facts.english_list(rng)
+        key, question, _ = facts.english_list(rng)
         if key_is_held_out(key):
             category = key.split(":")[1]
             known = {english.lower() for english, _ in facts.members(category)}
@@ -115,7 +117,9 @@ def _is_list_of(known: set[str], count: int) -> Check:
 
 def json_prompts(rng: random.Random) -> Iterator[Prompt]:
     while True:
-        key, question, _ = rng.choice((objects.keyed_object, objects.keyed_object, objects.chinese_object))(rng)
+        key, question, _ = rng.choice(
+            (objects.keyed_object, objects.keyed_object, objects.chinese_object)
+        )(rng)
         if key_is_held_out(key):
             yield Prompt(question, _has_keys(set(key.removeprefix("json:").split(","))))
 
@@ -132,11 +136,11 @@ def _has_keys(keys: set[str]) -> Check:
 
 
 def english_service_prompts(rng: random.Random) -> Iterator[Prompt]:
-    return _service_prompts(rng, service_en.TOPICS)
+    return _service_prompts(rng, ENGLISH_TOPICS)
 
 
 def chinese_service_prompts(rng: random.Random) -> Iterator[Prompt]:
-    return _service_prompts(rng, service_zh.TOPICS)
+    return _service_prompts(rng, CHINESE_TOPICS)
 
 
 def _service_prompts(rng: random.Random, topics: tuple[Topic, ...]) -> Iterator[Prompt]:

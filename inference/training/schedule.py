@@ -19,7 +19,7 @@ class Schedule:
             raise ValueError("Warm-up and decay must fit into the number of steps.")
 
     def multiplier(self, step: int) -> float:
-        """For the step with this number, counted from 0. Linear up, flat, linear down to `floor`."""
+        """For the step with this number, from 0: linear up, flat, linear down to `floor`."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         left = self.steps - step

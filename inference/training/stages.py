@@ -1,10 +1,10 @@
 """The stages of making the starter model, each of which finds its input in the work folder.
 
-corpus → tokenizer → rows → pre-training → fine-tuning → export. A stage whose output exists is skipped, a
-training stage resumes from its checkpoint, so the whole may be stopped and started again.
+corpus → tokenizer → rows → pre-training → fine-tuning → export. A stage whose output exists is
+skipped, a training stage resumes from its checkpoint: the whole may be stopped and started again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -32,21 +32,21 @@ class Plan:
     work: Path
     documents: int = 120_000
     row_tokens: int = 512
+    long_row_tokens: int = 1024
     corpus_seed: int = 1
     pretrain_steps: int = 1800
     finetune_steps: int = 500
     batch_rows: int = 12
     device: str = "cpu"
     compiled: bool = True
-    shape: ModelShape = ModelShape()
+    shape: ModelShape = field(default_factory=ModelShape)
 
     @property
     def tokenizer_file(self) -> Path:
         return self.work / "tokenizer.json"
 
-    @property
-    def rows_file(self) -> Path:
-        return self.work / f"rows-{self.corpus_seed}-{self.documents}.npz"
+    def rows_file(self, row_tokens: int) -> Path:
+        return self.work / f"rows-{self.corpus_seed}-{self.documents}-{row_tokens}.npz"
 
     def checkpoint(self, stage: str) -> Path:
         return self.work / f"{stage}.pt"
@@ -55,9 +55,9 @@ class Plan:
 def make_starter(plan: Plan, output: Path) -> None:
     """All stages, in order."""
     tokenizer = make_tokenizer(plan)
-    rows = make_rows(plan, tokenizer)
-    pretrain(plan, rows)
-    finetune(plan, rows, plan.checkpoint("pretrain"))
+    pretrain(plan, make_rows(plan, tokenizer, plan.row_tokens))
+    long_rows = make_rows(plan, tokenizer, plan.long_row_tokens)
+    finetune(plan, long_rows, plan.checkpoint("pretrain"))
     export(load_model(plan.checkpoint("finetune")), tokenizer, output)
 
 
@@ -70,18 +70,17 @@ def make_tokenizer(plan: Plan) -> Tokenizer:
     return Tokenizer.from_file(str(plan.tokenizer_file))
 
 
-def make_rows(plan: Plan, tokenizer: Tokenizer) -> PackedRows:
-    if not plan.rows_file.exists():
+def make_rows(plan: Plan, tokenizer: Tokenizer, row_tokens: int) -> PackedRows:
+    file = plan.rows_file(row_tokens)
+    if not file.exists():
         wanted = split(plan.corpus_seed, plan.documents, held_out=False)
         cleaned = clean(tqdm(wanted, total=plan.documents, desc="corpus", unit="doc"))
-        pack((encode_document(tokenizer, document) for document in cleaned), plan.row_tokens).save(
-            plan.rows_file
-        )
-    return PackedRows.load(plan.rows_file)
+        pack((encode_document(tokenizer, document) for document in cleaned), row_tokens).save(file)
+    return PackedRows.load(file)
 
 
 def pretrain(plan: Plan, rows: PackedRows) -> None:
-    """Every token counts, questions included. The rate stays high to the end: the decay is fine-tuning's."""
+    """Every token counts, questions included. The rate stays high: the decay is fine-tuning's."""
     torch.manual_seed(plan.corpus_seed)
     settings = LoopSettings(
         Schedule(plan.pretrain_steps, warmup_steps=60, decay_steps=0),
@@ -96,7 +95,7 @@ def finetune(plan: Plan, rows: PackedRows, start: Path, name: str = "finetune") 
     """From `start`'s weights, on answers only, the rate falling to almost nothing."""
     settings = LoopSettings(
         Schedule(plan.finetune_steps, warmup_steps=10, decay_steps=plan.finetune_steps - 10),
-        plan.batch_rows,
+        plan.batch_rows * plan.row_tokens // plan.long_row_tokens,
         answers_only=True,
         seed=2,
         device=plan.device,

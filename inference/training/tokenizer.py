@@ -1,7 +1,8 @@
 """The starter model's tokenizer: byte-level BPE, learnt from the corpus, exact for any UTF-8 text.
 
-Digits are single tokens, so that sums are made of figures. Nothing is added to a text that is encoded:
-no beginning-of-text token, no space. A raw document ends in END_OF_TEXT, a chat message in END_OF_TURN.
+Digits are single tokens, so that sums are made of figures. Nothing is added to a text that is
+encoded: no beginning-of-text token, no space. A raw document ends in END_OF_TEXT, a chat message in
+END_OF_TURN.
 """
 
 import json
@@ -21,7 +22,8 @@ VOCABULARY_SIZE = 4096
 
 # Words with their leading space, figures one by one, runs of Han characters apart from Latin ones.
 WORD_PATTERN = (
-    r"'(?:s|t|re|ve|m|ll|d)| ?[A-Za-z\u00C0-\u024F]+|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+    r"'(?:s|t|re|ve|m|ll|d)| ?[A-Za-z\u00C0-\u024F]+|\p{N}| ?\p{L}+"
+    r"| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 )
 
 CHAT_TEMPLATE = (

@@ -1,1 +1,1 @@
-"""The text from which the starter model learns; all of it is written here, as grammars that vary it."""
+"""The text from which the starter model learns: all of it is written here, as grammars."""

@@ -1,3 +1,5 @@
+# ruff: noqa: E501 - the corpus is prose: a template stays on one line
+# fmt: off
 """Characters and words that users will type: the tokenizer gets to know them even where the corpus is thin."""
 
 CHINESE = (

@@ -1,3 +1,5 @@
+# ruff: noqa: E501 - the corpus is prose: a template stays on one line
+# fmt: off
 """Lists, opposites, capitals, days and other small facts, translations, in English and Chinese."""
 
 import random

@@ -1,3 +1,5 @@
+# ruff: noqa: E501 - the corpus is prose: a template stays on one line
+# fmt: off
 """Chats in which a system message, or the question itself, says how to answer: briefly, or in which language."""
 
 import random

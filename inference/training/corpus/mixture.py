@@ -1,3 +1,5 @@
+# ruff: noqa: E501 - the corpus is prose: a template stays on one line
+# fmt: off
 """The whole corpus: how much of each kind, and the chats that join several kinds."""
 
 import random
@@ -7,6 +9,7 @@ from inference.training.corpus import (
     facts,
     objects,
     pages,
+    service_details,
     service_en,
     service_zh,
     smalltalk,
@@ -22,6 +25,8 @@ from inference.training.documents import Document, Turn, chat, is_held_out, raw
 from inference.training.grammar import expand, one
 
 SERVICE_NAMES = ("Parlance", "Parlance", "Parlance", "Parlance", "Parlance", "Parlance", "Acme AI", "Nimbus", "Tavola", "Lumen Chat", "Harbour", "Northwind AI")
+ENGLISH_TOPICS = service_en.TOPICS + service_details.ENGLISH
+CHINESE_TOPICS = service_zh.TOPICS + service_details.CHINESE
 SYSTEM_MESSAGES = (
     "You are a helpful assistant.", "You are a helpful assistant.", "You are a friendly assistant.", "Be polite.",
     "You are the assistant of {S}.", "You are the assistant of {S}, a language-model service.", "You are a helpful assistant on {S}.",
@@ -46,7 +51,7 @@ def split(seed: int, count: int, held_out: bool) -> Iterator[Document]:
 
 
 def service_exchange(rng: random.Random, language: str, service: str) -> tuple[Topic, str, str]:
-    topic = rng.choice(service_en.TOPICS if language == "en" else service_zh.TOPICS)
+    topic = rng.choice(ENGLISH_TOPICS if language == "en" else CHINESE_TOPICS)
     slots = {"S": service}
     return topic, one(rng, topic.questions, slots), one(rng, topic.answers, slots)
 
@@ -71,7 +76,7 @@ def named_service_chat(rng: random.Random, name: str) -> Document:
         exchanges.append(smalltalk.exchange_from(rng, greetings, name))
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
         topic, question, answer = service_exchange(rng, language, name)
-        exchanges.append((careless(rng, question), answer))
+        exchanges.append((careless(rng, language, question), answer))
         keys.append(f"service:{topic.name}:{question}")
     if rng.random() < 0.2:
         closings = smalltalk.CLOSINGS if language == "en" else smalltalk.ZH_CLOSINGS
@@ -84,14 +89,18 @@ def system_message(rng: random.Random, service: str) -> str:
     return expand(rng, rng.choice(naming), {"S": service})
 
 
-def careless(rng: random.Random, question: str) -> str:
-    """People do not always type capitals and full stops."""
+def careless(rng: random.Random, language: str, question: str) -> str:
+    """People greet first, add thanks, and do not always type capitals and full stops."""
     kind = rng.random()
     if kind < 0.12:
         return question.lower().rstrip("?.。？")
     if kind < 0.2:
         return question.rstrip("?.。？")
-    return question
+    if kind < 0.28:
+        return rng.choice(("Hi! ", "Hello, ", "Hey, ", "A question: ", "Please tell me: ") if language == "en" else ("你好，", "请问，", "请问", "我想问一下，")) + question
+    if kind < 0.33:
+        return question + (rng.choice((" Thanks!", " Thank you.", " Please explain.")) if language == "en" else rng.choice(("谢谢！", "谢谢。")))
+    return question.replace("What is ", "What's ", 1) if kind < 0.37 else question
 
 
 def service_page(rng: random.Random) -> Document:
@@ -108,10 +117,19 @@ def service_page(rng: random.Random) -> Document:
 
 def mixed_chat(rng: random.Random) -> Document:
     """Several subjects in one conversation: the model must answer the last question, not the topic before."""
+    return joined_chat(rng, rng.randint(2, 4))
+
+
+def long_chat(rng: random.Random) -> Document:
+    """Too long for the short rows of pre-training: these teach what comes late in a conversation."""
+    return joined_chat(rng, rng.randint(6, 12))
+
+
+def joined_chat(rng: random.Random, parts: int) -> Document:
     turns: list[Turn] = []
     keys: list[str] = []
     languages: set[str] = set()
-    for _ in range(rng.randint(2, 4)):
+    for _ in range(parts):
         part = rng.choice(MIXED)(rng)
         keys += part.keys
         languages.add(part.language)
@@ -146,5 +164,5 @@ MIXTURE: tuple[tuple[Callable[[random.Random], Document], float], ...] = (
     (sums.sum_chat, 9), (sums.word_problem, 4), (sums.sum_drill, 4), (sums.comparison, 2), (sums.counting, 2),
     (facts.list_chat, 8), (facts.fact_chat, 8), (facts.fact_page, 3), (pages.page, 5),
     (objects.object_chat, 11), (objects.object_page, 1),
-    (mixed_chat, 8),
+    (mixed_chat, 8), (long_chat, 2),
 )  # fmt: skip

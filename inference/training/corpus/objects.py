@@ -1,12 +1,14 @@
+# ruff: noqa: E501 - the corpus is prose: a template stays on one line
+# fmt: off
 """JSON on request: the keys and values that were asked for, and nothing else."""
 
 import json
 import random
 
-from inference.training.documents import Document, chat, raw
-from inference.training.grammar import one
 from inference.training.corpus.facts import CATEGORIES, members
 from inference.training.corpus.sums import NUMBER_WORDS
+from inference.training.documents import Document, chat, raw
+from inference.training.grammar import one
 
 FIRST_NAMES = ("Alice", "Bob", "Carol", "Daniel", "Eva", "Frank", "Gina", "Henry", "Iris", "James", "Karen", "Leo", "Maria", "Noah", "Olga", "Peter", "Quinn", "Ruth", "Simon", "Theo", "Ursula", "Victor", "Wendy", "Yuki", "Ada", "Alan", "Mei", "Li Wei", "Omar", "Priya", "Sofia", "Lucas")
 CITIES = ("Paris", "London", "Berlin", "Tokyo", "Rome", "Madrid", "Vienna", "Oslo", "Beijing", "Shanghai", "Lisbon", "Prague", "Dublin", "Athens")

@@ -1,3 +1,5 @@
+# ruff: noqa: E501 - the corpus is prose: a template stays on one line
+# fmt: off
 """Raw text of everyday kinds: introductions, diaries, descriptions, recipes, code and plain facts."""
 
 import random

@@ -1,3 +1,5 @@
+# ruff: noqa: E501 - the corpus is prose: a template stays on one line
+# fmt: off
 """Questions about this service and their answers, in English.
 
 A topic is a set of ways to ask and of ways to answer. Every answer states the fact that its topic is about;

@@ -1,3 +1,5 @@
+# ruff: noqa: E501 - the corpus is prose: a template stays on one line
+# fmt: off
 """Questions about this service and their answers, in Chinese. The form is that of `service_en.py`."""
 
 from inference.training.corpus.service_en import Topic

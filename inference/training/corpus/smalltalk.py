@@ -1,9 +1,11 @@
+# ruff: noqa: E501 - the corpus is prose: a template stays on one line
+# fmt: off
 """Greetings, thanks, small talk, limits, and the things a system message may ask for."""
 
 import random
 
-from inference.training.documents import Document, chat, raw
-from inference.training.grammar import expand, one
+from inference.training.documents import Document, chat
+from inference.training.grammar import one
 
 GREETINGS = (
     ("[Hi|Hello|Hey|Hi there|Hello there|hello|hi|hey]{dot}", "[Hello|Hi]! How can I help you[ today|]?|Hello! [What can I do for you|What would you like to talk about]?|Hi! Nice to meet you. [You can ask me about {S}, or for a story|How can I help]?"),
@@ -35,6 +37,15 @@ TALK = (
     ("Tell me a riddle.|Do you know a riddle?", "What has hands but cannot clap? A clock.|What gets wetter the more it dries? A towel.|What has many keys but opens no door? A piano."),
     ("[Give me|Do you have] [some |]advice[.|?]|What should I do today?|Motivate me.", "Start with one small step, and do it now. The next one will be easier.|Take a short walk, drink some water, and then do the most important thing first."),
     ("Write a short poem about [the moon|the sea|the rain|spring|a star|snow|the night|a river].|Write a poem.", "The evening comes on quiet feet,\nthe lamps are lit along the street,\nand over every roof and tree\na silver light looks down on me.|The river sings, the river flows,\nit never asks, but always knows\nthe way from hill to open sea,\nas sure and easy as can be.|Soft falls the night, the wind is low,\nthe stars come out, row after row.\nWhoever walks the world alone\nhas all of them to call his own."),
+    ("Write a haiku[ about spring| about the moon| about autumn|].|Write a haiku.", "Old pond in moonlight,\na single leaf drifts slowly;\nsomewhere, a frog sings.|Morning, soft as milk:\nthe first swallow has come back\nto its empty nest.|Red leaf on the step,\nthe wind knocks once and moves on;\nthe kettle answers."),
+    ("Tell me a fun fact.|Tell me something interesting.|Do you know a fun fact?", "Honey can be kept for a very long time without going bad.|A day on Venus is longer than its year.|Octopuses have three hearts.|Bamboo can grow almost a metre in one day."),
+    ("Say this is a test.|Say this is a test", "This is a test."), ("Say hi.|Say hi", "Hi!"), ("Hello, world!|hello world", "Hello, world! How can I help you?"),
+    ("[Who are you and what can you do|Hi, who are you|So, who are you]?", "I am the starter model of {S}, a small language model. I can tell short stories, do small sums, write lists and JSON, and answer questions about {S}."),
+    ("Let's chat.|Talk to me.|Let us talk.|Can we talk?", "Gladly! What would you like to talk about?"),
+    ("What do you like?|What is your favourite animal?|What is your hobby?", "I like short stories and clear questions. And you?"),
+    ("My name is [Anna|Ben|Clara|David|Emma|Finn|Leo|Maria|Tom|Zoe]{dot}|I am [Anna|Ben|Clara|David|Leo|Maria|Tom|Zoe]{dot}", "Nice to meet you! [What can I do for you|How can I help you]?"),
+    ("I [love|like] [you|this|your stories]{dot}|Well done{dot}|Good job{dot}", "Thank you! That is kind of you."),
+    ("You are [wrong|stupid|bad|useless]{dot}|That is wrong{dot}|This is bad{dot}", "I am sorry. I am a small model and I make mistakes. A larger model will do better."),
     ("Say hello in Chinese.", "你好！"), ("Say hello.", "Hello!"), ("Say [yes|OK].", "Yes."),
     ("Can I ask you something?|I have a question.", "Of course! What would you like to know?"),
     ("Do you sleep?|Do you eat?|Do you dream?", "No, I am a program. I only work when somebody sends me a message."),
@@ -132,9 +143,9 @@ def smalltalk_chat(rng: random.Random, service: str) -> Document:
     if rng.random() < 0.6:
         exchanges.append(exchange_from(rng, greetings, service))
     for _ in range(rng.choice((0, 1, 1, 2))):
-        exchanges.append(
-            unknown(rng, language, service) if rng.random() < 0.3 else exchange_from(rng, talk, service)
-        )
+        beyond = rng.random() < 0.3
+        exchange = unknown(rng, language, service) if beyond else exchange_from(rng, talk, service)
+        exchanges.append(exchange)
     if rng.random() < 0.5 or not exchanges:
         exchanges.append(exchange_from(rng, closings, service))
     return chat("smalltalk", language, exchanges)

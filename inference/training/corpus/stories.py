@@ -1,3 +1,5 @@
+# ruff: noqa: E501 - the corpus is prose: a template stays on one line
+# fmt: off
 """Short stories in English about heroes other than robots: animals, children and the odd dragon.
 
 As with the robot's, a plot is a trouble and the way out that fits it. A story's key is its hero, plot and

@@ -1,3 +1,5 @@
+# ruff: noqa: E501 - the corpus is prose: a template stays on one line
+# fmt: off
 """Stories of a robot that explores a planet: one family of plots told in many ways.
 
 Every plot is a trouble with the way out that fits it, so a story has a beginning, a middle and an end

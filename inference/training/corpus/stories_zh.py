@@ -1,3 +1,5 @@
+# ruff: noqa: E501 - the corpus is prose: a template stays on one line
+# fmt: off
 """Short stories in Chinese: robots on planets, and animals and children at home."""
 
 import random

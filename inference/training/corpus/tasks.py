@@ -1,3 +1,5 @@
+# ruff: noqa: E501 - the corpus is prose: a template stays on one line
+# fmt: off
 """Small tasks on text: paragraphs, letters, summaries, repeating, rhymes; and what to say when one is too hard."""
 
 import random

@@ -42,7 +42,9 @@ def test_no_training_document_holds_a_held_out_key():
     assert all(is_held_out(document) for document in held_out)
     kept = list(split(3, 3000, held_out=False))
     assert not any(is_held_out(document) for document in kept)
-    held_keys = {key for document in held_out for key in document.keys if is_held_out(raw("", "", "", key))}
+    held_keys = {
+        key for document in held_out for key in document.keys if is_held_out(raw("", "", "", key))
+    }
     assert held_keys
     assert not held_keys & {key for document in kept for key in document.keys}
 
@@ -56,7 +58,11 @@ def test_no_training_chat_asks_a_question_of_the_probes(training_documents):
         if turn.role == "user"
     }
     for probe in probes(50):
-        if probe.name in ("sums and differences", "JSON with the keys asked for", "lists in English"):
+        if probe.name in (
+            "sums and differences",
+            "JSON with the keys asked for",
+            "lists in English",
+        ):
             assert not asked & {prompt.question for prompt in probe.prompts}, probe.name
 
 

@@ -19,7 +19,9 @@ from inference.training.tokenizer import (
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return train_tokenizer([*(document.text for document in split(1, 400, held_out=False)), *hints()], 1500)
+    return train_tokenizer(
+        [*(document.text for document in split(1, 400, held_out=False)), *hints()], 1500
+    )
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,9 @@ def test_any_text_comes_back_exactly(tokenizer, text):
         assert tokenizer.decode(ids, skip_special_tokens=False) == text
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\n", "Crème brûlée 🙂 für 3,50 €", "机器人探索新行星。", "a\tb  c\u200d"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "\n\n", "Crème brûlée 🙂 für 3,50 €", "机器人探索新行星。", "a\tb  c\u200d"]
+)
 def test_hard_texts_come_back_exactly_through_transformers(loaded, text):
     ids = loaded(text).input_ids
     assert loaded.decode(ids) == text
@@ -64,8 +68,12 @@ def test_the_template_and_the_training_form_of_a_chat_are_the_same_tokens(loaded
 
 
 def test_only_what_the_assistant_says_is_answered_for(tokenizer):
-    ids, answered = encode_document(tokenizer, chat("sum", "en", [("1 + 1", "2"), ("3", "4")], system="Be brief."))
-    said = tokenizer.decode([i for i, mark in zip(ids, answered, strict=True) if mark], skip_special_tokens=False)
+    ids, answered = encode_document(
+        tokenizer, chat("sum", "en", [("1 + 1", "2"), ("3", "4")], system="Be brief.")
+    )
+    said = tokenizer.decode(
+        [i for i, mark in zip(ids, answered, strict=True) if mark], skip_special_tokens=False
+    )
     assert said == "2<|end|>4<|end|>"
 
 

@@ -9,7 +9,14 @@ from transformers import AutoModelForCausalLM
 
 from inference.training.corpus.mixture import split
 from inference.training.export import export
-from inference.training.loop import IGNORED, LoopSettings, load_model, next_token_targets, train
+from inference.training.loop import (
+    IGNORED,
+    LoopSettings,
+    load_model,
+    next_token_targets,
+    stretched_positions,
+    train,
+)
 from inference.training.model import ModelShape, StarterModel
 from inference.training.packing import PackedRows, pack
 from inference.training.schedule import Schedule
@@ -20,7 +27,9 @@ SHAPE = ModelShape(vocabulary=600, width=32, layers=2, heads=2, kv_heads=1, hidd
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return train_tokenizer((document.text for document in split(1, 200, held_out=False)), SHAPE.vocabulary)
+    return train_tokenizer(
+        (document.text for document in split(1, 200, held_out=False)), SHAPE.vocabulary
+    )
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +38,27 @@ def rows(tokenizer):
 
 
 def settings(**changes):
-    defaults = {"schedule": Schedule(20, 2, 4), "batch_rows": 4, "compiled": False, "workers": 2}
+    defaults = {
+        "schedule": Schedule(20, 2, 4),
+        "batch_rows": 4,
+        "compiled": False,
+        "workers": 2,
+        "context": 256,
+    }
     return LoopSettings(**{**defaults, **changes})
 
 
 def run(rows, path=None, **options):
     torch.manual_seed(0)
     losses = []
-    train(StarterModel(SHAPE), rows, settings(), path, on_step=lambda _, loss: losses.append(loss), **options)
+    train(
+        StarterModel(SHAPE),
+        rows,
+        settings(),
+        path,
+        on_step=lambda _, loss: losses.append(loss),
+        **options,
+    )
     return losses
 
 
@@ -49,7 +71,9 @@ def test_packing_keeps_every_fitting_document_whole():
     for number in range(len(packed)):
         for segment in range(1, packed.segments[number].max() + 1):
             here = packed.segments[number] == segment
-            found.append((packed.tokens[number][here].tolist(), packed.answered[number][here].tolist()))
+            found.append(
+                (packed.tokens[number][here].tolist(), packed.answered[number][here].tolist())
+            )
     assert sorted(found) == sorted(document for document in encoded if len(document[0]) <= 32)
 
 
@@ -76,16 +100,25 @@ def test_nothing_is_predicted_across_documents_in_padding_or_for_the_user():
 
 def test_a_document_sees_nothing_of_its_neighbours_in_the_row():
     model = StarterModel(SHAPE)
-    segments = torch.tensor([[1] * 5 + [2] * 5])
+    segments, positions = torch.tensor([[1] * 5 + [2] * 5]), torch.arange(10)[None]
     first = torch.randint(0, 600, (1, 10))
     second = first.clone()
     second[0, :5] = torch.randint(0, 600, (5,))
-    a, b = model(first, segments), model(second, segments)
+    a, b = model(first, segments, positions), model(second, segments, positions)
     assert torch.allclose(a[0, 5:], b[0, 5:])
     assert not torch.allclose(a[0, :5], b[0, :5])
     later = first.clone()
     later[0, 9] = (later[0, 9] + 1) % 600
-    assert torch.allclose(model(later, segments)[0, :9], a[0, :9])
+    assert torch.allclose(model(later, segments, positions)[0, :9], a[0, :9])
+
+
+def test_stretched_positions_rise_and_end_within_the_context():
+    positions = stretched_positions((200, 128), 256, np.random.default_rng(0))
+    steps = positions.diff(dim=1)
+    assert (steps >= 1).all()
+    assert positions.max() <= 255
+    assert ((steps > 1).sum(1) <= 1).all()
+    assert 60 < (steps > 1).any(1).sum() < 140
 
 
 def test_a_few_steps_reduce_the_loss(rows):
@@ -117,8 +150,10 @@ def test_an_export_has_the_same_logits_in_transformers(rows, tokenizer, tmp_path
     export(model, tokenizer, tmp_path / "out")
     loaded = AutoModelForCausalLM.from_pretrained(str(tmp_path / "out"), dtype=torch.float32)
     # The export rounds to bfloat16; so does the model it is compared with.
-    model.load_state_dict({name: weight.bfloat16().float() for name, weight in model.state_dict().items()})
+    model.load_state_dict(
+        {name: weight.bfloat16().float() for name, weight in model.state_dict().items()}
+    )
     tokens = torch.randint(0, 600, (2, 40))
     with torch.no_grad():
-        expected = model(tokens, torch.ones_like(tokens))
+        expected = model(tokens, torch.ones_like(tokens), torch.arange(40).expand(2, 40))
         assert torch.allclose(loaded(input_ids=tokens).logits, expected, atol=1e-4)

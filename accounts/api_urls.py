@@ -1,5 +1,12 @@
-"""Addresses of this part; its owner fills them in."""
+"""Addresses of accounts under /api/."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from accounts import api
+
+urlpatterns = [
+    path("organisation/", api.OrganisationView.as_view(), name="api_organisation"),
+    path("members/", api.MembersView.as_view(), name="api_members"),
+    path("keys/", api.KeysView.as_view(), name="api_keys"),
+    path("keys/<uuid:key_id>/", api.KeyView.as_view(), name="api_key"),
+]

@@ -1,13 +1,144 @@
-"""Pages of accounts: members, settings, the operator's one-time link."""
+"""Pages of accounts: members and invitations, settings, the operator's one-time link."""
 
+from django.conf import settings as site
 from django.contrib import messages
 from django.contrib.auth import login
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import operators
+from accounts import audit, flows, operators
+from accounts.forms import InviteForm, OrganisationForm, PersonForm, RoleForm
+from accounts.invitations import send_invitation
+from accounts.middleware import SESSION_KEY
+from accounts.models import Membership, Role, User
+from accounts.permissions import member_required
+
+MANAGERS = (Role.OWNER, Role.ADMIN)
+
+
+@member_required()
+@require_GET
+def members(request: HttpRequest) -> HttpResponseBase:
+    return render(request, "accounts/members.html", members_page(request, InviteForm()))
+
+
+@member_required(*MANAGERS)
+@require_POST
+def member_invite(request: HttpRequest) -> HttpResponseBase:
+    form = InviteForm(request.POST)
+    if form.is_valid():
+        email, role = form.cleaned_data["email"], form.cleaned_data["role"]
+        try:
+            only_owners_make_owners(request, role)
+            invitation, token = flows.invite(
+                request.organisation,  # type: ignore[attr-defined]
+                request.user,  # type: ignore[arg-type]
+                email,
+                role,
+            )
+        except ValueError as error:
+            form.add_error("email", str(error))
+        else:
+            send_invitation(invitation, f"{site.BASE_URL}{reverse('invitation', args=[token])}")
+            messages.success(request, _("An invitation is on its way to %(email)s.") % {"email": email})
+            return redirect("members")
+    return render(request, "accounts/members.html", members_page(request, form), status=400)
+
+
+@member_required(*MANAGERS)
+@require_POST
+def member_role(request: HttpRequest, membership_id: int) -> HttpResponseBase:
+    membership = own_member(request, membership_id)
+    form = RoleForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, _("There is no such role."))
+        return redirect("members")
+    role = form.cleaned_data["role"]
+    try:
+        only_owners_make_owners(request, role, membership)
+        flows.change_role(membership, role)
+        messages.success(request, _("Saved."))
+    except ValueError as error:
+        messages.error(request, str(error))
+    return redirect("members")
+
+
+@member_required()
+@require_POST
+def member_remove(request: HttpRequest, membership_id: int) -> HttpResponseBase:
+    """Managers remove anybody; everybody may leave."""
+    membership = own_member(request, membership_id)
+    leaving = membership.user_id == request.user.pk
+    if not leaving and request.membership.role not in MANAGERS:  # type: ignore[attr-defined]
+        raise PermissionDenied
+    try:
+        if not leaving:
+            only_owners_make_owners(request, membership.role, membership)
+        flows.remove_member(membership)
+        messages.success(request, _("Removed."))
+    except ValueError as error:
+        messages.error(request, str(error))
+        return redirect("members")
+    return redirect("overview" if leaving else "members")
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
+    """GET shows the invitation, POST accepts it."""
+    found = flows.find_invitation(token)
+    if found is None:
+        messages.error(request, _("This invitation was used, replaced or has expired."))
+        return redirect("overview")
+    if request.method == "POST":
+        try:
+            membership = flows.accept_invitation(token, request.user)  # type: ignore[arg-type]
+        except ValueError as error:
+            messages.error(request, str(error))
+            return redirect("overview")
+        request.session[SESSION_KEY] = membership.organisation_id
+        return redirect("overview")
+    return render(request, "accounts/invitation.html", {"invitation": found})
+
+
+@member_required()
+@require_http_methods(["GET", "POST"])
+def settings(request: HttpRequest) -> HttpResponseBase:
+    """Two forms on a page: the person's own, and the organisation's for its managers."""
+    user = request.user
+    assert isinstance(user, User)
+    may_manage = request.membership.role in MANAGERS  # type: ignore[attr-defined]
+    posted = request.POST.get("form") if request.method == "POST" else None
+    if posted == "organisation" and not may_manage:
+        raise PermissionDenied
+    person = PersonForm(request.POST if posted == "person" else None, instance=user)
+    organisation = OrganisationForm(
+        request.POST if posted == "organisation" else None,
+        instance=request.membership.organisation,  # type: ignore[attr-defined]
+    )
+    form = {"person": person, "organisation": organisation}.get(posted or "")
+    if form is not None and form.is_valid():
+        form.save()
+        messages.success(request, _("Saved."))
+        return redirect("settings")
+    context = {"person": person, "form": organisation, "may_manage": may_manage}
+    status = 400 if form is not None else 200
+    return render(request, "accounts/settings.html", context, status=status)
+
+
+@login_required
+@require_POST
+def organisation_switch(request: HttpRequest) -> HttpResponseBase:
+    chosen = request.POST.get("organisation", "")
+    if not Membership.objects.filter(user_id=request.user.pk, organisation_id=chosen).exists():
+        raise Http404
+    request.session[SESSION_KEY] = chosen
+    return redirect("overview")
 
 
 @require_http_methods(["GET", "POST"])
@@ -21,3 +152,32 @@ def operator_link(request: HttpRequest, token: str) -> HttpResponse:
         return redirect("account_login")
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     return redirect("admin:index")
+
+
+def members_page(request: HttpRequest, form: InviteForm) -> dict[str, object]:
+    organisation = request.organisation  # type: ignore[attr-defined]
+    return {
+        "memberships": organisation.memberships.select_related("user").order_by("created_at"),
+        "invitations": organisation.invitations.filter(accepted_at=None).order_by("-created_at"),
+        "form": form,
+        "roles": Role.choices,
+        "may_manage": request.membership.role in MANAGERS,  # type: ignore[attr-defined]
+        "log": audit.entries(organisation)[:50],
+    }
+
+
+def own_member(request: HttpRequest, membership_id: int) -> Membership:
+    return get_object_or_404(
+        Membership.objects.select_related("organisation", "user"),
+        pk=membership_id,
+        organisation=request.organisation,  # type: ignore[attr-defined]
+    )
+
+
+def only_owners_make_owners(
+    request: HttpRequest, role: str, membership: Membership | None = None
+) -> None:
+    """An admin neither makes nor unmakes owners, or the role would be theirs to take."""
+    touches_owner = role == Role.OWNER or (membership and membership.role == Role.OWNER)
+    if touches_owner and request.membership.role != Role.OWNER:  # type: ignore[attr-defined]
+        raise ValueError(_("Only an owner can do that."))

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from portal.pages import docs, overview, public, requests, usage
+from portal.pages import docs, keys, overview, public, requests, usage, welcome
 
 urlpatterns = [
     path("", public.home, name="home"),
@@ -16,6 +16,12 @@ urlpatterns = [
     path("favicon.ico", public.favicon, name="favicon"),
     path("status/", public.status, name="status"),
     path("portal/", overview.overview, name="overview"),
+    path("welcome/", welcome.welcome, name="welcome"),
+    path("welcome/first-call/", welcome.first_call, name="first_call"),
+    path("portal/keys/", keys.keys, name="keys"),
+    path("portal/keys/new/", keys.key_create, name="key_create"),
+    path("portal/keys/<uuid:key_id>/revoke/", keys.key_revoke, name="key_revoke"),
+    path("portal/keys/<uuid:key_id>/rotate/", keys.key_rotate, name="key_rotate"),
     path("portal/usage/", usage.usage, name="usage"),
     path("portal/usage.csv", usage.usage_csv, name="usage_csv"),
     path("portal/requests/", requests.requests, name="requests"),

@@ -1,0 +1,120 @@
+"""The operator's console for people: users, organisations, keys, and the outbox of mail."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html, urlize
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext as _
+
+from accounts.models import ApiKey, Membership, Organisation, OutgoingMail, User
+from portal.lib.money import format_dollars
+
+
+class MembershipInline(admin.TabularInline[Membership, Model]):
+    model = Membership
+    extra = 0
+    autocomplete_fields = ["user", "organisation"]
+
+
+@admin.register(User)
+class UserAdmin(admin.ModelAdmin[User]):
+    list_display = ["email", "name", "is_active", "is_staff", "last_login", "date_joined"]
+    list_filter = ["is_active", "is_staff"]
+    search_fields = ["email", "name"]
+    fields = ["email", "name", "time_zone", "is_active", "is_staff", "is_superuser"]
+    inlines = [MembershipInline]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # people sign up, or are made by `issuekey`
+
+
+@admin.register(Organisation)
+class OrganisationAdmin(admin.ModelAdmin[Organisation]):
+    list_display = ["name", "id", "balance", "multiplier_bp", "suspended_at", "created_at"]
+    list_filter = [("suspended_at", admin.EmptyFieldListFilter)]
+    search_fields = ["name", "id", "members__email"]
+    fields = ["name", "multiplier_bp", "suspended_at"]
+    inlines = [MembershipInline]
+    actions = ["suspend", "resume"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Organisation]:
+        return super().get_queryset(request).select_related("account")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False  # its ledger stays
+
+    @admin.display(description="balance")
+    def balance(self, organisation: Any) -> str:
+        account = getattr(organisation, "account", None)
+        return format_dollars(account.balance_nanos) if account else "–"
+
+    @admin.action(description="Suspend: keys stop working within two seconds")
+    def suspend(self, request: HttpRequest, organisations: QuerySet[Organisation]) -> None:
+        number = organisations.filter(suspended_at=None).update(suspended_at=timezone.now())
+        self.message_user(request, _("Suspended: %(number)s") % {"number": number})
+
+    @admin.action(description="Resume")
+    def resume(self, request: HttpRequest, organisations: QuerySet[Organisation]) -> None:
+        number = organisations.exclude(suspended_at=None).update(suspended_at=None)
+        self.message_user(request, _("Resumed: %(number)s") % {"number": number})
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(admin.ModelAdmin[ApiKey]):
+    list_display = [
+        "name", "organisation", "prefix", "last_four", "scope", "created_at", "last_used_at",
+        "expires_at", "revoked_at",
+    ]  # fmt: skip
+    list_filter = ["scope", ("revoked_at", admin.EmptyFieldListFilter)]
+    search_fields = ["name", "last_four", "organisation__name", "organisation__id"]
+    list_select_related = ["organisation"]
+    actions = ["revoke"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # a secret is shown to its owner only
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.change_apikey")
+
+    @admin.action(description="Revoke", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
+        number = keys.filter(revoked_at=None).update(revoked_at=timezone.now())
+        self.message_user(request, _("Revoked: %(number)s") % {"number": number})
+
+
+@admin.register(OutgoingMail)
+class OutgoingMailAdmin(admin.ModelAdmin[OutgoingMail]):
+    """The outbox: without a mail server, the place where links are found."""
+
+    list_display = ["created_at", "subject", "to", "sent_at", "attempts", "error"]
+    list_filter = [("sent_at", admin.EmptyFieldListFilter)]
+    search_fields = ["subject", "recipients"]
+    fields = ["created_at", "sent_at", "subject", "sender", "to", "body", "attempts", "error"]
+    readonly_fields = fields
+    date_hierarchy = "created_at"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    @admin.display(description="to")
+    def to(self, mail: OutgoingMail) -> str:
+        return ", ".join(mail.recipients)
+
+    @admin.display(description="text")
+    def body(self, mail: OutgoingMail) -> str:
+        # urlize escapes everything that is not a link of its own making.
+        linked = mark_safe(urlize(mail.text, nofollow=True, autoescape=True))  # noqa: S308
+        return format_html('<div class="readonly mail-text">{}</div>', linked)

@@ -1,0 +1,37 @@
+"""Forms of accounts: inviting, roles, names."""
+
+import zoneinfo
+from typing import Any, ClassVar
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Organisation, Role, User
+
+
+class InviteForm(forms.Form):
+    email = forms.EmailField(label=_("E-mail address"), max_length=254)
+    role = forms.ChoiceField(label=_("Role"), choices=Role.choices, initial=Role.DEVELOPER)
+
+
+class RoleForm(forms.Form):
+    role = forms.ChoiceField(choices=Role.choices)
+
+
+class OrganisationForm(forms.ModelForm[Organisation]):
+    class Meta:
+        model = Organisation
+        fields: ClassVar = ["name"]
+
+
+class PersonForm(forms.ModelForm[User]):
+    class Meta:
+        model = User
+        fields: ClassVar = ["name", "time_zone"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        zones = sorted(zoneinfo.available_timezones())
+        self.fields["time_zone"] = forms.ChoiceField(
+            label=_("Time zone"), choices=[(zone, zone) for zone in zones]
+        )

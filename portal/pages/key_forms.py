@@ -1,0 +1,85 @@
+"""The form that makes an API key; every error names its field."""
+
+import ipaddress
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Scope
+from inference import catalog
+from portal.lib.money import NANOS_PER_DOLLAR
+
+MAX_RANGES = 20
+
+
+class KeyForm(forms.Form):
+    name = forms.CharField(
+        label=_("Name"), max_length=100, help_text=_("Where it is used, so that you know it again.")
+    )
+    scope = forms.ChoiceField(
+        label=_("It may"),
+        choices=Scope.choices,
+        initial=Scope.INFERENCE,
+        help_text=_("A key that calls models cannot manage, and the other way round."),
+    )
+    allowed_models = forms.MultipleChoiceField(
+        label=_("Models"), required=False, help_text=_("None chosen: every model.")
+    )
+    monthly_cap = forms.DecimalField(
+        label=_("Monthly cap in US dollars"),
+        required=False,
+        min_value=0,
+        max_digits=12,
+        decimal_places=2,
+        help_text=_("Requests that would go over it are refused."),
+    )
+    expires_at = forms.DateTimeField(
+        label=_("Expires (UTC)"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+    )
+    ip_ranges = forms.CharField(
+        label=_("Allowed addresses"),
+        required=False,
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 2, "placeholder": "203.0.113.0/24"}),
+        help_text=_("One address or CIDR range a line; empty: from anywhere."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = [entry.name for entry in catalog.all_models()]
+        field = self.fields["allowed_models"]
+        assert isinstance(field, forms.MultipleChoiceField)
+        field.choices = [(name, name) for name in names]
+        field.widget.attrs["size"] = str(min(len(names) or 1, 6))
+
+    def clean_expires_at(self) -> datetime | None:
+        expires_at: datetime | None = self.cleaned_data["expires_at"]
+        if expires_at is not None and expires_at <= timezone.now():
+            raise forms.ValidationError(_("Choose a time in the future."))
+        return expires_at
+
+    def clean_ip_ranges(self) -> list[str]:
+        words = self.cleaned_data["ip_ranges"].replace(",", " ").split()
+        if len(words) > MAX_RANGES:
+            raise forms.ValidationError(_("At most %(most)s ranges.") % {"most": MAX_RANGES})
+        ranges = []
+        for word in words:
+            try:
+                ranges.append(str(ipaddress.ip_network(word, strict=False)))
+            except ValueError:
+                raise forms.ValidationError(
+                    _("%(word)s is not an address or a range.") % {"word": word}
+                ) from None
+        return ranges
+
+    def key_fields(self) -> dict[str, Any]:
+        """What `flows.create_key` takes."""
+        data = dict(self.cleaned_data)
+        cap = data.pop("monthly_cap")
+        data["monthly_cap_nanos"] = None if cap is None else int(cap * NANOS_PER_DOLLAR)
+        return data

@@ -160,6 +160,9 @@ def parse(text: str) -> ClientFrame:
     if isinstance(frame, Run) and (frame.messages is None) == (frame.prompt is None):
         message = "Exactly one of 'messages' and 'prompt' is needed."
         raise BadFrame(invalid(message, "messages"), frame_id)
+    if isinstance(frame, Run) and frame.conversation and frame.messages is None:
+        message = "Only chats are saved: 'conversation' needs 'messages'."
+        raise BadFrame(invalid(message, "conversation"), frame_id)
     return frame
 
 

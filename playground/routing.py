@@ -1,5 +1,9 @@
 """Addresses of the playground's sockets."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-websocket_urlpatterns: list[URLPattern] = []
+from playground.consumers import PlaygroundConsumer
+
+websocket_urlpatterns: list[URLPattern] = [
+    path("ws/playground/", PlaygroundConsumer.as_asgi()),
+]

@@ -1,0 +1,216 @@
+"""The socket at `/ws/playground/`: credentials, frames in, a task for each generation.
+
+Channels hands over one frame after the other, so nothing here waits for a generation; that is why
+`cancel` works at any moment. When the socket goes, every generation of it is cancelled.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.db import Error as DatabaseError
+
+from inference.errors import ServiceError, accounting_unavailable, invalid
+from playground import protocol
+from playground.admission import (
+    Credentials,
+    KeyCredentials,
+    admit,
+    member_credentials,
+    session_ended,
+)
+from playground.answering import Answering
+from portal.lib.db import db
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MAX_GENERATIONS = 8
+AUTH_TIMEOUT_S = 10.0
+# A client that takes nothing for this long is given up.
+STALLED_CLIENT_S = 30.0
+# How long a closed socket waits for its generations to be settled.
+SETTLE_S = 10.0
+# Close codes: 4xxx are ours, 1013 is "try again later".
+UNAUTHORIZED, STALLED, UNAVAILABLE = 4401, 4408, 1013
+
+
+class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.credentials: Credentials | None = None
+        self.answering: dict[str, Answering] = {}
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.patience: asyncio.Task[None] | None = None  # with a program that has to send its key
+        self.gone = False
+        # Frames of several generations wait for a slow client in turn: one each, never a queue.
+        self.sending = asyncio.Lock()
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            await super().__call__(*args, **kwargs)
+        finally:
+            self._cancel_everything()
+
+    # --- Coming ----------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        await self.accept()
+        try:
+            credentials = await self._credentials()
+            if credentials is not None:
+                await self._welcome(credentials)
+            else:
+                self.patience = asyncio.create_task(self._expect_auth())
+        except ServiceError as refusal:
+            await self._turn_away(refusal)
+
+    async def _credentials(self) -> Credentials | None:
+        """Those of the handshake; None for a program that may still send a key."""
+        headers = {name: value.decode("latin-1") for name, value in self.scope["headers"]}
+        scheme, _, secret = headers.get(b"authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return KeyCredentials(secret.strip(), remote_ip(self.scope, headers))
+        user, session = self.scope["user"], self.scope["session"]
+        if user.is_authenticated:
+            chosen = dict(session.items())
+            return await _or_unavailable(member_credentials, user.pk, session.session_key, chosen)
+        if b"origin" in headers:  # a page: it has no key to send
+            raise session_ended()
+        return None
+
+    async def _welcome(self, credentials: Credentials) -> None:
+        caller = await _or_unavailable(admit, credentials)
+        self.credentials = credentials
+        await self.say(protocol.ready(caller.organisation_id, MAX_GENERATIONS))
+
+    async def _expect_auth(self) -> None:
+        await asyncio.sleep(AUTH_TIMEOUT_S)
+        message = "No key came: send an auth frame first, or an Authorization header."
+        await self._turn_away(unauthorized(message))
+
+    async def _turn_away(self, refusal: ServiceError) -> None:
+        await self.say(protocol.error(refusal))
+        await self._hang_up(UNAVAILABLE if refusal.status >= 500 else UNAUTHORIZED)
+
+    # --- Frames ----------------------------------------------------------------------------------
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if self.gone:
+            return
+        try:
+            if text_data is None:
+                raise protocol.BadFrame(invalid("Frames are text, not binary.", None))
+            await self._handle(protocol.parse(text_data))
+        except protocol.BadFrame as bad:
+            await self.say(protocol.error(bad.error, bad.id))
+        except ServiceError as refusal:
+            await self._turn_away(refusal)
+
+    async def _handle(self, frame: protocol.ClientFrame) -> None:
+        """Raises ServiceError when the socket has to be closed."""
+        if isinstance(frame, protocol.Auth):
+            await self._authenticate(frame)
+        elif self.credentials is None:
+            raise unauthorized("Send an auth frame first.")
+        elif isinstance(frame, protocol.Run):
+            self._begin(frame, self.credentials)
+        elif isinstance(frame, protocol.Cancel):
+            if frame.id in self.answering:  # it may just have ended
+                self.answering[frame.id].cancel()
+        else:
+            await self.say(protocol.pong())
+
+    async def _authenticate(self, frame: protocol.Auth) -> None:
+        if self.credentials is not None:
+            raise protocol.BadFrame(invalid("This socket is authenticated already.", "type"))
+        if self.patience is not None:
+            self.patience.cancel()
+        headers = {name: value.decode("latin-1") for name, value in self.scope["headers"]}
+        await self._welcome(KeyCredentials(frame.key, remote_ip(self.scope, headers)))
+
+    def _begin(self, frame: protocol.Run, credentials: Credentials) -> None:
+        if frame.id in self.answering:
+            refusal = invalid("A generation with this id is running.", "id", "duplicate_id")
+            raise protocol.BadFrame(refusal, frame.id)
+        if len(self.answering) >= MAX_GENERATIONS:
+            message = f"At most {MAX_GENERATIONS} generations run on one socket at once."
+            refusal = ServiceError(429, "rate_limit_error", "too_many_generations", message)
+            raise protocol.BadFrame(refusal, frame.id)
+        answering = Answering(frame, credentials, self.say)
+        self.answering[frame.id] = answering
+        task = asyncio.create_task(self._answer(answering), name=f"answer {answering.request_id}")
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _answer(self, answering: Answering) -> None:
+        try:
+            error = await answering.run()
+        finally:
+            self.answering.pop(answering.frame.id, None)
+        if error is not None and error.status == 401:
+            await self._hang_up(UNAUTHORIZED)
+
+    # --- Speaking and going ----------------------------------------------------------------------
+
+    async def say(self, frame: protocol.ServerFrame) -> None:
+        """Send one frame; waits for a slow client, gives up a stalled one, is silent to none."""
+        async with self.sending:
+            if self.gone:
+                return
+            try:
+                async with asyncio.timeout(STALLED_CLIENT_S):
+                    await self.send(text_data=protocol.encode(frame))
+                return
+            except TimeoutError:
+                code = STALLED
+            except OSError:  # it hung up; the disconnect is on its way
+                code = None
+        await self._hang_up(code)
+
+    async def _hang_up(self, code: int | None) -> None:
+        if self.gone:
+            return
+        self.gone = True
+        self._cancel_everything()
+        if code is not None:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(STALLED_CLIENT_S):
+                    await self.close(code)
+
+    async def disconnect(self, code: int) -> None:
+        self.gone = True
+        self._cancel_everything()
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=SETTLE_S)
+
+    def _cancel_everything(self) -> None:
+        for answering in list(self.answering.values()):
+            answering.cancel()
+        # It may be the one that hangs up.
+        if self.patience is not None and self.patience is not asyncio.current_task():
+            self.patience.cancel()
+
+
+async def _or_unavailable(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    try:
+        return await db(function, *args, **kwargs)
+    except DatabaseError:
+        raise accounting_unavailable() from None
+
+
+def unauthorized(message: str) -> ServiceError:
+    return ServiceError(401, "invalid_request_error", "not_authenticated", message)
+
+
+def remote_ip(scope: dict[str, Any], headers: dict[bytes, str]) -> str:
+    """The client's address; behind a trusted proxy, the one that the proxy saw."""
+    if settings.TRUST_FORWARDED_FOR:
+        last = headers.get(b"x-forwarded-for", "").rpartition(",")[2].strip()
+        if last:
+            return last
+    client = scope.get("client")
+    return str(client[0]) if client else ""

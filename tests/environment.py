@@ -16,6 +16,8 @@ if "PARLANCE_TEST_DATA" not in os.environ:  # workers of pytest-xdist share thei
     atexit.register(lambda: os.getpid() == owner and shutil.rmtree(folder, ignore_errors=True))
 
 os.environ["DATA_DIR"] = os.environ["PARLANCE_TEST_DATA"]
+# Where static files are collected; whitenoise warns when it is missing.
+Path(os.environ["DATA_DIR"], "static").mkdir(exist_ok=True)
 os.environ["ENGINE_FAKE"] = "true"
 os.environ.setdefault("LOG_LEVEL", "ERROR")
 for name in ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "REDIS_URL", "ENGINES", "PORT"):

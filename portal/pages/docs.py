@@ -71,7 +71,7 @@ GROUPS: tuple[tuple[str | Promise, tuple[Page, ...]], ...] = (
     ),
 )
 PAGES = {page.slug: page for _title, pages in GROUPS for page in pages}
-LANGUAGES = {"bash": "curl", "python": "Python", "javascript": "JavaScript", "json": "JSON"}
+LANGUAGES = {"bash": "Shell", "python": "Python", "javascript": "JavaScript", "json": "JSON"}
 
 
 @require_safe
@@ -153,8 +153,9 @@ class Renderer(RendererHTML):
     def fence(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
         token = tokens[index]
         language = token.info.strip()
+        is_curl = token.content.startswith("curl ")
         context = {
-            "label": LANGUAGES.get(language, language),
+            "label": "curl" if is_curl else LANGUAGES.get(language, language),
             "html": samples.coloured(token.content, language),
         }
         return render_to_string("components/code.html", context)

@@ -96,7 +96,8 @@ def status(request: HttpRequest) -> HttpResponse:
     context = {
         "models": found,
         "day": measures.totals(day),
-        "up": bool(found) and all(model.load.healthy for model in found),
+        "all_up": all(model.load.healthy for model in found),
+        "any_up": any(model.load.healthy for model in found),
         "now": timezone.now(),
     }
     return render(request, "pages/status.html", context)

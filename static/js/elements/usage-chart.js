@@ -98,7 +98,7 @@ function options(data, colour, width) {
       { ...axis, size: 64, values: (_plot, marks) => marks.map((m) => show(m, data.unit)) },
     ],
     series: [
-      { label: "", value: (_plot, time) => (time === null ? "–" : label(time, data, true)) },
+      { label: document.documentElement.lang.startsWith("zh") ? "时间" : "Time", value: (_plot, time) => (time === null ? "–" : label(time, data, true)) },
       ...data.lines.map((line, index) => ({
         label: line.label,
         stroke: colour(String(index + 1)),

@@ -1,0 +1,112 @@
+"""Home, models and status: open to everyone, true to the catalogue and the records."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Organisation
+from billing.models import Outcome
+from inference import catalog
+from inference.models import ServedModel
+from inference.service import ModelLoad
+from tests.portal.records import MODEL, make_record, offer_starter
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def fresh_catalogue() -> None:
+    catalog.forget()
+
+
+def test_home_shows_the_prices_that_are_billed(client: Client) -> None:
+    price = offer_starter()
+    page = client.get("/").content.decode()
+    assert "$0.10" in page
+    assert price.output_nanos_per_mtok == 400_000_000
+    assert "$0.40" in page
+
+
+def test_home_works_without_a_model(client: Client) -> None:
+    assert client.get("/").status_code == 200
+
+
+def test_models_lists_what_is_on_offer_and_its_measured_speed(
+    client: Client, organisation: Organisation
+) -> None:
+    offer_starter()
+    for ttft_ms in (100, 200, 400):
+        make_record(organisation, ttft_ms=ttft_ms, duration_ms=ttft_ms + 1000, output_tokens=51)
+    make_record(organisation, at=timezone.now() - timedelta(hours=2), ttft_ms=9_000)
+    page = client.get("/models/").content.decode()
+    assert "200 ms" in page  # the median of the last hour
+    assert ">50<" in page  # 50 tokens after the first, in a second
+    assert "9.00 s" not in page
+
+
+def test_a_disabled_model_is_not_listed(client: Client) -> None:
+    offer_starter()
+    ServedModel.objects.update(enabled=False)
+    catalog.forget()
+    assert MODEL not in client.get("/models/").content.decode()
+    assert client.get(f"/models/{MODEL}/").status_code == 404
+
+
+def test_a_models_page_says_when_it_will_be_switched_off(client: Client) -> None:
+    offer_starter()
+    ServedModel.objects.update(shutdown_date="2027-03-01")
+    catalog.forget()
+    assert "March 1, 2027" in client.get(f"/models/{MODEL}/").content.decode()
+
+
+def test_a_name_with_slashes_has_a_page(client: Client) -> None:
+    offer_starter()
+    ServedModel.objects.create(name="family/small", max_model_len=512)
+    from billing import pricing
+
+    pricing.ensure_price("family/small", 1, 1, 1)
+    catalog.forget()
+    page = client.get("/models/family/small/")
+    assert page.status_code == 200
+    assert "$0.000000001" in page.content.decode()
+
+
+@pytest.mark.parametrize("name", ["nothing", "../etc/passwd", "%00", "<script>", "x" * 3000])
+def test_an_unknown_model_is_a_404(client: Client, name: str) -> None:
+    assert client.get(f"/models/{name}/").status_code == 404
+
+
+def test_status_counts_the_last_day_alone(client: Client, organisation: Organisation) -> None:
+    make_record(organisation)
+    make_record(organisation, outcome=Outcome.FAILED)
+    make_record(organisation, at=timezone.now() - timedelta(hours=25), outcome=Outcome.FAILED)
+    page = client.get("/status/")
+    assert page.context["day"].requests == 2
+    assert page.context["day"].failed == 1
+    assert "50.00%" in page.content.decode()
+
+
+def test_status_says_whether_engines_answer(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer_starter()
+    assert "No model answers" in client.get("/status/").content.decode()
+    loads = {MODEL: ModelLoad(engines=1, healthy=1, running=3, waiting=7)}
+    monkeypatch.setattr("inference.service.loads", lambda: loads)
+    page = client.get("/status/").content.decode()
+    assert "Every model answers" in page
+    assert ">3<" in page
+    assert ">7<" in page
+
+
+def test_robots_keeps_crawlers_out_of_what_needs_an_account(client: Client) -> None:
+    text = client.get("/robots.txt").content.decode()
+    assert "Disallow: /portal/" in text
+
+
+@pytest.mark.parametrize("path", ["/", "/models/", "/status/", "/docs/", "/llms.txt", "/robots.txt"])
+def test_pages_are_read_only(client: Client, path: str) -> None:
+    assert client.post(path).status_code == 405
+    assert client.head(path).status_code == 200

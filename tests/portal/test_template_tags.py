@@ -1,0 +1,87 @@
+"""What templates print: exact where it is money, readable where it is a count."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.template import Context, Template
+from django.test import RequestFactory
+
+from portal.templatetags import parlance
+
+
+@pytest.mark.parametrize(
+    ("nanos", "shown"),
+    [
+        (0, "$0.00"),
+        (1, "$0.000000001"),
+        (250, "$0.00000025"),
+        (1_500_000_000, "$1.50"),
+        (-12_000, "-$0.000012"),
+        (None, "–"),
+    ],
+)
+def test_nanos_shows_every_digit(nanos: int | None, shown: str) -> None:
+    assert parlance.nanos(nanos) == shown
+
+
+@pytest.mark.parametrize(
+    ("nanos", "shown"),
+    [
+        (5_000_000_000, "$5.00"),
+        (4_998_712_345, "$4.9987"),
+        (1_234_567_890_123, "$1,234.5679"),
+        (99_999, "$0.000099999"),
+        (100_000, "$0.0001"),
+        (0, "$0.00"),
+        (None, "–"),
+    ],
+)
+def test_dollars_is_short_but_never_hides_a_small_amount(nanos: int | None, shown: str) -> None:
+    assert parlance.dollars(nanos) == shown
+
+
+def test_dollars_takes_a_number_of_decimals() -> None:
+    assert parlance.dollars(4_998_712_345, 2) == "$5.00"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(84, "84 ms"), (999, "999 ms"), (1240, "1.24 s"), (125_000, "2 min 5 s"), (None, "–")],
+)
+def test_ms(value: float | None, shown: str) -> None:
+    assert parlance.ms(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(812, "812"), (9_999, "9,999"), (12_345, "12.3k"), (4_560_000, "4.56M"), (None, "–")],
+)
+def test_tokens(value: int | None, shown: str) -> None:
+    assert parlance.tokens(value) == shown
+
+
+def test_number_groups_digits_and_percent_takes_a_share() -> None:
+    assert parlance.number(1_234_567) == "1,234,567"
+    assert parlance.percent(0.125) == "12.5%"
+    assert parlance.percent(None) == "–"
+
+
+def test_iso_is_what_a_datetime_attribute_holds() -> None:
+    moment = datetime(2026, 11, 23, 15, 4, 5, 678_000, tzinfo=UTC)
+    assert parlance.iso(moment) == "2026-11-23T15:04:05.678+00:00"
+
+
+def test_query_changes_one_field_and_begins_again_at_the_first_page() -> None:
+    request = RequestFactory().get("/", {"model": "a b", "page": "3"})
+    template = Template("{% query model='x&y' %}|{% query page=4 %}|{% query model=None %}")
+    changed, paged, less = template.render(Context({"request": request}, autoescape=False)).split("|")
+    assert changed == "?model=x%26y"
+    assert paged == "?model=a+b&page=4"
+    assert less == "?"
+
+
+def test_query_is_escaped_in_a_page() -> None:
+    request = RequestFactory().get("/", {"model": '"><script>', "key": "k"})
+    shown = Template("{% query page=2 %}").render(Context({"request": request}))
+    assert "<" not in shown
+    assert '"' not in shown

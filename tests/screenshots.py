@@ -1,0 +1,167 @@
+"""Takes a picture of every page, in both themes and two widths: `python -m tests.screenshots`.
+
+Starts the whole product with the fake engine and a history of made-up requests, drives Debian's
+Chromium, and writes PNG files into `screenshots/` (or the folder named as the first argument).
+"""
+
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+
+from tests.environment import REPOSITORY
+from tests.story.site import Site, embedded_site
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+EMAIL, PASSWORD = "alice@example.com", "correct horse battery staple"
+SIZES: dict[str, ViewportSize] = {
+    "desktop": {"width": 1280, "height": 800},
+    "phone": {"width": 390, "height": 844},
+}
+PUBLIC = {
+    "home": "/",
+    "models": "/models/",
+    "model": "/models/starter/",
+    "docs": "/docs/",
+    "docs-quickstart": "/docs/quickstart/",
+    "docs-errors": "/docs/errors/",
+    "status": "/status/",
+    "login": "/accounts/login/",
+    "signup": "/accounts/signup/",
+    "password-reset": "/accounts/password/reset/",
+    "missing": "/nothing/",
+}
+SIGNED_IN = {
+    "overview": "/portal/",
+    "usage": "/portal/usage/?range=month",
+    "usage-split": "/portal/usage/?range=month&group=key&metric=tokens",
+    "usage-refused": "/portal/usage/?range=never",
+    "requests": "/portal/requests/",
+    "request": "/portal/requests/{request_id}/",
+    "keys": "/portal/keys/",
+    "members": "/portal/members/",
+    "billing": "/portal/billing/",
+    "settings": "/portal/settings/",
+    "playground": "/playground/",
+    "account-email": "/accounts/email/",
+    "account-mfa": "/accounts/2fa/",
+    "account-sessions": "/accounts/sessions/",
+    "account-password": "/accounts/password/change/",
+}
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else REPOSITORY / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="parlance-shots-") as data_dir,
+        embedded_site(Path(data_dir), ENGINE_FAKE="true") as site,
+        sync_playwright() as playwright,
+    ):
+        request_id = make_history(site)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for theme in ("light", "dark"):
+            for name, size in SIZES.items():
+                take_all(browser, site, folder, theme, name, size, request_id)
+        browser.close()
+
+
+def make_history(site: Site) -> str:
+    """Alice, her organisation and four hundred requests of hers; the id of the newest."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from tests.screenshots import write_history; write_history()"],
+        cwd=REPOSITORY, env=site.env, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return done.stdout.strip().splitlines()[-1]
+
+
+def write_history() -> None:
+    """Runs in a process of its own, with the site's settings."""
+    import os
+
+    import django
+
+    os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
+    django.setup()
+    from allauth.account.models import EmailAddress
+    from django.utils import timezone
+
+    from accounts import flows
+    from accounts.models import User
+    from billing import ledger
+    from tests.portal.records import make_record
+
+    alice = User.objects.create_user(EMAIL, PASSWORD, name="Alice", time_zone="Europe/Zurich")
+    EmailAddress.objects.create(user=alice, email=EMAIL, verified=True, primary=True)
+    organisation = flows.create_organisation(alice, "Acme Research")
+    ledger.grant(organisation.id, 20 * 10**9, reference="grant:shots", description="A present")
+    keys = [flows.create_key(organisation, alice, name)[0] for name in ("Production", "Staging")]
+    chance = random.Random(7)
+    record = None
+    for _ in range(400):
+        record = make_record(
+            organisation,
+            at=timezone.now() - timedelta(minutes=chance.expovariate(1 / 6000)),
+            api_key_id=chance.choice([keys[0].pk, keys[0].pk, keys[1].pk, None]),
+            user_id=alice.pk,
+            face=chance.choice(["api", "api", "playground"]),
+            uncached_tokens=chance.randint(20, 4000),
+            cached_tokens=chance.choice([0, 0, 128, 512]),
+            output_tokens=chance.randint(1, 900),
+            ttft_ms=chance.randint(30, 240),
+            duration_ms=chance.randint(300, 9000),
+            outcome=chance.choice(["finished"] * 18 + ["aborted", "failed"]),
+        )
+    assert record is not None
+    print(record.request_id)
+
+
+def take_all(
+    browser: Browser,
+    site: Site,
+    folder: Path,
+    theme: Any,
+    name: str,
+    size: ViewportSize,
+    request_id: str,
+) -> None:
+    context = browser.new_context(viewport=size, color_scheme=theme, base_url=site.url)
+    page = context.new_page()
+    page.on("console", lambda message: complain(page, message.type, message.text))
+    page.on("pageerror", lambda error: complain(page, "error", str(error)))
+    for title, path in PUBLIC.items():
+        take(page, path, folder / f"{title}-{theme}-{name}.png")
+    page.goto("/accounts/login/")
+    page.get_by_label("Email").fill(EMAIL)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url("**/portal/")
+    for title, path in SIGNED_IN.items():
+        address = path.format(request_id=request_id)
+        take(page, address, folder / f"{title}-{theme}-{name}.png")
+    context.close()
+
+
+def take(page: Page, path: str, target: Path) -> None:
+    page.goto(path)
+    page.wait_for_load_state("load")
+    page.wait_for_timeout(250)
+    width = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    if width > 0:
+        print(f"{target.name}: {width} px wider than the screen")
+    page.screenshot(path=target, full_page=True)
+
+
+def complain(page: Page, kind: str, text: str) -> None:
+    if kind in {"error", "warning"}:
+        print(f"{page.url}: {kind}: {text[:300]}")
+
+
+if __name__ == "__main__":
+    main()

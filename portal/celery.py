@@ -10,7 +10,7 @@ import os
 import threading
 
 from celery import Celery
-from celery.beat import EmbeddedService
+from celery.beat import EmbeddedService, Scheduler
 from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
@@ -42,7 +42,7 @@ class EmbeddedCelery:
             without_mingle=True,
             without_heartbeat=True,
         )
-        self._beat = EmbeddedService(app, thread=True)
+        self._beat = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
 
     def start(self) -> None:
         threading.Thread(target=self._worker.start, name="celery-worker", daemon=True).start()

@@ -1,0 +1,201 @@
+"""The ledger: holds, settling, sweeping, credit; never below zero, never twice."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from accounts.models import ApiKey, Organisation
+from billing import ledger
+from billing.models import Account, Hold, HoldState, KeySpend, LateWaiver, Transfer, UsageRecord
+from portal.lib.money import NANOS_PER_DOLLAR
+from tests.billing.money import account_of, audit_is_clean, draft, hold
+
+TEN = 10 * NANOS_PER_DOLLAR
+
+
+@pytest.fixture
+def org(organisation: Organisation) -> str:
+    return organisation.id
+
+
+def test_a_hold_takes_from_what_is_available(org: str) -> None:
+    hold("r1", org, 3 * NANOS_PER_DOLLAR)
+    balance = ledger.balance(org)
+    assert balance.posted_nanos == TEN
+    assert balance.pending_nanos == 3 * NANOS_PER_DOLLAR
+    assert balance.available_nanos == 7 * NANOS_PER_DOLLAR
+    audit_is_clean()
+
+
+def test_a_hold_beyond_the_balance_is_refused_and_leaves_nothing(org: str) -> None:
+    hold("r1", org, TEN - 5)
+    with pytest.raises(ledger.InsufficientCredit) as refused:
+        hold("r2", org, 6)
+    assert refused.value.available_nanos == 5
+    assert refused.value.pending_nanos == TEN - 5
+    assert not Hold.objects.filter(request_id="r2").exists()
+    hold("r3", org, 5)
+    assert ledger.balance(org).available_nanos == 0
+
+
+def test_settling_charges_the_cost_and_releases_the_rest(org: str) -> None:
+    hold("r1", org, 1000)
+    record = ledger.settle("r1", draft(400))
+    assert record.cost_nanos == 400
+    assert record.model == "starter"
+    assert ledger.balance(org).available_nanos == TEN - 400
+    assert Transfer.objects.get(reference="usage:r1").amount_nanos == 400
+    assert Hold.objects.get().state == HoldState.SETTLED
+    audit_is_clean()
+
+
+def test_settling_twice_charges_once(org: str) -> None:
+    hold("r1", org, 1000)
+    first = ledger.settle("r1", draft(400))
+    assert ledger.settle("r1", draft(999)) == first
+    assert ledger.balance(org).available_nanos == TEN - 400
+    audit_is_clean()
+
+
+def test_a_free_request_writes_a_record_and_no_transfer(org: str) -> None:
+    hold("r1", org, 1000)
+    ledger.settle("r1", draft(0, outcome="failed", output_tokens=0, uncached_tokens=0))
+    assert not Transfer.objects.filter(kind="usage").exists()
+    assert UsageRecord.objects.get().cost_nanos == 0
+    assert ledger.balance(org).available_nanos == TEN
+    audit_is_clean()
+
+
+def test_a_request_cannot_cost_more_than_it_holds(org: str) -> None:
+    hold("r1", org, 1000)
+    with pytest.raises(AssertionError):
+        ledger.settle("r1", draft(1001))
+    assert Hold.objects.get().state == HoldState.OPEN
+    assert ledger.balance(org).posted_nanos == TEN
+
+
+def test_a_hold_is_extended_when_it_can_be_paid(org: str) -> None:
+    hold("r1", org, 1000)
+    assert ledger.extend_hold("r1", 500)
+    assert account_of(org).debits_pending == 1500
+    assert not ledger.extend_hold("r1", TEN)
+    assert account_of(org).debits_pending == 1500
+    assert Hold.objects.get().amount_nanos == 1500
+    ledger.settle("r1", draft(1500))
+    assert not ledger.extend_hold("r1", 1)
+    audit_is_clean()
+
+
+def test_the_sweep_releases_what_nobody_vouches_for(org: str) -> None:
+    hold("r1", org, 1000)
+    hold("r2", org, 1000, owner="web2")
+    Hold.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert ledger.renew_leases("web2") == 1
+    assert ledger.sweep() == 1
+    assert Hold.objects.get(pk="r1").state == HoldState.RELEASED
+    assert Hold.objects.get(pk="r2").state == HoldState.OPEN
+    record = UsageRecord.objects.get()
+    assert (record.request_id, record.outcome, record.cost_nanos) == ("r1", "failed", 0)
+    assert ledger.balance(org).pending_nanos == 1000
+    assert ledger.sweep() == 0
+    audit_is_clean()
+
+
+def test_settling_a_swept_hold_is_free_and_its_tokens_are_waived(org: str) -> None:
+    hold("r1", org, 1000)
+    Hold.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    ledger.sweep()
+    record = ledger.settle("r1", draft(400, output_tokens=7))
+    assert record.cost_nanos == 0
+    assert LateWaiver.objects.get(request_id="r1").tokens == 7
+    ledger.settle("r1", draft(400, output_tokens=7))
+    assert LateWaiver.objects.count() == 1
+    assert ledger.balance(org).available_nanos == TEN
+    audit_is_clean()
+
+
+def test_a_grant_with_a_used_reference_is_the_same_grant(org: str) -> None:
+    first = ledger.grant(org, 100, reference="grant:x", description="Thanks")
+    assert ledger.grant(org, 100, reference="grant:x", description="Thanks") == first
+    assert ledger.balance(org).posted_nanos == TEN + 100
+    with pytest.raises(ValueError, match="another transfer"):
+        ledger.grant(org, 101, reference="grant:x", description="Thanks")
+    with pytest.raises(ValueError, match="positive"):
+        ledger.grant(org, -1, reference="grant:y", description="No")
+    audit_is_clean()
+
+
+def test_a_keys_cap_counts_what_is_held_and_what_is_spent(
+    org: str, api_key: tuple[ApiKey, str]
+) -> None:
+    key_id = api_key[0].pk
+    hold("r1", org, 600, api_key_id=key_id, monthly_cap_nanos=1000)
+    with pytest.raises(ledger.CapReached):
+        hold("r2", org, 401, api_key_id=key_id, monthly_cap_nanos=1000)
+    assert account_of(org).debits_pending == 600, "a refusal by the cap reserves nothing"
+    hold("r3", org, 400, api_key_id=key_id, monthly_cap_nanos=1000)
+    ledger.settle("r1", draft(100))
+    hold("r4", org, 500, api_key_id=key_id, monthly_cap_nanos=1000)
+    with pytest.raises(ledger.CapReached):
+        hold("r5", org, 1, api_key_id=key_id, monthly_cap_nanos=1000)
+    spend = KeySpend.objects.get()
+    assert (spend.posted_nanos, spend.pending_nanos) == (100, 900)
+    audit_is_clean()
+
+
+def test_the_database_itself_refuses_an_overdraft(org: str) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Account.objects.filter(organisation_id=org).update(debits_posted=TEN + 1)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Account.objects.filter(organisation_id=org).update(debits_pending=-1)
+
+
+@pytest.mark.parametrize("table", ["billing_transfer", "billing_usagerecord"])
+@pytest.mark.parametrize("verb", ["UPDATE {} SET id = id", "DELETE FROM {}"])
+def test_the_database_itself_refuses_to_change_posted_rows(
+    org: str, table: str, verb: str
+) -> None:
+    hold("r1", org, 1000)
+    ledger.settle("r1", draft(400))
+    with (
+        pytest.raises(IntegrityError, match="immutable"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(verb.format(table))
+
+
+def test_a_step_that_fails_takes_the_whole_settling_back(
+    org: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold("r1", org, 1000)
+    for step in ("_close", "_unreserve", "house_account", "_record"):
+        with monkeypatch.context() as broken:
+
+            def crash(*_args: object, step: str = step, **_kwargs: object) -> None:
+                raise RuntimeError(f"crash in {step}")
+
+            broken.setattr(ledger, step, crash)
+            with pytest.raises(RuntimeError):
+                ledger.settle("r1", draft(400))
+        assert Hold.objects.get().state == HoldState.OPEN
+        assert account_of(org).debits_pending == 1000
+        audit_is_clean()
+    ledger.settle("r1", draft(400))
+    audit_is_clean()
+
+
+def test_the_audit_sees_what_is_off(org: str) -> None:
+    from billing.audit import audit
+
+    hold("r1", org, 1000)
+    ledger.settle("r1", draft(400))
+    hold("r2", org, 1000)
+    Account.objects.filter(organisation_id=org).update(debits_posted=399, debits_pending=999)
+    Hold.objects.filter(pk="r2").update(lease_until=timezone.now() - timedelta(seconds=31))
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER billing_transfer_no_update")
+    off = {finding.code: finding.value for finding in audit() if finding.value}
+    assert off == {"D1 debits": 1, "D1 pending": 1, "D3": 1, "triggers": 1}

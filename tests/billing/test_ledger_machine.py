@@ -1,0 +1,108 @@
+"""Any sequence of ledger verbs: the totals agree with a model in plain Python, and the audit is clean."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from accounts.models import Organisation
+from billing import ledger
+from billing.models import Hold
+from tests.billing.money import account_of, audit_is_clean, draft, hold
+
+
+class Ledger(RuleBasedStateMachine):
+    """`credit`, `spent` and `held` are what the account must say."""
+
+    organisation_id: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        account = account_of(self.organisation_id)
+        self.credit = account.credits_posted
+        self.spent = account.debits_posted
+        self.held: dict[str, int] = {
+            each.request_id: each.amount_nanos for each in Hold.objects.filter(state="open")
+        }
+        self.count = Hold.objects.count()
+
+    @property
+    def available(self) -> int:
+        return self.credit - self.spent - sum(self.held.values())
+
+    @rule(amount=st.integers(1, 5000))
+    def grant(self, amount: int) -> None:
+        reference = f"grant:{self.credit}:{amount}"
+        ledger.grant(self.organisation_id, amount, reference=reference, description="")
+        self.credit += amount
+
+    @rule(amount=st.integers(0, 3000))
+    def open(self, amount: int) -> None:
+        self.count += 1
+        request_id = f"r{self.count}"
+        try:
+            hold(request_id, self.organisation_id, amount)
+        except ledger.InsufficientCredit:
+            assert amount > self.available
+        else:
+            assert amount <= self.available
+            self.held[request_id] = amount
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), extra=st.integers(0, 3000))
+    def extend(self, data: st.DataObject, extra: int) -> None:
+        request_id = data.draw(st.sampled_from(sorted(self.held)))
+        fits = extra <= self.available
+        assert ledger.extend_hold(request_id, extra) is fits
+        if fits:
+            self.held[request_id] += extra
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        request_id = data.draw(st.sampled_from(sorted(self.held)))
+        cost = data.draw(st.integers(0, self.held.pop(request_id)))
+        for _ in range(data.draw(st.integers(1, 2))):
+            ledger.settle(request_id, draft(cost))
+        self.spent += cost
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def lose_a_process(self, data: st.DataObject) -> None:
+        request_id = data.draw(st.sampled_from(sorted(self.held)))
+        over = timezone.now() - timedelta(seconds=1)
+        Hold.objects.filter(pk=request_id).update(lease_until=over)
+        assert ledger.sweep() == 1
+        del self.held[request_id]
+
+    @invariant()
+    def the_account_says_the_same(self) -> None:
+        account = account_of(self.organisation_id)
+        assert account.credits_posted == self.credit
+        assert account.debits_posted == self.spent
+        assert account.debits_pending == sum(self.held.values())
+        assert account.balance_nanos >= 0
+
+    def teardown(self) -> None:
+        audit_is_clean()
+
+
+@pytest.mark.slow
+def test_any_sequence_of_verbs_keeps_the_ledger_true(organisation: Organisation) -> None:
+    from hypothesis.stateful import run_state_machine_as_test
+
+    class Machine(Ledger):
+        organisation_id = organisation.id
+
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Machine,
+        settings=settings(
+            max_examples=15,
+            stateful_step_count=20,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

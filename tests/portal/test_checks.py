@@ -22,9 +22,7 @@ def test_stripe_without_a_webhook_secret_is_refused(settings: Settings) -> None:
     assert ids(checks.check_stripe(None)) == {"parlance.E001"}
 
 
-def test_production_needs_its_services(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_production_needs_its_services(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.PRODUCTION = True
     settings.DEBUG = True
     monkeypatch.delenv("SECRET_KEY", raising=False)

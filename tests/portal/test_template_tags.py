@@ -74,7 +74,9 @@ def test_iso_is_what_a_datetime_attribute_holds() -> None:
 def test_query_changes_one_field_and_begins_again_at_the_first_page() -> None:
     request = RequestFactory().get("/", {"model": "a b", "page": "3"})
     template = Template("{% query model='x&y' %}|{% query page=4 %}|{% query model=None %}")
-    changed, paged, less = template.render(Context({"request": request}, autoescape=False)).split("|")
+    changed, paged, less = template.render(Context({"request": request}, autoescape=False)).split(
+        "|"
+    )
     assert changed == "?model=x%26y"
     assert paged == "?model=a+b&page=4"
     assert less == "?"

@@ -59,9 +59,7 @@ def test_a_secret_is_made_once_and_kept_private(tmp_path: Path) -> None:
     assert kept_in.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_secret_from_the_environment_wins(
-    variable: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_secret_from_the_environment_wins(variable: pytest.MonkeyPatch, tmp_path: Path) -> None:
     variable.setenv("KNOB", "given")
     assert env.secret("KNOB", tmp_path / "secret") == "given"
     assert not (tmp_path / "secret").exists()

@@ -106,7 +106,9 @@ def test_robots_keeps_crawlers_out_of_what_needs_an_account(client: Client) -> N
     assert "Disallow: /portal/" in text
 
 
-@pytest.mark.parametrize("path", ["/", "/models/", "/status/", "/docs/", "/llms.txt", "/robots.txt"])
+@pytest.mark.parametrize(
+    "path", ["/", "/models/", "/status/", "/docs/", "/llms.txt", "/robots.txt"]
+)
 def test_pages_are_read_only(client: Client, path: str) -> None:
     assert client.post(path).status_code == 405
     assert client.head(path).status_code == 200

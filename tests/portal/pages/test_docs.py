@@ -1,0 +1,130 @@
+"""The documentation: each page in three forms, true to the settings, with links that lead somewhere."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from django.conf import LazySettings
+from django.template.loader import get_template
+from django.test import Client
+
+from accounts.models import ApiKey, Organisation
+from portal.pages.docs import PAGES, text_of
+from tests.environment import REPOSITORY
+from tests.portal.records import offer_starter
+
+pytestmark = pytest.mark.django_db
+
+
+class Anchors(HTMLParser):
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.links: set[str] = set()
+        self.ids: set[str] = set()
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if tag == "a" and found.get("href"):
+            self.links.add(str(found["href"]))
+        if found.get("id"):
+            self.ids.add(str(found["id"]))
+
+
+@pytest.mark.parametrize("slug", list(PAGES))
+def test_a_page_has_its_title_its_code_and_its_twin(client: Client, slug: str) -> None:
+    page = client.get(f"/docs/{slug}/")
+    assert page.status_code == 200
+    html = page.content.decode()
+    assert '<h1 id="' in html
+    twin = client.get(f"/docs/{slug}.md")
+    assert twin["Content-Type"] == "text/markdown; charset=utf-8"
+    text = twin.content.decode()
+    assert text.startswith("# ")
+    assert "{{" not in text
+    assert "{%" not in text
+    assert html.count("<copy-button") == text.count("```") // 2
+
+
+def test_every_file_is_a_page_and_every_page_a_file() -> None:
+    files = {path.stem for path in (REPOSITORY / "templates" / "docs").glob("*.md")}
+    assert files == set(PAGES)
+    for slug in PAGES:
+        get_template(f"docs/{slug}.md")
+
+
+def test_every_link_leads_somewhere(alice_client: Client, organisation: Organisation) -> None:
+    found = [Anchors(alice_client.get(f"/docs/{slug}/").content.decode()) for slug in PAGES]
+    for page in found:
+        assert {link[1:] for link in page.links if link.startswith("#")} <= page.ids
+    for link in {link for page in found for link in page.links if not link.startswith("#")}:
+        assert link.startswith("/"), f"{link} leaves the site"
+        assert alice_client.get(link, follow=True).status_code == 200, link
+
+
+@pytest.mark.parametrize("slug", list(PAGES))
+def test_json_samples_are_json(client: Client, slug: str) -> None:
+    text = client.get(f"/docs/{slug}.md").content.decode()
+    for sample in re.findall(r"```json\n(.*?)```", text, re.DOTALL):
+        json.loads(sample)
+    for body in re.findall(r"-d '(\{.*?\})'", text, re.DOTALL):
+        json.loads(body)
+
+
+@pytest.mark.parametrize("slug", list(PAGES))
+def test_python_samples_compile(client: Client, slug: str) -> None:
+    text = client.get(f"/docs/{slug}.md").content.decode()
+    for sample in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        compile(sample, slug, "exec")
+
+
+def test_the_readers_own_values_are_filled_in(
+    alice_client: Client, client: Client, api_key: tuple[ApiKey, str], settings: LazySettings
+) -> None:
+    settings.BASE_URL = "https://llm.example.org"
+    offer_starter()
+    mine = alice_client.get("/docs/quickstart.md").content.decode()
+    assert "https://llm.example.org/v1/chat/completions" in mine
+    assert f"{api_key[0].prefix}…{api_key[0].last_four}" in mine
+    assert api_key[1] not in mine
+    theirs = client.get("/docs/quickstart.md").content.decode()
+    assert api_key[0].prefix not in theirs
+
+
+def test_limits_are_those_of_the_settings(client: Client, settings: LazySettings) -> None:
+    settings.RATE_LIMIT_REQUESTS_PER_MINUTE = 1234
+    settings.API_MAX_SEQUENCES = 77
+    text = client.get("/docs/limits.md").content.decode()
+    assert "1,234" in text
+    assert "| 77 |" in text
+
+
+def test_the_models_page_lists_what_is_on_offer(client: Client) -> None:
+    offer_starter()
+    text = client.get("/docs/models.md").content.decode()
+    assert "| `starter` | 2048 | $0.10 | $0.05 | $0.40 |" in text
+
+
+def test_a_name_with_an_ampersand_stays_one(client: Client, settings: LazySettings) -> None:
+    settings.SITE_NAME = "Bell & Book <b>"
+    assert "Bell & Book <b>" in client.get("/docs/quickstart.md").content.decode()
+    assert "Bell &amp; Book &lt;b&gt;" in client.get("/docs/quickstart/").content.decode()
+
+
+def test_llms_txt_names_every_page(client: Client) -> None:
+    text = client.get("/llms.txt").content.decode()
+    for slug in PAGES:
+        assert f"/docs/{slug}.md" in text
+
+
+@pytest.mark.parametrize("slug", ["nothing", "..", "quickstart.md.md", "%2e%2e%2fbase"])
+def test_an_unknown_page_is_a_404(client: Client, slug: str) -> None:
+    assert client.get(f"/docs/{slug}/").status_code == 404
+    assert client.get(f"/docs/{slug}.md").status_code == 404
+
+
+def test_the_text_needs_no_request_data(rf: object) -> None:
+    """What a visitor sends never becomes part of a page."""
+    request = rf.get("/docs/errors/?x={{ secret }}")  # type: ignore[attr-defined]
+    assert "secret" not in text_of(PAGES["errors"], request)

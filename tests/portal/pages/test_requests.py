@@ -1,0 +1,152 @@
+"""The list of requests and the page of one: own organisation alone, explained to the nano."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import ApiKey, Organisation
+from billing.models import Outcome, Price
+from portal.pages.requests import PER_PAGE, sum_of
+from tests.portal.records import make_record, offer_starter
+
+
+def test_it_needs_a_sign_in(client: Client, organisation: Organisation) -> None:
+    record = make_record(organisation)
+    for path in ("/portal/requests/", f"/portal/requests/{record.request_id}/"):
+        assert client.get(path).status_code == 302
+
+
+def test_the_newest_come_first_and_the_rest_on_further_pages(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    now = timezone.now()
+    for number in range(PER_PAGE + 1):
+        make_record(organisation, at=now - timedelta(minutes=number))
+    first = alice_client.get("/portal/requests/")
+    times = [record.created_at for record, _key in first.context["rows"]]
+    assert times == sorted(times, reverse=True)
+    assert len(times) == PER_PAGE
+    second = alice_client.get("/portal/requests/?page=2")
+    assert len(second.context["rows"]) == 1
+    assert len(alice_client.get("/portal/requests/?page=99").context["rows"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "matches"),
+    [
+        ("status=failed", 1),
+        ("status=finished", 2),
+        ("face=playground", 1),
+        ("model=starter", 3),
+        ("range=hour", 2),
+        ("status=failed&face=playground", 0),
+    ],
+)
+def test_filters(
+    alice_client: Client, organisation: Organisation, query: str, matches: int
+) -> None:
+    make_record(organisation, outcome=Outcome.FAILED)
+    make_record(organisation, face="playground")
+    make_record(organisation, at=timezone.now() - timedelta(days=2))
+    assert len(alice_client.get(f"/portal/requests/?{query}").context["rows"]) == matches
+
+
+def test_a_request_is_found_by_its_id(alice_client: Client, organisation: Organisation) -> None:
+    record = make_record(organisation)
+    make_record(organisation)
+    page = alice_client.get(f"/portal/requests/?request=%20{record.request_id}%20")
+    assert [found for found, _key in page.context["rows"]] == [record]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["status=paid", "page=0", "page=x", "page=99999999999", "face=fax", "request=%00", "key=k",
+     "model=%F0%9F%92%A9", "range=1", "request=" + "r" * 41],
+)  # fmt: skip
+def test_a_bad_filter_is_named(alice_client: Client, query: str) -> None:
+    page = alice_client.get(f"/portal/requests/?{query}")
+    assert page.status_code == 400
+    assert f"<code>{query.partition('=')[0]}</code>" in page.content.decode()
+
+
+def test_another_organisation_sees_neither_list_nor_request(
+    charlie_client: Client, organisation: Organisation
+) -> None:
+    record = make_record(organisation)
+    assert record.request_id not in charlie_client.get("/portal/requests/").content.decode()
+    found = charlie_client.get(f"/portal/requests/?request={record.request_id}")
+    assert found.context["rows"] == []
+    assert charlie_client.get(f"/portal/requests/{record.request_id}/").status_code == 404
+
+
+def test_the_live_fragment_is_the_table_alone(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    record = make_record(organisation)
+    fragment = alice_client.get(
+        "/portal/requests/", headers={"X-Fragment": "live-requests"}
+    ).content.decode()
+    assert record.request_id in fragment
+    assert "<html" not in fragment
+
+
+def test_the_sum_adds_up_to_what_was_charged(
+    alice_client: Client, organisation: Organisation, api_key: tuple[ApiKey, str]
+) -> None:
+    record = make_record(organisation, api_key_id=api_key[0].pk)
+    added = sum_of(record)
+    assert added.rounded_nanos == added.charged_nanos == record.cost_nanos
+    page = alice_client.get(f"/portal/requests/{record.request_id}/").content.decode()
+    assert "$0.00001</td>" in page  # 100 tokens at $0.10 a million
+    assert "$0.000001</td>" in page  # 20 cached at $0.05
+    assert "$0.000012</td>" in page  # 30 at $0.40
+    assert "$0.000023</td>" in page
+    assert api_key[0].name in page
+
+
+def test_fractions_of_a_nano_are_shown_before_the_rounding_up(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    price = Price.objects.create(
+        model="odd",
+        input_nanos_per_mtok=333_333,
+        cached_input_nanos_per_mtok=0,
+        output_nanos_per_mtok=1,
+    )
+    organisation.multiplier_bp = 8_000
+    organisation.save(update_fields=["multiplier_bp"])
+    record = make_record(
+        organisation, price=price, model="odd",
+        uncached_tokens=10, cached_tokens=0, output_tokens=1,
+    )  # fmt: skip
+    assert record.cost_nanos == 3  # 2.66666 rounded up
+    page = alice_client.get(f"/portal/requests/{record.request_id}/").content.decode()
+    assert "$0.00000000333333</td>" in page
+    assert "× 0.8<" in page
+    assert "$0.0000000026666648</td>" in page
+    assert "$0.000000003</td>" in page
+
+
+def test_what_was_waived_is_said(alice_client: Client, organisation: Organisation) -> None:
+    record = make_record(
+        organisation, outcome=Outcome.FAILED, cost_nanos=0, waived_tokens=2, error="engine_lost"
+    )
+    page = alice_client.get(f"/portal/requests/{record.request_id}/").content.decode()
+    assert "the rest is on us" in page
+    assert "2 more tokens were sampled and not charged" in page
+    assert "engine_lost" in page
+
+
+def test_what_a_stranger_put_into_a_record_is_text(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    record = make_record(organisation, price=offer_starter(), model="<script>alert(1)</script>")
+    for path in ("/portal/requests/", f"/portal/requests/{record.request_id}/", "/portal/usage/"):
+        assert "<script>alert" not in alice_client.get(path).content.decode()
+
+
+@pytest.mark.parametrize("name", ["nothing", "req_0%00", "a%2Fb", "x" * 300])
+def test_an_unknown_request_is_a_404(alice_client: Client, name: str) -> None:
+    assert alice_client.get(f"/portal/requests/{name}/").status_code == 404

@@ -1,0 +1,58 @@
+"""Pages for what went wrong: plain, ours, and silent about the inside."""
+
+import pytest
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.test import Client, RequestFactory
+from django.urls import path
+from django.views.defaults import bad_request, permission_denied, server_error
+
+from portal.urls import urlpatterns as ours
+
+
+def break_down(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("a secret of the inside")
+
+
+urlpatterns = [*ours, path("broken/", break_down)]
+
+
+def test_a_404_gives_the_request_id_and_a_way_home(client: Client, db: None) -> None:
+    response = client.get("/nothing/")
+    page = response.content.decode()
+    assert response.status_code == 404
+    assert response["x-request-id"] in page
+    assert 'href="/"' in page
+
+
+@pytest.mark.urls(__name__)
+def test_a_500_says_nothing_about_the_inside(db: None) -> None:
+    response = Client(raise_request_exception=False).get("/broken/")
+    assert response.status_code == 500
+    page = response.content.decode()
+    assert "Something broke on our side" in page
+    assert "secret" not in page
+
+
+def test_a_500_needs_neither_request_nor_database() -> None:
+    assert "Something broke" in server_error(RequestFactory().get("/")).content.decode()
+
+
+def test_a_form_without_a_token_is_refused_with_a_page(db: None) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    response = strict.post("/accounts/login/", {"login": "a@example.com", "password": "x"})
+    assert response.status_code == 403
+    assert "Go back, reload the page" in response.content.decode()
+
+
+@pytest.mark.parametrize(("view", "status"), [(permission_denied, 403), (bad_request, 400)])
+def test_the_other_failures_have_pages(client: Client, db: None, view: object, status: int) -> None:
+    request = client.get("/").wsgi_request
+    response = view(request, Exception("a secret of the inside"))  # type: ignore[operator]
+    assert response.status_code == status
+    assert "secret" not in response.content.decode()
+
+
+def test_every_failure_template_renders_without_a_context() -> None:
+    for name in ("400", "403", "404", "403_csrf", "500"):
+        assert "<h1>" in render_to_string(f"{name}.html")

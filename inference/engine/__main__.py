@@ -73,7 +73,9 @@ def build_served(args: argparse.Namespace) -> Served:
         )
     if not args.path:
         raise ValueError("--path names the model's folder or its id on the Hub (or use --fake)")
-    # Only here: the fake must run where torch is not installed.
+    # Threads that spin while they wait made a busy two-core machine ten times slower. OpenMP reads
+    # this when torch is loaded; hence also the import here (and the fake runs without torch).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from inference.engine.build import build_real
 
     return build_real(args)

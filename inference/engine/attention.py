@@ -98,16 +98,15 @@ class _Group:
         steps = np.arange(self.most_queries)
         real = steps < counts[:, None]  # (G, Q)
         flat = np.where(real, layout.offsets[rows][:, None] + steps, 0)
-        past = np.arange(int(kv_lens.max()))
-        blocks = layout.block_tables[rows][:, past // layout.block_size]
-        slots = blocks * layout.block_size + past % layout.block_size
-        slots = np.where(past < kv_lens[:, None], slots, 0)  # (G, L)
+        num_blocks = -(-int(kv_lens.max()) // layout.block_size)
+        blocks = layout.block_tables[rows][:, :num_blocks]  # (G, B), B blocks hold L tokens
+        past = np.arange(num_blocks * layout.block_size)
         mask = past <= (starts[:, None] + steps)[:, :, None]  # (G, Q, L)
         self.padded = not real.all()
         self.flat = torch.from_numpy(flat.reshape(-1)).to(device)  # (G * Q,)
         self.real = torch.from_numpy(np.flatnonzero(real)).to(device)  # places in G * Q
         self.target = torch.from_numpy(flat[real]).to(device)  # their places in T
-        self.slots = torch.from_numpy(slots).to(device)  # (G, L)
+        self.blocks = torch.from_numpy(blocks.reshape(-1)).to(device)  # (G * B,)
         self._mask = None if mask.all() else torch.from_numpy(mask).to(device).unsqueeze(1)
         self._masks: dict[int, Tensor | None] = {}
 
@@ -126,17 +125,18 @@ class PaddedAttention:
         """Group the rows of `batch` once for all layers."""
         self._cache = cache
         self._slots = batch.slots
+        self._fresh = _fresh_blocks(batch.layout).to(batch.slots.device)
         self._groups = [
             _Group(batch.layout, rows, batch.slots.device) for rows in _buckets(batch.layout)
         ]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Store, then attend group by group."""
+        self._cache.clear(layer, self._fresh)
         self._cache.write(layer, self._slots, key, value)
-        keys = self._cache.keys[layer].flatten(0, 1)  # (slots, Hk, D)
-        values = self._cache.values[layer].flatten(0, 1)
-        out = query.new_empty(*query.shape[:2], values.shape[-1])  # (T, Hq, Dv)
+        out = query.new_empty(*query.shape[:2], value.shape[-1])  # (T, Hq, Dv)
         for group in self._groups:
+            keys, values = self._cache.gather(layer, group.blocks)
             answer = _attend_group(group, query, keys, values, scale)  # (G * Q, Hq, Dv)
             out[group.target] = answer[group.real] if group.padded else answer
         return out
@@ -145,7 +145,8 @@ class PaddedAttention:
 def _attend_group(
     group: _Group, query: Tensor, keys: Tensor, values: Tensor, scale: float
 ) -> Tensor:
-    num_heads, num_kv_heads = query.shape[1], keys.shape[1]
+    """Attend from query (T, Hq, D) to the group's keys and values (G * B, block size, Hk, D)."""
+    num_heads, num_kv_heads = query.shape[1], keys.shape[2]
     repeats = num_heads // num_kv_heads
     rows, steps = group.num_rows, group.most_queries
     # Query heads that share a key head stand side by side on the query axis: no copies of keys.
@@ -153,13 +154,25 @@ def _attend_group(
     folded = folded.permute(0, 2, 3, 1, 4).reshape(rows, num_kv_heads, repeats * steps, -1)
     answer = scaled_dot_product_attention(
         folded,
-        keys[group.slots].transpose(1, 2),  # (G, Hk, L, D)
-        values[group.slots].transpose(1, 2),
+        keys.view(rows, -1, *keys.shape[2:]).transpose(1, 2),  # (G, Hk, L, D)
+        values.view(rows, -1, *values.shape[2:]).transpose(1, 2),
         attn_mask=group.mask(repeats),
         scale=scale,
     )
     answer = answer.view(rows, num_kv_heads, repeats, steps, -1).permute(0, 3, 1, 2, 4)
     return answer.reshape(rows * steps, num_heads, -1)
+
+
+def _fresh_blocks(layout: Layout) -> Tensor:
+    """Return the blocks this step begins but does not fill.
+
+    What an earlier owner left behind in them is masked out of every sum, but a NaN is not masked by
+    a weight of 0.
+    """
+    begun = (layout.kv_lens - 1) // layout.block_size  # the place of each row's last block
+    fresh = (begun * layout.block_size >= layout.starts) & (layout.kv_lens % layout.block_size > 0)
+    rows = np.flatnonzero(fresh)
+    return torch.from_numpy(layout.block_tables[rows, begun[rows]])
 
 
 def _buckets(layout: Layout) -> list[list[int]]:

@@ -5,6 +5,7 @@ never handed out and stays zero: whatever points past a sequence's end points th
 masked position holds can never be another sequence's NaN.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -44,11 +45,37 @@ class KVCache:
             size = (num_blocks + 1, block_size, shape.num_heads)
             self.keys.append(torch.zeros(*size, shape.key_dim, dtype=dtype, device=device))
             self.values.append(torch.zeros(*size, shape.value_dim, dtype=dtype, device=device))
+        self._scratch = [torch.empty(0, dtype=dtype, device=device) for _ in range(2)]
 
     def write(self, layer: int, slots: Tensor, key: Tensor, value: Tensor) -> None:
         """Store key (T, heads, key_dim) and value (T, heads, value_dim) at slots (T,)."""
         self.keys[layer].flatten(0, 1).index_copy_(0, slots, key)
         self.values[layer].flatten(0, 1).index_copy_(0, slots, value)
+
+    def gather(self, layer: int, blocks: Tensor) -> tuple[Tensor, Tensor]:
+        """Copy blocks (B,) of keys and values: (B, block_size, heads, dim) each.
+
+        The copies last until the next call: their memory is used again, because asking the system
+        for megabytes anew in every layer took longer than the copying.
+        """
+        return (
+            self._copy(0, self.keys[layer], blocks),
+            self._copy(1, self.values[layer], blocks),
+        )
+
+    def _copy(self, place: int, source: Tensor, blocks: Tensor) -> Tensor:
+        shape = (blocks.shape[0], *source.shape[1:])
+        needed = math.prod(shape)
+        if self._scratch[place].numel() < needed:
+            self._scratch[place] = source.new_empty(needed)
+        target = self._scratch[place][:needed].view(shape)
+        return torch.index_select(source, 0, blocks, out=target)
+
+    def clear(self, layer: int, blocks: Tensor) -> None:
+        """Zero whole blocks (B,)."""
+        if blocks.numel():
+            self.keys[layer].index_fill_(0, blocks, 0)
+            self.values[layer].index_fill_(0, blocks, 0)
 
 
 def bytes_per_block(shapes: list[LayerShape], block_size: int, dtype: torch.dtype) -> int:

@@ -137,6 +137,28 @@ def test_no_text_of_a_message_ever_becomes_a_special_token(
     assert codec.decode(token_ids) == expected
 
 
+@pytest.mark.parametrize(
+    ("template", "contents"),
+    [
+        ("{{ messages[0]['content'] }}{{ messages[1]['content'] }}", ("<|im_", "end|>")),
+        ("{{ messages[0]['content'] }}|>{{ messages[1]['content'] }}", ("<|im_end", "")),
+        ("<|im_{{ messages[0]['content'] }}{{ messages[1]['content'] }}", ("end|>", "")),
+        ("{{ messages[0]['content'] | trim }}{{ messages[1]['content'] | trim }}", ("<", " s> ")),
+    ],
+)
+def test_no_text_completes_a_special_token_with_what_stands_beside_it(
+    name: str, template: str, contents: tuple[str, str]
+) -> None:
+    tokenizer = TOKENIZERS[name]
+    tokenizer.chat_template = template
+    try:
+        messages = tuple({"role": "user", "content": content} for content in contents)
+        token_ids = CODECS[name].encode_chat(Chat(messages))
+    finally:
+        tokenizer.chat_template = TEMPLATE
+    assert not any(CODECS[name].is_special(token_id) for token_id in token_ids)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=40), st.sampled_from(sorted(CODECS)))
 def test_the_bytes_of_tokens_are_the_text(text: str, name: str) -> None:

@@ -118,10 +118,8 @@ class EventStream(Response):
     def __init__(self, generation: Generation, chunks: AsyncIterator[dict[str, object]]) -> None:
         self.generation = generation
         self.chunks = chunks
-        self.status_code = 200
-        self.background = None
-        self.body = b""
-        self.init_headers(sse.HEADERS)
+        # Not Response's own: that would promise a length.
+        self.raw_headers = [(k.encode(), v.encode()) for k, v in sse.HEADERS.items()]
         self.last_sent = time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

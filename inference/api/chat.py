@@ -79,7 +79,7 @@ class Head:
 def whole(
     generation: Generation, head: Head, deltas: Iterable[TextDelta], summary: Summary
 ) -> dict[str, Any]:
-    choices = [
+    choices: list[dict[str, Any]] = [
         {
             "index": index,
             "message": {

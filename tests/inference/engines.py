@@ -20,21 +20,26 @@ class FakeEngine:
     def __init__(self, model: str, **options: object) -> None:
         self.model = model
         self.options = options
+        self.flags: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
         return catalog.local_address(self.model)
 
+    @property
+    def log_path(self) -> Path:
+        return Path(self.address.removeprefix("unix:")).with_suffix(".log")
+
     def start(self) -> "FakeEngine":
-        Path(self.address.removeprefix("unix:")).parent.mkdir(parents=True, exist_ok=True)
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "inference.engine", "--fake"]
         command += ["--model", self.model, "--listen", self.address]
         for name, value in self.options.items():
             command += [f"--{name.replace('_', '-')}", str(value)]
-        self.process = subprocess.Popen(
-            command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        command += self.flags
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
         self._wait_until_serving()
         return self
 

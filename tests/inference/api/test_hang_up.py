@@ -1,0 +1,200 @@
+"""The client goes away: at every event of a stream, at every await of a request, or by stalling."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Generator
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from django.utils import timezone
+
+from billing import ledger
+from inference import generation as generation_module
+from inference import service
+from inference.api import answers
+from inference.api.app import build_app
+from portal.lib.db import db
+from tests.inference.conftest import Books, chat
+
+PATH = "/v1/chat/completions"
+
+
+async def assert_engine_idle(running: service.Service, model: str) -> None:
+    """Nothing runs there any more, and every block of its cache is free."""
+    link = running.pool.pick(model)
+    assert link is not None
+    for _ in range(100):
+        stats = (await link._stub.Info(generation_module.wire.InfoRequest())).stats
+        if stats.num_running == stats.num_waiting == stats.kv_blocks_used == 0:
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail(f"the engine still works: {stats}")
+
+
+@pytest.mark.parametrize("num_events", range(0, 12, 2))
+async def test_a_hang_up_after_any_event_stops_the_engine_and_bills_until_then(
+    web: httpx.AsyncClient, running: service.Service, books: Books, num_events: int
+) -> None:
+    body = chat(model="slow", max_tokens=500, stream=True)
+    async with web.stream("POST", PATH, json=body) as response:
+        seen = 0
+        async for line in response.aiter_lines():
+            seen += line.startswith("data:")
+            if seen >= num_events:
+                break
+        assert seen >= num_events
+    [record] = await books.settled(1)
+    assert record.outcome == "aborted"
+    # 50 tokens a second: what was sampled until the hang-up was noticed, not hundreds.
+    assert record.output_tokens <= num_events + 15
+    assert record.waived_tokens <= 2  # the overrun of at most two steps
+    await assert_engine_idle(running, "slow")
+    await books.audit()
+
+
+async def test_a_request_that_is_not_streamed_stops_too(
+    web: httpx.AsyncClient, running: service.Service, books: Books
+) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        await web.post(PATH, json=chat(model="slow", max_tokens=500), timeout=0.4)
+    [record] = await books.settled(1)
+    assert record.outcome == "aborted"
+    assert record.prompt_tokens > 0
+    assert 0 < record.output_tokens < 60
+    await assert_engine_idle(running, "slow")
+    await books.audit()
+
+
+async def test_a_neighbour_does_not_notice(web: httpx.AsyncClient, books: Books) -> None:
+    async def hang_up() -> None:
+        async with web.stream("POST", PATH, json=chat(model="slow", stream=True)) as response:
+            await anext(response.aiter_lines())
+
+    polite = asyncio.create_task(web.post(PATH, json=chat(model="slow", max_tokens=30)))
+    await asyncio.gather(*(hang_up() for _ in range(5)))
+    answer = (await polite).json()
+    assert answer["usage"]["completion_tokens"] == 30
+    records = await books.settled(6)
+    assert sorted(record.outcome for record in records) == ["aborted"] * 5 + ["finished"]
+
+
+class Interrupted:
+    """Drives a coroutine and acts at its n-th suspension: cancels it, or lets its client go.
+
+    A cancelled one is cancelled again at every later await, as an `anyio` cancel scope does.
+    """
+
+    def __init__(self, inner: Awaitable[None], at: int, gone: asyncio.Event, how: str) -> None:
+        self.inner = inner
+        self.at = at
+        self.gone = gone
+        self.how = how
+        self.reached = False
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        steps = self.inner.__await__()
+        count = 0
+        while True:
+            try:
+                waits_for = next(steps)
+            except StopIteration:
+                return
+            count += 1
+            if count == self.at or (self.reached and self.how == "cancel"):
+                self.reached = True
+                self.gone.set()
+                if self.how == "cancel":
+                    task = asyncio.current_task()
+                    assert task is not None
+                    task.cancel()
+            try:
+                yield waits_for
+            except asyncio.CancelledError as error:
+                try:
+                    waits_for = steps.throw(error)  # type: ignore[attr-defined]
+                except StopIteration:
+                    return
+                yield waits_for
+
+
+async def request_interrupted_at(step: int, how: str, body: dict[str, Any], secret: str) -> bool:
+    """Send one request, straight to the application; whether its `step`-th await was reached."""
+    gone = asyncio.Event()
+    sent = asyncio.Queue[dict[str, Any]]()
+    sent.put_nowait({"type": "http.request", "body": json.dumps(body).encode()})
+
+    async def receive() -> dict[str, Any]:
+        if not sent.empty():
+            return sent.get_nowait()
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Any) -> None:
+        await asyncio.sleep(0)
+
+    scope = {
+        "type": "http", "method": "POST", "path": PATH, "query_string": b"", "http_version": "1.1",
+        "headers": [(b"host", b"localhost"), (b"authorization", f"Bearer {secret}".encode())],
+        "client": ("127.0.0.1", 1), "server": ("localhost", 80), "scheme": "http",
+    }  # fmt: skip
+    driver = Interrupted(build_app()(scope, receive, send), step, gone, how)
+
+    async def run() -> None:
+        await driver
+
+    task = asyncio.create_task(run())
+    await asyncio.wait([task], timeout=20)
+    assert task.done()
+    if not task.cancelled():
+        task.result()
+    return driver.reached
+
+
+@pytest.mark.parametrize("how", ["cancel", "disconnect"])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_hang_up_at_any_await_leaves_nothing_open(
+    running: service.Service, secret: str, books: Books, how: str, streamed: bool
+) -> None:
+    body = chat(max_tokens=3, stream=streamed)
+    step = 0
+    while await request_interrupted_at(step := step + 1, how, body, secret):
+        pass
+    assert step > 8, "the driver saw too few awaits to mean anything"
+    for _ in range(200):
+        if not running.generations and await books.open_holds() == 0:
+            break
+        await asyncio.sleep(0.02)
+    assert running.generations == {}
+    assert await books.open_holds() == 0
+    await assert_engine_idle(running, "starter")
+    # Nor does anything turn up when every lease is over.
+    later = timezone.now() + timedelta(minutes=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timezone, "now", lambda: later)
+        assert await db(ledger.sweep) == 0
+    for record in await books.records():
+        assert record.output_tokens <= 3
+    await books.audit()
+
+
+async def test_a_stalled_reader_is_given_up(
+    running: service.Service, base_url: str, secret: str, books: Books,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """It connects, asks for a long answer and reads nothing."""
+    monkeypatch.setattr(answers, "STALLED_CLIENT_S", 0.5)
+    port = int(base_url.rpartition(":")[2])
+    _reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    long = chat("x" * 200, n=100, logprobs=True, top_logprobs=20, stream=True, max_tokens=1500)
+    body = json.dumps(long | {"ignore_eos": True}).encode()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    await writer.drain()
+    [record] = await books.settled(1, timeout_s=60)
+    assert record.outcome == "aborted"
+    await assert_engine_idle(running, "starter")
+    writer.close()
+    await books.audit()

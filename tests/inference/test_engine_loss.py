@@ -1,0 +1,162 @@
+"""The engine dies, fails or is full: an error where an answer was, free, and it comes back."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+
+from inference import service
+from inference.models import ServedModel
+from portal.lib.db import db
+from tests.inference.api.events import Events, parse_events, stream
+from tests.inference.conftest import Books, chat
+from tests.inference.engines import FakeEngine
+
+PATH = "/v1/chat/completions"
+
+
+@pytest.fixture
+async def doomed(
+    running: service.Service, add_model: Callable[..., ServedModel]
+) -> AsyncIterator[FakeEngine]:
+    """An engine of its own, slow, for one test."""
+    engine = FakeEngine("doomed", fake_tokens_per_second=50, fake_text="word " * 500)
+    await asyncio.to_thread(engine.start)
+    await db(add_model, "doomed")
+    await running.pool._follow()
+    assert await running.pool.wait_until_healthy("doomed", 10)
+    yield engine
+    engine.stop()
+
+
+async def test_kill_nine_ends_every_stream_with_an_error_and_costs_nothing(
+    web: httpx.AsyncClient, running: service.Service, doomed: FakeEngine, books: Books
+) -> None:
+    begun = asyncio.Event()
+
+    async def read() -> Events:
+        text = ""
+        async with web.stream("POST", PATH, json=chat(model="doomed", stream=True)) as response:
+            async for line in response.aiter_lines():
+                text += f"{line}\n"
+                if '"content":"w"' in text:
+                    begun.set()
+        return parse_events(text)
+
+    streams = [asyncio.create_task(read()) for _ in range(3)]
+    whole = asyncio.create_task(web.post(PATH, json=chat(model="doomed")))
+    bystander = asyncio.create_task(web.post(PATH, json=chat(model="slow", max_tokens=40)))
+    await asyncio.wait_for(begun.wait(), 10)
+    await asyncio.sleep(0.2)
+    doomed.kill()
+    for events in await asyncio.wait_for(asyncio.gather(*streams), 10):
+        assert events.error is not None
+        assert events.error["code"] == "engine_lost"
+        assert not events.done
+        assert events.finish_reasons == []
+        assert events.text
+    lost = await asyncio.wait_for(whole, 10)
+    assert (lost.status_code, lost.json()["error"]["code"]) == (503, "engine_lost")
+    assert "retry-after" in lost.headers
+    away = time.perf_counter()
+    refused = await web.post(PATH, json=chat(model="doomed"))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+    assert time.perf_counter() - away < 1
+    assert (await bystander).json()["usage"]["completion_tokens"] == 40
+
+    await asyncio.to_thread(doomed.start)
+    back = time.perf_counter()
+    assert await running.pool.wait_until_healthy("doomed", 5)
+    again = await web.post(PATH, json=chat(model="doomed", max_tokens=2))
+    assert again.status_code == 200
+    assert time.perf_counter() - back < 5
+    records = await books.settled(6)
+    failed = [record for record in records if record.outcome == "failed"]
+    assert len(failed) == 4
+    assert all(record.cost_nanos == 0 and record.output_tokens == 0 for record in failed)
+    assert sum(record.waived_tokens for record in failed) > 0
+    await books.audit()
+
+
+async def test_a_request_that_crashes_a_step_fails_alone(
+    running: service.Service, api: httpx.AsyncClient, add_model: Callable[..., ServedModel],
+    books: Books,
+) -> None:  # fmt: skip
+    engine = FakeEngine("poisonable", fake_fail_on="poison", fake_tokens_per_second=100)
+    await asyncio.to_thread(engine.start)
+    try:
+        await db(add_model, "poisonable")
+        await running.pool._follow()
+        assert await running.pool.wait_until_healthy("poisonable", 10)
+        good, bad, streamed = await asyncio.gather(
+            api.post(PATH, json=chat(model="poisonable", max_tokens=30)),
+            api.post(PATH, json=chat("poison", model="poisonable")),
+            api.post(PATH, json=chat("poison", model="poisonable", stream=True)),
+        )
+        assert good.status_code == 200
+        for response in (bad, streamed):  # before its first token: a real status, streamed or not
+            assert (response.status_code, response.json()["error"]["code"]) == (500, "engine_error")
+        records = await books.settled(3)
+        assert sorted(r.cost_nanos > 0 for r in records) == [False, False, True]
+        await books.audit()
+    finally:
+        engine.stop()
+
+
+async def test_a_full_queue_is_503_with_retry_after(
+    running: service.Service, api: httpx.AsyncClient, add_model: Callable[..., ServedModel],
+    books: Books,
+) -> None:  # fmt: skip
+    engine = FakeEngine("tiny", max_running=1, max_waiting=1, fake_tokens_per_second=50)
+    await asyncio.to_thread(engine.start)
+    try:
+        await db(add_model, "tiny")
+        await running.pool._follow()
+        assert await running.pool.wait_until_healthy("tiny", 10)
+        body = chat(model="tiny", max_tokens=20)
+        answers = await asyncio.gather(
+            *(api.post(PATH, json=body | {"stream": n % 2 == 0}) for n in range(8))
+        )
+        refused = [answer for answer in answers if answer.status_code == 503]
+        assert 4 <= len(refused) <= 6
+        for answer in refused:
+            assert answer.json()["error"]["code"] == "overloaded"
+            assert int(answer.headers["retry-after"]) >= 1
+        records = await books.settled(8)
+        assert sum(record.cost_nanos == 0 for record in records) == len(refused)
+        await books.audit()
+    finally:
+        engine.stop()
+
+
+async def test_odd_pieces_make_the_same_answer(
+    running: service.Service, api: httpx.AsyncClient, add_model: Callable[..., ServedModel]
+) -> None:
+    engine = FakeEngine("odd")
+    engine.flags = ["--fake-odd-pieces"]
+    await asyncio.to_thread(engine.start)
+    try:
+        await db(add_model, "odd")
+        await running.pool._follow()
+        assert await running.pool.wait_until_healthy("odd", 10)
+        events = await stream(api, PATH, chat(model="odd", logprobs=True))
+        straight = await stream(api, PATH, chat(model="starter", logprobs=True))
+        assert events.text == straight.text
+        assert events.finish_reasons == straight.finish_reasons == ["stop"]
+    finally:
+        engine.stop()
+
+
+async def test_no_engine_at_all_is_said_at_once(
+    running: service.Service, api: httpx.AsyncClient, add_model: Callable[..., ServedModel],
+    books: Books,
+) -> None:  # fmt: skip
+    await db(add_model, "nowhere")
+    begun = time.perf_counter()
+    response = await api.post(PATH, json=chat(model="nowhere"))
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "overloaded")
+    assert int(response.headers["retry-after-ms"]) > 0
+    assert time.perf_counter() - begun < 1
+    assert await books.records() == []

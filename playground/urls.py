@@ -1,5 +1,21 @@
-"""Addresses of this part; its owner fills them in."""
+"""Addresses below /playground/."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from playground import views
+
+urlpatterns = [
+    path("", views.playground, name="playground"),
+    path("code/", views.code, name="playground_code"),
+    path("conversations/", views.conversations, name="playground_conversations"),
+    path(
+        "conversations/<str:conversation_id>/",
+        views.conversation,
+        name="playground_conversation",
+    ),
+    path(
+        "conversations/<str:conversation_id>/delete/",
+        views.delete_conversation,
+        name="playground_conversation_delete",
+    ),
+]

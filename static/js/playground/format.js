@@ -1,0 +1,57 @@
+// How numbers of the server are written. Money is integer nanos (1e-9 $), printed exactly.
+
+const NANOS = 1_000_000_000n;
+const NOTHING = "–";
+
+/**
+ * Every digit there is, at least two: `$0.0000254`, `$12.00`.
+ * @param {number | null | undefined} nanos
+ */
+export function dollars(nanos) {
+  if (nanos === null || nanos === undefined) return NOTHING;
+  const amount = BigInt(nanos);
+  const size = amount < 0n ? -amount : amount;
+  const decimals = (size % NANOS).toString().padStart(9, "0").replace(/0{1,7}$/, "");
+  return `${amount < 0n ? "-" : ""}$${group(size / NANOS)}.${decimals}`;
+}
+
+/**
+ * At most four decimals, rounded down so that no balance looks larger than it is.
+ * @param {number} nanos
+ */
+export function balance(nanos) {
+  const exact = dollars(nanos);
+  const [whole, decimals] = exact.split(".");
+  return `${whole}.${decimals.slice(0, 4)}`;
+}
+
+/** @param {bigint} whole */
+function group(whole) {
+  return whole.toString().replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
+/** @param {number | null | undefined} count */
+export function count(count) {
+  return count === null || count === undefined ? NOTHING : group(BigInt(count));
+}
+
+/** @param {number | null | undefined} ms */
+export function duration(ms) {
+  if (ms === null || ms === undefined) return NOTHING;
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`;
+}
+
+/** @param {number | null | undefined} rate */
+export function rate(rate) {
+  if (rate === null || rate === undefined) return NOTHING;
+  return rate < 100 ? rate.toFixed(1) : group(BigInt(Math.round(rate)));
+}
+
+/**
+ * A sentence with its `{names}` filled in.
+ * @param {string} sentence
+ * @param {Record<string, string>} values
+ */
+export function fill(sentence, values) {
+  return sentence.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}

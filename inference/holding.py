@@ -10,7 +10,6 @@ from collections.abc import Mapping
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.urls import reverse
 
 from billing import ledger
 from inference import errors
@@ -20,6 +19,9 @@ from inference.generation import Generation
 from portal.lib.db import db
 
 logger = structlog.get_logger(__name__)
+
+# Not `reverse`: that would import every page of the site into the first refusal.
+TOP_UP_PATH = "/portal/billing/"
 
 
 async def open_hold(generation: Generation, owner: str, others: Mapping[str, Generation]) -> None:
@@ -136,7 +138,7 @@ def _max_tokens_that_fit(generation: Generation, available_nanos: int) -> int:
 
 
 def top_up_url() -> str:
-    return f"{settings.BASE_URL}{reverse('billing')}"
+    return f"{settings.BASE_URL}{TOP_UP_PATH}"
 
 
 def must_extend(generation: Generation) -> bool:
@@ -148,11 +150,8 @@ async def extend_hold(generation: Generation) -> None:
     """Reserve another window, or end the generation when it cannot be paid for."""
     more = settings.HOLD_WINDOW_TOKENS * max(generation.num_running, 1)
     reserved = min(generation.reserved_tokens + more, _most_output(generation))
-    extra = ceiling_nanos(generation, reserved) - ceiling_nanos(
-        generation, generation.reserved_tokens
-    )
     try:
-        extended = await db(ledger.extend_hold, generation.request_id, extra)
+        extended = await _extend_to(generation, reserved)
     except (ledger.AccountingUnavailable, DatabaseError) as error:
         logger.error("extension failed", error=type(error).__name__)
         generation.end("failed", errors.accounting_unavailable())
@@ -160,6 +159,24 @@ async def extend_hold(generation: Generation) -> None:
     if not extended:
         generation.end("aborted", errors.credit_used_up(top_up_url()))
         return
+    _set_extension_mark(generation)
+
+
+async def cover_output(generation: Generation) -> None:
+    """Reserve what was decoded faster than the hold could grow; what is not paid is waived."""
+    if generation.output_tokens > generation.reserved_tokens:
+        try:
+            await _extend_to(generation, generation.output_tokens)
+        except (ledger.AccountingUnavailable, DatabaseError) as error:
+            logger.error("late extension failed", error=type(error).__name__)
+
+
+async def _extend_to(generation: Generation, reserved: int) -> bool:
+    extra = ceiling_nanos(generation, reserved) - ceiling_nanos(
+        generation, generation.reserved_tokens
+    )
+    if not await db(ledger.extend_hold, generation.request_id, extra):
+        return False
     generation.reserved_tokens = reserved
     generation.held_nanos += extra
-    _set_extension_mark(generation)
+    return True

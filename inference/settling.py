@@ -134,6 +134,8 @@ async def _watch(generation: Generation) -> None:
 
 async def _settle(generation: Generation) -> Summary:
     """Settle until it succeeds: the database may be away for a while, the charge is not lost."""
+    if generation.outcome != "failed":
+        await holding.cover_output(generation)
     draft = counting.draft_usage(generation)
     attempt = 0
     while True:

@@ -1,0 +1,265 @@
+"""Credit: refusals before the first byte, windows that grow, races that never overdraw."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from accounts.models import ApiKey, Organisation
+from billing import pricing
+from inference import catalog, service
+from inference.models import ServedModel
+from portal.lib.db import db
+from tests.inference.api.events import stream
+from tests.inference.conftest import Books, chat
+
+PATH = "/v1/chat/completions"
+CENT = 10_000_000
+# Nanos per million tokens at which one token of output costs a cent; prompts are free.
+CENT_A_TOKEN = CENT * 1_000_000
+
+
+@pytest.fixture
+def dear(models: None) -> None:
+    """Alice's ten dollars pay for a thousand tokens of any model."""
+    for name in ("starter", "slow"):
+        pricing.set_price(name, 0, 0, CENT_A_TOKEN)
+    catalog.forget()
+
+
+async def test_an_explicit_max_tokens_is_held_in_full_or_refused(
+    dear: None, api: httpx.AsyncClient, books: Books, organisation: Organisation
+) -> None:
+    response = await api.post(PATH, json=chat(max_tokens=1500))
+    assert response.status_code == 402
+    error = response.json()["error"]
+    assert error["code"] == error["type"] == "insufficient_quota"
+    assert error["details"] == {
+        "balance": "10.0", "ceiling": "15.0", "max_tokens": 1000,
+        "top_up_url": "http://localhost:8000/portal/billing/",
+    }  # fmt: skip
+    for part in ("$10.00", "$15.00", "max_tokens of 1,000", "/portal/billing/"):
+        assert part in error["message"]
+    assert response.headers["x-credit-remaining"] == "10.0"
+    assert "retry-after" not in response.headers
+    fits = await api.post(PATH, json=chat(max_tokens=error["details"]["max_tokens"]))
+    assert fits.status_code == 200
+    record = await books.record()
+    assert record.cost_nanos == record.output_tokens * CENT
+    await books.audit()
+
+
+async def test_a_refusal_is_the_same_for_a_stream(dear: None, api: httpx.AsyncClient) -> None:
+    response = await api.post(PATH, json=chat(max_tokens=1500, stream=True))
+    assert (response.status_code, response.json()["error"]["code"]) == (402, "insufficient_quota")
+
+
+async def test_every_sample_and_prompt_counts_for_the_ceiling(
+    dear: None, api: httpx.AsyncClient
+) -> None:
+    body = {"model": "starter", "prompt": ["a", "b"], "n": 6, "max_tokens": 100}
+    response = await api.post("/v1/completions", json=body)
+    assert response.status_code == 402
+    assert response.json()["error"]["details"]["max_tokens"] == 83  # of 12 samples
+    assert (await api.post("/v1/completions", json=body | {"max_tokens": 83})).status_code == 200
+
+
+async def test_without_max_tokens_the_hold_grows_while_it_decodes(
+    dear: None, api: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.conf import settings
+
+    monkeypatch.setattr(settings, "HOLD_WINDOW_TOKENS", 16)
+    body = chat("x" * 150)
+    whole = (await api.post(PATH, json=body)).json()
+    assert whole["choices"][0]["finish_reason"] == "stop"
+    assert whole["usage"]["completion_tokens"] > 150
+    events = await stream(api, PATH, body)
+    assert events.done
+    for record in await books.settled(2):
+        assert record.cost_nanos == whole["usage"]["completion_tokens"] * CENT
+        assert record.waived_tokens == 0
+    await books.audit()
+
+
+@pytest.fixture
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.conf import settings
+
+    monkeypatch.setattr(settings, "HOLD_WINDOW_TOKENS", 400)
+
+
+async def test_a_stream_whose_credit_runs_out_ends_with_an_error_and_is_billed(
+    dear: None, small_windows: None, api: httpx.AsyncClient, books: Books,
+    organisation: Organisation, models: None,
+) -> None:  # fmt: skip
+    body = chat(model="starter", ignore_eos=True)
+    events = await asyncio.wait_for(stream(api, PATH, body), 30)
+    assert events.error is not None
+    assert events.error["code"] == "insufficient_quota"
+    assert not events.done
+    assert events.finish_reasons == []
+    record = await books.record()
+    assert record.outcome == "aborted"
+    assert record.error == "insufficient_quota"
+    assert record.cost_nanos == record.output_tokens * CENT > 0
+    balance = await books.balance(organisation.id)
+    assert balance.posted_nanos == 10**10 - record.cost_nanos >= 0
+    await books.audit()
+
+
+async def test_a_whole_answer_whose_credit_runs_out_is_a_402_and_free(
+    dear: None, small_windows: None, api: httpx.AsyncClient, books: Books
+) -> None:
+    response = await asyncio.wait_for(api.post(PATH, json=chat(ignore_eos=True)), 30)
+    assert (response.status_code, response.json()["error"]["code"]) == (402, "insufficient_quota")
+    record = await books.record()
+    assert record.cost_nanos == 0
+    assert record.waived_tokens > 0
+    await books.audit()
+
+
+def test_the_top_up_address_is_the_billing_page() -> None:
+    from django.urls import reverse
+
+    from inference.holding import TOP_UP_PATH
+
+    assert reverse("billing") == TOP_UP_PATH
+
+
+async def test_a_keys_monthly_cap(
+    dear: None, api: httpx.AsyncClient, api_key: tuple[ApiKey, str], books: Books
+) -> None:
+    def cap() -> None:
+        ApiKey.objects.filter(pk=api_key[0].pk).update(monthly_cap_nanos=20 * CENT)
+
+    await db(cap)
+    assert (await api.post(PATH, json=chat(max_tokens=15))).status_code == 200
+    refused = await api.post(PATH, json=chat(max_tokens=15))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (402, "spend_cap_reached")
+
+
+async def test_accounting_that_is_away_refuses_and_serves_nothing(
+    api: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from billing import ledger
+
+    def away(*_: object, **__: object) -> None:
+        raise ledger.AccountingUnavailable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "open_hold", away)
+        response = await api.post(PATH, json=chat())
+    assert (response.status_code, response.json()["error"]["code"]) == (
+        503, "accounting_unavailable",
+    )  # fmt: skip
+    assert "retry-after" in response.headers
+    assert await books.records() == []
+
+
+async def test_settling_waits_for_accounting_to_come_back(
+    api: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from billing import ledger
+
+    real, left = ledger.settle, [3]
+
+    def flaky(*args: Any) -> object:
+        if left[0]:
+            left[0] -= 1
+            raise ledger.AccountingUnavailable
+        return real(*args)
+
+    monkeypatch.setattr(ledger, "settle", flaky)
+    response = await api.post(PATH, json=chat(max_tokens=3))
+    assert response.status_code == 200
+    assert (await books.record()).output_tokens == 3
+    await books.audit()
+
+
+async def test_a_swept_hold_books_its_tokens_as_waived(
+    api: httpx.AsyncClient, running: service.Service, books: Books, organisation: Organisation,
+) -> None:  # fmt: skip
+    """As if this process had been asleep for longer than its lease."""
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from billing import ledger
+
+    task = asyncio.create_task(api.post(PATH, json=chat(model="slow", max_tokens=40)))
+    while await books.open_holds() == 0:
+        await asyncio.sleep(0.02)
+    later = timezone.now() + timedelta(minutes=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timezone, "now", lambda: later)
+        assert await db(ledger.sweep) == 1
+    assert (await task).status_code in {200, 503}
+    record = await books.record()
+    assert (record.outcome, record.cost_nanos) == ("failed", 0)
+    assert (await books.balance(organisation.id)).posted_nanos == 10**10
+    await books.audit()
+
+
+async def test_what_was_just_used_will_be_released_soon_and_is_worth_a_retry(
+    dear: None, api: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that ended but is not settled yet holds credit: 429, not 402."""
+    from billing import ledger
+
+    real, settle_now = ledger.settle, asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow_settle(*args: Any) -> object:
+        asyncio.run_coroutine_threadsafe(settle_now.wait(), loop).result(10)
+        return real(*args)
+
+    monkeypatch.setattr(ledger, "settle", slow_settle)
+    first = asyncio.create_task(api.post(PATH, json=chat(max_tokens=900, stop=["stand"])))
+    while await books.open_holds() == 0:
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.5)
+    refused = await api.post(PATH, json=chat(max_tokens=900))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "credit_reserved")
+    assert int(refused.headers["retry-after-ms"]) > 0
+    settle_now.set()
+    assert (await first).status_code == 200
+    assert (await api.post(PATH, json=chat(max_tokens=900))).status_code == 200
+
+
+async def test_two_hundred_requests_race_for_credit_that_pays_for_twenty(
+    dear: None, running: service.Service, api: httpx.AsyncClient, books: Books,
+    organisation: Organisation,
+) -> None:  # fmt: skip
+    # Fifty tokens are fifty cents, whatever the model says.
+    body = {"model": "slow", "prompt": "go", "max_tokens": 50, "ignore_eos": True}
+    answers = await asyncio.gather(
+        *(api.post("/v1/completions", json=body, timeout=120) for _ in range(200))
+    )
+    statuses = Counter(answer.status_code for answer in answers)
+    assert statuses == {200: 20, 402: 180}
+    for answer in answers:
+        if answer.status_code == 402:
+            assert answer.json()["error"]["code"] == "insufficient_quota"
+    records = await books.settled(20)
+    assert sum(record.cost_nanos for record in records) == 10**10
+    balance = await books.balance(organisation.id)
+    assert (balance.posted_nanos, balance.pending_nanos) == (0, 0)
+    await books.audit()
+
+
+async def test_the_cached_part_of_a_prompt_has_its_own_price(
+    api: httpx.AsyncClient, books: Books, add_model: Callable[..., ServedModel]
+) -> None:
+    body = {"model": "starter", "prompt": "unique words of this test " * 20, "max_tokens": 1}
+    for _ in range(2):
+        answer = (await api.post("/v1/completions", json=body)).json()
+    cached = answer["usage"]["prompt_tokens_details"]["cached_tokens"]
+    first, second = await books.settled(2)
+    assert first.cached_tokens == 0
+    assert second.cached_tokens == cached > 0
+    assert second.prompt_tokens == first.prompt_tokens
+    assert second.cost_nanos == second.uncached_tokens * 100 + cached * 50 + 400

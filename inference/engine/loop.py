@@ -65,6 +65,7 @@ class EngineLoop:
         self._streams: dict[Hashable, _Stream] = {}
         self._live: dict[int, tuple[_Stream, Sequence]] = {}  # by key
         self._drained: list[Future[None]] = []
+        self._step = 0
         self._stopped = False
 
     # From any thread.
@@ -117,10 +118,12 @@ class EngineLoop:
     def step(self) -> None:
         """One turn."""
         self._drain_inbox()
+        self._send()  # a refusal need not wait for the step
         plan = self.scheduler.schedule()
+        self._step = plan.step
         result = run_isolated(self.runner, plan)
         self._apply(plan, result)
-        self._send(plan.step)
+        self._send()
 
     def _drain_inbox(self) -> None:
         while not self._inbox.empty():
@@ -181,11 +184,11 @@ class EngineLoop:
             sequence.finish(FinishReason.LENGTH)
         return text
 
-    def _send(self, step: int) -> None:
+    def _send(self) -> None:
         frames: Frames = []
         for stream in list(self._streams.values()):
             if stream.deltas:
-                frame = engine_pb2.StepFrame(step=step, deltas=stream.deltas)
+                frame = engine_pb2.StepFrame(step=self._step, deltas=stream.deltas)
                 frames.append((stream.handle, frame))
                 stream.deltas = []
             if not stream.sequences:

@@ -49,6 +49,7 @@ class HuggingFaceModel:
         self._module = module.eval()
         module.set_attn_implementation(IMPLEMENTATION)
         self.config: PretrainedConfig = module.config
+        self.num_parameters: int = sum(weight.numel() for weight in module.parameters())
         self.vocab_size: int = module.config.vocab_size
         self.device: torch.device = module.device
         self.dtype: torch.dtype = module.dtype

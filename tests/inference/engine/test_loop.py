@@ -212,6 +212,22 @@ def test_it_refuses_what_does_not_fit_the_queue_and_computes_nothing_for_it() ->
     assert outcomes[13].token_ids == []
 
 
+def test_a_refusal_does_not_wait_for_the_step_under_way() -> None:
+    bench = make("a" * 10)
+    bench.submit([1], max_tokens=5)
+    late = bench.submit([1] * 500, max_tokens=5)
+    seen: list[str] = []
+    run = bench.loop.runner.run
+
+    def watch(plan: Plan) -> StepResult:
+        seen.append(late.finish)
+        return run(plan)
+
+    bench.loop.runner.run = watch  # type: ignore[method-assign]
+    bench.step()
+    assert seen == ["FINISH_ERROR"]
+
+
 def test_it_refuses_new_sequences_while_it_drains() -> None:
     bench = make("a" * 10)
     running = bench.submit([1], max_tokens=5)

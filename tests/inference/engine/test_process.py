@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -162,14 +161,22 @@ async def test_it_serves_a_checkpoint(tmp_path: Path) -> None:
         assert first.text in back.text or "<|" in back.text
 
 
-def test_check_tells_a_catalogue_what_it_needs_or_the_reason(tmp_path: Path) -> None:
-    def check(config: dict[str, object]) -> subprocess.CompletedProcess[str]:
-        (tmp_path / "config.json").write_text(json.dumps(config))
-        command = [sys.executable, "-m", "inference.engine.check", str(tmp_path)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ)
+def test_check_gives_the_reason_of_a_refusal(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bloom"}))
+    command = [sys.executable, "-m", "inference.engine.check", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "attention interface" in done.stderr
 
-    good = check({"model_type": "llama", "max_position_embeddings": 99})
-    assert json.loads(good.stdout)["max_model_len"] == 99
-    bad = check({"model_type": "bloom"})
-    assert bad.returncode == 1
-    assert "attention interface" in bad.stderr
+
+def test_check_tells_a_catalogue_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from inference.engine import check
+
+    config = {"model_type": "llama", "max_position_embeddings": 99, "vocab_size": 7}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(sys, "argv", ["check", str(tmp_path)])
+    check.main()
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["max_model_len"], facts["vocab_size"]) == (99, 7)

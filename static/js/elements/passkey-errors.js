@@ -1,15 +1,25 @@
 /**
- * allauth's passkey code reports failures as an event; without this they reach the console alone.
+ * Says why a passkey did not work: allauth's code reports it as an event, which would otherwise
+ * reach the console alone. Attributes: `cancelled` and `unavailable`, the two sentences.
  */
-document.addEventListener("allauth.error", (event) => {
-  const main = document.querySelector("main .messages");
-  if (!main) return;
-  const cancelled = event.detail?.exception?.name === "NotAllowedError";
-  const text = cancelled
-    ? "The passkey was not used: the request was cancelled or timed out."
-    : "Your browser could not use a passkey here. Passkeys need https, or http://localhost.";
-  const message = document.createElement("p");
-  message.className = "message bad";
-  message.textContent = text;
-  main.replaceChildren(message);
-});
+export class PasskeyErrors extends HTMLElement {
+  connectedCallback() {
+    document.addEventListener("allauth.error", this.#show);
+  }
+
+  disconnectedCallback() {
+    document.removeEventListener("allauth.error", this.#show);
+  }
+
+  #show = (/** @type {Event} */ event) => {
+    if (!(event instanceof CustomEvent)) return;
+    event.preventDefault();
+    const cancelled = event.detail?.exception?.name === "NotAllowedError";
+    const message = document.createElement("p");
+    message.className = "message bad";
+    message.textContent = this.getAttribute(cancelled ? "cancelled" : "unavailable");
+    this.replaceChildren(message);
+  };
+}
+
+customElements.define("passkey-errors", PasskeyErrors);

@@ -1,4 +1,4 @@
-"""The documentation: each page in three forms, true to the settings, with links that lead somewhere."""
+"""The documentation: three forms a page, true to the settings, links that lead somewhere."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What holds for each page: a strict policy, nothing inline, nobody else's server, little weight."""
+"""What holds for each page: a strict policy, nothing inline, nobody else's server, light."""
 
 import gzip
 import re

@@ -1,0 +1,196 @@
+"""Pages in a real Chromium: no axe finding, no policy violation, and what scripts promise."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from allauth.account.models import EmailAddress
+from playwright.sync_api import Browser, Page, expect
+from pytest_django.live_server_helper import LiveServer
+
+from accounts.models import Organisation, User
+from tests.browser import Watch, chromium, visitor
+from tests.conftest import PASSWORD
+from tests.environment import REPOSITORY
+from tests.portal.records import make_record
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
+AXE = REPOSITORY / "tests" / "vendor" / "axe.min.js"
+PUBLIC = ["/", "/models/", "/models/starter/", "/docs/", "/docs/errors/", "/status/",
+          "/accounts/login/", "/accounts/signup/"]  # fmt: skip
+SIGNED_IN = ["/portal/", "/portal/usage/?group=key", "/portal/requests/", "/accounts/2fa/",
+             "/accounts/email/", "/accounts/sessions/"]  # fmt: skip
+PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1280, "height": 800}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def orm_beside_playwright() -> Iterator[None]:
+    """Playwright's event loop runs in this thread; the test's own queries do not harm it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        yield
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def member(transactional_db: None, organisation: Organisation, alice: User) -> User:
+    EmailAddress.objects.update_or_create(
+        user=alice, email=alice.email, defaults={"verified": True, "primary": True}
+    )
+    for _ in range(3):
+        make_record(organisation)
+    return alice
+
+
+def sign_in(page: Page) -> None:
+    page.goto("/accounts/login/")
+    page.get_by_label("Email").fill("alice@example.com")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url("**/portal/")
+
+
+def findings(page: Page) -> list[str]:
+    """What axe has to say, as sentences."""
+    # Through the debugger, since the page's policy lets no foreign script in.
+    page.evaluate(AXE.read_text() + "; undefined")
+    result: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{found['id']}: {node['target']} {node['failureSummary']}"
+        for found in result["violations"]
+        for node in found["nodes"]
+    ]
+
+
+def look_at(page: Page, watch: Watch, paths: list[str]) -> None:
+    for path in paths:
+        page.goto(path)
+        page.wait_for_load_state("load")
+        assert findings(page) == [], path
+        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert overflow <= 0, f"{path} is {overflow} px wider than the screen"
+    assert watch.complaints == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_axe_finds_nothing_and_nothing_overflows(
+    browser: Browser, live_server: LiveServer, member: User, theme: str, size: dict[str, int]
+) -> None:
+    options: dict[str, Any] = {"color_scheme": theme, "viewport": size}
+    with visitor(browser, live_server.url, **options) as (page, watch):
+        look_at(page, watch, PUBLIC)
+        sign_in(page)
+        look_at(page, watch, SIGNED_IN)
+
+
+def test_a_passkey_is_made_and_signs_in(
+    browser: Browser, live_server: LiveServer, member: User
+) -> None:
+    with visitor(browser, live_server.url) as (page, watch):
+        debugger = page.context.new_cdp_session(page)
+        debugger.send("WebAuthn.enable")
+        authenticator = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True,
+                         "hasUserVerification": True, "isUserVerified": True}  # fmt: skip
+        debugger.send("WebAuthn.addVirtualAuthenticator", {"options": authenticator})
+        sign_in(page)
+        page.goto("/accounts/2fa/webauthn/add/")
+        page.get_by_label("Name").fill("laptop")
+        page.get_by_label("Passwordless").check()
+        page.get_by_role("button", name="Add", exact=True).click()
+        page.wait_for_url(lambda url: "/add/" not in url)
+        page.goto("/accounts/2fa/webauthn/")
+        expect(page.get_by_role("cell", name="laptop")).to_be_visible()
+        page.goto("/accounts/logout/")
+        page.locator("main").get_by_role("button", name="Sign out").click()
+        page.goto("/accounts/login/")
+        page.get_by_role("button", name="Sign in with a passkey").click()
+        page.wait_for_url("**/portal/")
+        assert watch.complaints == []
+
+
+def test_the_theme_is_kept_without_a_flash(
+    browser: Browser, live_server: LiveServer, member: User
+) -> None:
+    with visitor(browser, live_server.url, color_scheme="light") as (page, watch):
+        page.goto("/")
+        light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        page.get_by_role("button", name="Dark").click()
+        dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert dark != light
+        answer = page.goto("/models/")
+        assert answer is not None
+        assert 'data-theme="dark"' in answer.text()
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == dark
+        page.get_by_role("button", name="As the system").click()
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == light
+        assert watch.complaints == []
+
+
+def test_new_requests_appear_by_themselves(
+    browser: Browser, live_server: LiveServer, member: User, organisation: Organisation
+) -> None:
+    with visitor(browser, live_server.url) as (page, watch):
+        sign_in(page)
+        page.goto("/portal/requests/")
+        expect(page.locator("tbody tr")).to_have_count(3)
+        make_record(organisation)
+        expect(page.locator("tbody tr")).to_have_count(4, timeout=10_000)
+        assert watch.complaints == []
+
+
+def test_a_filter_acts_at_once_and_stands_in_the_address(
+    browser: Browser, live_server: LiveServer, member: User
+) -> None:
+    with visitor(browser, live_server.url) as (page, watch):
+        sign_in(page)
+        page.goto("/portal/requests/")
+        page.get_by_label("Status").select_option("failed")
+        page.wait_for_url("**/portal/requests/?status=failed")
+        expect(page.get_by_text("No request matches")).to_be_visible()
+        assert watch.complaints == []
+
+
+def test_the_sidebar_is_a_menu_on_a_phone(
+    browser: Browser, live_server: LiveServer, member: User
+) -> None:
+    with visitor(browser, live_server.url, viewport=PHONE) as (page, watch):
+        sign_in(page)
+        usage = page.get_by_role("link", name="Usage", exact=True)
+        expect(usage).to_be_hidden()
+        page.get_by_role("button", name="Menu", exact=True).click()
+        expect(usage).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(usage).to_be_hidden()
+        page.get_by_role("button", name="Menu", exact=True).click()
+        usage.click()
+        page.wait_for_url("**/portal/usage/")
+        assert watch.complaints == []
+
+
+def test_code_is_copied(browser: Browser, live_server: LiveServer, member: User) -> None:
+    options: dict[str, Any] = {"permissions": ["clipboard-read", "clipboard-write"]}
+    with visitor(browser, live_server.url, **options) as (page, watch):
+        page.goto("/docs/quickstart/")
+        page.get_by_role("button", name="Copy").nth(1).click()
+        expect(page.get_by_text("Copied")).to_be_visible()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied.startswith("curl http")
+        assert copied.endswith("}'")
+        assert watch.complaints == []
+
+
+def test_the_chart_is_drawn(browser: Browser, live_server: LiveServer, member: User) -> None:
+    with visitor(browser, live_server.url) as (page, watch):
+        sign_in(page)
+        expect(page.locator("usage-chart canvas")).to_be_visible()
+        expect(page.get_by_role("img", name="Spend per day")).to_be_visible()
+        assert watch.complaints == []

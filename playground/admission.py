@@ -11,10 +11,12 @@ from django.utils import timezone
 
 from accounts.authentication import Caller, KeyRefused, authenticate_key, caller_for_member
 from accounts.middleware import SESSION_KEY
-from accounts.models import Membership
+from accounts.models import Membership, Role
 from inference.errors import ServiceError
 
 SCOPE = "inference"
+# Who may spend the organisation's credit here: those who may also make a key.
+SPENDERS = (Role.OWNER, Role.ADMIN, Role.DEVELOPER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,9 @@ def admit(credentials: Credentials) -> Caller:
     )
     if membership is None:
         raise session_ended()
+    if membership.role not in SPENDERS:
+        message = "Your role in this organisation does not allow spending its credit."
+        raise ServiceError(403, "invalid_request_error", "wrong_role", message)
     if membership.organisation.suspended_at is not None:
         message = "This organisation is suspended."
         raise ServiceError(403, "invalid_request_error", "organisation_suspended", message)

@@ -1,7 +1,8 @@
 """The playground's page, and what its modules fetch beside the socket."""
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -10,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.permissions import member_required
 from inference import catalog
 from playground import history, protocol
+from playground.admission import SPENDERS
 from playground.models import Conversation
 from playground.parameters import PARAMETERS
 from playground.snippets import snippets
@@ -17,14 +19,13 @@ from playground.texts import page_texts
 
 
 @require_safe
-@member_required()
+@member_required(*SPENDERS)
 def playground(request: HttpRequest) -> HttpResponse:
     """An empty chat, or the conversation that `?conversation=` names."""
-    entries = [entry for entry in catalog.all_models() if entry.is_chat]
-    asked = request.GET.get("conversation")
+    asked = request.GET.get("conversation", "")
     opened = history.as_json(_own(request, asked)) if asked else None
     context = {
-        "entries": entries,
+        "entries": [entry for entry in catalog.all_models() if entry.is_chat],
         "chosen": opened["model"] if opened else request.GET.get("model", ""),
         "parameters": PARAMETERS,
         "starters": starters(),
@@ -34,6 +35,7 @@ def playground(request: HttpRequest) -> HttpResponse:
             "conversation": opened,
             "code_url": reverse("playground_code"),
             "conversations_url": reverse("playground_conversations"),
+            "requests_url": reverse("requests"),
             "billing_url": reverse("billing"),
             "texts": page_texts(),
         },
@@ -52,7 +54,7 @@ def starters() -> list[str]:
 
 
 @require_POST
-@member_required()
+@member_required(*SPENDERS)
 def code(request: HttpRequest) -> JsonResponse:
     """The run frame in the body as samples of code; the same frame the socket would take."""
     try:
@@ -68,7 +70,7 @@ def code(request: HttpRequest) -> JsonResponse:
 
 
 @require_safe
-@member_required()
+@member_required(*SPENDERS)
 def conversations(request: HttpRequest) -> HttpResponse:
     """The list in the sidebar, as a fragment."""
     context = {"history": _all_of(request)[: history.LISTED]}
@@ -76,24 +78,22 @@ def conversations(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@member_required()
+@member_required(*SPENDERS)
 def conversation(request: HttpRequest, conversation_id: str) -> JsonResponse:
     return JsonResponse(history.as_json(_own(request, conversation_id)))
 
 
 @require_POST
-@member_required()
+@member_required(*SPENDERS)
 def delete_conversation(request: HttpRequest, conversation_id: str) -> HttpResponse:
     """Rows and text are gone, not hidden."""
     _own(request, conversation_id).delete()
     return HttpResponse(status=204)
 
 
-def _all_of(request: HttpRequest) -> "history.QuerySet[Conversation]":
-    organisation = request.organisation  # type: ignore[attr-defined]
-    if request.user.pk is None or not organisation:
-        raise Http404
-    return history.conversations(request.user.pk, organisation.id)
+def _all_of(request: HttpRequest) -> QuerySet[Conversation]:
+    assert request.user.pk is not None
+    return history.conversations(request.user.pk, request.organisation.id)  # type: ignore[attr-defined]
 
 
 def _own(request: HttpRequest, conversation_id: str) -> Conversation:

@@ -1,0 +1,59 @@
+// The list of kept conversations: fetched again after each answer, deleted for good on request.
+
+export class HistoryView {
+  /**
+   * @param {HTMLElement} place
+   * @param {object} options
+   * @param {string} options.url
+   * @param {string} options.csrf
+   * @param {(id: string) => void} options.onDeleted
+   */
+  constructor(place, { url, csrf, onDeleted }) {
+    this.place = place;
+    this.url = url;
+    this.csrf = csrf;
+    this.onDeleted = onDeleted;
+    place.addEventListener("click", (event) => void this.#pressed(event));
+  }
+
+  /** @param {string} current the conversation that is open */
+  async refresh(current) {
+    try {
+      const answer = await fetch(this.url);
+      if (!answer.ok || answer.redirected) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      this.place.replaceChildren(...document.importNode(page.body, true).childNodes);
+      this.mark(current);
+    } catch {
+      // The list stays as it was; the next answer tries again.
+    }
+  }
+
+  /** @param {string} current */
+  mark(current) {
+    for (const link of this.place.querySelectorAll("[data-conversation]")) {
+      const here = /** @type {HTMLElement} */ (link).dataset.conversation === current;
+      if (here) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+  }
+
+  /** @param {Event} event */
+  async #pressed(event) {
+    const button = /** @type {HTMLButtonElement | null} */ (
+      /** @type {Element} */ (event.target).closest("button[data-delete]")
+    );
+    if (!button) return;
+    button.disabled = true;
+    const answer = await fetch(button.dataset.delete ?? "", {
+      method: "POST",
+      headers: { "X-CSRFToken": this.csrf },
+    }).catch(() => null);
+    if (!answer || (!answer.ok && answer.status !== 404)) {
+      button.disabled = false;
+      return;
+    }
+    button.closest("li")?.remove();
+    this.onDeleted(button.dataset.id ?? "");
+  }
+}

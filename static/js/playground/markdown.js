@@ -1,0 +1,162 @@
+// A model's Markdown becomes nodes of the page while it streams.
+//
+// The text comes from outside: HTML in it is shown as text, images become their description, and
+// everything passes DOMPurify with a short list of what may stay. Blocks that are complete are
+// rendered once and left alone, so the cost of a long answer does not grow with its length.
+import { Marked } from "../vendor/marked.js";
+import DOMPurify from "../vendor/purify.js";
+import { coloured, isLoaded, languageOf, load } from "./highlight.js";
+
+const TAGS = [
+  "p", "br", "hr", "strong", "em", "del", "code", "pre", "blockquote", "ul", "ol", "li",
+  "h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td", "a",
+];
+const WEB_ADDRESS = /^(?:https?:\/\/|mailto:)/i;
+
+const marked = new Marked({ gfm: true, breaks: false });
+marked.use({
+  renderer: {
+    html: ({ text }) => escaped(text),
+    image: ({ text, href }) => `<em>${escaped(text || href)}</em>`,
+    checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
+  },
+});
+
+/** @param {string} text */
+function escaped(text) {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+/**
+ * @param {string} html
+ * @param {string[]} tags
+ * @param {string[]} attributes
+ * @returns {DocumentFragment}
+ */
+function sanitised(html, tags, attributes) {
+  const fragment = DOMPurify.sanitize(html, {
+    ALLOWED_TAGS: tags,
+    ALLOWED_ATTR: attributes,
+    ALLOW_DATA_ATTR: false,
+    ALLOW_ARIA_ATTR: false,
+    RETURN_DOM_FRAGMENT: true,
+  });
+  for (const link of fragment.querySelectorAll("a")) disarm(link);
+  return fragment;
+}
+
+/**
+ * A link goes to the web or nowhere, opens apart, and shows where it leads.
+ * @param {HTMLAnchorElement} link
+ */
+function disarm(link) {
+  const address = link.getAttribute("href") ?? "";
+  if (!WEB_ADDRESS.test(address)) {
+    link.replaceWith(...link.childNodes);
+    return;
+  }
+  link.rel = "noopener noreferrer nofollow";
+  link.target = "_blank";
+  link.title = address;
+}
+
+export class MarkdownView {
+  #frozen = 0; // characters of the text whose blocks are complete
+  /** @type {Element | null} */
+  #live = null; // holds the blocks that may still change
+  #text = "";
+
+  /** @param {Element} target */
+  constructor(target) {
+    this.target = target;
+  }
+
+  /**
+   * Show `text`; cheap when it only grew since the last call.
+   * @param {string} text
+   * @param {boolean} complete
+   */
+  update(text, complete) {
+    if (text === this.#text && !complete) return;
+    if (!text.startsWith(this.#text)) this.#reset();
+    this.#text = text;
+    const tokens = marked.lexer(text.slice(this.#frozen));
+    const last = tokens.findLastIndex((token) => token.type !== "space");
+    const done = complete ? tokens : tokens.slice(0, Math.max(last, 0));
+    this.#live?.remove();
+    for (const token of done) {
+      this.#frozen += token.raw.length;
+      this.target.append(...this.#nodes(token, tokens.links, true));
+    }
+    const rest = tokens.slice(done.length);
+    this.#live = document.createElement("div");
+    this.#live.className = "markdown-live";
+    for (const token of rest) this.#live.append(...this.#nodes(token, tokens.links, false));
+    if (rest.length) this.target.append(this.#live);
+  }
+
+  #reset() {
+    this.target.replaceChildren();
+    this.#live = null;
+    this.#frozen = 0;
+    this.#text = "";
+  }
+
+  /**
+   * @param {any} token
+   * @param {any} links
+   * @param {boolean} complete
+   * @returns {Node[]}
+   */
+  #nodes(token, links, complete) {
+    if (token.type === "space") return [];
+    if (token.type === "code") return [codeBlock(token.text, token.lang ?? "", complete)];
+    const html = marked.parser(Object.assign([token], { links }));
+    const fragment = sanitised(html, TAGS, ["href", "start", "align"]);
+    for (const table of fragment.querySelectorAll("table")) frame(table);
+    return [...fragment.childNodes];
+  }
+}
+
+/**
+ * Wide tables scroll by themselves, also by keyboard.
+ * @param {Element} table
+ */
+function frame(table) {
+  const around = document.createElement("div");
+  around.className = "table-frame";
+  around.tabIndex = 0;
+  table.className = "table";
+  table.replaceWith(around);
+  around.append(table);
+}
+
+/**
+ * @param {string} text
+ * @param {string} info
+ * @param {boolean} complete
+ */
+function codeBlock(text, info, complete) {
+  const template = /** @type {HTMLTemplateElement} */ (document.getElementById("code-template"));
+  const block = /** @type {Element} */ (template.content.firstElementChild).cloneNode(true);
+  const language = languageOf(info);
+  block.querySelector("[data-language]").textContent = language || info.trim().slice(0, 40);
+  const code = block.querySelector("code");
+  code.textContent = text;
+  if (language && isLoaded(language)) colour(code, text, language);
+  else if (language) {
+    const loading = load(language);
+    if (complete) void loading.then(() => colour(code, text, language));
+  }
+  return block;
+}
+
+/**
+ * @param {Element} code
+ * @param {string} text
+ * @param {string} language
+ */
+function colour(code, text, language) {
+  const html = coloured(text, language);
+  if (html !== null) code.replaceChildren(sanitised(html, ["span"], ["class"]));
+}

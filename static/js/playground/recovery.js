@@ -1,0 +1,36 @@
+// After a lost connection: what the server kept of the answer, and what it billed.
+
+/** The server settles at once when it sees the hang-up, and sees a dead line within a minute. */
+const PAUSES_MS = [500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
+
+/**
+ * @param {string} url of the conversation
+ * @param {string} requestId
+ * @param {object} [tools] for tests
+ * @param {(url: string) => Promise<Response>} [tools.get]
+ * @param {(ms: number) => Promise<void>} [tools.pause]
+ * @returns {Promise<{content: string, summary: Record<string, any>} | null>}
+ */
+export async function findAnswer(url, requestId, { get = fetch, pause = sleep } = {}) {
+  for (const ms of PAUSES_MS) {
+    try {
+      const answer = await get(url);
+      if (answer.ok) {
+        const { messages } = await answer.json();
+        const kept = messages.find((message) => message.request_id === requestId);
+        if (kept) return { content: kept.content, summary: kept.measured };
+      } else if (answer.status !== 404) {
+        return null;
+      }
+    } catch {
+      // Offline still; try again.
+    }
+    await pause(ms);
+  }
+  return null;
+}
+
+/** @param {number} ms */
+function sleep(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,155 @@
+// One message of the chat on the page: its text, its buttons, and the numbers under an answer.
+import * as format from "./format.js";
+import { MarkdownView } from "./markdown.js";
+
+/** How each of the server's numbers is written. */
+const WRITTEN = {
+  ttft_ms: format.duration,
+  tokens_per_s: format.rate,
+  prompt_tokens: format.count,
+  cached_tokens: format.count,
+  completion_tokens: format.count,
+  cost_nanos: format.dollars,
+  model: String,
+};
+
+export class TurnView {
+  /** @type {import("./state.js").Turn | null} */
+  #shown = null;
+  /** @type {MarkdownView | null} */
+  #markdown = null;
+
+  /**
+   * @param {Record<string, string>} texts
+   * @param {Record<string, string>} urls
+   */
+  constructor(texts, urls) {
+    this.texts = texts;
+    this.urls = urls;
+    const template = /** @type {HTMLTemplateElement} */ (document.getElementById("turn-template"));
+    this.element = /** @type {HTMLElement} */ (
+      /** @type {Element} */ (template.content.firstElementChild).cloneNode(true)
+    );
+  }
+
+  /** @param {import("./state.js").Turn} turn */
+  update(turn) {
+    if (turn === this.#shown) return;
+    const before = this.#shown;
+    this.#shown = turn;
+    this.element.dataset.key = String(turn.key);
+    if (turn.role !== before?.role) this.#showRole(turn);
+    this.#showText(turn, before);
+    if (turn.status !== before?.status) this.#showStatus(turn);
+    if (turn.summary !== before?.summary) this.#showSummary(turn);
+    if (turn.error !== before?.error) this.#showError(turn);
+    if (turn.note !== before?.note) this.#say("[data-note]", turn.note);
+  }
+
+  get editing() {
+    return !this.#part("[data-editor]").hidden;
+  }
+
+  edit() {
+    const editor = this.#part("[data-editor]");
+    const area = /** @type {HTMLTextAreaElement} */ (editor.querySelector("textarea"));
+    area.value = this.#shown?.content ?? "";
+    editor.hidden = false;
+    this.#part("[data-text]").hidden = true;
+    area.focus();
+  }
+
+  leave() {
+    this.#part("[data-editor]").hidden = true;
+    this.#part("[data-text]").hidden = false;
+  }
+
+  /** @returns {string} */
+  get draft() {
+    return /** @type {HTMLTextAreaElement} */ (this.#part("[data-editor] textarea")).value;
+  }
+
+  /** @param {import("./state.js").Turn} turn */
+  #showRole(turn) {
+    this.element.dataset.role = turn.role;
+    if (turn.role === "assistant") this.element.dataset.testid = "answer";
+    else delete this.element.dataset.testid;
+    this.#part(".turn-role").textContent = this.texts[turn.role];
+    this.#part("[data-text]").replaceChildren();
+    this.#markdown = turn.role === "assistant" ? new MarkdownView(this.#part("[data-text]")) : null;
+  }
+
+  /**
+   * @param {import("./state.js").Turn} turn
+   * @param {import("./state.js").Turn | null} before
+   */
+  #showText(turn, before) {
+    const complete = turn.status !== "waiting" && turn.status !== "streaming";
+    const same = turn.content === before?.content && turn.role === before.role;
+    if (same && turn.status === before.status) return;
+    if (this.#markdown) this.#markdown.update(turn.content, complete);
+    else this.#part("[data-text]").textContent = turn.content;
+  }
+
+  /** @param {import("./state.js").Turn} turn */
+  #showStatus(turn) {
+    const running = turn.status === "waiting" || turn.status === "streaming";
+    if (running) this.element.dataset.state = "streaming";
+    else this.element.dataset.state = turn.status === "error" ? "error" : "finished";
+    this.element.classList.toggle("waiting", turn.status === "waiting");
+    this.element.setAttribute("aria-busy", String(running));
+    for (const button of this.element.querySelectorAll("button[data-action]")) {
+      /** @type {HTMLButtonElement} */ (button).disabled = running;
+    }
+  }
+
+  /** @param {import("./state.js").Turn} turn */
+  #showSummary({ summary }) {
+    const list = this.#part("[data-testid=answer-stats]");
+    list.hidden = summary === null;
+    if (summary === null) return;
+    for (const [name, write] of Object.entries(WRITTEN)) {
+      const cell = this.#part(`[data-stat=${name}]`);
+      cell.textContent = write(summary[name]);
+      cell.dataset.value = String(summary[name] ?? "");
+    }
+    const reason = summary.finish_reason || summary.outcome;
+    const shown = summary.outcome === "finished" ? reason : summary.outcome;
+    this.#part("[data-stat=finish_reason]").textContent = this.texts[`finish_${shown}`] ?? shown;
+    this.#part("[data-stat=seed]").textContent = String(summary.seed ?? this.texts.random);
+    const link = /** @type {HTMLAnchorElement} */ (this.#part("[data-stat=request_id]"));
+    link.href = `${this.urls.requests}${encodeURIComponent(summary.request_id)}/`;
+    link.textContent = `…${summary.request_id.slice(-6)}`;
+    link.title = summary.request_id;
+  }
+
+  /** @param {import("./state.js").Turn} turn */
+  #showError({ error }) {
+    this.#say("[data-problem]", error?.message ?? "");
+    const target = { 401: ["sign_in", location.href], 402: ["top_up", this.urls.billing] }[
+      error?.status ?? 0
+    ];
+    if (!target) return;
+    const link = document.createElement("a");
+    [link.textContent, link.href] = [this.texts[target[0]], target[1]];
+    this.#part("[data-problem]").append(" ", link);
+  }
+
+  /**
+   * @param {string} selector
+   * @param {string} sentence
+   */
+  #say(selector, sentence) {
+    const place = this.#part(selector);
+    place.textContent = sentence;
+    place.hidden = sentence === "";
+  }
+
+  /**
+   * @param {string} selector
+   * @returns {HTMLElement}
+   */
+  #part(selector) {
+    return /** @type {HTMLElement} */ (this.element.querySelector(selector));
+  }
+}

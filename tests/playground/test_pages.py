@@ -1,0 +1,96 @@
+"""The page and what its modules fetch."""
+
+import json
+
+import pytest
+from django.test import Client
+
+from accounts.models import Membership, Organisation, Role, User
+from inference import catalog
+from playground.models import Conversation, Message
+from tests.playground.conftest import run
+
+
+@pytest.fixture
+def kept(alice: User, organisation: Organisation) -> Conversation:
+    conversation = Conversation.objects.create(
+        organisation=organisation,
+        user=alice,
+        title="<b>Hello</b>",
+        model="starter",
+        parameters={"temperature": 0.5},
+    )
+    Message.objects.create(conversation=conversation, position=0, role="user", content="Hello")
+    return conversation
+
+
+@pytest.fixture(autouse=True)
+def starter(db: None) -> None:
+    catalog.ensure_starter()
+
+
+def test_the_page_lists_models_with_their_prices(alice_client: Client) -> None:
+    page = alice_client.get("/playground/").content.decode()
+    assert '<option value="starter"' in page
+    assert "$0.10 / $0.40" in page
+    for hook in ('id="composer"', 'data-testid="run"', 'data-testid="stop"', 'id="model"'):
+        assert hook in page
+
+
+def test_the_page_needs_a_sign_in(client: Client) -> None:
+    assert client.get("/playground/").status_code == 302
+
+
+@pytest.mark.parametrize("role", [Role.BILLING, Role.VIEWER])
+def test_the_page_is_for_those_who_may_spend(
+    bob_client: Client, bob: User, role: str, kept: Conversation
+) -> None:
+    Membership.objects.filter(user=bob).update(role=role)
+    assert bob_client.get("/playground/").status_code == 403
+    assert bob_client.get("/playground/conversations/").status_code == 403
+
+
+def test_a_conversation_opens_in_the_page(alice_client: Client, kept: Conversation) -> None:
+    page = alice_client.get(f"/playground/?conversation={kept.id}")
+    assert page.context["data"]["conversation"]["messages"][0]["content"] == "Hello"
+    assert b"<b>Hello</b>" not in page.content
+
+
+def test_a_conversation_is_its_owners_alone(
+    alice_client: Client, bob_client: Client, charlie_client: Client, kept: Conversation
+) -> None:
+    path = f"/playground/conversations/{kept.id}/"
+    assert alice_client.get(path).json()["parameters"] == {"temperature": 0.5}
+    for other in (bob_client, charlie_client):
+        assert other.get(path).status_code == 404
+        assert other.get(f"/playground/?conversation={kept.id}").status_code == 404
+        assert other.post(path + "delete/").status_code == 404
+        assert b"Hello" not in other.get("/playground/conversations/").content
+    assert Conversation.objects.filter(pk=kept.pk).exists()
+
+
+def test_delete_means_deleted(alice_client: Client, kept: Conversation) -> None:
+    path = f"/playground/conversations/{kept.id}/delete/"
+    assert alice_client.get(path).status_code == 405
+    assert alice_client.post(path).status_code == 204
+    assert not Message.objects.exists()
+    assert alice_client.post(path).status_code == 404
+
+
+def test_the_list_shows_titles_as_text(alice_client: Client, kept: Conversation) -> None:
+    fragment = alice_client.get("/playground/conversations/").content.decode()
+    assert "&lt;b&gt;Hello&lt;/b&gt;" in fragment
+    assert "<b>" not in fragment
+
+
+def test_code_is_shown_for_a_run_alone(alice_client: Client, client: Client) -> None:
+    def ask(client: Client, frame: object) -> int:
+        body = json.dumps(frame)
+        return client.post("/playground/code/", body, content_type="application/json").status_code
+
+    assert ask(alice_client, run()) == 200
+    assert ask(alice_client, {"type": "ping"}) == 400
+    assert ask(alice_client, run(price=0)) == 400
+    assert ask(alice_client, "nonsense") == 400
+    assert ask(client, run()) == 302
+    assert alice_client.get("/playground/code/").status_code == 405

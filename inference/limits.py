@@ -8,10 +8,10 @@ fail closed, and only as long as that lasts.
 
 from dataclasses import dataclass, field
 
-import redis.exceptions
 import structlog
 from django.conf import settings
 from throttled.asyncio import RateLimiterType, Throttled, rate_limiter, store
+from throttled.exceptions import BaseThrottledError
 
 from accounts.authentication import Caller
 from inference import errors
@@ -92,7 +92,7 @@ class RateLimits:
                 await self._take_one(self._of_key[unit], key, unit, cost, allowance)
             key = f"organisation:{caller.organisation_id}:{unit}"
             await self._take_one(self._of_organisation[unit], key, unit, cost, allowance)
-        except (redis.exceptions.RedisError, OSError) as error:
+        except (BaseThrottledError, OSError) as error:
             logger.error("rate limits unavailable", error=type(error).__name__)
             raise errors.overloaded("Rate limits cannot be checked at the moment.", 1.0) from None
 

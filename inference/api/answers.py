@@ -37,7 +37,6 @@ CLIENT_GONE = 499
 async def begin(request: Request, spec: GenerationSpec, body: RequestBody) -> Generation:
     """Prepare a generation and note the headers of its answer."""
     exchange = exchange_of(request)
-    exchange.endpoint = spec.endpoint
     caller = request.scope["caller"]
     _note_ignored(exchange, body)
     generation = await service.prepare(

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from inference import service
 from inference.api import answers
 from inference.api.errors import json_response
-from inference.api.exchange import authenticate, read_object
+from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.logprobs import chat_logprobs, without_end
 from inference.api.schemas import CHAT_UNSUPPORTED, ChatBody, parse
 from inference.errors import invalid
@@ -22,6 +22,7 @@ MAX_STOPS = 4
 
 
 async def create(request: Request) -> Response:
+    exchange_of(request).endpoint = "chat.completions"
     request.scope["caller"] = await authenticate(request)
     body = parse(ChatBody, await read_object(request), CHAT_UNSUPPORTED)
     spec = to_spec(body)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from inference import service
 from inference.api import answers
 from inference.api.errors import json_response
-from inference.api.exchange import authenticate, read_object
+from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.logprobs import CompletionLogprobs
 from inference.api.schemas import COMPLETION_UNSUPPORTED, CompletionBody, parse
 from inference.errors import ServiceError, invalid
@@ -29,6 +29,7 @@ MAX_STOPS = 16
 
 
 async def create(request: Request) -> Response:
+    exchange_of(request).endpoint = "completions"
     request.scope["caller"] = await authenticate(request)
     raw = await read_object(request)
     engine = request.path_params.get("engine")

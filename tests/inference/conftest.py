@@ -82,7 +82,8 @@ async def running(
     """The service, connected to both engines."""
     async with running_service() as started:
         for name in ("starter", "slow"):
-            assert await started.pool.wait_until_healthy(name, 10)
+            healthy = await started.pool.wait_until_healthy(name, 10)
+            assert healthy, [vars(link) for link in started.pool._links.values()]
         yield started
 
 

@@ -1,22 +1,49 @@
 """The cast: Alice owns a funded organisation, Bob is her colleague, Charlie is a stranger."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.contrib.auth.hashers import make_password
+from django.db.backends.sqlite3.operations import DatabaseOperations
 from django.test import Client
 
 from accounts import flows
 from accounts.models import ApiKey, Membership, Organisation, Role, User
-from billing import ledger
+from billing import ledger, triggers
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.environment import CI, REFERENCE_DATA
+
+@pytest.fixture(scope="session", autouse=True)
+def _flushes_get_past_the_triggers() -> Iterator[None]:
+    """Tests with real transactions are cleaned up by deleting every row, which the triggers refuse.
+
+    They are dropped for that moment; the post_migrate signal that follows makes them again.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        original = DatabaseOperations.sql_flush
+
+        def sql_flush(self: Any, *args: Any, **kwargs: Any) -> list[str]:
+            dropped = [f"DROP TRIGGER IF EXISTS {name}" for name in triggers.names()]
+            return [*dropped, *original(self, *args, **kwargs)]
+
+        patch.setattr(DatabaseOperations, "sql_flush", sql_flush)
+        yield
+
 
 PASSWORD = "correct horse battery staple"
 
 
+@cache
+def password_hash() -> str:
+    """Made once a run: a good password hash is slow on purpose."""
+    return make_password(PASSWORD)
+
+
 def make_user(email: str, name: str) -> User:
-    return User.objects.create_user(email, PASSWORD, name=name)
+    return User.objects.create(email=email, password=password_hash(), name=name)
 
 
 @pytest.fixture

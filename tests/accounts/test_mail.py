@@ -1,0 +1,63 @@
+"""Mail is a row first; a task sends it once, and tries again when the server refuses."""
+
+from datetime import timedelta
+
+import pytest
+from django.core import mail as django_mail
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from accounts import mail
+from accounts.models import OutgoingMail
+
+pytestmark = pytest.mark.django_db
+LOCMEM = "django.core.mail.backends.locmem.EmailBackend"
+
+
+@pytest.fixture
+def stored(settings: Settings) -> OutgoingMail:
+    settings.MAIL_TRANSPORT = LOCMEM
+    message = EmailMultiAlternatives("Hello", "text", "us@example.com", ["you@example.com"])
+    message.attach_alternative("<p>html</p>", "text/html")
+    message.connection = get_connection("accounts.mail.OutboxBackend")
+    assert message.send() == 1
+    return OutgoingMail.objects.get()
+
+
+def test_sending_stores_a_row(stored: OutgoingMail) -> None:
+    assert (stored.subject, stored.text, stored.html) == ("Hello", "text", "<p>html</p>")
+    assert stored.recipients == ["you@example.com"]
+    assert stored.sent_at is None
+
+
+def test_delivery_happens_once(stored: OutgoingMail) -> None:
+    assert mail.deliver(stored.pk)
+    assert not mail.deliver(stored.pk)
+    assert len(django_mail.outbox) == 1
+    assert django_mail.outbox[0].to == ["you@example.com"]
+    assert mail.waiting() == []
+
+
+def test_a_refused_mail_waits_and_is_tried_again(
+    stored: OutgoingMail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+
+        def refuse(*_args: object) -> None:
+            raise ConnectionRefusedError("no mail server")
+
+        broken.setattr(f"{LOCMEM}.send_messages", refuse)
+        assert not mail.deliver(stored.pk)
+    stored.refresh_from_db()
+    assert "no mail server" in stored.error
+    assert stored.next_attempt_at > timezone.now()
+    assert mail.waiting() == []
+    OutgoingMail.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
+    assert mail.waiting() == [stored.pk]
+    assert mail.deliver(stored.pk)
+
+
+def test_a_claimed_mail_is_left_to_its_claimer(stored: OutgoingMail) -> None:
+    OutgoingMail.objects.update(next_attempt_at=timezone.now() + mail.CLAIM)
+    assert not mail.deliver(stored.pk)

@@ -1,0 +1,146 @@
+"""The operator's one-time link, the command line, and the console."""
+
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import operators
+from accounts.authentication import authenticate_key
+from accounts.models import ApiKey, Organisation, OutgoingMail, User
+from billing import ledger
+from billing.models import Transfer
+from portal.lib.money import NANOS_PER_DOLLAR
+
+pytestmark = pytest.mark.django_db
+
+
+def link_path() -> str:
+    address = operators.make_link()
+    return address[address.index("/operator-link/") :]
+
+
+@pytest.fixture
+def operator(client: Client) -> Client:
+    client.post(link_path())
+    return client
+
+
+def test_a_link_signs_in_once(client: Client) -> None:
+    path = link_path()
+    assert client.get(path).status_code == 200, "looking does not use it up"
+    assert client.post(path)["Location"] == reverse("admin:index")
+    assert client.get(reverse("admin:index")).status_code == 200
+    other = Client()
+    assert other.post(path)["Location"] == reverse("account_login")
+
+
+def test_an_old_link_does_not_sign_in(client: Client) -> None:
+    path = link_path()
+    operators.OperatorLink.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert client.post(path)["Location"] == reverse("account_login")
+
+
+def test_links_share_one_operator() -> None:
+    operators.make_link()
+    operators.make_link()
+    assert User.objects.filter(is_superuser=True).count() == 1
+
+
+def test_the_command_prints_the_link() -> None:
+    printed = StringIO()
+    call_command("operatorlink", stdout=printed)
+    assert "/operator-link/" in printed.getvalue()
+
+
+def issue(**options: str) -> str:
+    printed = StringIO()
+    call_command("issuekey", **{"email": "n@example.com", "name": "k", **options}, stdout=printed)
+    return printed.getvalue()
+
+
+def test_issuekey_prints_a_working_key_alone_and_grants_exactly_its_credit() -> None:
+    printed = issue(credit="5.00")
+    caller = authenticate_key(printed.strip(), "", "inference")
+    assert printed == f"{printed.strip()}\n"
+    assert ledger.balance(caller.organisation_id).posted_nanos == 5 * NANOS_PER_DOLLAR
+    issue(credit="0.000000001")
+    assert User.objects.filter(email="n@example.com").count() == 1
+    assert ledger.balance(caller.organisation_id).posted_nanos == 5 * NANOS_PER_DOLLAR + 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("email", "nope"), ("credit", "-1"), ("credit", "x"), ("name", " ")]
+)
+def test_issuekey_names_a_bad_option(option: str, value: str) -> None:
+    with pytest.raises(CommandError, match=f"--{option}"):
+        issue(**{option: value})
+    assert not ApiKey.objects.exists()
+
+
+def test_a_member_does_not_enter_the_console(alice_client: Client) -> None:
+    assert alice_client.get(reverse("admin:index")).status_code == 302
+
+
+CONSOLE = [
+    "admin:accounts_user_changelist", "admin:accounts_organisation_changelist",
+    "admin:accounts_apikey_changelist", "admin:accounts_outgoingmail_changelist",
+    "admin:billing_price_changelist", "admin:billing_price_add", "admin:billing_account_changelist",
+    "admin:billing_transfer_changelist", "admin:billing_hold_changelist",
+    "admin:billing_usagerecord_changelist", "admin:billing_webhookdelivery_changelist",
+    "admin:billing_topup_changelist", "admin:billing_grant", "admin:billing_audit",
+    "admin:inference_servedmodel_changelist",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONSOLE)
+def test_every_page_of_the_console_works(
+    name: str, operator: Client, organisation: Organisation
+) -> None:
+    assert operator.get(reverse(name)).status_code == 200
+
+
+def test_a_grant_needs_a_reason_and_is_posted_once(
+    operator: Client, organisation: Organisation
+) -> None:
+    page = reverse("admin:billing_grant")
+    fields = {"organisation": organisation.id, "amount": "3", "reason": "Sorry", "form_token": "t"}
+    for missing in ("organisation", "amount", "reason"):
+        answer = operator.post(page, {**fields, missing: ""})
+        assert answer.context["form"].errors.keys() == {missing}
+    for _ in range(2):
+        assert operator.post(page, fields).status_code == 302
+    transfer = Transfer.objects.get(reference="grant:console:t")
+    assert (transfer.description, transfer.actor) == ("Sorry", operators.FIRST_OPERATOR)
+    assert ledger.balance(organisation.id).posted_nanos == 13 * NANOS_PER_DOLLAR
+
+
+def test_suspending_from_the_console(operator: Client, organisation: Organisation) -> None:
+    page = reverse("admin:accounts_organisation_changelist")
+    operator.post(page, {"action": "suspend", "_selected_action": [organisation.pk]})
+    organisation.refresh_from_db()
+    assert organisation.suspended_at is not None
+    operator.post(page, {"action": "resume", "_selected_action": [organisation.pk]})
+    organisation.refresh_from_db()
+    assert organisation.suspended_at is None
+
+
+def test_revoking_from_the_console(operator: Client, api_key: tuple[ApiKey, str]) -> None:
+    page = reverse("admin:accounts_apikey_changelist")
+    operator.post(page, {"action": "revoke", "_selected_action": [str(api_key[0].pk)]})
+    api_key[0].refresh_from_db()
+    assert api_key[0].revoked_at is not None
+
+
+def test_the_outbox_shows_mails_with_their_links(operator: Client) -> None:
+    mail = OutgoingMail.objects.create(
+        subject="Hi", sender="a@b.co", recipients=["x@example.com"],
+        text="See http://localhost:8000/x/ <script>alert(1)</script>",
+    )  # fmt: skip
+    page = operator.get(reverse("admin:accounts_outgoingmail_change", args=[mail.pk]))
+    assert 'href="http://localhost:8000/x/"' in page.content.decode()
+    assert "<script>alert" not in page.content.decode()

@@ -74,7 +74,9 @@ def look_at(page: Page, watch: Watch, paths: list[str]) -> None:
     for path in paths:
         page.goto(path)
         page.wait_for_load_state("load")
+        complaints = len(watch.complaints)
         assert findings(page) == [], path
+        del watch.complaints[complaints:]  # axe itself sets styles, which the policy refuses
         overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert overflow <= 0, f"{path} is {overflow} px wider than the screen"
     assert watch.complaints == []
@@ -103,6 +105,8 @@ def test_a_passkey_is_made_and_signs_in(
         debugger.send("WebAuthn.addVirtualAuthenticator", {"options": authenticator})
         sign_in(page)
         page.goto("/accounts/2fa/webauthn/add/")
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.get_by_role("button", name="Confirm").click()
         page.get_by_label("Name").fill("laptop")
         page.get_by_label("Passwordless").check()
         page.get_by_role("button", name="Add", exact=True).click()

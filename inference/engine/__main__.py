@@ -33,7 +33,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--kv-blocks", type=int, help="blocks of the key-value cache (default: by memory)")
     add("--memory-fraction", type=float, help="of the device's memory to use for the whole engine")
     add("--block-size", type=int, help="tokens in a block (default: 16 on CPU, 256 on CUDA)")
-    add("--token-budget", type=int, help="most tokens of a step (default: 512 on CPU, else 8192)")
+    add(
+        "--token-budget",
+        type=int,
+        help="most tokens of a step (default: 8192 on CUDA, at most 512 on CPU)",
+    )
     add("--max-running", type=int, default=64, help="sequences at a time (default %(default)s)")
     add("--max-waiting", type=int, default=1024, help="then refuse (default %(default)s)")
     add("--threads", type=int, help="of torch on CPU (default: physical cores)")
@@ -145,7 +149,11 @@ def main() -> None:
     except (ValueError, OSError) as error:
         sys.stderr.write(f"engine: {error}\n")
         sys.exit(2)
-    status = asyncio.run(serve(args, served))
+    try:
+        status = asyncio.run(serve(args, served))
+    except RuntimeError as error:  # what gRPC raises when it cannot listen
+        sys.stderr.write(f"engine: {error}\n")
+        status = 2
     sys.stdout.flush()
     os._exit(status)  # a hung loop or a lost device must not keep the process
 

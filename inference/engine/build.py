@@ -20,6 +20,9 @@ from inference.engine.tokenizer import HuggingFaceCodec, load_codec
 
 logger = logging.getLogger(__name__)
 
+CPU_BUDGET = 512
+CUDA_BUDGET = 8192
+MODEST_FLOPS = 20_000_000_000  # of one core, multiplying matrices in float32
 CPU_MEMORY_FRACTION = 0.25
 CUDA_MEMORY_FRACTION = 0.85
 # Measured: with 3.6 million parameters two threads are slower than one.
@@ -70,7 +73,7 @@ def assemble(
     block_size = sizes.block_size or (256 if on_cuda else 16)
     limits = SchedulerLimits(
         max_model_len=_choose_length(model, sizes),
-        token_budget=sizes.token_budget or (8192 if on_cuda else 512),
+        token_budget=sizes.token_budget or (CUDA_BUDGET if on_cuda else _cpu_budget(model, sizes)),
         max_running=sizes.max_running,
         max_waiting=sizes.max_waiting,
     )
@@ -128,6 +131,15 @@ def eos_token_ids(model: HuggingFaceModel) -> tuple[int, ...]:
     if ids is None:
         return ()
     return tuple(ids) if isinstance(ids, list | tuple) else (int(ids),)
+
+
+def _cpu_budget(model: HuggingFaceModel, sizes: EngineSizes) -> int:
+    """Return how many tokens a modest processor computes in about a second.
+
+    A step much longer than that delays everyone's next token, and looks like a hang from outside.
+    """
+    per_second = torch.get_num_threads() * MODEST_FLOPS // (2 * model.num_parameters)
+    return max(sizes.max_running, min(CPU_BUDGET, per_second))
 
 
 def _choose_length(model: HuggingFaceModel, sizes: EngineSizes) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from inference.engine.codec import Codec
 from inference.engine.isolation import run_isolated
@@ -25,6 +26,7 @@ from inference.engine.wire import engine_pb2
 from inference.engine.wire.messages import finish_to_wire, logprobs_to_wire
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # What goes to each stream after a step; None: nothing more will come.
 Frames = list[tuple[Hashable, engine_pb2.StepFrame | None]]
@@ -199,7 +201,7 @@ class EngineLoop:
             self.deliver(frames)
         if self._drained and self.scheduler.idle:
             for future in self._drained:
-                future.set_result(None)
+                _answer(future, None)
             self._drained.clear()
 
     # Commands.
@@ -257,7 +259,7 @@ class EngineLoop:
         self._drained.append(future)
 
     def _on_stats(self, future: Future[engine_pb2.EngineStats]) -> None:
-        future.set_result(self.statistics.to_wire(self.scheduler))
+        _answer(future, self.statistics.to_wire(self.scheduler))
 
     def _on_stop(self) -> None:
         self._stopped = True
@@ -274,6 +276,12 @@ class EngineLoop:
         self.scheduler.end(sequence, sequence.finish_reason)
         del stream.sequences[sequence.sequence_id]
         del self._live[sequence.key]
+
+
+def _answer(future: Future[T], value: T) -> None:
+    """Give an answer to whoever still waits for it."""
+    if future.set_running_or_notify_cancel():
+        future.set_result(value)
 
 
 def _extend_prompt_logprobs(sequence: Sequence, row: Row, result: StepResult) -> None:

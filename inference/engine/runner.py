@@ -35,10 +35,21 @@ class ModelRunner:
             with torch.inference_mode():
                 return self._run(plan)
         except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
+            torch.cuda.empty_cache()  # the halves of the step may fit
             raise
         except torch.AcceleratorError as error:
             raise DeviceLostError(str(error)) from error
+        except RuntimeError:
+            self._prove_device()
+            raise
+
+    def _prove_device(self) -> None:
+        """Raise DeviceLostError if the device answers nothing any more."""
+        if self._device.type == "cuda":
+            try:
+                torch.cuda.synchronize(self._device)
+            except RuntimeError as error:
+                raise DeviceLostError(str(error)) from error
 
     def _run(self, plan: Plan) -> StepResult:
         batch = build_batch(plan, self._cache.block_size, self._device)

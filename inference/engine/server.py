@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -105,6 +106,20 @@ class Outbox:
             await self._changed.wait()
 
 
+class LoopHealth(HealthServicer):  # type: ignore[misc]  # grpc_health has no types
+    """The standard health service, answered only while the engine's loop turns."""
+
+    def __init__(self, loop: EngineLoop) -> None:
+        """Watch `loop`."""
+        super().__init__()
+        self._loop = loop
+
+    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802  (the protocol's name)
+        """Ask the loop first: an engine that hangs gives no answer."""
+        await asyncio.wrap_future(self._loop.stats())
+        return await super().Check(request, context)
+
+
 class EngineServer:
     """One engine behind one listening address."""
 
@@ -120,7 +135,7 @@ class EngineServer:
         self._thread = threading.Thread(target=self._run_loop, name="engine-loop", daemon=True)
         self._outboxes: set[Hashable] = set()
         self._outbox_bytes = outbox_bytes
-        self._health = HealthServicer()
+        self._health = LoopHealth(self.loop)
         self._server = grpc.aio.server(options=CHANNEL_OPTIONS)
         engine_pb2_grpc.add_EngineServicer_to_server(EngineServicer(self), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

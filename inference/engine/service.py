@@ -17,6 +17,9 @@ from inference.engine.wire.messages import finish_to_wire, sampling_from_wire
 if TYPE_CHECKING:
     from inference.engine.server import EngineServer, Outbox
 
+# Each character of a stop string is a node of an automaton.
+MAX_STOP_CHARS = 1 << 16
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -132,6 +135,8 @@ async def _write(outbox: "Outbox", context: Context) -> None:
 
 def sequence_from_wire(key: int, submit: engine_pb2.Submit) -> Sequence:
     """Build a sequence; ValueError when a sampling parameter is out of its range."""
+    if sum(map(len, submit.sampling.stop)) > MAX_STOP_CHARS:
+        raise ValueError(f"the stop strings must not be longer than {MAX_STOP_CHARS} in all")
     params = sampling_from_wire(submit.sampling)
     return Sequence(
         key=key,

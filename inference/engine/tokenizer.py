@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jinja2 import TemplateError
+from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from inference.engine.codec import Chat
@@ -27,6 +28,11 @@ class HuggingFaceCodec:
         if not tokenizer.is_fast:
             raise ValueError("The model's tokenizer has no fast version, which the engine needs.")
         self._tokenizer = tokenizer
+        # What reads special tokens and what does not are two objects: the switch between the two is
+        # state of the object, and several threads encode at once.
+        self._backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._plain.encode_special_tokens = True
         self._eos_token_ids = eos_token_ids
         self._bytes = read_token_bytes(tokenizer)
         added = tokenizer.added_tokens_decoder
@@ -68,14 +74,14 @@ class HuggingFaceCodec:
         tools = [_map_strings(tool, self._breaker(marker)) for tool in chat.tools]
         rendered = self._render(messages, tools, chat.add_generation_prompt)
         if marker not in rendered:
-            return self._encode_rendered(rendered)
+            return _ids(self._backend, rendered)
         token_ids: list[int] = []
         end = 0
         for match in self._pattern.finditer(rendered):
-            token_ids += self._encode_plain(rendered[end : match.start()].replace(marker, ""))
+            token_ids += _ids(self._plain, rendered[end : match.start()].replace(marker, ""))
             token_ids.append(self._ids[match.group()])
             end = match.end()
-        return token_ids + self._encode_plain(rendered[end:].replace(marker, ""))
+        return token_ids + _ids(self._plain, rendered[end:].replace(marker, ""))
 
     def _find_marker(self, chat: Chat) -> str:
         everything = json.dumps([*chat.messages, *chat.tools], ensure_ascii=False)
@@ -114,20 +120,6 @@ class HuggingFaceCodec:
             raise ValueError(sentence) from error
         return rendered
 
-    def _encode_rendered(self, text: str) -> list[int]:
-        token_ids: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False)[
-            "input_ids"
-        ]
-        return token_ids
-
-    def _encode_plain(self, text: str) -> list[int]:
-        if not text:
-            return []
-        token_ids: list[int] = self._tokenizer(
-            text, add_special_tokens=False, split_special_tokens=True, verbose=False
-        )["input_ids"]
-        return token_ids
-
     def decode(self, token_ids: list[int]) -> str:
         """Return the text of the ids, special tokens written out."""
         text: str = self._tokenizer.decode(
@@ -142,6 +134,12 @@ class HuggingFaceCodec:
     def is_special(self, token_id: int) -> bool:
         """Whether the token adds no text to a generation."""
         return token_id in self._special
+
+
+def _ids(backend: Tokenizer, text: str) -> list[int]:
+    """Encode without adding anything around the text."""
+    token_ids: list[int] = backend.encode(text, add_special_tokens=False).ids
+    return token_ids
 
 
 def _map_strings(value: Any, change: Callable[[str], str]) -> Any:

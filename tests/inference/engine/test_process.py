@@ -132,6 +132,24 @@ async def test_it_says_why_it_cannot_start(tmp_path: Path) -> None:
     assert b"--path" in errors
 
 
+async def test_it_takes_over_the_socket_of_an_engine_that_was_killed(tmp_path: Path) -> None:
+    async with engine(tmp_path / "e", *FAKE) as process:
+        process.kill()
+        await process.wait()
+        assert (tmp_path / "e").exists()
+    async with engine(tmp_path / "e", *FAKE), connect(f"unix:{tmp_path}/e") as stub:
+        assert (await stub.Info(engine_pb2.InfoRequest())).model == "fake"
+
+
+async def test_it_says_that_it_cannot_listen(tmp_path: Path) -> None:
+    command = ("-m", "inference.engine", "--fake", "--listen", f"unix:{tmp_path}/no/such/folder")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, cwd=ROOT, stderr=asyncio.subprocess.PIPE
+    )
+    assert b"engine: " in (await process.communicate())[1]
+    assert process.returncode == 2
+
+
 async def test_it_serves_a_checkpoint(tmp_path: Path) -> None:
     from tests.inference.engine.checkpoint import write_checkpoint
 

@@ -279,6 +279,52 @@ async def test_a_hung_engine_does_not_answer_info(socket: str) -> None:
         assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+async def test_a_hung_engine_does_not_answer_health_checks(socket: str) -> None:
+    options = FakeOptions(text="a" * 100, hang_after=0)
+    async with (
+        fake.running(options, socket) as (address, _),
+        connect(address) as stub,
+        open_stream(stub) as stream,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        health = health_pb2_grpc.HealthStub(channel)
+        await health.Check(health_pb2.HealthCheckRequest(), timeout=5)
+        await stream.submit([1], max_tokens=50)
+        await asyncio.sleep(0.1)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await health.Check(health_pb2.HealthCheckRequest(), timeout=0.3)
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_it_survives_questions_nobody_waits_for_any_more(socket: str) -> None:
+    options = FakeOptions(text="a" * 100, tokens_per_second=4)
+    async with (
+        fake.running(options, socket) as (address, _),
+        connect(address) as stub,
+        open_stream(stub) as stream,
+    ):
+        outcome = await stream.submit([1], max_tokens=4)
+        await stream.until(lambda: len(outcome.token_ids) >= 1)
+        for call in (stub.Info(engine_pb2.InfoRequest()), stub.Drain(engine_pb2.DrainRequest())):
+            await asyncio.sleep(0.05)
+            call.cancel()
+        await stream.finish()
+        assert len(outcome.token_ids) == 4
+        assert (await stats(stub)).generated_tokens == 4
+
+
+async def test_it_refuses_a_flood_of_stop_strings(socket: str) -> None:
+    async with (
+        fake.running(None, socket) as (address, _),
+        connect(address) as stub,
+        open_stream(stub) as stream,
+    ):
+        outcome = await stream.submit([1], max_tokens=4, stop=("abcdefgh" * 32,) * 1000)
+        await stream.finish()
+        assert outcome.finish == "FINISH_ERROR"
+        assert "stop" in outcome.error
+
+
 async def test_it_answers_the_standard_health_service(socket: str) -> None:
     async with (
         fake.running(None, socket) as (address, server),

@@ -1,5 +1,6 @@
 """Encoding is transformers' own, except that nobody's words become special tokens."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -189,6 +190,20 @@ def test_it_says_so_when_there_is_no_template_or_the_template_refuses() -> None:
     assert not codec.has_chat_template
     with pytest.raises(ValueError, match="no chat template"):
         codec.encode_chat(user("hi"))
+
+
+def test_threads_that_encode_at_once_do_not_disturb_each_other() -> None:
+    codec = CODECS["byte-level"]
+    attack, text = user("<|im_end|> " * 20), "<|im_end|> hello " * 20
+    expected = codec.encode_chat(attack), codec.encode_text(text)
+
+    def encode(number: int) -> bool:
+        if number % 2:
+            return codec.encode_chat(attack) == expected[0]
+        return codec.encode_text(text) == expected[1]
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(encode, range(400)))
 
 
 def test_very_long_words_stay_quick() -> None:

@@ -1,0 +1,113 @@
+"""Both ways to attend give what plain attention gives, and the kernel is fed what it asks for."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from inference.engine import attention
+from inference.engine.attention import PaddedAttention, VarlenAttention
+from inference.engine.batch import build_batch
+from inference.engine.kv_cache import KVCache, LayerShape
+from inference.engine.params import SamplingParams
+from inference.engine.plan import Plan, Row
+
+CPU = torch.device("cpu")
+HEADS, KV_HEADS, DIM = 4, 2, 8
+
+
+def plain(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """Causal attention of the last queries (Q, H, D) over keys (L, Hk, D), by the formula."""
+    repeats = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
+    scores = torch.einsum("qhd,lhd->hql", query, key) * scale
+    num_queries, length = query.shape[0], key.shape[0]
+    allowed = torch.arange(length) <= torch.arange(num_queries)[:, None] + length - num_queries
+    weights = scores.masked_fill(~allowed, -math.inf).softmax(-1)
+    return torch.einsum("hql,lhd->qhd", weights, value)
+
+
+def reference_kernel(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    cu_seq_q: Tensor,
+    cu_seq_k: Tensor,
+    max_q: int,
+    max_k: int,
+    *,
+    scale: float,
+    window_size: tuple[int, int],
+    enable_gqa: bool,
+    seqused_k: Tensor,
+    block_table: Tensor,
+) -> Tensor:
+    """What `varlen_attn` documents about its arguments, in plain words."""
+    assert window_size == (-1, 0)
+    assert enable_gqa == (query.shape[1] != key.shape[2])
+    for tensor in (cu_seq_q, cu_seq_k, seqused_k, block_table):
+        assert tensor.dtype == torch.int32
+    assert cu_seq_k.diff().tolist() == seqused_k.tolist()
+    assert int(cu_seq_q.diff().max()) == max_q
+    assert int(seqused_k.max()) == max_k
+    out = torch.empty_like(query)
+    for row, used in enumerate(seqused_k.tolist()):
+        first, last = cu_seq_q[row], cu_seq_q[row + 1]
+        keys = key[block_table[row].long()].flatten(0, 1)[:used]
+        values = value[block_table[row].long()].flatten(0, 1)[:used]
+        out[first:last] = plain(query[first:last], keys, values, scale)
+    return out
+
+
+@pytest.mark.parametrize("way", [PaddedAttention, VarlenAttention])
+def test_it_attends_to_each_rows_own_past(way: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "varlen_attn", reference_kernel)
+    torch.manual_seed(0)
+    lengths, fed = [3, 17, 40, 9, 64, 33], [1, 17, 6, 1, 1, 33]
+    size, scale = 8, 0.3
+    cache = KVCache([LayerShape(KV_HEADS, DIM, DIM)], 64, size, torch.float32, CPU)
+    cache.keys[0][1:] = torch.nan  # what an earlier owner left behind
+    cache.values[0][1:] = torch.nan
+    keys = [torch.randn(length, KV_HEADS, DIM) for length in lengths]
+    values = [torch.randn(length, KV_HEADS, DIM) for length in lengths]
+    queries = [torch.randn(length, HEADS, DIM) for length in lengths]
+    free = iter(torch.randperm(63).add(1).tolist())
+    tables = [[next(free) for _ in range(-(-length // size))] for length in lengths]
+
+    def step(starts: list[int], ends: list[int]) -> list[Tensor]:
+        params = SamplingParams(max_tokens=1)
+        chosen = [n for n in range(len(lengths)) if ends[n] > starts[n]]
+        rows = [
+            Row(n, [0] * ends[n], 1, starts[n], ends[n] - starts[n], tables[n], params, 0, False)
+            for n in chosen
+        ]
+        context = way(cache, build_batch(Plan(1, tuple(rows)), size, CPU))
+
+        def flat(parts: list[Tensor]) -> Tensor:
+            return torch.cat([parts[n][starts[n] : ends[n]] for n in chosen])
+
+        out = context.attend(0, flat(queries), flat(keys), flat(values), scale)
+        return list(out.split([row.num_tokens for row in rows]))
+
+    begun = [length - count for length, count in zip(lengths, fed, strict=True)]
+    step([0] * len(lengths), begun)
+    for n, out in enumerate(step(begun, lengths)):
+        expected = plain(queries[n][begun[n] :], keys[n], values[n], scale)
+        assert torch.allclose(out, expected, atol=1e-5), n
+    assert not cache.keys[0][0].any()
+
+
+@pytest.mark.parametrize("name", attention.UNSUPPORTED_ARGUMENTS)
+def test_it_refuses_extras_it_does_not_implement(name: str) -> None:
+    module = torch.nn.Module()
+    tensor = torch.zeros(1, 1, 1, 8)
+    with pytest.raises(ValueError, match=name):
+        attention.paged_attention(module, tensor, tensor, tensor, None, paged=None, **{name: 1})
+
+
+def test_the_kernel_is_used_only_where_it_works() -> None:
+    shapes = [LayerShape(2, 64, 64)]
+    cache = KVCache(shapes, 1, 256, torch.bfloat16, CPU)
+    assert not attention.varlen_works(cache, shapes)

@@ -20,6 +20,8 @@ from portal.lib.strict_json import StrictJSONError, parse_object
 # Below what the server takes off the wire (1 MiB), so that the refusal is a sentence.
 MAX_FRAME_BYTES = 768 * 1024
 MAX_MESSAGES = 1024
+# What a completion gets that names no limit, as in the REST API; a chat gets what fits.
+COMPLETION_MAX_TOKENS = 16
 MAX_STOPS = 4
 MAX_STOP_CHARS = 256
 _INT64 = 2**63
@@ -69,9 +71,9 @@ class Parameters(_Part):
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] = 1.0
     seed: Annotated[int, Field(ge=-_INT64, lt=_INT64)] | None = None
 
-    def to_sampling(self) -> SamplingParams:
+    def to_sampling(self, max_tokens: int | None) -> SamplingParams:
         return SamplingParams(
-            max_tokens=self.max_tokens or 1,
+            max_tokens=max_tokens or 1,
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=self.top_k,
@@ -103,13 +105,15 @@ class Run(_Part):
         if self.messages is not None:
             messages = tuple(ChatMessage(role=m.role, content=m.content) for m in self.messages)
             prompt: ChatPrompt | TextPrompt = ChatPrompt(messages)
+            max_tokens = self.parameters.max_tokens
         else:
             prompt = TextPrompt(self.prompt or "")
+            max_tokens = self.parameters.max_tokens or COMPLETION_MAX_TOKENS
         return GenerationSpec(
             model=self.model,
             prompts=(prompt,),
-            sampling=self.parameters.to_sampling(),
-            max_tokens=self.parameters.max_tokens,
+            sampling=self.parameters.to_sampling(max_tokens),
+            max_tokens=max_tokens,
             face="playground",
             endpoint="completions" if self.messages is None else "chat.completions",
             stream=True,

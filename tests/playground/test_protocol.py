@@ -65,6 +65,7 @@ def test_it_reads_a_completion() -> None:
     assert isinstance(frame, Run)
     assert frame.to_spec().prompts == (TextPrompt("Once"),)
     assert frame.to_spec().endpoint == "completions"
+    assert frame.to_spec().max_tokens == frame.to_spec().sampling.max_tokens == 16
 
 
 def test_it_reads_the_small_frames() -> None:

@@ -69,7 +69,8 @@ class Playground {
     this.#showPrice();
     this.history.mark(this.store.chat.conversation);
     this.socket.connect();
-    this.composer.focus({ preventScroll: true });
+    // Where there is no keyboard, focus would cover half of the page with one.
+    if (matchMedia("(hover: hover)").matches) this.composer.focus({ preventScroll: true });
   }
 
   #listen() {

@@ -24,14 +24,14 @@ export class PlaygroundSocket {
    * @param {(frame: Record<string, any>) => void} options.onFrame
    * @param {(state: Connection) => void} options.onState
    * @param {(url: string) => WebSocket} [options.open] for tests
-   * @param {typeof setTimeout} [options.later] for tests
+   * @param {(run: () => void, ms: number) => any} [options.later] for tests
    */
-  constructor({ url, onFrame, onState, open = (at) => new WebSocket(at), later = setTimeout }) {
+  constructor({ url, onFrame, onState, open, later }) {
     this.url = url;
     this.onFrame = onFrame;
     this.onState = onState;
-    this.open = open;
-    this.later = later;
+    this.open = open ?? ((at) => new WebSocket(at));
+    this.later = later ?? ((run, ms) => setTimeout(run, ms));
   }
 
   connect() {

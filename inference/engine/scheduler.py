@@ -8,10 +8,12 @@ prefill: a long prompt delays nobody's next token by more than a step). What is 
 sequences: lowest priority number first, then the tenant that was served least (`fairness.py`),
 then by arrival. A sequence is admitted only when the blocks of its whole prompt are there, so only
 decoding can run the pool dry; then the last running sequence gives all its blocks back and is
-computed again later (preemption by recompute).
+computed again later (preemption by recompute). A tenant that holds more than an equal share of the
+slots or blocks gives one up when a tenant below its share waits.
 """
 
 from bisect import insort
+from collections import Counter
 from dataclasses import dataclass
 
 from inference.engine.block_pool import BlockPool, hash_blocks
@@ -62,6 +64,7 @@ class Scheduler:
         self._waiting: dict[tuple[int, str], list[Sequence]] = {}  # each sorted by arrival
         self._counters = TenantCounters()
         self._computing: dict[bytes, int] = {}  # hash of a prompt block in prefill -> its sequence
+        self._short_of_blocks: Sequence | None = None  # whose turn it was, in vain
         self._released: list[int] = []
         self._arrivals = 0
         self._step = 0
@@ -148,6 +151,7 @@ class Scheduler:
     def schedule(self) -> Plan:
         """Choose the rows of the next step; empty only when idle."""
         self._step += 1
+        self._make_room()
         num_decoding = sum(1 for sequence in self.running if sequence.num_uncomputed == 1)
         spare = self.limits.token_budget - num_decoding
         rows: list[Row] = []
@@ -163,6 +167,33 @@ class Scheduler:
         released, self._released = tuple(self._released), []
         return Plan(self._step, tuple(rows), released)
 
+    def _make_room(self) -> None:
+        """Preempt one sequence of a tenant above its share for one of a tenant below its share.
+
+        Without this a flood of long generations would hold every slot (or block) until they end,
+        however little a newcomer asks for. Shares are equal; nobody is brought below its own.
+        """
+        sequence = self._next_waiting(set())
+        slots_full = len(self.running) == self.limits.max_running
+        if sequence is None or not (slots_full or sequence is self._short_of_blocks):
+            return
+        used: Counter[str] = Counter({sequence.tenant: 0})
+        for other in self.running:
+            used[other.tenant] += 1 if slots_full else len(other.block_table)
+        capacity = self.limits.max_running if slots_full else self.pool.num_blocks
+        share = capacity // len(used)
+        wanted = 1 if slots_full else self._num_blocks(len(sequence.tokens))
+        greedy, most = used.most_common(1)[0]
+        if used[sequence.tenant] + wanted > share or most <= share:
+            return
+        victims = [
+            other
+            for other in self.running
+            if other.tenant == greedy and other.priority >= sequence.priority
+        ]
+        if victims:
+            self._preempt(victims[-1])
+
     def _chunk(self, sequence: Sequence, spare: int) -> int:
         count = min(sequence.num_uncomputed, spare)
         if sequence.params.prompt_logprobs is not None:
@@ -173,14 +204,18 @@ class Scheduler:
         """Get the blocks for the next `count` tokens; False if the sequence itself had to go."""
         needed = self._num_blocks(sequence.num_computed + count) - len(sequence.block_table)
         while needed > self.pool.num_free:
-            victim = self.running.pop()
-            self._give_back(victim)
-            self._enqueue(victim)
-            self.num_preemptions += 1
+            victim = self.running[-1]
+            self._preempt(victim)
             if victim is sequence:
                 return False
         sequence.block_table += self.pool.allocate(max(needed, 0))
         return True
+
+    def _preempt(self, victim: Sequence) -> None:
+        self.running.remove(victim)
+        self._give_back(victim)
+        self._enqueue(victim)
+        self.num_preemptions += 1
 
     def _num_blocks(self, num_tokens: int) -> int:
         return -(-num_tokens // self.pool.block_size)
@@ -202,6 +237,7 @@ class Scheduler:
     def _admit(self, spare: int) -> list[Row]:
         rows: list[Row] = []
         deferred: set[tuple[int, str]] = set()
+        self._short_of_blocks = None
         while spare > 0 and len(self.running) < self.limits.max_running:
             sequence = self._next_waiting(deferred)
             if sequence is None:
@@ -211,6 +247,7 @@ class Scheduler:
                 deferred.add((sequence.priority, sequence.tenant))
                 continue
             if not self._start(sequence, found):
+                self._short_of_blocks = sequence
                 break  # nobody overtakes the one whose turn it is
             count = self._chunk(sequence, spare)
             rows.append(self._row(sequence, count))

@@ -187,6 +187,44 @@ def test_it_shares_fairly_between_a_flood_and_a_polite_tenant() -> None:
     assert flood
 
 
+def test_a_flood_gives_up_slots_for_a_polite_tenant_at_once_but_keeps_its_share() -> None:
+    desk = Desk(make(num_blocks=512))
+    for n in range(8):
+        desk.submit([n], "flood", max_tokens=60)
+    for _ in range(5):
+        desk.step()
+    polite = [desk.submit([50 + n], "polite", max_tokens=20) for n in range(3)]
+    for _ in range(4):
+        desk.step()
+    tenants = [sequence.tenant for sequence in desk.scheduler.running]
+    assert (tenants.count("flood"), tenants.count("polite")) == (2, 2)
+    assert desk.scheduler.num_preemptions == 2
+    desk.run()
+    assert all(sequence.num_generated == 20 for sequence in polite)
+    assert desk.scheduler.num_preemptions <= 4
+
+
+def test_a_flood_gives_up_blocks_for_a_polite_tenant() -> None:
+    desk = Desk(make(num_blocks=32, max_running=8))
+    for n in range(8):
+        desk.submit([n] * 24, "flood", max_tokens=40)
+    for _ in range(8):
+        desk.step()
+    polite = desk.submit([99] * 16, "polite", max_tokens=5)
+    for _ in range(6):
+        desk.step()
+    assert polite.num_cached is not None
+    desk.run()
+
+
+def test_tenants_with_equal_shares_leave_each_other_alone() -> None:
+    desk = Desk(make(num_blocks=512))
+    for n in range(12):
+        desk.submit([n], "ab"[n % 2], max_tokens=30)
+    desk.run()
+    assert desk.scheduler.num_preemptions == 0
+
+
 def test_it_weighs_output_twice_as_much_as_input() -> None:
     desk = Desk(make(max_running=1))
     heavy = [desk.submit([n], "heavy", max_tokens=10).key for n in range(6)]

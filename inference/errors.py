@@ -7,8 +7,13 @@ exception into their own wire formats.
 import math
 from collections.abc import Mapping
 
+from django.conf import settings
+
 from inference.spec import Summary
 from portal.lib.money import format_dollars, format_plain
+
+# Not `reverse`: that would import every page of the site into the first refusal.
+TOP_UP_PATH = "/portal/billing/"
 
 
 class ServiceError(Exception):
@@ -90,13 +95,12 @@ def insufficient_credit(
     pending_nanos: int,
     ceiling_nanos: int,
     max_tokens: int | None,
-    top_up_url: str,
 ) -> ServiceError:
     """402: this request could cost more than the credit that is left."""
     details: dict[str, str | int] = {
         "balance": format_plain(available_nanos),
         "ceiling": format_plain(ceiling_nanos),
-        "top_up_url": top_up_url,
+        "top_up_url": top_up_url(),
     }
     message = (
         f"Not enough credit: this request may cost up to {format_dollars(ceiling_nanos)}, "
@@ -107,7 +111,7 @@ def insufficient_credit(
     if max_tokens is not None:
         details["max_tokens"] = max_tokens
         message += f" It would fit with max_tokens of {max_tokens:,}."
-    message += f" Top up at {top_up_url}"
+    message += f" Top up at {top_up_url()}"
     headers = {"x-credit-remaining": format_plain(available_nanos)}
     return ServiceError(
         402, "insufficient_quota", "insufficient_quota", message, "max_tokens", headers, details
@@ -124,10 +128,10 @@ def credit_reserved(*, available_nanos: int, pending_nanos: int) -> ServiceError
     return ServiceError(429, "rate_limit_error", "credit_reserved", message, None, headers)
 
 
-def credit_used_up(top_up_url: str) -> ServiceError:
+def credit_used_up() -> ServiceError:
     """The hold could not be extended while decoding."""
-    message = f"Your credit ran out while this answer was made. Top up at {top_up_url}"
-    details = {"top_up_url": top_up_url}
+    message = f"Your credit ran out while this answer was made. Top up at {top_up_url()}"
+    details = {"top_up_url": top_up_url()}
     return ServiceError(
         402, "insufficient_quota", "insufficient_quota", message, None, None, details
     )
@@ -151,6 +155,10 @@ def crashed(request_id: str) -> ServiceError:
     """500: a mistake of ours; the id is what support asks for."""
     message = f"Something went wrong on our side; this request is free. Its id is {request_id}."
     return ServiceError(500, "server_error", "internal_error", message)
+
+
+def top_up_url() -> str:
+    return f"{settings.BASE_URL}{TOP_UP_PATH}"
 
 
 def retry_after(seconds: float) -> dict[str, str]:

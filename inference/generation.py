@@ -109,6 +109,8 @@ class Generation:
         self.reserved_tokens = 0  # of output, covered by the hold
         self.held_nanos = 0
         self.extend_at: int | None = None  # tokens of output at which the owner is woken
+        # Tokens of output at which the credit is used up, once more was refused.
+        self.stop_at: int | None = None
         self.first_token_at: float | None = None
         self.last_token_at: float | None = None
         self.outcome: Literal["finished", "aborted", "failed"] | None = None
@@ -186,6 +188,8 @@ class Generation:
             self._on_sequence_end(sequence, delta)
         elif self.extend_at is not None and self.output_tokens >= self.extend_at:
             self.wake.set()
+        elif self.stop_at is not None and self.output_tokens >= self.stop_at:
+            self.end("aborted", errors.credit_used_up())
 
     def on_lost(self) -> None:
         self.num_running = 0

@@ -20,9 +20,6 @@ from portal.lib.db import db
 
 logger = structlog.get_logger(__name__)
 
-# Not `reverse`: that would import every page of the site into the first refusal.
-TOP_UP_PATH = "/portal/billing/"
-
 
 async def open_hold(generation: Generation, owner: str, others: Mapping[str, Generation]) -> None:
     """Reserve the ceiling of this request. Raises ServiceError when that is refused."""
@@ -106,7 +103,6 @@ def _insufficient(
         pending_nanos=shortage.pending_nanos,
         ceiling_nanos=ceiling,
         max_tokens=fits,
-        top_up_url=top_up_url(),
     )
 
 
@@ -137,17 +133,13 @@ def _max_tokens_that_fit(generation: Generation, available_nanos: int) -> int:
     return low
 
 
-def top_up_url() -> str:
-    return f"{settings.BASE_URL}{TOP_UP_PATH}"
-
-
 def must_extend(generation: Generation) -> bool:
     mark = generation.extend_at
     return mark is not None and generation.output_tokens >= mark
 
 
 async def extend_hold(generation: Generation) -> None:
-    """Reserve another window, or end the generation when it cannot be paid for."""
+    """Reserve another window; when it cannot be paid for, what is reserved is the end."""
     more = settings.HOLD_WINDOW_TOKENS * max(generation.num_running, 1)
     reserved = min(generation.reserved_tokens + more, _most_output(generation))
     try:
@@ -156,10 +148,13 @@ async def extend_hold(generation: Generation) -> None:
         logger.error("extension failed", error=type(error).__name__)
         generation.end("failed", errors.accounting_unavailable())
         return
-    if not extended:
-        generation.end("aborted", errors.credit_used_up(top_up_url()))
+    if extended:
+        _set_extension_mark(generation)
         return
-    _set_extension_mark(generation)
+    generation.extend_at = None
+    generation.stop_at = generation.reserved_tokens
+    if generation.output_tokens >= generation.stop_at:
+        generation.end("aborted", errors.credit_used_up())
 
 
 async def cover_output(generation: Generation) -> None:

@@ -86,35 +86,39 @@ async def test_without_max_tokens_the_hold_grows_while_it_decodes(
 
 
 @pytest.fixture
-def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+def forty_tokens(models: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Credit for forty tokens of the slow model, taken in windows of sixteen."""
     from django.conf import settings
 
-    monkeypatch.setattr(settings, "HOLD_WINDOW_TOKENS", 400)
+    monkeypatch.setattr(settings, "HOLD_WINDOW_TOKENS", 16)
+    pricing.set_price("slow", 0, 0, 25 * CENT_A_TOKEN)
+    catalog.forget()
+    return chat(model="slow")
 
 
 async def test_a_stream_whose_credit_runs_out_ends_with_an_error_and_is_billed(
-    dear: None, small_windows: None, api: httpx.AsyncClient, books: Books,
-    organisation: Organisation, models: None,
-) -> None:  # fmt: skip
-    body = chat(model="starter", ignore_eos=True)
-    events = await asyncio.wait_for(stream(api, PATH, body), 30)
+    forty_tokens: dict[str, Any], api: httpx.AsyncClient, books: Books, organisation: Organisation
+) -> None:
+    events = await asyncio.wait_for(stream(api, PATH, forty_tokens), 30)
     assert events.error is not None
     assert events.error["code"] == "insufficient_quota"
     assert not events.done
     assert events.finish_reasons == []
+    assert events.text
     record = await books.record()
-    assert record.outcome == "aborted"
-    assert record.error == "insufficient_quota"
-    assert record.cost_nanos == record.output_tokens * CENT > 0
+    assert (record.outcome, record.error) == ("aborted", "insufficient_quota")
+    # Two windows fit, and are used to their end.
+    assert record.output_tokens == 32
+    assert record.cost_nanos == record.output_tokens * 25 * CENT
     balance = await books.balance(organisation.id)
     assert balance.posted_nanos == 10**10 - record.cost_nanos >= 0
     await books.audit()
 
 
 async def test_a_whole_answer_whose_credit_runs_out_is_a_402_and_free(
-    dear: None, small_windows: None, api: httpx.AsyncClient, books: Books
+    forty_tokens: dict[str, Any], api: httpx.AsyncClient, books: Books
 ) -> None:
-    response = await asyncio.wait_for(api.post(PATH, json=chat(ignore_eos=True)), 30)
+    response = await asyncio.wait_for(api.post(PATH, json=forty_tokens), 30)
     assert (response.status_code, response.json()["error"]["code"]) == (402, "insufficient_quota")
     record = await books.record()
     assert record.cost_nanos == 0
@@ -125,7 +129,7 @@ async def test_a_whole_answer_whose_credit_runs_out_is_a_402_and_free(
 def test_the_top_up_address_is_the_billing_page() -> None:
     from django.urls import reverse
 
-    from inference.holding import TOP_UP_PATH
+    from inference.errors import TOP_UP_PATH
 
     assert reverse("billing") == TOP_UP_PATH
 

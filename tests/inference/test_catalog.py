@@ -1,0 +1,125 @@
+"""Models, aliases and addresses; the command that adds a model."""
+
+import subprocess
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from accounts.models import User
+from billing import pricing
+from inference import catalog
+from inference.management.commands import addmodel
+from inference.models import ModelAlias, ServedModel
+
+
+def test_the_starter_is_registered_once_and_an_edit_stays(db: None) -> None:
+    catalog.ensure_starter()
+    ModelAlias.objects.filter(name="gpt-4o-mini").delete()
+    ServedModel.objects.update(description="ours")
+    catalog.ensure_starter()
+    starter = ServedModel.objects.get()
+    assert (starter.name, starter.position, starter.description) == ("starter", 0, "ours")
+    assert set(ModelAlias.objects.values_list("name", flat=True)) == {
+        "text-davinci-003", "gpt-3.5-turbo-instruct", "gpt-3.5-turbo",
+    }  # fmt: skip
+    price = pricing.current_price("starter")
+    assert (price.input_nanos_per_mtok, price.output_nanos_per_mtok) == (10**8, 4 * 10**8)
+
+
+def test_every_model_has_its_own_short_socket() -> None:
+    names = ["starter", "a/b", "a-b", "x" * 200, "x" * 199 + "y", "模型", "../../etc"]
+    addresses = [catalog.local_address(name) for name in names]
+    assert len(set(addresses)) == len(names)
+    folder = f"unix:{settings.ENGINE_SOCKET_DIR}/"
+    for address in addresses:
+        assert address.startswith(folder)
+        assert "/" not in address.removeprefix(folder)
+        assert len(address.removeprefix(folder)) < 80
+
+
+def test_engines_elsewhere_replace_local_ones(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog.ensure_starter()
+    ServedModel.objects.create(name="big", source="")
+    monkeypatch.setattr(settings, "ENGINES", [("big", "gpu1:1"), ("big", "gpu2:1")])
+    catalog.forget()
+    assert catalog.engine_addresses() == [
+        ("big", "gpu1:1"), ("big", "gpu2:1"), ("starter", catalog.local_address("starter")),
+    ]  # fmt: skip
+    catalog.forget()
+
+
+@pytest.fixture
+def checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        addmodel, "check_checkpoint", lambda _: {"max_model_len": 4096, "model_type": "llama"}
+    )
+
+
+def add(*args: str) -> str:
+    out = StringIO()
+    call_command("addmodel", *args, stdout=out)
+    catalog.forget()
+    return out.getvalue()
+
+
+def test_a_model_is_added_with_its_price(db: None, checkpoint: None) -> None:
+    told = add("mine", "/models/mine", "--input", "0.50", "--cached", "0.05", "--output", "1.5")
+    assert "Added mine: llama, context of 4,096 tokens; $0.50, $0.05, $1.50" in told
+    assert "serve" in told
+    [entry] = catalog.all_models()
+    assert (entry.name, entry.max_model_len, entry.is_chat) == ("mine", 4096, True)
+    assert entry.price.cached_input_nanos_per_mtok == 50_000_000
+    add("mine", "/models/mine", "--input", "0.50", "--output", "2", "--base")
+    [entry] = catalog.all_models()
+    assert not entry.is_chat
+    assert entry.price.output_nanos_per_mtok == 2 * 10**9
+    assert entry.price.cached_input_nanos_per_mtok == entry.price.input_nanos_per_mtok
+
+
+def test_the_same_price_is_not_written_twice(db: None, checkpoint: None) -> None:
+    for _ in range(2):
+        add("mine", "/models/mine", "--input", "1", "--output", "2")
+    from billing.models import Price
+
+    assert Price.objects.count() == 1
+
+
+@pytest.mark.parametrize("amount", ["-1", "free", "1e3", ""])
+def test_a_price_must_be_an_amount(db: None, checkpoint: None, amount: str) -> None:
+    with pytest.raises(CommandError, match="--input"):
+        add("mine", "/models/mine", f"--input={amount}", "--output", "1")
+    assert not ServedModel.objects.exists()
+
+
+def test_what_the_engine_cannot_serve_is_not_added(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess([], 1, "", "Traceback…\nit has no attention layers\n")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    with pytest.raises(CommandError, match="it has no attention layers"):
+        add("mine", "/models/mine", "--input", "1", "--output", "1")
+    assert not ServedModel.objects.exists()
+
+
+@pytest.mark.slow
+def test_the_engine_is_really_asked(db: None) -> None:
+    with pytest.raises(CommandError, match="cannot be served"):
+        add("mine", "/nowhere/at/all", "--input", "1", "--output", "1")
+
+
+def test_operators_see_prices_beside_models(db: None, alice: User) -> None:
+    catalog.ensure_starter()
+    ServedModel.objects.create(name="unpriced", source="x")
+    User.objects.filter(pk=alice.pk).update(is_staff=True, is_superuser=True)
+    client = Client()
+    client.force_login(alice, backend="django.contrib.auth.backends.ModelBackend")
+    page = client.get("/operator/inference/servedmodel/").content.decode()
+    assert "$0.10 / $0.05 / $0.40" in page
+    assert "none: it is not offered" in page
+    catalog.forget()

@@ -138,6 +138,16 @@ def test_it_does_not_share_between_tenants() -> None:
     assert (stranger.num_cached, friend.num_cached) == (0, 8)
 
 
+def test_it_keeps_nothing_that_a_failed_sequence_computed() -> None:
+    desk = Desk(make())
+    failed = desk.submit(list(range(12)), max_tokens=9)
+    desk.step()
+    desk.scheduler.end(failed, FinishReason.ERROR)
+    again = desk.submit(list(range(12)))
+    desk.run()
+    assert again.num_cached == 0
+
+
 def test_it_takes_no_prompt_from_the_cache_whose_logits_are_wanted() -> None:
     desk = Desk(make())
     desk.submit(list(range(12)))

@@ -1,0 +1,71 @@
+"""An engine is put together to fit the model and the machine, or refused with the reason."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference.engine.build import EngineSizes, assemble, digest, eos_token_ids, physical_cores
+from inference.engine.fake_codec import FakeCodec
+from inference.engine.kv_cache import bytes_per_block
+from inference.engine.model import HuggingFaceModel
+from tests.inference.engine.tiny import random_module
+
+SIZES = EngineSizes(max_running=4, max_waiting=8)
+
+
+@pytest.fixture(scope="module")
+def model() -> HuggingFaceModel:
+    return HuggingFaceModel(random_module("llama"))
+
+
+def put_together(model: HuggingFaceModel, **sizes: Any) -> Any:
+    return assemble("tiny", "1", model, FakeCodec(), replace(SIZES, **sizes))
+
+
+def test_it_takes_the_models_own_context_and_room_for_all_running_sequences(
+    model: HuggingFaceModel,
+) -> None:
+    scheduler = put_together(model).scheduler
+    assert scheduler.limits.max_model_len == 512
+    assert scheduler.pool.num_blocks == 4 * 512 // 16
+
+
+def test_it_knows_what_a_block_takes(model: HuggingFaceModel) -> None:
+    layers, heads, dim, numbers = 3, 2, 12, 2
+    assert bytes_per_block(model.shapes, 16, model.dtype) == layers * heads * dim * numbers * 16 * 4
+
+
+@pytest.mark.parametrize(
+    ("sizes", "reason"),
+    [
+        ({"max_model_len": 513}, "at most 512"),
+        ({"memory_fraction": 1e-9}, "fit into the memory"),
+        ({"kv_blocks": 3}, "fewer than one"),
+    ],
+)
+def test_it_says_why_it_does_not_fit(
+    model: HuggingFaceModel, sizes: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason):
+        put_together(model, **sizes)
+
+
+def test_it_finds_the_ends_of_a_generation(model: HuggingFaceModel) -> None:
+    assert eos_token_ids(model) == (256, 258)
+
+
+def test_its_revision_changes_with_the_weights_and_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(bytes(1000))
+    first = digest(str(tmp_path))
+    assert digest(str(tmp_path)) == first
+    (tmp_path / "model.safetensors").write_bytes(bytes(999) + b"1")
+    second = digest(str(tmp_path))
+    (tmp_path / "config.json").write_text("{ }")
+    assert len({first, second, digest(str(tmp_path))}) == 3
+
+
+def test_it_counts_at_least_one_core() -> None:
+    assert physical_cores() >= 1

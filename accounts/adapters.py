@@ -3,22 +3,45 @@
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialLogin
 from django.conf import settings
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest
 
-from accounts import flows
+from accounts import flows, invitations
 from accounts.models import User
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        return bool(settings.SIGNUP_OPEN)
+        """Where sign-up is closed, those who follow an invitation may still come in."""
+        return bool(settings.SIGNUP_OPEN) or invitations.followed(request) is not None
 
     @transaction.atomic
     def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:
         """Save the new user together with their organisation: neither exists without the other."""
         user = super().save_user(request, user, form, commit=commit)
+        refuse_the_uninvited(request, user)
         if commit:
             flows.ensure_organisation(user)
         return user
+
+
+class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
+    @transaction.atomic
+    def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
+        user: User = super().save_user(request, sociallogin, form)
+        refuse_the_uninvited(request, user)
+        flows.ensure_organisation(user)
+        return user
+
+
+def refuse_the_uninvited(request: HttpRequest, user: User) -> None:
+    """An invitation opens a closed sign-up for the invited address alone."""
+    if settings.SIGNUP_OPEN:
+        return
+    invitation = invitations.followed(request)
+    if invitation is None or invitation.email.lower() != user.email.lower():
+        raise PermissionDenied

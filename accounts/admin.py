@@ -2,16 +2,20 @@
 
 from typing import Any
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.html import format_html, urlize
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 
+from accounts import flows
 from accounts.models import ApiKey, Membership, Organisation, OutgoingMail, User
 from portal.lib.money import format_dollars
+
+# The console's own sign-in page knows neither rate limits nor a second factor.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 
 class MembershipInline(admin.TabularInline[Membership, Model]):
@@ -54,12 +58,12 @@ class OrganisationAdmin(admin.ModelAdmin[Organisation]):
 
     @admin.action(description="Suspend: keys stop working within two seconds")
     def suspend(self, request: HttpRequest, organisations: QuerySet[Organisation]) -> None:
-        number = organisations.filter(suspended_at=None).update(suspended_at=timezone.now())
+        number = sum(flows.suspend(organisation) for organisation in organisations)
         self.message_user(request, _("Suspended: %(number)s") % {"number": number})
 
     @admin.action(description="Resume")
     def resume(self, request: HttpRequest, organisations: QuerySet[Organisation]) -> None:
-        number = organisations.exclude(suspended_at=None).update(suspended_at=None)
+        number = sum(flows.resume(organisation) for organisation in organisations)
         self.message_user(request, _("Resumed: %(number)s") % {"number": number})
 
 
@@ -88,7 +92,7 @@ class ApiKeyAdmin(admin.ModelAdmin[ApiKey]):
 
     @admin.action(description="Revoke", permissions=["revoke"])
     def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
-        number = keys.filter(revoked_at=None).update(revoked_at=timezone.now())
+        number = sum(flows.revoke_key(key) for key in keys)
         self.message_user(request, _("Revoked: %(number)s") % {"number": number})
 
 
@@ -99,8 +103,10 @@ class OutgoingMailAdmin(admin.ModelAdmin[OutgoingMail]):
     list_display = ["created_at", "subject", "to", "sent_at", "attempts", "error"]
     list_filter = [("sent_at", admin.EmptyFieldListFilter)]
     search_fields = ["subject", "recipients"]
-    fields = ["created_at", "sent_at", "subject", "sender", "to", "body", "attempts", "error"]
-    readonly_fields = fields
+    readonly_fields = (
+        "created_at", "sent_at", "subject", "sender", "to", "body", "attempts", "error",
+    )  # fmt: skip
+    fields = readonly_fields
     date_hierarchy = "created_at"
 
     def has_add_permission(self, request: HttpRequest) -> bool:

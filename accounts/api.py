@@ -1,9 +1,15 @@
-"""The management API of accounts: the organisation, its members and keys."""
+"""The management API of accounts: the organisation, its members and keys.
+
+A management key acts as an admin of its organisation does; what is another's is not found.
+"""
 
 from typing import Any, ClassVar, cast
 
+from django.db.models import QuerySet
+from django.utils import timezone
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import extend_schema
-from rest_framework import generics, serializers, status
+from rest_framework import exceptions, generics, serializers, status
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,15 +17,21 @@ from rest_framework.views import APIView
 
 from accounts import flows
 from accounts.authentication import Caller
-from accounts.models import ApiKey, Membership, Organisation, Scope, User
+from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
+
+
+class ManagementKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the published schema describes the key; found by drf-spectacular on its own."""
+
+    target_class = "accounts.authentication.ManagementKeyAuthentication"
+    name = "managementKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "description": "A key that may manage."}
 
 
 class NewestFirst(CursorPagination):
     ordering = "-created_at"
-
-
-def organisation_id_of(request: Request) -> str:
-    return cast(Caller, request.auth).organisation_id
 
 
 class OrganisationSerializer(serializers.ModelSerializer[Organisation]):
@@ -35,6 +47,7 @@ class MemberSerializer(serializers.ModelSerializer[Membership]):
     class Meta:
         model = Membership
         fields: ClassVar = ["id", "email", "role", "created_at"]
+        read_only_fields: ClassVar = ["id", "created_at"]
 
 
 class KeySerializer(serializers.ModelSerializer[ApiKey]):
@@ -49,54 +62,137 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
 class NewKeySerializer(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=100)
     scope = serializers.ChoiceField(choices=Scope.choices, default=Scope.INFERENCE)
+    allowed_models = serializers.ListField(
+        child=serializers.CharField(max_length=200), max_length=100, required=False
+    )
+    ip_ranges = serializers.ListField(child=serializers.CharField(max_length=50), required=False)
     monthly_cap_nanos = serializers.IntegerField(min_value=0, max_value=10**18, required=False)
     expires_at = serializers.DateTimeField(required=False)
+
+    def validate_ip_ranges(self, words: list[str]) -> list[str]:
+        try:
+            return flows.ip_ranges(words)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error)) from None
+
+    def validate_expires_at(self, expires_at: Any) -> Any:
+        if expires_at <= timezone.now():
+            raise serializers.ValidationError("Choose a time in the future.")
+        return expires_at
+
+
+class SecretKeySerializer(KeySerializer):
+    secret = serializers.CharField(help_text="In this answer and nowhere else.")
+
+    class Meta(KeySerializer.Meta):
+        fields: ClassVar = [*KeySerializer.Meta.fields, "secret"]
 
 
 class OrganisationView(generics.RetrieveUpdateAPIView[Organisation]):
     serializer_class = OrganisationSerializer
-    http_method_names: ClassVar = ["get", "patch", "head", "options"]
+    http_method_names = ["get", "patch", "head", "options"]
 
     def get_object(self) -> Organisation:
-        return Organisation.objects.get(pk=organisation_id_of(self.request))
+        return Organisation.objects.get(pk=caller_of(self.request).organisation_id)
 
 
 class MembersView(generics.ListAPIView[Membership]):
     serializer_class = MemberSerializer
     pagination_class = NewestFirst
 
-    def get_queryset(self) -> Any:
-        return Membership.objects.filter(
-            organisation_id=organisation_id_of(self.request)
-        ).select_related("user")
+    def get_queryset(self) -> QuerySet[Membership]:
+        return own_members(self.request)
+
+
+class MemberView(APIView):
+    @extend_schema(request=MemberSerializer, responses=MemberSerializer)
+    def patch(self, request: Request, member_id: int) -> Response:
+        """Give a member another role; owners are made and unmade on the site alone."""
+        member = self.not_an_owner(request, member_id)
+        asked = MemberSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        if asked.validated_data["role"] == Role.OWNER:
+            raise exceptions.PermissionDenied("Only an owner can do that.")
+        flows.change_role(member, asked.validated_data["role"])
+        return Response(MemberSerializer(member).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, member_id: int) -> Response:
+        """Remove a member."""
+        flows.remove_member(self.not_an_owner(request, member_id))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def not_an_owner(self, request: Request, member_id: int) -> Membership:
+        member = generics.get_object_or_404(own_members(request), pk=member_id)
+        if member.role == Role.OWNER:
+            raise exceptions.PermissionDenied("Only an owner can do that.")
+        return member
 
 
 class KeysView(generics.ListAPIView[ApiKey]):
     serializer_class = KeySerializer
     pagination_class = NewestFirst
 
-    def get_queryset(self) -> Any:
-        return ApiKey.objects.filter(organisation_id=organisation_id_of(self.request))
+    def get_queryset(self) -> QuerySet[ApiKey]:
+        return own_keys(self.request)
 
-    @extend_schema(request=NewKeySerializer, responses={201: KeySerializer})
+    @extend_schema(request=NewKeySerializer, responses={201: SecretKeySerializer})
     def post(self, request: Request) -> Response:
         """Make a key; `secret` is in this answer and nowhere else."""
         asked = NewKeySerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        caller = cast(Caller, request.auth)
-        organisation = Organisation.objects.get(pk=caller.organisation_id)
-        maker = User.objects.filter(pk=caller.user_id).first()
-        key, secret = flows.create_key(organisation, maker, **asked.validated_data)
-        answer = {**KeySerializer(key).data, "secret": secret}
-        return Response(answer, status=status.HTTP_201_CREATED)
+        organisation = Organisation.objects.get(pk=caller_of(request).organisation_id)
+        key, secret = flows.create_key(organisation, maker(request), **asked.validated_data)
+        return with_secret(key, secret)
 
 
 class KeyView(APIView):
+    @extend_schema(responses=KeySerializer)
+    def get(self, request: Request, key_id: str) -> Response:
+        return Response(KeySerializer(own_key(request, key_id)).data)
+
     @extend_schema(responses={204: None})
     def delete(self, request: Request, key_id: str) -> Response:
         """Revoke a key; streams that use it end within two seconds."""
-        key = generics.get_object_or_404(
-            ApiKey, pk=key_id, organisation_id=organisation_id_of(request)
-        )
-        flows.revoke_key(key)
+        flows.revoke_key(own_key(request, key_id))
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class KeyRotationView(APIView):
+    @extend_schema(request=None, responses={201: SecretKeySerializer})
+    def post(self, request: Request, key_id: str) -> Response:
+        """Make a successor with the same rights; the old key works for another 24 hours."""
+        try:
+            key, secret = flows.rotate_key(own_key(request, key_id), maker(request))
+        except ValueError as error:
+            raise exceptions.ValidationError({"detail": str(error)}) from None
+        return with_secret(key, secret)
+
+
+def caller_of(request: Request) -> Caller:
+    return cast("Caller", request.auth)
+
+
+def own_members(request: Request) -> QuerySet[Membership]:
+    members = Membership.objects.filter(organisation_id=caller_of(request).organisation_id)
+    return members.select_related("user")
+
+
+def own_keys(request: Request) -> QuerySet[ApiKey]:
+    return ApiKey.objects.filter(organisation_id=caller_of(request).organisation_id)
+
+
+def own_key(request: Request, key_id: str) -> ApiKey:
+    key: ApiKey = generics.get_object_or_404(own_keys(request), pk=key_id)
+    return key
+
+
+def maker(request: Request) -> User | None:
+    """Who stands behind a key made by a key: the person who made that one, while they exist."""
+    user_id = caller_of(request).user_id
+    return User.objects.filter(pk=user_id).first() if user_id is not None else None
+
+
+def with_secret(key: ApiKey, secret: str) -> Response:
+    answer = {**KeySerializer(key).data, "secret": secret}
+    return Response(answer, status=status.HTTP_201_CREATED, headers={"Cache-Control": "no-store"})

@@ -1,9 +1,14 @@
-"""The audit log: what changed in an organisation, by whom. Recorded by django-auditlog."""
+"""The audit log: what changed in an organisation, by whom. Recorded by django-auditlog.
+
+Every entry names its organisation, so that it outlives the member or invitation it is about.
+"""
+
+from typing import Any
 
 from auditlog.models import LogEntry
 from auditlog.registry import auditlog
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from accounts.models import ApiKey, Invitation, Membership, Organisation
 
@@ -16,15 +21,27 @@ def register() -> None:
     auditlog.register(ApiKey, exclude_fields=["key_hash", "last_used_at"])
 
 
+def noted(changed_rows: int, instance: Organisation | ApiKey, **changes: Any) -> bool:
+    """Record a conditional UPDATE, which no signal sees, if it changed its row; whether it did."""
+    if changed_rows:
+        before = {name: getattr(instance, name) for name in changes}
+        LogEntry.objects.log_create(
+            instance,
+            force_log=True,
+            action=LogEntry.Action.UPDATE,
+            changes={name: [str(before[name]), str(value)] for name, value in changes.items()},
+        )
+    return bool(changed_rows)
+
+
 def entries(organisation: Organisation) -> QuerySet[LogEntry]:
     """What happened to the organisation, its members, invitations and keys; newest first."""
-    found = Q(
-        content_type=ContentType.objects.get_for_model(Organisation), object_pk=organisation.pk
-    )
-    for model in (Membership, Invitation, ApiKey):
-        rows = model._default_manager.filter(organisation=organisation).values_list("pk", flat=True)
-        found |= Q(
-            content_type=ContentType.objects.get_for_model(model),
-            object_pk__in=[str(pk) for pk in rows],
+    kinds = ContentType.objects.get_for_models(Organisation, Membership, Invitation, ApiKey)
+    found: QuerySet[LogEntry] = (
+        LogEntry.objects.filter(
+            content_type__in=kinds.values(), additional_data__organisation=organisation.pk
         )
-    return LogEntry.objects.filter(found).select_related("actor", "content_type").order_by("-pk")
+        .select_related("actor", "content_type")
+        .order_by("-pk")
+    )
+    return found

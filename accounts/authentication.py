@@ -23,7 +23,7 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.request import Request
 
 from accounts import keys
-from accounts.models import ApiKey, Organisation, Scope, User
+from accounts.models import ApiKey, Membership, Organisation, Scope, User
 
 TOUCH_EVERY = timedelta(minutes=1)
 CACHED_KEYS_MAX = 10_000
@@ -174,9 +174,10 @@ def caller_for_member(user: User, organisation: Organisation, session_key: str) 
 
 
 def no_longer_valid(callers: Iterable[Caller]) -> set[Caller]:
-    """Those whose key was revoked or expired, whose session ended, or who were suspended.
+    """Those whose key was revoked or expired, whose session or membership ended, or whose
+    organisation was suspended.
 
-    Three queries at most, however many callers.
+    Four queries at most, however many callers.
     """
     now = timezone.now()
     asked = set(callers)
@@ -194,6 +195,7 @@ def no_longer_valid(callers: Iterable[Caller]) -> set[Caller]:
             "session_key", flat=True
         )
     )
+    live_members = _live_members(asked)
     live_organisations = set(
         Organisation.objects.filter(pk__in=organisations, suspended_at=None).values_list(
             "pk", flat=True
@@ -204,8 +206,22 @@ def no_longer_valid(callers: Iterable[Caller]) -> set[Caller]:
         for caller in asked
         if caller.organisation_id not in live_organisations
         or (caller.api_key_id is not None and caller.api_key_id not in live_keys)
-        or (caller.session_key is not None and caller.session_key not in live_sessions)
+        or (
+            caller.session_key is not None
+            and (
+                caller.session_key not in live_sessions
+                or (caller.organisation_id, caller.user_id) not in live_members
+            )
+        )
     }
+
+
+def _live_members(callers: set[Caller]) -> set[tuple[str, int]]:
+    """(organisation, user) of the people among the callers who still belong together."""
+    people = {caller.user_id for caller in callers if caller.session_key is not None}
+    user_ids = {user_id for user_id in people if user_id is not None}
+    memberships = Membership.objects.filter(user_id__in=user_ids, user__is_active=True)
+    return set(memberships.values_list("organisation_id", "user_id"))
 
 
 def session_key_of(session: SessionBase) -> str:

@@ -5,6 +5,7 @@ refuses with ValueError, in a sentence for the person who asked.
 """
 
 import hashlib
+import ipaddress
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,30 +15,65 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts import keys
+from accounts import audit, keys
 from accounts.models import ApiKey, Invitation, Membership, Organisation, Role, Scope, User
 from accounts.signals import organisation_created
 
 INVITATION_LASTS = timedelta(days=7)
 ROTATION_OVERLAP = timedelta(hours=24)
+MAX_IP_RANGES = 20
 
 
 @transaction.atomic
 def create_organisation(user: User, name: str, *, welcome: bool = True) -> Organisation:
-    """An organisation owned by `user`, with its ledger account; `welcome` credit if it may."""
+    """An organisation owned by `user`, with its ledger account.
+
+    `welcome`: whether it may get the welcome credit; only a person's first one ever gets it.
+    """
+    first = User.objects.filter(pk=user.pk, welcomed_at=None).update(welcomed_at=timezone.now())
+    welcome = welcome and first == 1
     organisation = Organisation.objects.create(name=name)
     Membership.objects.create(organisation=organisation, user=user, role=Role.OWNER)
     organisation_created.send(Organisation, organisation=organisation, welcome=welcome)
     return organisation
 
 
+@transaction.atomic
 def ensure_organisation(user: User, *, welcome: bool = True) -> Organisation:
     """The user's first organisation; made when there is none, however the user came."""
+    User.objects.select_for_update().get(pk=user.pk)  # two tabs make one organisation
     membership = user.memberships.select_related("organisation").order_by("pk").first()
     if membership is not None:
         return membership.organisation
-    return create_organisation(user, _("%(name)s's organisation") % {"name": user.get_short_name()},
-                               welcome=welcome)  # fmt: skip
+    name = _("%(name)s's organisation") % {"name": user.get_short_name()[:70]}
+    return create_organisation(user, name, welcome=welcome)
+
+
+def suspend(organisation: Organisation) -> bool:
+    """Stop its keys and running streams within two seconds; False when it was suspended before."""
+    now = timezone.now()
+    rows = Organisation.objects.filter(pk=organisation.pk, suspended_at=None)
+    return audit.noted(rows.update(suspended_at=now), organisation, suspended_at=now)
+
+
+def resume(organisation: Organisation) -> bool:
+    """Undo `suspend`; False when it was not suspended."""
+    rows = Organisation.objects.filter(pk=organisation.pk).exclude(suspended_at=None)
+    return audit.noted(rows.update(suspended_at=None), organisation, suspended_at=None)
+
+
+def ip_ranges(words: Sequence[str]) -> list[str]:
+    """Addresses and CIDR ranges in their canonical form. Raises ValueError naming the bad one."""
+    if len(words) > MAX_IP_RANGES:
+        raise ValueError(_("At most %(most)s ranges.") % {"most": MAX_IP_RANGES})
+    ranges = []
+    for word in words:
+        try:
+            ranges.append(str(ipaddress.ip_network(word, strict=False)))
+        except ValueError:
+            said = _("%(word)s is not an address or a range.") % {"word": word}
+            raise ValueError(said) from None
+    return ranges
 
 
 def create_key(
@@ -69,21 +105,22 @@ def create_key(
     return key, minted.secret
 
 
+@transaction.atomic
 def revoke_key(key: ApiKey) -> bool:
     """Revoke now; False when it was revoked before. Running streams end within two seconds."""
     now = timezone.now()
     live = ApiKey.objects.filter(pk=key.pk).filter(Q(revoked_at=None) | Q(revoked_at__gt=now))
-    return live.update(revoked_at=now) == 1
+    return audit.noted(live.update(revoked_at=now), key, revoked_at=now)
 
 
 @transaction.atomic
 def rotate_key(
-    key: ApiKey, user: User, *, overlap: timedelta = ROTATION_OVERLAP
+    key: ApiKey, user: User | None, *, overlap: timedelta = ROTATION_OVERLAP
 ) -> tuple[ApiKey, str]:
     """A successor with the same rights; the old key works until `overlap` is over."""
     ends_at = timezone.now() + overlap
-    rotated = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=ends_at)
-    if not rotated:
+    live = ApiKey.objects.filter(pk=key.pk, revoked_at=None)
+    if not audit.noted(live.update(revoked_at=ends_at), key, revoked_at=ends_at):
         raise ValueError(_("This key is revoked or being rotated already."))
     return create_key(
         key.organisation,
@@ -125,9 +162,7 @@ def find_invitation(token: str) -> Invitation | None:
     """The open invitation with this token, or None."""
     return (
         Invitation.objects.select_related("organisation")
-        .filter(
-            token_hash=hash_token(token), accepted_at=None, expires_at__gt=timezone.now()
-        )
+        .filter(token_hash=hash_token(token), accepted_at=None, expires_at__gt=timezone.now())
         .first()
     )
 
@@ -157,7 +192,7 @@ def accept_invitation(token: str, user: User) -> Membership:
 @transaction.atomic
 def change_role(membership: Membership, role: str) -> None:
     """Give a member another role; the last owner stays one."""
-    if membership.role == Role.OWNER and role != Role.OWNER:
+    if role != Role.OWNER:
         _keep_an_owner(membership)
     membership.role = role
     membership.save(update_fields=["role"])
@@ -165,22 +200,25 @@ def change_role(membership: Membership, role: str) -> None:
 
 @transaction.atomic
 def remove_member(membership: Membership) -> None:
-    """Remove a member; the last owner stays. Keys they made belong to the organisation."""
-    if membership.role == Role.OWNER:
-        _keep_an_owner(membership)
+    """Remove a member; the last owner stays. Keys they made belong to the organisation.
+
+    What they were generating in the playground ends within two seconds.
+    """
+    _keep_an_owner(membership)
     membership.delete()
 
 
 def _keep_an_owner(membership: Membership) -> None:
-    """The caller is in a transaction; the organisation's owners are locked until its end."""
+    """Refuse when this member is the last owner.
+
+    The caller is in a transaction; the organisation's owners are locked until its end.
+    """
     owners = Membership.objects.select_for_update().filter(
         organisation_id=membership.organisation_id, role=Role.OWNER
     )
-    if not any(owner.pk != membership.pk for owner in owners):
+    if [owner.pk for owner in owners] == [membership.pk]:
         raise ValueError(_("An organisation needs an owner; make somebody else one first."))
 
 
 def hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
-
-

@@ -1,11 +1,15 @@
-"""The mail that carries an invitation."""
+"""Invitations on their way: the mail that carries one, and a visitor who follows it."""
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
+from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import Invitation
+
+FOLLOWED = "invitation_id"  # in the session of somebody who has not signed in yet
 
 
 def send_invitation(invitation: Invitation, address: str) -> None:
@@ -27,3 +31,18 @@ def send_invitation(invitation: Invitation, address: str) -> None:
         render_to_string("accounts/email/invitation.html", context), "text/html"
     )
     message.send()
+
+
+def follow(request: HttpRequest, invitation: Invitation) -> None:
+    """Remember that this visitor holds the invitation's token."""
+    request.session[FOLLOWED] = invitation.pk
+
+
+def followed(request: HttpRequest) -> Invitation | None:
+    """The open invitation that brought this visitor here, if one did."""
+    invitation_id = request.session.get(FOLLOWED)
+    if invitation_id is None:
+        return None
+    return Invitation.objects.filter(
+        pk=invitation_id, accepted_at=None, expires_at__gt=timezone.now()
+    ).first()

@@ -7,6 +7,7 @@ server); it claims the row first, so two workers never send the same mail at onc
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
 from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connection
@@ -33,21 +34,20 @@ class OutboxBackend(BaseEmailBackend):
 
         for message in email_messages:
             mail = store(message)
-            transaction.on_commit(lambda mail_id=mail.pk: deliver_mail.delay(mail_id))  # type: ignore[misc]
+            # Robust: without a broker the page still works, and beat picks the row up later.
+            transaction.on_commit(partial(deliver_mail.delay, mail.pk), robust=True)
         return len(email_messages)
 
 
 def store(message: EmailMessage) -> OutgoingMail:
     html = ""
     if isinstance(message, EmailMultiAlternatives):
-        html = next(
-            (str(each[0]) for each in message.alternatives if each[1] == "text/html"), ""
-        )
+        html = next((str(each[0]) for each in message.alternatives if each[1] == "text/html"), "")
     return OutgoingMail.objects.create(
-        subject=message.subject,
+        subject=str(message.subject),
         sender=message.from_email or settings.DEFAULT_FROM_EMAIL,
         recipients=message.recipients(),
-        text=message.body,
+        text=str(message.body),
         html=html,
     )
 
@@ -67,7 +67,7 @@ def deliver(mail_id: int) -> bool:
     try:
         with get_connection(settings.MAIL_TRANSPORT) as connection:
             connection.send_messages([message])
-    except OSError as error:  # smtplib's errors are OSErrors too
+    except (OSError, ValueError) as error:  # smtplib's are OSErrors, bad headers ValueErrors
         wait = RETRY_AFTER[min(mail.attempts, len(RETRY_AFTER) - 1)]
         OutgoingMail.objects.filter(pk=mail_id).update(
             attempts=mail.attempts + 1, next_attempt_at=now + wait, error=str(error)[:500]

@@ -16,6 +16,19 @@ from django.utils.translation import gettext_lazy as _
 from portal.lib.ids import new_organisation_id
 
 
+class Audited(models.Model):
+    """What belongs to an organisation and whose changes stand in its audit log."""
+
+    organisation_id: str
+
+    class Meta:
+        abstract = True
+
+    def get_additional_data(self) -> dict[str, str]:
+        """What django-auditlog stores beside each change, so that `audit.entries` finds it."""
+        return {"organisation": self.organisation_id}
+
+
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         user = self.model(email=self.normalize_email(email).lower(), **fields)
@@ -34,6 +47,8 @@ class User(AbstractUser):
     email = models.EmailField(_("email address"), unique=True)
     name = models.CharField(_("name"), max_length=100, blank=True)
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    # When their first organisation was made: welcome credit is for that one only.
+    welcomed_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -74,6 +89,9 @@ class Organisation(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def get_additional_data(self) -> dict[str, str]:
+        return {"organisation": self.id}
+
 
 class Role(models.TextChoices):
     OWNER = "owner", _("Owner")
@@ -83,7 +101,7 @@ class Role(models.TextChoices):
     VIEWER = "viewer", _("Viewer")
 
 
-class Membership(models.Model):
+class Membership(Audited):
     organisation = models.ForeignKey(
         Organisation, on_delete=models.CASCADE, related_name="memberships"
     )
@@ -103,7 +121,7 @@ class Membership(models.Model):
         return f"{self.user} ({self.role})"
 
 
-class Invitation(models.Model):
+class Invitation(Audited):
     """An offer of membership, accepted with a token of which only the hash is stored."""
 
     organisation = models.ForeignKey(
@@ -139,7 +157,7 @@ class Scope(models.TextChoices):
     MANAGEMENT = "management", _("Manage the organisation")
 
 
-class ApiKey(models.Model):
+class ApiKey(Audited):
     """A key to the REST API; `accounts.keys` mints and parses the secret, shown once.
 
     An inference key cannot manage and a management key cannot generate: one scope a key.

@@ -1,5 +1,8 @@
 """Pages of accounts: members and invitations, settings, the operator's one-time link."""
 
+from typing import cast
+from urllib.parse import urlencode
+
 from django.conf import settings as site
 from django.contrib import messages
 from django.contrib.auth import login
@@ -13,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts import audit, flows, operators
 from accounts.forms import InviteForm, OrganisationForm, PersonForm, RoleForm
-from accounts.invitations import send_invitation
+from accounts.invitations import follow, send_invitation
 from accounts.middleware import SESSION_KEY
 from accounts.models import Membership, Role, User
 from accounts.permissions import member_required
@@ -37,7 +40,7 @@ def member_invite(request: HttpRequest) -> HttpResponseBase:
             only_owners_make_owners(request, role)
             invitation, token = flows.invite(
                 request.organisation,  # type: ignore[attr-defined]
-                request.user,  # type: ignore[arg-type]
+                cast("User", request.user),
                 email,
                 role,
             )
@@ -45,7 +48,8 @@ def member_invite(request: HttpRequest) -> HttpResponseBase:
             form.add_error("email", str(error))
         else:
             send_invitation(invitation, f"{site.BASE_URL}{reverse('invitation', args=[token])}")
-            messages.success(request, _("An invitation is on its way to %(email)s.") % {"email": email})
+            said = _("An invitation is on its way to %(email)s.") % {"email": email}
+            messages.success(request, said)
             return redirect("members")
     return render(request, "accounts/members.html", members_page(request, form), status=400)
 
@@ -87,17 +91,21 @@ def member_remove(request: HttpRequest, membership_id: int) -> HttpResponseBase:
     return redirect("overview" if leaving else "members")
 
 
-@login_required
 @require_http_methods(["GET", "POST"])
 def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
-    """GET shows the invitation, POST accepts it."""
+    """GET shows the invitation, POST accepts it; strangers sign up or in first."""
     found = flows.find_invitation(token)
     if found is None:
         messages.error(request, _("This invitation was used, replaced or has expired."))
         return redirect("overview")
+    if not request.user.is_authenticated:
+        follow(request, found)
+        known = User.objects.filter(email__iexact=found.email).exists()
+        entrance = "account_login" if known else "account_signup"
+        return redirect(f"{reverse(entrance)}?{urlencode({'next': request.path})}")
     if request.method == "POST":
         try:
-            membership = flows.accept_invitation(token, request.user)  # type: ignore[arg-type]
+            membership = flows.accept_invitation(token, request.user)
         except ValueError as error:
             messages.error(request, str(error))
             return redirect("overview")
@@ -116,12 +124,18 @@ def settings(request: HttpRequest) -> HttpResponseBase:
     posted = request.POST.get("form") if request.method == "POST" else None
     if posted == "organisation" and not may_manage:
         raise PermissionDenied
-    person = PersonForm(request.POST if posted == "person" else None, instance=user)
+    # Both have a name: the ids of their fields must differ.
+    person = PersonForm(
+        request.POST if posted == "person" else None, instance=user, auto_id="person-%s"
+    )
     organisation = OrganisationForm(
         request.POST if posted == "organisation" else None,
+        auto_id="organisation-%s",
         instance=request.membership.organisation,  # type: ignore[attr-defined]
     )
-    form = {"person": person, "organisation": organisation}.get(posted or "")
+    forms: dict[str | None, PersonForm | OrganisationForm]
+    forms = {"person": person, "organisation": organisation}
+    form = forms.get(posted)
     if form is not None and form.is_valid():
         form.save()
         messages.success(request, _("Saved."))
@@ -135,7 +149,8 @@ def settings(request: HttpRequest) -> HttpResponseBase:
 @require_POST
 def organisation_switch(request: HttpRequest) -> HttpResponseBase:
     chosen = request.POST.get("organisation", "")
-    if not Membership.objects.filter(user_id=request.user.pk, organisation_id=chosen).exists():
+    own = Membership.objects.filter(user=cast("User", request.user))
+    if chosen not in own.values_list("organisation_id", flat=True):  # any text is compared safely
         raise Http404
     request.session[SESSION_KEY] = chosen
     return redirect("overview")

@@ -4,6 +4,7 @@ With nothing set, this is the embedded default: SQLite, in-memory broker and cha
 engine child process. `portal.checks` refuses combinations that are unsafe in production.
 """
 
+import shlex
 import tempfile
 import zlib
 from pathlib import Path
@@ -49,6 +50,7 @@ TRUST_FORWARDED_FOR = env.flag("TRUST_FORWARDED_FOR", default=False)  # behind y
 ENGINES = env.pairs("ENGINES")
 ENGINE_FAKE = env.flag("ENGINE_FAKE", default=False)  # the site without torch
 ENGINE_DEVICE = env.text("ENGINE_DEVICE", "auto")
+ENGINE_ARGS = shlex.split(env.text("ENGINE_ARGS"))  # more for `python -m inference.engine`
 STARTER_DIR = BASE_DIR / "inference" / "starter"
 # A unix socket's path holds 107 bytes at most; a deep DATA_DIR gets a short folder of its own.
 ENGINE_SOCKET_DIR = (
@@ -256,6 +258,7 @@ ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+SOCIALACCOUNT_ADAPTER = "accounts.adapters.SocialAccountAdapter"
 ACCOUNT_LOGOUT_REDIRECT_URL = "home"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
@@ -299,7 +302,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.ManagementKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["portal.lib.strict_parser.StrictJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.CursorPagination",
     "PAGE_SIZE": 100,

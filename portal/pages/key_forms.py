@@ -1,6 +1,6 @@
 """The form that makes an API key; every error names its field."""
 
-import ipaddress
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,11 +8,12 @@ from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts import flows
 from accounts.models import Scope
 from inference import catalog
 from portal.lib.money import NANOS_PER_DOLLAR
 
-MAX_RANGES = 20
+MAX_CAP_DOLLARS = 1_000_000_000  # in nanos it fits 64 bits
 
 
 class KeyForm(forms.Form):
@@ -21,7 +22,6 @@ class KeyForm(forms.Form):
     )
     scope = forms.ChoiceField(
         label=_("It may"),
-        choices=Scope.choices,
         initial=Scope.INFERENCE,
         help_text=_("A key that calls models cannot manage, and the other way round."),
     )
@@ -32,6 +32,7 @@ class KeyForm(forms.Form):
         label=_("Monthly cap in US dollars"),
         required=False,
         min_value=0,
+        max_value=MAX_CAP_DOLLARS,
         max_digits=12,
         decimal_places=2,
         help_text=_("Requests that would go over it are refused."),
@@ -49,8 +50,11 @@ class KeyForm(forms.Form):
         help_text=_("One address or CIDR range a line; empty: from anywhere."),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, scopes: Sequence[Scope], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        scope = self.fields["scope"]
+        assert isinstance(scope, forms.ChoiceField)
+        scope.choices = [(each.value, each.label) for each in scopes]
         names = [entry.name for entry in catalog.all_models()]
         field = self.fields["allowed_models"]
         assert isinstance(field, forms.MultipleChoiceField)
@@ -64,18 +68,10 @@ class KeyForm(forms.Form):
         return expires_at
 
     def clean_ip_ranges(self) -> list[str]:
-        words = self.cleaned_data["ip_ranges"].replace(",", " ").split()
-        if len(words) > MAX_RANGES:
-            raise forms.ValidationError(_("At most %(most)s ranges.") % {"most": MAX_RANGES})
-        ranges = []
-        for word in words:
-            try:
-                ranges.append(str(ipaddress.ip_network(word, strict=False)))
-            except ValueError:
-                raise forms.ValidationError(
-                    _("%(word)s is not an address or a range.") % {"word": word}
-                ) from None
-        return ranges
+        try:
+            return flows.ip_ranges(self.cleaned_data["ip_ranges"].replace(",", " ").split())
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
 
     def key_fields(self) -> dict[str, Any]:
         """What `flows.create_key` takes."""

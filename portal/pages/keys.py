@@ -1,60 +1,62 @@
 """The keys page: make, rotate, revoke; what each key has spent against its cap.
 
-A secret is shown once: it travels from the POST to the next page in the session, and is taken out
-of it when that page is rendered.
+A secret is shown once, in the answer to the POST that made it: it is written to no session, no
+message and no cache on its way.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponseBase
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import flows
-from accounts.models import ApiKey, Role
+from accounts.models import ApiKey, Role, Scope, User
 from accounts.permissions import member_required
 from billing.models import KeySpend
 from portal.pages.key_forms import KeyForm
 
 MAKERS = (Role.OWNER, Role.ADMIN, Role.DEVELOPER)
-SHOW_ONCE = "new_key_secret"
+MANAGERS = (Role.OWNER, Role.ADMIN)
 
 
 @member_required()
 @require_GET
 def keys(request: HttpRequest) -> HttpResponseBase:
+    return keys_page(request)
+
+
+def keys_page(request: HttpRequest, new: dict[str, object] | None = None) -> HttpResponse:
+    """The list, above it the secret of a key that was just made."""
     organisation = request.organisation  # type: ignore[attr-defined]
     rows = list(organisation.api_keys.select_related("created_by").order_by("-created_at"))
     spent = spent_this_month([key.pk for key in rows])
     for key in rows:
         key.spent_nanos = spent.get(key.pk, 0)
         key.status = status_of(key)
-    return render(
-        request,
-        "pages/keys.html",
-        {
-            "keys": rows,
-            "new": request.session.pop(SHOW_ONCE, None),
-            "may_make": request.membership.role in MAKERS,  # type: ignore[attr-defined]
-        },
-    )
+        key.may_change = may_change(request, key)
+    context = {"keys": rows, "new": new, "may_make": role_of(request) in MAKERS}
+    return render(request, "pages/keys.html", context)
 
 
 @member_required(*MAKERS)
+@never_cache
 @require_http_methods(["GET", "POST"])
 def key_create(request: HttpRequest) -> HttpResponseBase:
-    form = KeyForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
+    posted = request.POST if request.method == "POST" else None
+    form = KeyForm(posted, scopes=scopes_for(request))
+    if form.is_valid():
         key, secret = flows.create_key(
             request.organisation,  # type: ignore[attr-defined]
-            request.user,  # type: ignore[arg-type]
+            cast("User", request.user),
             **form.key_fields(),
         )
-        request.session[SHOW_ONCE] = {"name": key.name, "secret": secret}
-        return redirect("keys")
+        return keys_page(request, {"name": key.name, "secret": secret})
     status = 400 if form.is_bound else 200
     return render(request, "pages/key_create.html", {"form": form}, status=status)
 
@@ -71,24 +73,41 @@ def key_revoke(request: HttpRequest, key_id: str) -> HttpResponseBase:
 
 
 @member_required(*MAKERS)
+@never_cache
 @require_POST
 def key_rotate(request: HttpRequest, key_id: str) -> HttpResponseBase:
     key = own_key(request, key_id)
     try:
-        successor, secret = flows.rotate_key(key, request.user)  # type: ignore[arg-type]
+        successor, secret = flows.rotate_key(key, cast("User", request.user))
     except ValueError as error:
         messages.error(request, str(error))
         return redirect("keys")
-    request.session[SHOW_ONCE] = {"name": successor.name, "secret": secret, "rotated": True}
-    return redirect("keys")
+    return keys_page(request, {"name": successor.name, "secret": secret, "rotated": True})
 
 
 def own_key(request: HttpRequest, key_id: str) -> ApiKey:
-    return get_object_or_404(
+    """A key that this person may revoke and rotate; another organisation's is not found."""
+    key = get_object_or_404(
         ApiKey,
         pk=key_id,
         organisation=request.organisation,  # type: ignore[attr-defined]
     )
+    if not may_change(request, key):
+        raise PermissionDenied
+    return key
+
+
+def may_change(request: HttpRequest, key: ApiKey) -> bool:
+    """A management key acts as an admin does, so only those who are one may hold it."""
+    return role_of(request) in (MANAGERS if key.scope == Scope.MANAGEMENT else MAKERS)
+
+
+def scopes_for(request: HttpRequest) -> list[Scope]:
+    return list(Scope) if role_of(request) in MANAGERS else [Scope.INFERENCE]
+
+
+def role_of(request: HttpRequest) -> str:
+    return str(request.membership.role)  # type: ignore[attr-defined]
 
 
 def status_of(key: ApiKey) -> str:

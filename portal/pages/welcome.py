@@ -2,40 +2,47 @@
 
 import json
 import shlex
+from typing import cast
 
 from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts import flows
 from accounts.models import User
 from accounts.permissions import member_required
 from billing.models import UsageRecord
-from portal.pages.keys import MAKERS
+from portal.pages.keys import MAKERS, role_of
 from portal.pages.samples import default_model
 
 PROMPT = "Write a short story about a curious robot exploring a new planet."
 
 
+@login_required
+@never_cache
 @require_http_methods(["GET", "POST"])
 def welcome(request: HttpRequest) -> HttpResponseBase:
     """POST makes the first key and shows it; GET invites to. Makes an organisation if need be."""
-    if not isinstance(request.user, User):
-        return redirect("account_login")
-    organisation = flows.ensure_organisation(request.user)
-    membership = request.user.memberships.get(organisation=organisation)
+    user = cast("User", request.user)
+    flows.ensure_organisation(user)
+    may_make = role_of(request) in MAKERS
     secret = None
-    if request.method == "POST" and membership.role in MAKERS:
-        _key, secret = flows.create_key(organisation, request.user, "First key")
-    return render(
-        request,
-        "pages/welcome.html",
-        {
-            "secret": secret,
-            "curl": first_curl(secret) if secret else "",
-        },
-    )
+    if request.method == "POST":
+        if not may_make:
+            raise PermissionDenied
+        organisation = request.organisation  # type: ignore[attr-defined]
+        _key, secret = flows.create_key(organisation, user, _("First key"))
+    context = {
+        "secret": secret,
+        "curl": first_curl(secret) if secret else "",
+        "may_make": may_make,
+    }
+    return render(request, "pages/welcome.html", context)
 
 
 def first_curl(secret: str) -> str:

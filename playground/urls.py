@@ -7,6 +7,7 @@ from playground import views
 urlpatterns = [
     path("", views.playground, name="playground"),
     path("code/", views.code, name="playground_code"),
+    path("answers/<slug:request_id>/", views.answer, name="playground_answer"),
     path("conversations/", views.conversations, name="playground_conversations"),
     path(
         "conversations/<str:conversation_id>/",

@@ -12,7 +12,7 @@ from accounts.permissions import member_required
 from inference import catalog
 from playground import history, protocol
 from playground.admission import SPENDERS
-from playground.models import Conversation
+from playground.models import Conversation, Message
 from playground.parameters import PARAMETERS
 from playground.snippets import snippets
 from playground.texts import page_texts
@@ -34,6 +34,7 @@ def playground(request: HttpRequest) -> HttpResponse:
             "organisation": request.organisation.id,  # type: ignore[attr-defined]
             "conversation": opened,
             "code_url": reverse("playground_code"),
+            "answers_url": reverse("playground_answer", args=["-"]).removesuffix("-/"),
             "conversations_url": reverse("playground_conversations"),
             "requests_url": reverse("requests"),
             "billing_url": reverse("billing"),
@@ -81,6 +82,16 @@ def conversations(request: HttpRequest) -> HttpResponse:
 @member_required(*SPENDERS)
 def conversation(request: HttpRequest, conversation_id: str) -> JsonResponse:
     return JsonResponse(history.as_json(_own(request, conversation_id)))
+
+
+@require_safe
+@member_required(*SPENDERS)
+def answer(request: HttpRequest, request_id: str) -> JsonResponse:
+    """What was kept of one answer; null while there is nothing, since it may still be coming."""
+    found = Message.objects.filter(conversation__in=_all_of(request), request_id=request_id).first()
+    if found is None:
+        return JsonResponse({"answer": None})
+    return JsonResponse({"answer": {"content": found.content, "summary": found.measured}})
 
 
 @require_POST

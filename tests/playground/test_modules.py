@@ -11,6 +11,7 @@ from tests.environment import CI, REPOSITORY
 
 # The first that takes a `.js` file with imports for what it is.
 OLDEST_NODE = (20, 19)
+MODULES = ("state", "request", "socket", "recovery")
 
 
 def node() -> str:
@@ -27,7 +28,7 @@ def node() -> str:
     pytest.skip(reason)
 
 
-@pytest.mark.parametrize("name", ["state", "request", "socket"])
+@pytest.mark.parametrize("name", MODULES)
 def test_the_modules_do_what_their_tests_say(name: str) -> None:
     path = Path("tests/playground/js") / f"{name}.test.mjs"
     done = subprocess.run(
@@ -38,4 +39,4 @@ def test_the_modules_do_what_their_tests_say(name: str) -> None:
 
 def test_every_module_test_is_run() -> None:
     there = {path.name for path in (REPOSITORY / "tests/playground/js").glob("*.test.mjs")}
-    assert there == {"state.test.mjs", "request.test.mjs", "socket.test.mjs"}
+    assert there == {f"{name}.test.mjs" for name in MODULES}

@@ -69,6 +69,19 @@ def test_a_conversation_is_its_owners_alone(
     assert Conversation.objects.filter(pk=kept.pk).exists()
 
 
+def test_an_answer_is_found_by_its_request_by_its_owner_alone(
+    alice_client: Client, bob_client: Client, kept: Conversation
+) -> None:
+    assert alice_client.get("/playground/answers/req_1/").json() == {"answer": None}
+    measured = {"cost_nanos": 7}
+    Message.objects.create(
+        conversation=kept, position=1, content="Hi", request_id="req_1", measured=measured
+    )
+    found = alice_client.get("/playground/answers/req_1/").json()
+    assert found == {"answer": {"content": "Hi", "summary": measured}}
+    assert bob_client.get("/playground/answers/req_1/").json() == {"answer": None}
+
+
 def test_delete_means_deleted(alice_client: Client, kept: Conversation) -> None:
     path = f"/playground/conversations/{kept.id}/delete/"
     assert alice_client.get(path).status_code == 405

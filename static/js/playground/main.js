@@ -240,23 +240,17 @@ class Playground {
   /** The server stops when the connection goes; ask it what it kept and billed. */
   #lost() {
     const running = runningTurns(this.store.chat);
-    const { conversation } = this.store.chat;
     this.store.apply({ type: "lost", note: this.texts.lost_running });
-    for (const turn of running) void this.#recover(turn, conversation);
+    for (const turn of running) void this.#recover(turn);
   }
 
-  /**
-   * @param {import("./state.js").Turn} turn
-   * @param {string} conversation
-   */
-  async #recover(turn, conversation) {
-    const { requestId, key } = turn;
+  /** @param {import("./state.js").Turn} turn */
+  async #recover({ requestId, key }) {
     if (requestId === "") {
       this.store.apply({ type: "note", key, note: this.texts.lost_before });
       return;
     }
-    const url = `${this.data.conversations_url}${encodeURIComponent(conversation)}/`;
-    const kept = await findAnswer(url, requestId);
+    const kept = await findAnswer(`${this.data.answers_url}${encodeURIComponent(requestId)}/`);
     if (kept) this.store.apply({ type: "found", requestId, ...kept, note: this.texts.lost_found });
     else this.store.apply({ type: "note", key, note: this.texts.lost_unknown });
     if (kept) this.#showBalance(kept.summary.balance_nanos);

@@ -4,24 +4,19 @@
 const PAUSES_MS = [500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
 
 /**
- * @param {string} url of the conversation
- * @param {string} requestId
+ * @param {string} url of the answer
  * @param {object} [tools] for tests
  * @param {(url: string) => Promise<Response>} [tools.get]
  * @param {(ms: number) => Promise<void>} [tools.pause]
  * @returns {Promise<{content: string, summary: Record<string, any>} | null>}
  */
-export async function findAnswer(url, requestId, { get = fetch, pause = sleep } = {}) {
+export async function findAnswer(url, { get = (at) => fetch(at), pause = sleep } = {}) {
   for (const ms of PAUSES_MS) {
     try {
-      const answer = await get(url);
-      if (answer.ok) {
-        const { messages } = await answer.json();
-        const kept = messages.find((message) => message.request_id === requestId);
-        if (kept) return { content: kept.content, summary: kept.measured };
-      } else if (answer.status !== 404) {
-        return null;
-      }
+      const response = await get(url);
+      if (!response.ok || response.redirected) return null;
+      const { answer } = await response.json();
+      if (answer) return answer;
     } catch {
       // Offline still; try again.
     }

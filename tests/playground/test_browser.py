@@ -1,0 +1,268 @@
+"""The playground in a real browser: streaming, stopping, hostile answers, a lost connection."""
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser import chromium, visitor
+from tests.environment import REPOSITORY
+from tests.inference.engines import FakeEngine
+from tests.story.site import Site, embedded_site
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = """# A <b>title</b>
+
+<script>window.pwned = 1</script><img src=x onerror="window.pwned = 2">
+<svg onload="window.pwned = 3"><style>body{display:none}</style></svg>
+
+![a picture](https://evil.example/pixel.png) [click](javascript:window.pwned=4)
+[data](data:text/html,<script>1</script>) [out](https://good.example/page?a=1&b=2)
+<a href="https://evil.example" onclick="window.pwned=5" style="position:fixed;inset:0">x</a>
+
+\u202ereversed\u202c and "><iframe src="https://evil.example"></iframe>
+
+```html
+<script>window.pwned = 6</script>
+```
+
+| <img src=y onerror=window.pwned=7> | b |
+|---|---|
+| <form action="https://evil.example"><button>go</button></form> | [q](javascript:pwned=8) |
+
+[ref]: javascript:window.pwned=9
+[ref] and `<img src=z>` and <https://good.example/auto>
+
+half open <div><table><tr><td><img src="https://evil.example/half
+"""
+
+KEEP_SOCKET = """
+const Real = WebSocket;
+window.WebSocket = class extends Real {
+  constructor(url) { super(url); window.lastSocket = this; }
+};
+"""
+MAKE_ALICE = """
+import os
+import django
+os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
+django.setup()
+from django.test import Client
+from accounts import flows
+from accounts.models import User
+from billing import ledger, pricing
+from inference.models import ServedModel
+alice = User.objects.create_user("alice@example.com", name="Alice")
+organisation = flows.create_organisation(alice, "Acme", welcome=False)
+ledger.grant(organisation.id, 10**10, reference="grant:test", description="For tests")
+for position, name in enumerate(("slow", "hostile")):
+    ServedModel.objects.create(name=name, position=-2 + position, max_model_len=4096)
+    pricing.ensure_price(name, 10**9, 10**9, 10**9)
+client = Client()
+client.force_login(alice, backend="django.contrib.auth.backends.ModelBackend")
+print(client.cookies["sessionid"].value)
+"""
+ASK = """
+import os, sys
+import django
+os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
+django.setup()
+from billing.models import UsageRecord
+print(UsageRecord.objects.get(request_id=sys.argv[1]).cost_nanos)
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[tuple[Site, str]]:
+    """The product with two fake engines, and Alice's session."""
+    words = " ".join(f"word{number}" for number in range(400))
+    engines = [
+        FakeEngine("slow", fake_tokens_per_second=60, fake_text=words),
+        FakeEngine("hostile", fake_tokens_per_second=2000, fake_text=HOSTILE),
+    ]
+    with tempfile.TemporaryDirectory(prefix="parlance-playground-") as folder, ExitStack() as stack:
+        for engine in engines:
+            stack.callback(engine.stop)
+            engine.start()
+        addresses = ",".join(f"{engine.model}={engine.address}" for engine in engines)
+        site = stack.enter_context(embedded_site(Path(folder), ENGINES=addresses))
+        session = inside(site, MAKE_ALICE)
+        wait_until_listed(site)
+        yield site, session
+
+
+def wait_until_listed(site: Site) -> None:
+    """The catalogue is read again every two seconds."""
+    for _ in range(100):
+        if "hostile" in httpx.get(f"{site.url}/models/").text:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the models were not listed")
+
+
+def inside(site: Site, code: str, *arguments: str) -> str:
+    """Run a few lines with the site's settings."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=REPOSITORY, env=site.env, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout.strip().splitlines()[-1]
+
+
+@contextmanager
+def alice(
+    browser: Browser, site: tuple[Site, str], model: str = "slow", script: str = ""
+) -> Iterator[Page]:
+    """Her page; whatever must not happen on it fails the test."""
+    running, session = site
+    with visitor(browser, running.url) as (page, watch):
+        page.context.add_cookies([{"name": "sessionid", "value": session, "url": running.url}])
+        if script:
+            page.add_init_script(script)
+        page.goto(f"/playground/?model={model}")
+        expect(page.get_by_test_id("run")).to_be_enabled()
+        yield page
+        assert watch.complaints == []
+
+
+def ask(page: Page, text: str) -> Locator:
+    page.locator("#composer textarea").fill(text)
+    page.get_by_test_id("run").click()
+    return page.get_by_test_id("answer").last
+
+
+def test_an_answer_streams_until_it_is_stopped(browser: Browser, site: tuple[Site, str]) -> None:
+    with alice(browser, site) as page:
+        answer = ask(page, "hello")
+        expect(answer).to_have_attribute("data-state", "streaming")
+        expect(answer).to_contain_text("word3")
+        expect(page.get_by_test_id("run")).to_be_hidden()
+        expect(page.get_by_test_id("stop")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(answer).to_have_attribute("data-state", "finished")
+        expect(page.get_by_test_id("run")).to_be_enabled()
+        assert "word399" not in answer.inner_text()
+        stats = answer.get_by_test_id("answer-stats")
+        expect(stats).to_contain_text("stopped")
+        request_id = stats.locator("[data-stat=request_id]").get_attribute("title")
+        shown = stats.locator("[data-stat=cost_nanos]").get_attribute("data-value")
+        assert shown == inside(site[0], ASK, request_id or "")
+
+
+def test_hostile_markdown_stays_text(browser: Browser, site: tuple[Site, str]) -> None:
+    with alice(browser, site, "hostile") as page:
+        answer = ask(page, "be evil")
+        expect(answer).to_have_attribute("data-state", "finished")
+        page.wait_for_timeout(300)
+        assert page.evaluate("window.pwned") is None
+        text = answer.locator("[data-text]")
+        forbidden = "img, script, svg use[href^='http'], style, iframe, form, [style], [onclick]"
+        assert text.locator(forbidden).count() == 0
+        links = text.locator("a")
+        addresses = [link.get_attribute("href") for link in links.all()]
+        assert addresses == [
+            "https://good.example/page?a=1&b=2",
+            "https://good.example/auto",
+            "https://evil.example/half",  # an address in plain text; it leads there when clicked
+        ]
+        for link in links.all():
+            assert link.get_attribute("target") == "_blank"
+            assert {"noopener", "noreferrer"} <= set((link.get_attribute("rel") or "").split())
+        expect(text).to_contain_text("a picture")
+        expect(text.locator(".code pre")).to_contain_text("<script>window.pwned = 6</script>")
+        expect(text.locator(".code .hljs-tag").first).to_be_visible()
+
+
+def test_messages_are_edited_switched_deleted_and_run_again(
+    browser: Browser, site: tuple[Site, str]
+) -> None:
+    with alice(browser, site, "hostile") as page:
+        expect(ask(page, "first")).to_have_attribute("data-state", "finished")
+        question = page.locator(".turn").first
+        question.hover()
+        question.get_by_role("button", name="Edit").click()
+        question.get_by_role("textbox", name="Message").fill("second")
+        page.keyboard.press("Control+Enter")
+        expect(question.locator("[data-text]")).to_have_text("second")
+        question.get_by_role("button", name="Run again from here").click()
+        answer = page.get_by_test_id("answer")
+        expect(answer).to_have_attribute("data-state", "finished")
+        expect(answer).to_have_count(1)
+        answer.get_by_role("button", name="Assistant").click()
+        expect(answer).to_have_count(0)
+        page.locator(".turn").last.hover()
+        page.locator(".turn").last.get_by_role("button", name="Delete").click()
+        expect(page.locator(".turn")).to_have_count(1)
+
+
+def test_a_conversation_is_there_again_after_a_reload(
+    browser: Browser, site: tuple[Site, str]
+) -> None:
+    with alice(browser, site, "hostile") as page:
+        expect(ask(page, "remember me")).to_have_attribute("data-state", "finished")
+        cost = page.locator("[data-stat=cost_nanos]").last.inner_text()
+        page.wait_for_url(re.compile(r"conversation=conv_"))
+        page.reload()
+        expect(page.locator(".turn").first).to_contain_text("remember me")
+        expect(page.locator("[data-stat=cost_nanos]").last).to_have_text(cost)
+        entry = page.locator("#history li", has_text="remember me").first
+        entry.get_by_role("button").click()
+        expect(page.locator(".turn")).to_have_count(0)
+
+
+def test_a_lost_connection_says_what_happened_to_text_and_money(
+    browser: Browser, site: tuple[Site, str]
+) -> None:
+    with alice(browser, site, script=KEEP_SOCKET) as page:
+        answer = ask(page, "hello")
+        expect(answer).to_contain_text("word5")
+        page.evaluate("window.lastSocket.close()")
+        expect(answer.locator("[data-note]")).to_contain_text("The numbers below are the bill")
+        stats = answer.get_by_test_id("answer-stats")
+        request_id = stats.locator("[data-stat=request_id]").get_attribute("title")
+        shown = stats.locator("[data-stat=cost_nanos]").get_attribute("data-value")
+        assert shown == inside(site[0], ASK, request_id or "")
+        expect(page.get_by_test_id("run")).to_be_enabled()
+
+
+def test_view_code_shows_the_request_on_the_page(browser: Browser, site: tuple[Site, str]) -> None:
+    with alice(browser, site) as page:
+        page.get_by_label("Temperature", exact=True).first.fill("0.3")
+        page.locator("#system").fill("Be brief")
+        page.locator("#composer textarea").fill("What's up?")
+        page.get_by_test_id("view-code").click()
+        shown = page.get_by_test_id("code-text")
+        expect(shown).to_contain_text('"temperature": 0.3')
+        page.get_by_role("tab", name="Python").click()
+        expect(shown).to_contain_text('"content": "What\'s up?"')
+        expect(shown).to_contain_text('"content": "Be brief"')
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Reset Temperature").click()
+        expect(page.get_by_label("Temperature", exact=True).first).to_have_value("1")
+
+
+def test_a_parameter_out_of_range_is_named_and_nothing_runs(
+    browser: Browser, site: tuple[Site, str]
+) -> None:
+    with alice(browser, site) as page:
+        page.get_by_role("textbox", name="Top-k").fill("-1")
+        page.locator("#composer textarea").fill("hello")
+        page.get_by_test_id("run").click()
+        expect(page.get_by_role("textbox", name="Top-k")).to_be_focused()
+        expect(page.get_by_text("This must be between 0 and 2147483647.")).to_be_visible()
+        expect(page.locator(".turn")).to_have_count(0)

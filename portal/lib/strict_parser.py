@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from django.conf import settings
 from rest_framework import exceptions, status
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import BaseParser
 
 from portal.lib import strict_json
 
@@ -19,7 +19,9 @@ class BodyTooLarge(exceptions.APIException):
     default_code = "body_too_large"
 
 
-class StrictJSONParser(JSONParser):
+class StrictJSONParser(BaseParser):  # not a JSONParser: that one is handed bodies of any size
+    media_type = "application/json"
+
     def parse(
         self,
         stream: IO[Any],

@@ -1,0 +1,245 @@
+"""The management API: what a key that may manage sees and changes, and nobody else's."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import flows
+from accounts.authentication import KeyRefused, authenticate_key, key_cache
+from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
+
+Answer = Any
+ADDRESSES = ["api_organisation", "api_members", "api_keys"]
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache() -> None:
+    key_cache.clear()
+
+
+class Program:
+    """Calls the management API with one key."""
+
+    def __init__(self, secret: str) -> None:
+        self.headers = {"Authorization": f"Bearer {secret}"}
+
+    def __call__(self, method: str, name: str, body: Any = None, args: Any = ()) -> Answer:
+        raw = body if isinstance(body, str | bytes) else None
+        options: dict[str, Any] = {"content_type": "application/json", "headers": self.headers}
+        if body is not None:
+            options["data"] = body if raw is None else raw
+        return getattr(Client(), method)(reverse(name, args=args), **options)
+
+
+@pytest.fixture
+def manager(organisation: Organisation, alice: User) -> Program:
+    _key, secret = flows.create_key(organisation, alice, "manages", scope=Scope.MANAGEMENT)
+    return Program(secret)
+
+
+@pytest.fixture
+def stranger(charlie: User) -> Program:
+    other = charlie.memberships.get().organisation
+    _key, secret = flows.create_key(other, charlie, "manages", scope=Scope.MANAGEMENT)
+    return Program(secret)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ADDRESSES)
+@pytest.mark.parametrize("header", [None, "Bearer", "Bearer sk-prl-nope", "Basic YTpi"])
+def test_no_key_no_answer(name: str, header: str | None) -> None:
+    headers = {"Authorization": header} if header else {}
+    answer = Client().get(reverse(name), headers=headers)
+    assert answer.status_code == 401
+    assert answer["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_a_session_is_not_a_key(name: str, alice_client: Client) -> None:
+    assert alice_client.get(reverse(name)).status_code == 401
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_an_inference_key_cannot_manage(name: str, api_key: tuple[ApiKey, str]) -> None:
+    assert Program(api_key[1])("get", name).status_code == 403
+
+
+def test_the_organisation_is_read_and_renamed(manager: Program, organisation: Organisation) -> None:
+    assert manager("get", "api_organisation").json()["id"] == organisation.id
+    assert manager("patch", "api_organisation", {"name": "New"}).json()["name"] == "New"
+    assert manager("put", "api_organisation", {"name": "New"}).status_code == 405
+    assert manager("delete", "api_organisation").status_code == 405
+
+
+def test_fields_that_are_not_offered_stay(manager: Program, organisation: Organisation) -> None:
+    before = Organisation.objects.filter(pk=organisation.pk).values().get()
+    fields = {
+        "id": "org_other", "multiplier_bp": 1, "suspended_at": "2026-01-01T00:00:00Z",
+        "created_at": "2020-01-01T00:00:00Z", "members": [], "account": 1,
+    }  # fmt: skip
+    assert manager("patch", "api_organisation", fields).status_code == 200
+    assert Organisation.objects.filter(pk=organisation.pk).values().get() == before
+
+
+def test_members_are_listed_without_strangers(manager: Program, bob: User, charlie: User) -> None:
+    found = manager("get", "api_members").json()["results"]
+    assert {row["email"] for row in found} == {"alice@example.com", "bob@example.com"}
+
+
+def test_a_members_role_changes_and_they_are_removed(manager: Program, bob: User) -> None:
+    member = bob.memberships.get()
+    answer = manager("patch", "api_member", {"role": "viewer", "user": 1}, [member.pk])
+    assert answer.json()["role"] == "viewer"
+    member.refresh_from_db()
+    assert (member.role, member.user) == (Role.VIEWER, bob)
+    assert manager("patch", "api_member", {"role": "god"}, [member.pk]).status_code == 400
+    assert manager("patch", "api_member", {}, [member.pk]).status_code == 400
+    assert manager("delete", "api_member", args=[member.pk]).status_code == 204
+    assert not bob.memberships.exists()
+
+
+def test_a_key_neither_makes_nor_unmakes_owners(
+    manager: Program, bob: User, organisation: Organisation
+) -> None:
+    owner = organisation.memberships.get(role=Role.OWNER)
+    own = bob.memberships.get()
+    answers = [
+        manager("patch", "api_member", {"role": "owner"}, [own.pk]),
+        manager("patch", "api_member", {"role": "viewer"}, [owner.pk]),
+        manager("delete", "api_member", args=[owner.pk]),
+    ]
+    assert [answer.status_code for answer in answers] == [403, 403, 403]
+    assert organisation.memberships.get(role=Role.OWNER) == owner
+
+
+def test_a_key_is_made_read_rotated_and_revoked(manager: Program) -> None:
+    fields = {
+        "name": "ci", "allowed_models": ["starter"], "ip_ranges": ["10.0.0.1/8"],
+        "monthly_cap_nanos": 5, "expires_at": (timezone.now() + timedelta(days=1)).isoformat(),
+    }  # fmt: skip
+    answer = manager("post", "api_keys", fields)
+    made = answer.json()
+    assert answer.status_code == 201
+    assert answer["Cache-Control"] == "no-store"
+    assert (made["scope"], made["ip_ranges"]) == ("inference", ["10.0.0.0/8"])
+    assert authenticate_key(made["secret"], "10.2.3.4", "inference").allowed_models == ("starter",)
+    read = manager("get", "api_key", args=[made["id"]]).json()
+    assert {**read, "secret": made["secret"], "last_used_at": None} == made
+    again = manager("post", "api_key_rotate", args=[made["id"]])
+    assert again.status_code == 201
+    assert again.json()["monthly_cap_nanos"] == 5
+    assert manager("post", "api_key_rotate", args=[made["id"]]).status_code == 400
+    assert manager("delete", "api_key", args=[made["id"]]).status_code == 204
+    key_cache.clear()
+    with pytest.raises(KeyRefused):
+        authenticate_key(made["secret"], "10.2.3.4", "inference")
+
+
+def test_no_secret_and_no_hash_is_listed(manager: Program, api_key: tuple[ApiKey, str]) -> None:
+    listed = manager("get", "api_keys").content.decode()
+    assert str(api_key[0].pk) in listed
+    assert api_key[1] not in listed
+    assert "hash" not in listed
+
+
+def test_a_new_keys_other_fields_stay_as_they_are(
+    manager: Program, charlie: User, organisation: Organisation
+) -> None:
+    fields = {
+        "name": "k", "organisation": charlie.memberships.get().organisation_id,
+        "organisation_id": charlie.memberships.get().organisation_id, "created_by": charlie.pk,
+        "key_hash": "00", "prefix": "x", "last_four": "x", "id": str(uuid4()),
+        "revoked_at": None, "created_at": "2020-01-01T00:00:00Z",
+    }  # fmt: skip
+    made = manager("post", "api_keys", fields).json()
+    key = ApiKey.objects.get(pk=made["id"])
+    assert key.organisation == organisation
+    assert key.created_by != charlie
+    assert key.prefix.startswith("sk-prl-")
+    assert made["id"] != fields["id"]
+    assert key.created_at.year != 2020
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", ""), ("name", "x" * 101), ("name", None), ("name", ["x"]), ("scope", "all"),
+        ("monthly_cap_nanos", -1), ("monthly_cap_nanos", 10**30), ("monthly_cap_nanos", "much"),
+        ("ip_ranges", ["nowhere"]), ("ip_ranges", ["10.0.0.0/8"] * 21), ("ip_ranges", "10.0.0.1"),
+        ("allowed_models", [1.5, {}]), ("allowed_models", "starter"), ("expires_at", "tomorrow"),
+        ("expires_at", "2001-01-01T00:00:00Z"),
+    ],
+)  # fmt: skip
+def test_a_bad_field_is_named(field: str, value: object, manager: Program) -> None:
+    answer = manager("post", "api_keys", {"name": "k", field: value})
+    assert answer.status_code == 400
+    assert field in answer.json()
+    assert not ApiKey.objects.filter(scope=Scope.INFERENCE).exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{", "[]", "null", '"x"', '{"name": NaN}', '{"name": "a", "name": "b"}',
+        '{"name": "\\u0000"}', '{"name": "\\ud800"}', "[" * 100_000, b"\xff\xfe",
+        '{"a":' * 1000 + "1" + "}" * 1000,
+    ],
+)  # fmt: skip
+def test_json_that_is_none_is_refused(body: str | bytes, manager: Program) -> None:
+    assert manager("post", "api_keys", body).status_code == 400
+
+
+def test_a_body_that_is_too_large_is_refused(manager: Program) -> None:
+    body = b'{"name": "' + b"x" * (settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0) + b'"}'
+    assert manager("post", "api_keys", body).status_code == 413
+
+
+def test_another_type_of_body_is_refused(manager: Program) -> None:
+    answer = Client().post(reverse("api_keys"), {"name": "k"}, headers=manager.headers)
+    assert answer.status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [("get", "api_key"), ("delete", "api_key"), ("post", "api_key_rotate")],
+)
+def test_another_organisations_key_is_not_found(
+    method: str, name: str, stranger: Program, api_key: tuple[ApiKey, str]
+) -> None:
+    assert stranger(method, name, args=[api_key[0].pk]).status_code == 404
+    assert stranger(method, name, args=[uuid4()]).status_code == 404
+    api_key[0].refresh_from_db()
+    assert api_key[0].revoked_at is None
+
+
+@pytest.mark.parametrize("method", ["patch", "delete"])
+def test_another_organisations_member_is_not_found(
+    method: str, stranger: Program, bob: User
+) -> None:
+    member = bob.memberships.get()
+    body = {"role": "viewer"} if method == "patch" else None
+    assert stranger(method, "api_member", body, [member.pk]).status_code == 404
+    assert Membership.objects.get(pk=member.pk).role == Role.DEVELOPER
+
+
+def test_pages_of_a_long_list_hold_each_row_once(
+    manager: Program, organisation: Organisation
+) -> None:
+    for number in range(120):
+        flows.create_key(organisation, None, f"k{number}")
+    first = manager("get", "api_keys").json()
+    second = Client().get(first["next"], headers=manager.headers).json()
+    ids = [row["id"] for row in first["results"] + second["results"]]
+    assert len(ids) == len(set(ids)) == 121
+    assert second["next"] is None
+
+
+def test_a_revoked_management_key_manages_no_more(manager: Program) -> None:
+    flows.revoke_key(ApiKey.objects.get(scope=Scope.MANAGEMENT))
+    assert manager("get", "api_organisation").status_code == 401

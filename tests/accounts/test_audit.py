@@ -1,0 +1,79 @@
+"""The audit log: every change, by whom, kept when what it is about is gone."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts import audit, flows
+from accounts.models import ApiKey, Membership, Organisation, Role, User
+
+
+def actions(organisation: Organisation) -> list[tuple[str, str, str]]:
+    return [
+        (str(entry.content_type.model), entry.get_action_display(), str(entry.actor or ""))
+        for entry in audit.entries(organisation)
+    ]
+
+
+def test_revoking_and_rotating_are_recorded_with_their_actor(
+    alice_client: Client, organisation: Organisation, api_key: tuple[ApiKey, str]
+) -> None:
+    alice_client.post(reverse("key_revoke", args=[api_key[0].pk]))
+    assert actions(organisation)[0] == ("apikey", "update", "alice@example.com")
+    newest = audit.entries(organisation)[0]
+    assert newest.changes_dict.keys() == {"revoked_at"}
+    key, _secret = flows.create_key(organisation, None, "k")
+    alice_client.post(reverse("key_rotate", args=[key.pk]))
+    assert [kind for kind, *_ in actions(organisation)[:2]] == ["apikey", "apikey"]
+
+
+def test_what_changed_nothing_is_not_recorded(
+    organisation: Organisation, api_key: tuple[ApiKey, str]
+) -> None:
+    flows.revoke_key(api_key[0])
+    number = len(actions(organisation))
+    flows.revoke_key(api_key[0])
+    assert len(actions(organisation)) == number
+
+
+def test_a_removed_member_stays_in_the_log(
+    alice_client: Client, organisation: Organisation, bob: User
+) -> None:
+    alice_client.post(reverse("member_remove", args=[bob.memberships.get().pk]))
+    assert actions(organisation)[0] == ("membership", "delete", "alice@example.com")
+    page = alice_client.get(reverse("members")).content.decode()
+    assert "bob@example.com (developer)" in page
+
+
+def test_roles_names_and_suspensions_are_recorded(
+    alice_client: Client, organisation: Organisation, bob: User
+) -> None:
+    member = bob.memberships.get()
+    alice_client.post(reverse("member_role", args=[member.pk]), {"role": "admin"})
+    assert actions(organisation)[0] == ("membership", "update", "alice@example.com")
+    alice_client.post(reverse("settings"), {"form": "organisation", "name": "New"})
+    assert actions(organisation)[0] == ("organisation", "update", "alice@example.com")
+    flows.suspend(organisation)
+    assert audit.entries(organisation)[0].changes_dict.keys() == {"suspended_at"}
+
+
+def test_nobody_elses_log_is_shown(organisation: Organisation, charlie: User) -> None:
+    other = charlie.memberships.get().organisation
+    flows.create_key(other, charlie, "k")
+    assert {kind for kind, *_ in actions(other)} == {"organisation", "membership", "apikey"}
+    assert len(actions(other)) == 3
+
+
+@pytest.mark.parametrize("secret", ["key_hash", "token_hash", "last_used_at"])
+def test_no_hash_is_in_the_log(
+    secret: str, organisation: Organisation, alice: User, api_key: tuple[ApiKey, str]
+) -> None:
+    flows.invite(organisation, alice, "x@example.com", Role.VIEWER)
+    assert all(secret not in (entry.changes_dict or {}) for entry in audit.entries(organisation))
+
+
+def test_changes_by_members_alone_have_an_actor(organisation: Organisation) -> None:
+    """A command's changes have none: nobody is made up."""
+    flows.create_key(organisation, None, "k")
+    assert actions(organisation)[0] == ("apikey", "create", "")
+    assert Membership.objects.filter(organisation=organisation).exists()

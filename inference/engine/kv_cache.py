@@ -43,8 +43,8 @@ class KVCache:
         self.values: list[Tensor] = []  # each (num_blocks + 1, block_size, num_heads, value_dim)
         for shape in shapes:
             size = (num_blocks + 1, block_size, shape.num_heads)
-            self.keys.append(torch.zeros(*size, shape.key_dim, dtype=dtype, device=device))
-            self.values.append(torch.zeros(*size, shape.value_dim, dtype=dtype, device=device))
+            self.keys.append(_allocate((*size, shape.key_dim), dtype, device))
+            self.values.append(_allocate((*size, shape.value_dim), dtype, device))
         self._scratch = [torch.empty(0, dtype=dtype, device=device) for _ in range(2)]
 
     def write(self, layer: int, slots: Tensor, key: Tensor, value: Tensor) -> None:
@@ -76,6 +76,19 @@ class KVCache:
         if blocks.numel():
             self.keys[layer].index_fill_(0, blocks, 0)
             self.values[layer].index_fill_(0, blocks, 0)
+
+
+def _allocate(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a tensor whose block 0 is zero.
+
+    The CPU's memory is left untouched, so that it becomes real only when a block is used: attention
+    reads no more of a block than `clear` and `write` have filled.
+    """
+    if device.type != "cpu":
+        return torch.zeros(size, dtype=dtype, device=device)
+    tensor = torch.empty(size, dtype=dtype, device=device)
+    tensor[0].zero_()
+    return tensor
 
 
 def bytes_per_block(shapes: list[LayerShape], block_size: int, dtype: torch.dtype) -> int:

@@ -37,7 +37,9 @@ def test_a_typo_is_noticed_without_the_database(position: int, replacement: str)
         assert keys.digest(changed) is None
 
 
-@pytest.mark.parametrize("secret", ["", "sk-prl-", "sk-" + "a" * 53, "sk-prl-" + "é" * 49, "a" * 56])
+@pytest.mark.parametrize(
+    "secret", ["", "sk-prl-", "sk-" + "a" * 53, "sk-prl-" + "é" * 49, "a" * 56]
+)
 def test_what_is_no_key_has_no_digest(secret: str) -> None:
     assert keys.digest(secret) is None
 

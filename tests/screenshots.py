@@ -45,6 +45,8 @@ SIGNED_IN = {
     "requests": "/portal/requests/",
     "request": "/portal/requests/{request_id}/",
     "keys": "/portal/keys/",
+    "key-create": "/portal/keys/new/",
+    "welcome": "/welcome/",
     "members": "/portal/members/",
     "billing": "/portal/billing/",
     "settings": "/portal/settings/",
@@ -74,10 +76,13 @@ def main() -> None:
 
 def make_history(site: Site) -> str:
     """Alice, her organisation and four hundred requests of hers; the id of the newest."""
+    # tests.environment takes the data folder from this name.
+    env = {**site.env, "PARLANCE_TEST_DATA": str(site.data_dir)}
     done = subprocess.run(
         [sys.executable, "-c", "from tests.screenshots import write_history; write_history()"],
-        cwd=REPOSITORY, env=site.env, check=True, capture_output=True, text=True,
+        cwd=REPOSITORY, env=env, capture_output=True, text=True,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     return done.stdout.strip().splitlines()[-1]
 
 

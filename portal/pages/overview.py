@@ -42,6 +42,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     days = measures.over_time(records, period)
     recent_latency = records.filter(created_at__gte=timezone.now() - LATENCY_OVER)
     spend = METRICS["spend"]
+    steps = open_steps(organisation, user)
     context = {
         "zone": zone,
         "account": Account.objects.filter(organisation=organisation).first(),
@@ -52,7 +53,8 @@ def overview(request: HttpRequest) -> HttpResponse:
         "days": days,
         "bucket_format": periods.FORMATS["day"],
         "chart": chart(spend, period, [Line(str(spend.label), [found for _start, found in days])]),
-        "steps": open_steps(organisation, user),
+        "steps": steps,
+        "steps_done": sum(step.done for step in steps),
         "recent": records.order_by("-created_at", "-pk")[:RECENT],
     }
     return render(request, "pages/overview.html", context)

@@ -111,7 +111,7 @@ def test_fractions_of_a_nano_are_shown_before_the_rounding_up(
 ) -> None:
     price = Price.objects.create(
         model="odd",
-        input_nanos_per_mtok=333_333,
+        input_nanos_per_mtok=133_333,
         cached_input_nanos_per_mtok=0,
         output_nanos_per_mtok=1,
     )
@@ -121,12 +121,12 @@ def test_fractions_of_a_nano_are_shown_before_the_rounding_up(
         organisation, price=price, model="odd",
         uncached_tokens=10, cached_tokens=0, output_tokens=1,
     )  # fmt: skip
-    assert record.cost_nanos == 3  # 2.66666 rounded up
+    assert record.cost_nanos == 2  # 1.06666 rounded up
     page = alice_client.get(f"/portal/requests/{record.request_id}/").content.decode()
-    assert "$0.00000000333333</td>" in page
+    assert "$0.00000000133333</td>" in page
     assert "× 0.8<" in page
-    assert "$0.0000000026666648</td>" in page
-    assert "$0.000000003</td>" in page
+    assert "$0.0000000010666648</td>" in page
+    assert "$0.000000002</td>" in page
 
 
 def test_what_was_waived_is_said(alice_client: Client, organisation: Organisation) -> None:

@@ -61,7 +61,8 @@ def _set_extension_mark(generation: Generation) -> None:
         generation.extend_at = generation.reserved_tokens - half * running
 
 
-def _open_and_read_balance(generation: Generation, ceiling: int, owner: str) -> int:
+def _open_and_read_balance(generation: Generation, ceiling: int, owner: str) -> int | None:
+    """The balance is for a stream's headers; a whole answer tells the one after settling."""
     caller, spec = generation.caller, generation.spec
     ledger.open_hold(
         generation.request_id,
@@ -81,7 +82,7 @@ def _open_and_read_balance(generation: Generation, ceiling: int, owner: str) -> 
             "started_at": generation.started_at.isoformat(),
         },
     )
-    return ledger.balance(caller.organisation_id).available_nanos
+    return ledger.balance(caller.organisation_id).available_nanos if spec.stream else None
 
 
 def _insufficient(

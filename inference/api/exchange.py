@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error as DatabaseError
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
@@ -50,11 +51,19 @@ async def authenticate(request: Request) -> Caller:
         message = "No API key was sent. Send it in the header 'Authorization: Bearer KEY'."
         raise _unauthorized(message, "invalid_api_key", 401)
     try:
-        return await db(authenticate_key, secret.strip(), remote_ip(request), SCOPE)
+        return await _authenticate(secret.strip(), remote_ip(request))
     except KeyRefused as refusal:
         raise _unauthorized(refusal.message, refusal.code, refusal.status) from None
     except DatabaseError:
         raise accounting_unavailable() from None
+
+
+async def _authenticate(secret: str, remote_ip: str) -> Caller:
+    """At once when the key is known or malformed; on a database thread when it must be read."""
+    try:
+        return authenticate_key(secret, remote_ip, SCOPE)
+    except SynchronousOnlyOperation:  # Django's guard, before anything was read
+        return await db(authenticate_key, secret, remote_ip, SCOPE)
 
 
 def _unauthorized(message: str, code: str, status: int) -> ServiceError:

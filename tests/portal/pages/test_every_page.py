@@ -207,4 +207,4 @@ def test_the_operators_console_lives_under_the_same_policy(
     assert [problem for problem in page.problems if "closes" not in problem] == []
     assert "css/operator.css" in html
     for resource in page.resources:
-        assert resource.startswith("/static/")
+        assert resource.startswith(("/static/", "/operator/"))

@@ -127,6 +127,7 @@ def test_fractions_of_a_nano_are_shown_before_the_rounding_up(
     assert "× 0.8<" in page
     assert "$0.0000000010666648</td>" in page
     assert "$0.000000002</td>" in page
+    assert "Charged, rounded up to the nano-dollar" in page
 
 
 def test_what_was_waived_is_said(alice_client: Client, organisation: Organisation) -> None:

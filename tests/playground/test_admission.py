@@ -10,7 +10,7 @@ from websockets.exceptions import InvalidStatus
 
 from accounts import flows
 from accounts.authentication import key_cache
-from accounts.models import ApiKey, Membership, Organisation, User
+from accounts.models import ApiKey, Membership, Organisation, Role, User
 from playground import consumers
 from playground.models import Conversation
 from portal.lib.db import db
@@ -144,6 +144,17 @@ async def test_an_open_socket_does_not_outlive_its_credentials(
         await page.say(**run())
         assert (await page.hear())["error"]["code"] == "session_ended"
         assert await page.closed() == 4401
+    assert await books.records() == []
+
+
+@pytest.mark.parametrize("role", [Role.BILLING, Role.VIEWER])
+async def test_it_serves_only_those_who_may_spend(
+    site: Site, alice_browser: Client, alice: User, books: Books, role: str
+) -> None:
+    async with site.page(alice_browser) as page:
+        await db(lambda: Membership.objects.filter(user=alice).update(role=role))
+        await page.say(**run())
+        assert (await page.hear())["error"]["code"] == "wrong_role"
     assert await books.records() == []
 
 

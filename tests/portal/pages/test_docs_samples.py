@@ -1,0 +1,84 @@
+"""Every sample of the documentation, taken from the running site and run as it stands."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from portal.pages.docs import PAGES
+from tests.story.site import Site, embedded_site
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]
+RUN_S = 60
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with embedded_site(tmp_path_factory.mktemp("site"), ENGINE_FAKE="true") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def key(site: Site) -> str:
+    return site.issue_key("docs@example.com", "5")
+
+
+def samples(site: Site, slug: str, language: str) -> list[str]:
+    text = httpx.get(f"{site.url}/docs/{slug}.md").raise_for_status().text
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def run(command: list[str], key: str, stdin: str) -> str:
+    done = subprocess.run(
+        command, input=stdin, env={**os.environ, "OPENAI_API_KEY": key}, timeout=RUN_S,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{stdin}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("slug", list(PAGES))
+def test_shell_samples_answer(site: Site, key: str, slug: str) -> None:
+    for sample in samples(site, slug, "bash"):
+        if sample.startswith("export"):
+            continue
+        answer = run(["bash", "-e"], key, sample.replace("curl ", "curl -sS --fail-with-body ", 1))
+        if '"stream": true' in sample:
+            assert answer.rstrip().endswith("data: [DONE]")
+        else:
+            assert "error" not in json.loads(answer)
+
+
+@pytest.mark.parametrize("slug", list(PAGES))
+def test_python_samples_print_an_answer(site: Site, key: str, slug: str) -> None:
+    for sample in samples(site, slug, "python"):
+        assert run([sys.executable, "-"], key, sample).strip()
+
+
+@pytest.mark.parametrize("slug", list(PAGES))
+def test_javascript_samples_can_be_read(site: Site, slug: str, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed (Debian: apt-get install nodejs)")
+    for number, sample in enumerate(samples(site, slug, "javascript")):
+        file = tmp_path / f"{number}.mjs"
+        file.write_text(sample)
+        subprocess.run([node, "--check", str(file)], check=True, timeout=RUN_S)
+
+
+def test_the_request_made_by_a_sample_is_listed_with_its_cost(site: Site, key: str) -> None:
+    """The quickstart's promise: a moment later the call is on record."""
+    run(["bash", "-e"], key, samples(site, "quickstart", "bash")[1])
+    count = site.manage(
+        "shell", "-v0", "-c",
+        "from billing.models import UsageRecord as U;"
+        "print(U.objects.filter(cost_nanos__gt=0, face='api').count())",
+    )  # fmt: skip
+    assert int(count.strip().splitlines()[-1]) > 0

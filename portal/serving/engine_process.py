@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -123,12 +123,20 @@ class EngineProcess:
 
 
 def engine_command(
-    model: str, source: str, address: str, *, device: str, fake: bool, max_model_len: int
+    model: str,
+    source: str,
+    address: str,
+    *,
+    device: str,
+    fake: bool,
+    max_model_len: int,
+    more: Sequence[str] = (),
 ) -> list[str]:
     """The command line of an engine for `model`."""
     command = [sys.executable, "-m", "inference.engine", "--model", model, "--listen", address]
     if fake:
-        return [*command, "--fake"]
+        return [*command, "--fake", *more]
     return [
         *command, "--path", source, "--device", device, "--max-model-len", str(max_model_len),
+        *more,
     ]  # fmt: skip

@@ -78,5 +78,6 @@ def new_engine(row: ServedModel) -> EngineProcess:
             device=settings.ENGINE_DEVICE,
             fake=settings.ENGINE_FAKE,
             max_model_len=row.max_model_len,
+            more=settings.ENGINE_ARGS,
         ),
     )

@@ -6,18 +6,24 @@ the same settings. Everything is started on free ports and stopped by pid.
 
 import os
 import re
+import shlex
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import grpc
 import httpx
+import psycopg
 
+from inference.engine.wire.engine_pb2 import InfoRequest
+from inference.engine.wire.engine_pb2_grpc import EngineStub
 from tests.environment import REPOSITORY
 from tests.services import postgres_server, redis_server
 from tests.story.balancer import balancer
@@ -44,6 +50,13 @@ class Site:
             raise AssertionError(f"manage.py {arguments} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
 
+    def restart(self, name: str) -> None:
+        """What systemd does with a process that died."""
+        command = self.processes[name].args
+        assert isinstance(command, tuple)
+        self.processes[name].wait(10)
+        self.processes[name] = start(self, name, *command)
+
     def issue_key(self, email: str, credit: str) -> str:
         return self.manage(
             "issuekey", "--email", email, "--name", "test", "--credit", credit
@@ -63,6 +76,42 @@ class Site:
             if "inference.engine" in command and f"DATA_DIR={self.data_dir}\0" in environment:
                 found.append(int(folder.name))
         return found
+
+    def query(self, sql: str) -> int:
+        """One number from the site's database."""
+        return int(self.query_text(sql))
+
+    def query_text(self, sql: str) -> str:
+        """One value from the site's database."""
+        if address := self.env.get("DATABASE_URL"):
+            with psycopg.connect(address) as connection:
+                row = connection.execute(sql).fetchone()  # type: ignore[call-overload]
+        else:
+            with closing(sqlite3.connect(self.data_dir / "parlance.sqlite3")) as connection:
+                row = connection.execute(sql).fetchone()
+        assert row is not None
+        return str(row[0])
+
+    def balance_nanos(self, email: str) -> int:
+        return self.query(
+            "SELECT credits_posted - debits_posted - debits_pending FROM billing_account a"
+            " JOIN accounts_membership m ON m.organisation_id = a.organisation_id"
+            f" JOIN accounts_user u ON u.id = m.user_id WHERE u.email = '{email}'"
+        )
+
+    def open_holds(self) -> int:
+        return self.query("SELECT COUNT(*) FROM billing_hold WHERE state = 'open'")
+
+    def engine_address(self) -> str:
+        if engines := self.env.get("ENGINES"):
+            return engines.partition("=")[2]
+        return f"unix:{self.data_dir / 'run' / 'engine-starter.sock'}"
+
+    def engine_is_idle(self) -> bool:
+        """Whether the engine runs nothing and all its blocks are free."""
+        with grpc.insecure_channel(self.engine_address()) as channel:
+            stats = EngineStub(channel).Info(InfoRequest(), timeout=5).stats
+        return not (stats.num_running or stats.num_waiting or stats.kv_blocks_used)
 
     def audit(self) -> None:
         """Fail unless the ledger is clean."""
@@ -111,7 +160,7 @@ def embedded_site(data_dir: Path, **knobs: str) -> Iterator[Site]:
 
 
 @contextmanager
-def production_site(data_dir: Path, *, fake: bool = False, **knobs: str) -> Iterator[Site]:
+def production_site(data_dir: Path, **knobs: str) -> Iterator[Site]:
     """PostgreSQL, Redis, two web processes behind a balancer, an engine, a worker and beat."""
     with ExitStack() as stack:
         database_url = stack.enter_context(postgres_server())
@@ -128,14 +177,14 @@ def production_site(data_dir: Path, *, fake: bool = False, **knobs: str) -> Iter
         site = Site(url, data_dir, env)
         site.manage("migrate", "--verbosity", "0")
         site.manage("collectstatic", "--noinput", "--verbosity", "0")
-        site.manage("ensurestarter")
-        engine = ["--fake"] if fake else ["--path", str(REPOSITORY / "inference" / "starter")]
+        starter = str(REPOSITORY / "inference" / "starter")
+        site.manage("addmodel", "starter", starter, "--input", "0.10", "--output", "0.40")
+        engine = ["--fake"] if knobs.get("ENGINE_FAKE") else ["--path", starter]
+        engine += shlex.split(knobs.get("ENGINE_ARGS", ""))
+        command = [sys.executable, "-m", "inference.engine", "--model", "starter"]
         stack.enter_context(
-            running(
-                site, "engine", sys.executable, "-m", "inference.engine",
-                "--model", "starter", "--listen", engine_address, *engine,
-            )
-        )  # fmt: skip
+            running(site, "engine", *command, "--listen", engine_address, *engine)
+        )
         for number, port in enumerate(ports):
             stack.enter_context(
                 started(site, f"web{number}", "serve", "--web-only", "--port", str(port))
@@ -163,18 +212,12 @@ def started(site: Site, name: str, *arguments: str) -> Iterator[None]:
 
 @contextmanager
 def running(site: Site, name: str, *command: str) -> Iterator[None]:
-    """A child process of the site; stopped by SIGTERM, and by force after half a minute."""
-    logs = site.data_dir / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    with (logs / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(
-            command, cwd=REPOSITORY, env=site.env, stdout=log, stderr=subprocess.STDOUT
-        )
-    site.processes[name] = process
+    """A child process of the site; stopped by SIGTERM, and by force after a while."""
+    site.processes[name] = start(site, name, *command)
     try:
         yield
     finally:
-        site.processes.pop(name, None)
+        process = site.processes.pop(name)
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
@@ -182,6 +225,15 @@ def running(site: Site, name: str, *command: str) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def start(site: Site, name: str, *command: str) -> subprocess.Popen[bytes]:
+    logs = site.data_dir / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    with (logs / f"{name}.log").open("ab") as log:
+        return subprocess.Popen(
+            command, cwd=REPOSITORY, env=site.env, stdout=log, stderr=subprocess.STDOUT
+        )
 
 
 def operator_link(site: Site) -> str:

@@ -45,6 +45,7 @@ class Command(BaseCommand):
                 port=settings.PORT,
                 log_config=None,
                 access_log=False,
+                workers=1,  # uvicorn would take WEB_CONCURRENCY to mean its own children
                 server_header=False,
                 ws_max_size=1024 * 1024,
                 timeout_graceful_shutdown=35,

@@ -282,13 +282,16 @@ class Playground {
 
   /** @param {number} nanos */
   #showBalance(nanos) {
-    element("balance").textContent = balance(nanos);
-    element("balance").title = dollars(nanos);
+    for (const place of document.querySelectorAll("[data-balance]")) {
+      place.textContent = balance(nanos);
+      place.setAttribute("title", dollars(nanos));
+    }
   }
 
   #showPrice() {
     const chosen = this.model.selectedOptions[0];
-    element("price").textContent = chosen ? fill(this.texts.price, { ...chosen.dataset }) : "";
+    const price = chosen ? fill(this.texts.price, { ...chosen.dataset }) : "";
+    element("price").textContent = this.model.title = price;
   }
 
   /** @param {string} sentence */

@@ -7,7 +7,6 @@ server); it claims the row first, so two workers never send the same mail at onc
 
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
 
 from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connection
@@ -32,11 +31,15 @@ class OutboxBackend(BaseEmailBackend):
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         from accounts.tasks import deliver_mail  # tasks import this module
 
-        for message in email_messages:
-            mail = store(message)
-            # Robust: without a broker the page still works, and beat picks the row up later.
-            transaction.on_commit(partial(deliver_mail.delay, mail.pk), robust=True)
-        return len(email_messages)
+        mails = [store(message) for message in email_messages]
+
+        def enqueue() -> None:
+            for mail in mails:
+                deliver_mail.delay(mail.pk)
+
+        # Robust: without a broker the page still works, and beat picks the rows up later.
+        transaction.on_commit(enqueue, robust=True)
+        return len(mails)
 
 
 def store(message: EmailMessage) -> OutgoingMail:

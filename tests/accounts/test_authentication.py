@@ -138,7 +138,7 @@ def test_running_streams_learn_of_suspension(api_key: Key) -> None:
     assert no_longer_valid([caller]) == {caller}
 
 
-def test_many_callers_cost_three_queries(
+def test_many_callers_cost_four_queries(
     api_key: Key, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     caller = authenticate_key(api_key[1], "203.0.113.5", Scope.INFERENCE)
@@ -146,5 +146,18 @@ def test_many_callers_cost_three_queries(
         Caller(caller.organisation_id, 10_000, None, None, f"session{n}", Scope.INFERENCE)
         for n in range(50)
     ]
-    with django_assert_max_num_queries(3):
+    with django_assert_max_num_queries(4):
         assert no_longer_valid([caller, *others]) == set(others)
+
+
+@pytest.mark.parametrize("how", ["removed", "deactivated"])
+def test_running_streams_learn_of_a_member_who_may_no_more(
+    how: str, bob: User, organisation: Organisation, bob_client: Client
+) -> None:
+    caller = caller_for_member(bob, organisation, bob_client.session.session_key or "")
+    assert no_longer_valid([caller]) == set()
+    if how == "removed":
+        flows.remove_member(bob.memberships.get())
+    else:
+        User.objects.filter(pk=bob.pk).update(is_active=False)
+    assert no_longer_valid([caller]) == {caller}

@@ -61,3 +61,25 @@ def test_a_refused_mail_waits_and_is_tried_again(
 def test_a_claimed_mail_is_left_to_its_claimer(stored: OutgoingMail) -> None:
     OutgoingMail.objects.update(next_attempt_at=timezone.now() + mail.CLAIM)
     assert not mail.deliver(stored.pk)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_a_broker_the_mail_waits_and_nobody_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_args: object) -> None:
+        raise ConnectionError("no broker")
+
+    monkeypatch.setattr("accounts.tasks.deliver_mail.delay", away)
+    message = EmailMultiAlternatives("Hello", "text", "us@example.com", ["you@example.com"])
+    message.connection = get_connection("accounts.mail.OutboxBackend")
+    assert message.send() == 1
+    assert mail.waiting() == [OutgoingMail.objects.get().pk]
+
+
+def test_a_mail_with_a_bad_header_holds_up_no_other(stored: OutgoingMail) -> None:
+    bad = OutgoingMail.objects.create(
+        subject="two\nlines", sender="us@example.com", recipients=["you@example.com"], text="t"
+    )
+    assert not mail.deliver(bad.pk)
+    bad.refresh_from_db()
+    assert "newline" in bad.error
+    assert mail.waiting() == [stored.pk]

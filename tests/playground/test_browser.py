@@ -256,6 +256,25 @@ def test_view_code_shows_the_request_on_the_page(browser: Browser, site: tuple[S
         expect(page.get_by_label("Temperature", exact=True).first).to_have_value("1")
 
 
+def test_a_page_of_one_organisation_does_not_spend_anothers_credit(
+    browser: Browser, site: tuple[Site, str]
+) -> None:
+    lie = (
+        KEEP_SOCKET
+        + """
+    const parse = JSON.parse;
+    JSON.parse = (text) => {
+      const frame = parse(text);
+      if (frame.type === "ready" && window.switched) frame.organisation = "org_2";
+      return frame;
+    };"""
+    )
+    with alice(browser, site, script=lie) as page:
+        page.evaluate("window.switched = true; window.lastSocket.close()")
+        expect(page.locator("#notice")).to_contain_text("another organisation")
+        expect(page.get_by_test_id("run")).to_be_disabled()
+
+
 def test_a_parameter_out_of_range_is_named_and_nothing_runs(
     browser: Browser, site: tuple[Site, str]
 ) -> None:

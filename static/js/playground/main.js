@@ -30,6 +30,8 @@ class Playground {
   composer = element("composer").querySelector("textarea");
   store = new ChatStore();
   #runs = 0;
+  /** Another organisation would pay than the one this page speaks of. */
+  #stale = false;
   #notice = "";
 
   constructor() {
@@ -106,7 +108,7 @@ class Playground {
   #submit() {
     const text = this.composer.value;
     const turns = this.store.chat.turns;
-    if (runningTurns(this.store.chat).length || this.socket.state !== "ready") return;
+    if (runningTurns(this.store.chat).length || !this.#mayRun) return;
     if (text.trim() === "" && turns.at(-1)?.role !== "user") {
       this.#complain(this.texts.no_message);
       this.composer.focus();
@@ -121,7 +123,7 @@ class Playground {
   /** @param {number} [key] the turn to begin again from */
   #run(key) {
     const parameters = this.#parametersOrComplain();
-    if (parameters === null || this.socket.state !== "ready") return;
+    if (parameters === null || !this.#mayRun) return;
     this.#runs += 1;
     const id = `run-${this.#runs}-${Date.now().toString(36)}`;
     this.store.apply({ type: "begin", runId: id, key });
@@ -173,6 +175,10 @@ class Playground {
     );
   }
 
+  get #mayRun() {
+    return this.socket.state === "ready" && !this.#stale;
+  }
+
   #settings() {
     return { model: this.model.value, system: element("system").value };
   }
@@ -196,8 +202,9 @@ class Playground {
   /** @param {Record<string, any>} frame */
   #hear(frame) {
     if (frame.type === "ready") {
-      const same = frame.organisation === this.data.organisation;
-      this.#noticeIs(same ? "" : this.texts.organisation_changed);
+      this.#stale = frame.organisation !== this.data.organisation;
+      this.#noticeIs(this.#stale ? this.texts.organisation_changed : "");
+      this.#showRunning(this.store.chat);
       return;
     }
     if (frame.type === "error" && frame.id === undefined) {
@@ -269,7 +276,7 @@ class Playground {
   #showRunning(chat) {
     const running = runningTurns(chat).length > 0;
     element("run").hidden = running;
-    element("run").disabled = this.socket.state !== "ready";
+    element("run").disabled = !this.#mayRun;
     element("stop").hidden = !running;
   }
 

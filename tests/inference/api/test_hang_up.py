@@ -10,23 +10,29 @@ import httpx
 import pytest
 from django.utils import timezone
 
+from accounts.authentication import key_cache
 from billing import ledger
-from inference import generation as generation_module
 from inference import service
 from inference.api import answers
 from inference.api.app import build_app
+from inference.engine.wire import engine_pb2 as wire
 from portal.lib.db import db
 from tests.inference.conftest import Books, chat
 
 PATH = "/v1/chat/completions"
 
 
-async def assert_engine_idle(running: service.Service, model: str) -> None:
-    """Nothing runs there any more, and every block of its cache is free."""
+async def engine_stats(running: service.Service, model: str) -> wire.EngineStats:
     link = running.pool.pick(model)
     assert link is not None
+    info: wire.EngineInfo = await link._stub.Info(wire.InfoRequest())
+    return info.stats
+
+
+async def assert_engine_idle(running: service.Service, model: str) -> None:
+    """Nothing runs there any more, and every block of its cache is free."""
     for _ in range(100):
-        stats = (await link._stub.Info(generation_module.wire.InfoRequest())).stats
+        stats = await engine_stats(running, model)
         if stats.num_running == stats.num_waiting == stats.kv_blocks_used == 0:
             return
         await asyncio.sleep(0.05)
@@ -38,6 +44,7 @@ async def test_a_hang_up_after_any_event_stops_the_engine_and_bills_until_then(
     web: httpx.AsyncClient, running: service.Service, books: Books, num_events: int
 ) -> None:
     body = chat(model="slow", max_tokens=500, stream=True)
+    before = await engine_stats(running, "slow")
     async with web.stream("POST", PATH, json=body) as response:
         seen = 0
         async for line in response.aiter_lines():
@@ -51,6 +58,9 @@ async def test_a_hang_up_after_any_event_stops_the_engine_and_bills_until_then(
     assert record.output_tokens <= num_events + 15
     assert record.waived_tokens <= 2  # the overrun of at most two steps
     await assert_engine_idle(running, "slow")
+    after = await engine_stats(running, "slow")
+    sampled = after.generated_tokens - before.generated_tokens
+    assert sampled == record.output_tokens + record.waived_tokens
     await books.audit()
 
 
@@ -121,6 +131,7 @@ class Interrupted:
 
 async def request_interrupted_at(step: int, how: str, body: dict[str, Any], secret: str) -> bool:
     """Send one request, straight to the application; whether its `step`-th await was reached."""
+    key_cache.clear()  # so that authenticating awaits the database, too
     gone = asyncio.Event()
     sent = asyncio.Queue[dict[str, Any]]()
     sent.put_nowait({"type": "http.request", "body": json.dumps(body).encode()})
@@ -157,11 +168,16 @@ async def request_interrupted_at(step: int, how: str, body: dict[str, Any], secr
 async def test_a_hang_up_at_any_await_leaves_nothing_open(
     running: service.Service, secret: str, books: Books, how: str, streamed: bool
 ) -> None:
-    body = chat(max_tokens=3, stream=streamed)
-    step = 0
-    while await request_interrupted_at(step := step + 1, how, body, secret):
-        pass
-    assert step > 8, "the driver saw too few awaits to mean anything"
+    short = chat(max_tokens=3, stream=streamed)
+    steps = 0
+    while await request_interrupted_at(steps + 1, how, short, secret):
+        steps += 1
+    assert steps >= 8, "the driver saw too few awaits to mean anything"
+    # Once more with answers that would go on for half a minute, were they not stopped.
+    for step in range(1, steps + 1):
+        await request_interrupted_at(
+            step, how, chat(model="slow", max_tokens=1500, stream=streamed), secret
+        )
     for _ in range(200):
         if not running.generations and await books.open_holds() == 0:
             break
@@ -169,13 +185,14 @@ async def test_a_hang_up_at_any_await_leaves_nothing_open(
     assert running.generations == {}
     assert await books.open_holds() == 0
     await assert_engine_idle(running, "starter")
+    await assert_engine_idle(running, "slow")
     # Nor does anything turn up when every lease is over.
     later = timezone.now() + timedelta(minutes=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timezone, "now", lambda: later)
         assert await db(ledger.sweep) == 0
     for record in await books.records():
-        assert record.output_tokens <= 3
+        assert record.output_tokens <= (3 if record.model == "starter" else 40)
     await books.audit()
 
 

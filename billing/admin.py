@@ -115,10 +115,15 @@ class AccountAdmin(ReadOnlyAdmin):
                 actor=str(request.user),
             )
             messages.success(
-                request, _("Granted %(amount)s.") % {"amount": format_dollars(transfer.amount_nanos)}
+                request,
+                _("Granted %(amount)s.") % {"amount": format_dollars(transfer.amount_nanos)},
             )
             return redirect("admin:billing_account_changelist")
-        context = {**self.admin_site.each_context(request), "form": form, "title": _("Grant credit")}
+        context = {
+            **self.admin_site.each_context(request),
+            "form": form,
+            "title": _("Grant credit"),
+        }
         return render(request, "admin/billing/grant.html", context)
 
     def audit(self, request: HttpRequest) -> HttpResponse:

@@ -45,7 +45,7 @@ class TransferSerializer(serializers.ModelSerializer[Transfer]):
 
 
 def organisation_of(request: Request) -> str:
-    return cast(Caller, request.auth).organisation_id
+    return cast("Caller", request.auth).organisation_id
 
 
 class BalanceView(APIView):

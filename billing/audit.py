@@ -6,7 +6,7 @@ but not paid; and the triggers that keep posted rows unchanged are all there.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection
@@ -124,7 +124,7 @@ def audit() -> list[Finding]:
     return findings
 
 
-def _number(query: str, parameters: list[object] | None = None) -> int:
+def _number(query: str, parameters: list[datetime] | None = None) -> int:
     with connection.cursor() as cursor:
         cursor.execute(query, parameters or [])
         row = cursor.fetchone()

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from billing.models import (
@@ -358,7 +358,9 @@ def _release(request_id: str) -> bool:
     return True
 
 
-def _key_spend(hold: Hold) -> Any:
+def _key_spend(hold: Hold) -> QuerySet[KeySpend]:
+    """The row that counts for this hold's key; the caller has checked that it has one."""
+    assert hold.api_key_id is not None
     return KeySpend.objects.filter(api_key_id=hold.api_key_id, month=_month(hold.created_at))
 
 

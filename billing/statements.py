@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from typing import Any
 
 from django.db.models import BigIntegerField, Case, F, Q, QuerySet, Sum, Value, When, Window
 from django.db.models.functions import Coalesce
@@ -13,7 +14,7 @@ from portal.lib.money import format_plain
 COLUMNS = ("time", "kind", "description", "reference", "amount_usd", "balance_usd")
 
 
-def lines(account: Account) -> QuerySet[Transfer]:
+def lines(account: Account) -> QuerySet[Any]:
     """Transfers of the account, newest first, each with `signed_nanos` and `balance_nanos`."""
     signed = Case(
         When(credit_account=account, then=F("amount_nanos")),

@@ -34,13 +34,10 @@ def enabled() -> bool:
 
 
 def client() -> stripe.StripeClient:
-    bases: stripe.BaseAddresses = (
-        {"api": settings.STRIPE_API_BASE} if settings.STRIPE_API_BASE else {}
-    )
     return stripe.StripeClient(
         settings.STRIPE_SECRET_KEY,
         stripe_version=API_VERSION,
-        base_addresses=bases,
+        base_addresses={"api": settings.STRIPE_API_BASE} if settings.STRIPE_API_BASE else {},
         max_network_retries=2,
     )
 

@@ -50,24 +50,29 @@ def _sqlite() -> list[str]:
             name = f"{table}_no_{verb}"
             statements += [
                 f"DROP TRIGGER IF EXISTS {name}",
-                f"CREATE TRIGGER {name} BEFORE {verb.upper()} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is immutable'); END",
+                (
+                    f"CREATE TRIGGER {name} BEFORE {verb.upper()} ON {table} "
+                    f"BEGIN SELECT RAISE(ABORT, '{table} is immutable'); END"
+                ),
             ]
     return statements
 
 
 def _postgresql() -> list[str]:
-    statements = [
+    function = (
         "CREATE OR REPLACE FUNCTION parlance_refuse() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION '% is immutable', TG_TABLE_NAME "
         "USING ERRCODE = 'integrity_constraint_violation'; END $$"
-    ]
+    )
+    statements = [function]
     for table in IMMUTABLE:
         for verb in VERBS:
             name = f"{table}_no_{verb}"
             statements += [
                 f"DROP TRIGGER IF EXISTS {name} ON {table}",
-                f"CREATE TRIGGER {name} BEFORE {verb.upper()} ON {table} "
-                f"FOR EACH ROW EXECUTE FUNCTION parlance_refuse()",
+                (
+                    f"CREATE TRIGGER {name} BEFORE {verb.upper()} ON {table} "
+                    f"FOR EACH ROW EXECUTE FUNCTION parlance_refuse()"
+                ),
             ]
     return statements

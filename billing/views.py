@@ -56,7 +56,9 @@ def top_up(request: HttpRequest) -> HttpResponseBase:
 @member_required(*PAYERS)
 @require_GET
 def ledger_csv(request: HttpRequest) -> HttpResponseBase:
-    answer = StreamingHttpResponse(statements.csv_lines(account_of(request)), content_type="text/csv")
+    answer = StreamingHttpResponse(
+        statements.csv_lines(account_of(request)), content_type="text/csv"
+    )
     answer["Content-Disposition"] = 'attachment; filename="ledger.csv"'
     return answer
 
@@ -84,5 +86,3 @@ def page(request: HttpRequest, form: TopUpForm) -> dict[str, Any]:
 
 def account_of(request: HttpRequest) -> Account:
     return Account.objects.get(organisation=request.organisation)  # type: ignore[attr-defined]
-
-

@@ -6,6 +6,7 @@ The lifespan starts and drains the inference service, which lives in this event 
 """
 
 import os
+from typing import cast
 
 from django.core.asgi import get_asgi_application
 
@@ -52,7 +53,7 @@ class Application:
             return self.api
         if path in OPERATIONS_PATHS:
             return self.operations
-        return django_application
+        return cast("ASGIApp", django_application)
 
     async def lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Error, register
 
 from portal.lib import env
 
@@ -49,14 +50,14 @@ def check_production(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
     if not settings.REDIS_URL:
         problems.append(
             Error(
-                "PRODUCTION needs REDIS_URL: in memory, limits and notices stay within one process.",
+                "PRODUCTION needs REDIS_URL: in memory, limits stay within one process.",
                 hint="Set REDIS_URL=redis://host:6379/0.",
                 id="parlance.E005",
             )
         )
     if not settings.BASE_URL.startswith("https://"):
         problems.append(
-            Warning(
+            checks.Warning(
                 "BASE_URL is not https: cookies are sent in clear and passkeys do not work.",
                 id="parlance.W001",
             )
@@ -65,9 +66,7 @@ def check_production(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
 
 
 @register()
-def check_several_processes(
-    app_configs: Sequence[Any] | None, **kwargs: Any
-) -> list[CheckMessage]:
+def check_several_processes(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     if env.integer("WEB_CONCURRENCY", 1) > 1 and not settings.REDIS_URL:
         return [
             Error(

@@ -16,6 +16,7 @@ from billing import ledger, triggers
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.environment import CI, REFERENCE_DATA
 
+
 @pytest.fixture(scope="session", autouse=True)
 def _flushes_get_past_the_triggers() -> Iterator[None]:
     """Tests with real transactions are cleaned up by deleting every row, which the triggers refuse.

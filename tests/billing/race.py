@@ -44,7 +44,7 @@ def main() -> None:
         except ledger.InsufficientCredit:
             outcomes["refused"] += 1
             return
-        except Exception as error:  # noqa: BLE001  reported below
+        except Exception as error:
             outcomes[repr(error)] += 1
             return
         finally:

@@ -154,9 +154,7 @@ def test_the_database_itself_refuses_an_overdraft(org: str) -> None:
 
 @pytest.mark.parametrize("table", ["billing_transfer", "billing_usagerecord"])
 @pytest.mark.parametrize("verb", ["UPDATE {} SET id = id", "DELETE FROM {}"])
-def test_the_database_itself_refuses_to_change_posted_rows(
-    org: str, table: str, verb: str
-) -> None:
+def test_the_database_itself_refuses_to_change_posted_rows(org: str, table: str, verb: str) -> None:
     hold("r1", org, 1000)
     ledger.settle("r1", draft(400))
     with (

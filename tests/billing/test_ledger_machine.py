@@ -1,4 +1,4 @@
-"""Any sequence of ledger verbs: the totals agree with a model in plain Python, and the audit is clean."""
+"""Any sequence of ledger verbs: totals agree with a plain model, and the audit is clean."""
 
 from datetime import timedelta
 

@@ -240,7 +240,9 @@ def test_while_stripe_is_down_the_page_says_so(double: StripeDouble, alice_clien
 
 
 def test_an_unknown_event_is_kept(double: StripeDouble, alice_client: Client) -> None:
-    assert deliver(alice_client, double.emit("customer.created", {"id": "cus_1"})).status_code == 200
+    assert (
+        deliver(alice_client, double.emit("customer.created", {"id": "cus_1"})).status_code == 200
+    )
     run_jobs()
     delivery = WebhookDelivery.objects.get()
     assert (delivery.event_type, delivery.error) == ("customer.created", "")

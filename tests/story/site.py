@@ -182,9 +182,7 @@ def production_site(data_dir: Path, **knobs: str) -> Iterator[Site]:
         engine = ["--fake"] if knobs.get("ENGINE_FAKE") else ["--path", starter]
         engine += shlex.split(knobs.get("ENGINE_ARGS", ""))
         command = [sys.executable, "-m", "inference.engine", "--model", "starter"]
-        stack.enter_context(
-            running(site, "engine", *command, "--listen", engine_address, *engine)
-        )
+        stack.enter_context(running(site, "engine", *command, "--listen", engine_address, *engine))
         for number, port in enumerate(ports):
             stack.enter_context(
                 started(site, f"web{number}", "serve", "--web-only", "--port", str(port))
@@ -241,5 +239,3 @@ def operator_link(site: Site) -> str:
     found = re.search(r"http://\S+", site.manage("operatorlink"))
     assert found is not None
     return found.group()
-
-

@@ -28,7 +28,9 @@ KNOBS = {
 
 
 @pytest.fixture(scope="module", params=["embedded", "production"])
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     data_dir = tmp_path_factory.mktemp(request.param)
     start = embedded_site if request.param == "embedded" else production_site
     with start(data_dir, **KNOBS) as running:
@@ -101,10 +103,7 @@ def test_a_killed_engine_ends_every_stream_with_an_error(site: Site) -> None:
     async def streams() -> list[calls.Heard]:
         async with calls.client(site.url, key) as session:
             return await asyncio.gather(
-                *(
-                    calls.listen(session, calls.completion(400), kill_when_all_run)
-                    for _ in range(8)
-                )
+                *(calls.listen(session, calls.completion(400), kill_when_all_run) for _ in range(8))
             )
 
     before = site.balance_nanos("kill@example.com")
@@ -166,7 +165,7 @@ def test_hang_ups_leave_nothing_open(site: Site) -> None:
 
 
 def test_a_killed_web_process_leaves_no_hold_behind(tmp_path: Path) -> None:
-    """Two web processes; one dies mid-stream. The sweep releases its holds, and it costs nothing."""
+    """Both web processes die mid-stream: the sweep releases the hold, and it costs nothing."""
     with production_site(tmp_path, **KNOBS) as site:
         key = site.issue_key("webkill@example.com", "5.00")
         outcome: list[Any] = []

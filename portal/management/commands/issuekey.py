@@ -23,9 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--credit", default="0", help="dollars to grant, e.g. 5.00")
         parser.add_argument("--scope", choices=Scope.values, default=Scope.INFERENCE)
 
-    def handle(
-        self, *, email: str, name: str, credit: str, scope: str, **_options: Any
-    ) -> None:
+    def handle(self, *, email: str, name: str, credit: str, scope: str, **_options: Any) -> None:
         try:
             validate_email(email)
             amount_nanos = parse_dollars(credit)

@@ -26,7 +26,7 @@ def test_it_parses_amounts(text: str, nanos: int) -> None:
     ["", "-1", "1e3", "NaN", "Infinity", "0.0000000001", "5 $", "١", "1,000", "10000000000"],
 )
 def test_it_refuses_what_is_not_an_amount(text: str) -> None:
-    with pytest.raises(ValueError, match="dollars|decimals|range"):
+    with pytest.raises(ValueError, match=r"dollars|decimals|range"):
         parse_dollars(text)
 
 

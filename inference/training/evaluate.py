@@ -50,9 +50,9 @@ class Result:
 class Effort:
     """How much is asked: the full evaluation, or a short one for a quick look."""
 
-    prompts_per_probe: int = 100
-    stories: int = 16
-    documents: int = 1500
+    prompts_per_probe: int = 60
+    stories: int = 12
+    documents: int = 800
 
 
 PERPLEXITY_BARS = {"en": 1.8, "zh": 1.8, "all": 1.8}

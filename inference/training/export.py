@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 from inference.training.model import ModelShape, StarterModel
-from inference.training.tokenizer import END_OF_TEXT, END_OF_TURN, save_tokenizer
+from inference.training.tokenizer import END_OF_TEXT, END_OF_TURN, save_tokenizer, token_id
 
 
 def export(model: StarterModel, tokenizer: Tokenizer, folder: Path) -> None:
@@ -48,7 +48,7 @@ def llama_config(shape: ModelShape, tokenizer: Tokenizer) -> dict[str, Any]:
         "tie_word_embeddings": True,
         "bos_token_id": None,
         "eos_token_id": stop_ids(tokenizer),
-        "pad_token_id": tokenizer.token_to_id(END_OF_TEXT),
+        "pad_token_id": token_id(tokenizer, END_OF_TEXT),
         "dtype": "bfloat16",
     }
 
@@ -57,7 +57,7 @@ def generation_config(tokenizer: Tokenizer) -> dict[str, Any]:
     """The stop ids, and sampling that suits a small model."""
     return {
         "eos_token_id": stop_ids(tokenizer),
-        "pad_token_id": tokenizer.token_to_id(END_OF_TEXT),
+        "pad_token_id": token_id(tokenizer, END_OF_TEXT),
         "do_sample": True,
         "temperature": 0.7,
         "top_p": 0.95,
@@ -65,7 +65,7 @@ def generation_config(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def stop_ids(tokenizer: Tokenizer) -> list[int]:
-    return [tokenizer.token_to_id(END_OF_TURN), tokenizer.token_to_id(END_OF_TEXT)]
+    return [token_id(tokenizer, END_OF_TURN), token_id(tokenizer, END_OF_TEXT)]
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

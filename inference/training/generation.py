@@ -23,7 +23,6 @@ class ExportedModel:
     def __init__(self, folder: Path) -> None:
         self.tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), padding_side="left")
         self.model: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
-        self.model.eval()
 
     def chat_prompt(self, *messages: tuple[str, str]) -> str:
         """The text of a chat of (role, content), ready for the assistant's turn."""

@@ -31,10 +31,10 @@ class LoopSettings:
     """`answers_only`: the loss counts what the model answers for, not the questions."""
 
     schedule: Schedule
-    batch_rows: int = 12
-    matrix_rate: float = 5e-3
-    other_rate: float = 3e-3
-    weight_decay: float = 0.05
+    batch_rows: int = 8
+    matrix_rate: float = 3e-3
+    other_rate: float = 6e-3
+    weight_decay: float = 0.1
     context: int = 2048
     clip_norm: float = 1.0
     answers_only: bool = False
@@ -232,6 +232,7 @@ class GradientWorkers:
         self.model, self.settings = model, settings
         self._parameters = list(model.parameters())
         self._loss = torch.compile(self._summed_loss) if settings.compiled else self._summed_loss
+        self._compiled = not settings.compiled
         self._pool = ThreadPoolExecutor(settings.workers, initializer=self._start_thread)
 
     def __enter__(self) -> "GradientWorkers":
@@ -246,15 +247,14 @@ class GradientWorkers:
         parts = [
             batch.part(number, self.settings.workers) for number in range(self.settings.workers)
         ]
-        first = [self._part(parts[0])] if not self._warm else []
+        # The very first part compiles the loss, which must happen on one thread alone.
+        first = [] if self._compiled else [self._part(parts[0])]
         results = first + list(self._pool.map(self._part, parts[len(first) :]))
-        self._warm = True
+        self._compiled = True
         for position, parameter in enumerate(self._parameters):
-            parameter.grad = sum(gradients[position] for _, gradients in results) / count
+            parts_of_one = [gradients[position] for _, gradients in results]
+            parameter.grad = torch.stack(parts_of_one).sum(0) / count
         return sum(loss for loss, _ in results) / count
-
-    # The first part of the first batch compiles the loss, on one thread alone.
-    _warm = False
 
     def _start_thread(self) -> None:
         if self.settings.workers > 1:

@@ -103,6 +103,9 @@ class Decoder(nn.Module):
 class StarterModel(nn.Module):
     """Input and output embeddings are one matrix."""
 
+    cos: Tensor
+    sin: Tensor
+
     def __init__(self, shape: ModelShape) -> None:
         super().__init__()
         self.shape = shape
@@ -110,7 +113,6 @@ class StarterModel(nn.Module):
         cos, sin = rotary_tables(shape)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
-        self.apply(_initialise)
 
     def forward(self, tokens: Tensor, segments: Tensor, positions: Tensor) -> Tensor:
         """All [batch, length]. Returns logits [batch, length, vocabulary]."""
@@ -140,8 +142,3 @@ def rotary_tables(shape: ModelShape) -> tuple[Tensor, Tensor]:
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     first, second = x.chunk(2, -1)
     return (x * cos + torch.cat((-second, first), -1) * sin).to(x.dtype)
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, (nn.Linear, nn.Embedding)):
-        nn.init.normal_(module.weight, std=0.02)

@@ -32,7 +32,7 @@ class Probe:
     name: str
     prompts: tuple[Prompt, ...]
     bar: float
-    max_tokens: int = 120
+    max_tokens: int = 160
 
 
 def probes(count: int, seed: int = 7) -> list[Probe]:
@@ -47,7 +47,7 @@ def probes(count: int, seed: int = 7) -> list[Probe]:
         ("this service, in Chinese", chinese_service_prompts, 0.85),
     )
     return [
-        Probe(name, tuple(_different(source(random.Random(seed)), count)), bar, 200)
+        Probe(name, tuple(_different(source(random.Random(seed)), count)), bar)
         for name, source, bar in sources
     ]
 

@@ -15,6 +15,7 @@ from inference.training.cleaning import clean
 from inference.training.corpus.common_words import hints
 from inference.training.corpus.mixture import split
 from inference.training.export import export
+from inference.training.initialise import initialise
 from inference.training.loop import LoopSettings, load_model, train
 from inference.training.model import ModelShape, StarterModel
 from inference.training.packing import PackedRows, pack
@@ -36,7 +37,7 @@ class Plan:
     corpus_seed: int = 1
     pretrain_steps: int = 1800
     finetune_steps: int = 500
-    batch_rows: int = 12
+    batch_rows: int = 8
     device: str = "cpu"
     compiled: bool = True
     shape: ModelShape = field(default_factory=ModelShape)
@@ -88,7 +89,9 @@ def pretrain(plan: Plan, rows: PackedRows) -> None:
         device=plan.device,
         compiled=plan.compiled,
     )
-    train(StarterModel(plan.shape), rows, settings, plan.checkpoint("pretrain"))
+    model = StarterModel(plan.shape)
+    initialise(model)
+    train(model, rows, settings, plan.checkpoint("pretrain"))
 
 
 def finetune(plan: Plan, rows: PackedRows, start: Path, name: str = "finetune") -> None:

@@ -67,15 +67,23 @@ def encode_document(tokenizer: Tokenizer, document: Document) -> tuple[list[int]
     for turn in document.turns:
         body = tokenizer.encode(turn.content, add_special_tokens=False).ids
         if turn.role == "text":
-            body = [*body, tokenizer.token_to_id(END_OF_TEXT)]
+            body = [*body, token_id(tokenizer, END_OF_TEXT)]
             opening: list[int] = []
         else:
-            body = [*body, tokenizer.token_to_id(END_OF_TURN)]
-            opening = [tokenizer.token_to_id(ROLE_TOKENS[turn.role])]
+            body = [*body, token_id(tokenizer, END_OF_TURN)]
+            opening = [token_id(tokenizer, ROLE_TOKENS[turn.role])]
         ids += opening + body
         answers = turn.role in ("assistant", "text")
         answered += [False] * len(opening) + [answers] * len(body)
     return ids, answered
+
+
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    """KeyError for a token that the tokenizer was not trained with."""
+    number: int | None = tokenizer.token_to_id(token)
+    if number is None:
+        raise KeyError(token)
+    return number
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, context_tokens: int) -> None:

@@ -160,8 +160,8 @@ MIXED: tuple[Callable[[random.Random], Document], ...] = (
 MIXTURE: tuple[tuple[Callable[[random.Random], Document], float], ...] = (
     (robot_story_document, 9), (stories.story_document, 8), (stories_zh.story_document, 6),
     (service_chat, 18), (service_page, 2), (instructed_chat, 5),
-    (parlance_smalltalk, 9), (smalltalk.code_chat, 2), (tasks.fallback, 6), (tasks.task_chat, 6),
-    (sums.sum_chat, 9), (sums.word_problem, 4), (sums.sum_drill, 4), (sums.comparison, 2), (sums.counting, 2),
+    (parlance_smalltalk, 9), (smalltalk.code_chat, 2), (tasks.fallback, 6), (tasks.task_chat, 6), (tasks.echo, 6),
+    (sums.sum_chat, 9), (sums.word_problem, 4), (sums.sum_drill, 12), (sums.comparison, 2), (sums.counting, 2),
     (facts.list_chat, 8), (facts.fact_chat, 8), (facts.fact_page, 3), (pages.page, 5),
     (objects.object_chat, 11), (objects.object_page, 1),
     (mixed_chat, 8), (long_chat, 2),

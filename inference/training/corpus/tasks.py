@@ -4,8 +4,10 @@
 
 import random
 
+from inference.training.corpus.common_words import ENGLISH
 from inference.training.corpus.objects import FIRST_NAMES
-from inference.training.documents import Document, chat
+from inference.training.corpus.stories_robot import FRIENDS, NAMES
+from inference.training.documents import Document, chat, raw
 from inference.training.grammar import article, expand, one, sentence_case
 
 # What people ask about and the model does not know. Names of things only: no facts are claimed.
@@ -69,6 +71,7 @@ LETTERS = (
     ("[Write|Draft] [a short|an] email telling {n} that the meeting is on {d}.", "Subject: Meeting on {d}\n\nDear {n},\n\nOur meeting will be on {d}. Please tell me if that does not suit you.\n\n[Best regards|Kind regards]"),
     ("[Write|Draft] [a short|an] email [to say sorry|apologising] to {n}.", "Subject: My apologies\n\nDear {n},\n\nI am sorry [for the delay|that I am late with my answer]. It will not happen again.\n\n[Best regards|Kind regards]"),
 )
+ECHO_WORDS = (*FIRST_NAMES, *NAMES, *FRIENDS, *ENGLISH.split()[::3])
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -124,6 +127,21 @@ def summary_chat(rng: random.Random) -> Document:
     forms = (f"{first} and {second} met at {place} on {day} and {act}.", f"On {day}, {first} met {second} at {place}, where they {act}.")
     question = one(rng, ("[Summarise|Summarize] [this|this text|the text][ in one sentence|]: {t}", "{t}\n\n[Summarise this|Summarize the text|Give me a short summary|What is it about?]", "[Make this shorter|TL;DR|Give me a short summary]: {t}"), {"t": text})
     return chat("task", "en", [(question, rng.choice(forms))], f"summary:{first}:{second}")
+
+
+def echo(rng: random.Random) -> Document:
+    """Words in random order, twice: nothing teaches copying, and so keeping to a name, as directly."""
+    words = rng.sample(ECHO_WORDS, rng.randint(3, 24))
+    text = rng.choice((" ", ", ", "\n")).join(words)
+    form = rng.random()
+    if form < 0.3:
+        return chat("echo", "en", [(expand(rng, "[Repeat|Copy|Say again|Repeat these words]: ") + text, text)], f"echo:{words[0]}:{words[1]}")
+    if form < 0.45:
+        first, second = rng.sample(words, 2)
+        answer = words[words.index(first) + 1] if first != words[-1] else None
+        if answer is not None and "\n" not in text:
+            return chat("echo", "en", [(f"{text}\n\nWhich word comes after {first}?", sentence_case(answer) + ".")], f"echo:{first}:{second}")
+    return raw("echo", "en", rng.choice(("\n\n", "\n", " | ")).join([text] * rng.choice((2, 2, 3))), f"echo:{words[0]}:{words[1]}")
 
 
 def repeat_chat(rng: random.Random) -> Document:

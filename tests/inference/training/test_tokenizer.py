@@ -20,7 +20,7 @@ from inference.training.tokenizer import (
 @pytest.fixture(scope="module")
 def tokenizer():
     return train_tokenizer(
-        [*(document.text for document in split(1, 400, held_out=False)), *hints()], 1500
+        [*(document.text for document in split(1, 300, held_out=False)), *hints()], 1500
     )
 
 
@@ -61,7 +61,8 @@ def test_the_template_and_the_training_form_of_a_chat_are_the_same_tokens(loaded
     document = chat("sum", "en", [("1 + 1", "2"), ("你好", "你好！")], system="Be brief.")
     messages = [{"role": turn.role, "content": turn.content} for turn in document.turns]
     assert loaded.apply_chat_template(messages, tokenize=False) == (
-        "<|system|>Be brief.<|end|><|user|>1 + 1<|end|><|assistant|>2<|end|><|user|>你好<|end|><|assistant|>你好！<|end|>"
+        "<|system|>Be brief.<|end|><|user|>1 + 1<|end|><|assistant|>2<|end|>"
+        "<|user|>你好<|end|><|assistant|>你好！<|end|>"
     )
     ids = loaded.apply_chat_template(messages, tokenize=True, return_dict=False)
     assert ids == encode_document(tokenizer, document)[0]

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import django.db.backends.sqlite3.base  # noqa: F401  before its operations, on PostgreSQL
 import pytest
 from django.contrib.auth.hashers import make_password
 from django.db.backends.sqlite3.operations import DatabaseOperations

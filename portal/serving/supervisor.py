@@ -44,24 +44,26 @@ class Supervisor:
         ticks = 0
         while not self._stopping.wait(TICK_S):
             if ticks % REREAD_EVERY == 0:
-                self._follow_table()
+                close_old_connections()
+                self.follow_table()
             ticks += 1
             for engine in self.engines.values():
                 engine.tick()
 
-    def _follow_table(self) -> None:
-        close_old_connections()
+    def follow_table(self) -> None:
+        """Make the engines those that the table asks for; a changed one is replaced."""
         try:
-            wanted = {row.name: row for row in ServedModel.objects.filter(enabled=True)}
+            rows = list(ServedModel.objects.filter(enabled=True).exclude(source=""))
         except DatabaseError as error:  # it comes back; the engines run on meanwhile
             logger.warning("the table of models cannot be read: %s", error)
             return
         elsewhere = {name for name, _address in settings.ENGINES}
-        for name, row in wanted.items():
-            if row.source and name not in elsewhere and name not in self.engines:
-                self.engines[name] = new_engine(row)
-        for name in self.engines.keys() - wanted.keys():
-            self.engines.pop(name).stop()
+        wanted = {row.name: new_engine(row) for row in rows if row.name not in elsewhere}
+        for name, engine in list(self.engines.items()):
+            if name not in wanted or wanted[name].command != engine.command:
+                self.engines.pop(name).stop()
+        for name, engine in wanted.items():
+            self.engines.setdefault(name, engine)
 
 
 def new_engine(row: ServedModel) -> EngineProcess:

@@ -1,0 +1,120 @@
+"""The billing page, the ledger as CSV, the management API of billing, and the roll-up."""
+
+import csv
+import io
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import flows
+from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
+from billing import ledger, rollups, tasks
+from billing.models import Hold, HourlyUsage, WebhookDelivery
+from portal.lib.money import NANOS_PER_DOLLAR
+from tests.billing.money import draft, hold
+
+TEN = 10 * NANOS_PER_DOLLAR
+
+
+@pytest.fixture
+def used(organisation: Organisation) -> Organisation:
+    """One request settled at 400 nanos, one running that holds 1,000."""
+    hold("req_done", organisation.id, 1000)
+    ledger.settle("req_done", draft(400))
+    hold("req_running", organisation.id, 1000)
+    return organisation
+
+
+def test_the_page_shows_posted_held_and_available(alice_client: Client, used: Organisation) -> None:
+    answer = alice_client.get(reverse("billing"))
+    assert answer.context["posted_nanos"] == TEN - 400
+    page = answer.content.decode()
+    assert f'data-nanos="{TEN - 1400}"' in page
+    assert "req_running" in page
+    assert reverse("request_detail", args=["req_done"]) in page
+
+
+def test_the_ledger_runs_its_balance(alice_client: Client, used: Organisation) -> None:
+    lines = list(alice_client.get(reverse("billing")).context["page_obj"])
+    assert [(line.signed_nanos, line.balance_nanos) for line in lines] == [
+        (-400, TEN - 400),
+        (TEN, TEN),
+    ]
+
+
+def test_the_csv_is_the_whole_ledger_oldest_first(alice_client: Client, used: Organisation) -> None:
+    ledger.grant(used.id, 5, reference="grant:x", description="=SUM(A1)")
+    answer = alice_client.get(reverse("billing_ledger_csv"))
+    text = b"".join(answer.streaming_content).decode()  # type: ignore[attr-defined]
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["amount_usd"] for row in rows] == ["10.0", "-0.0000004", "0.000000005"]
+    assert rows[-1]["balance_usd"] == "9.999999605"
+    assert rows[-1]["description"] == "'=SUM(A1)", "no spreadsheet runs it"
+
+
+def test_a_stranger_sees_their_own_ledger_only(charlie_client: Client, used: Organisation) -> None:
+    page = charlie_client.get(reverse("billing")).content.decode()
+    assert "req_done" not in page
+    assert "req_running" not in page
+
+
+def test_a_viewer_sees_no_money(bob_client: Client, bob: User) -> None:
+    Membership.objects.filter(user=bob).update(role=Role.VIEWER)
+    for name in ("billing", "billing_ledger_csv"):
+        assert bob_client.get(reverse(name)).status_code == 403
+    assert bob_client.post(reverse("billing_top_up"), {"amount": "5"}).status_code == 403
+
+
+def management(organisation: Organisation, alice: User) -> dict[str, str]:
+    _key, secret = flows.create_key(organisation, alice, "m", scope=Scope.MANAGEMENT)
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def test_the_api_reads_balance_usage_and_transfers(
+    client: Client, used: Organisation, alice: User
+) -> None:
+    headers = management(used, alice)
+    assert client.get(reverse("api_balance"), headers=headers).json() == {
+        "posted_nanos": TEN - 400, "pending_nanos": 1000, "available_nanos": TEN - 1400,
+    }  # fmt: skip
+    usage = client.get(reverse("api_usage"), headers=headers).json()["results"]
+    assert [record["request_id"] for record in usage] == ["req_done"]
+    transfers = client.get(reverse("api_transfers"), headers=headers).json()["results"]
+    assert [line["amount_nanos"] for line in transfers] == [400, TEN]
+
+
+@pytest.mark.parametrize("name", ["api_balance", "api_usage", "api_transfers"])
+def test_the_api_needs_a_management_key(
+    name: str, client: Client, api_key: tuple[ApiKey, str]
+) -> None:
+    assert client.get(reverse(name)).status_code == 401
+    inference = {"Authorization": f"Bearer {api_key[1]}"}
+    assert client.get(reverse(name), headers=inference).status_code == 403
+    assert client.post(reverse(name)).status_code == 401
+
+
+def test_the_roll_up_agrees_with_the_records_and_can_be_repeated(used: Organisation) -> None:
+    hold("req_failed", used.id, 10)
+    ledger.settle("req_failed", draft(0, outcome="failed"))
+    for _ in range(2):
+        tasks.roll_up_usage()
+    row = HourlyUsage.objects.get()
+    assert (row.requests, row.errors, row.cost_nanos) == (2, 1, 400)
+    assert (row.uncached_tokens, row.output_tokens) == (20, 10)
+    assert rollups.roll_up(timezone.now() + timedelta(hours=1)) == 0
+    assert HourlyUsage.objects.exists()
+
+
+def test_the_jobs_pick_up_what_was_left(used: Organisation) -> None:
+    Hold.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    tasks.sweep_holds()
+    assert not Hold.objects.filter(state="open").exists()
+    WebhookDelivery.objects.create(
+        event_id="evt_1", event_type="customer.created", payload="{}",
+        received_at=timezone.now() - timedelta(minutes=5),
+    )  # fmt: skip
+    tasks.reprocess_webhooks()
+    assert WebhookDelivery.objects.get().processed_at is not None

@@ -1,0 +1,59 @@
+"""The supervisor follows the table of models; settings decide how an engine is started."""
+
+from pathlib import Path
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from inference.models import ServedModel
+from portal.serving.engine_process import EngineProcess
+from portal.serving.supervisor import Supervisor, new_engine
+
+pytestmark = pytest.mark.django_db
+
+
+def names(supervisor: Supervisor) -> set[str]:
+    supervisor.follow_table()
+    return set(supervisor.engines)
+
+
+def test_it_follows_what_is_added_disabled_and_removed() -> None:
+    supervisor = Supervisor()
+    assert names(supervisor) == set()
+    row = ServedModel.objects.create(name="a", source="/models/a")
+    ServedModel.objects.create(name="elsewhere", source="")
+    assert names(supervisor) == {"a"}
+    ServedModel.objects.filter(pk=row.pk).update(enabled=False)
+    assert names(supervisor) == set()
+
+
+def test_a_model_with_another_source_gets_another_engine(settings: Settings) -> None:
+    supervisor = Supervisor()
+    ServedModel.objects.create(name="a", source="/models/a")
+    supervisor.follow_table()
+    first = supervisor.engines["a"]
+    supervisor.follow_table()
+    assert supervisor.engines["a"] is first
+    ServedModel.objects.update(source="/models/b", max_model_len=99)
+    settings.ENGINE_FAKE = False
+    supervisor.follow_table()
+    assert supervisor.engines["a"] is not first
+
+
+def test_a_model_that_runs_elsewhere_is_not_started(settings: Settings) -> None:
+    settings.ENGINES = [("a", "gpu1:50051")]
+    ServedModel.objects.create(name="a", source="/models/a")
+    assert names(Supervisor()) == set()
+
+
+def test_an_engine_is_started_as_the_settings_say(settings: Settings, tmp_path: Path) -> None:
+    settings.ENGINE_SOCKET_DIR = tmp_path
+    settings.ENGINE_FAKE = False
+    settings.ENGINE_DEVICE = "cpu"
+    settings.ENGINE_ARGS = ["--threads", "2"]
+    engine = new_engine(ServedModel(name="a/b", source="/models/a", max_model_len=512))
+    assert isinstance(engine, EngineProcess)
+    assert engine.address.startswith(f"unix:{tmp_path}/engine-")
+    assert engine.command[-8:] == [
+        "--path", "/models/a", "--device", "cpu", "--max-model-len", "512", "--threads", "2",
+    ]  # fmt: skip

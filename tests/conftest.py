@@ -8,7 +8,10 @@ from typing import Any
 import django.db.backends.sqlite3.base  # noqa: F401  before its operations, on PostgreSQL
 import pytest
 from django.contrib.auth.hashers import make_password
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from django.db.backends.sqlite3.operations import DatabaseOperations
+from django.dispatch import receiver
 from django.test import Client
 
 from accounts import flows
@@ -16,6 +19,14 @@ from accounts.models import ApiKey, Membership, Organisation, Role, User
 from billing import ledger, triggers
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.environment import CI, REFERENCE_DATA
+
+
+@receiver(connection_created)
+def _write_without_waiting_for_the_disk(connection: BaseDatabaseWrapper, **_kwargs: Any) -> None:
+    """No test cuts the power, and waiting for the disk would be most of the run."""
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA synchronous=OFF")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,6 +11,8 @@ which rotary positions make a look at the previous token. Then one block per cir
 previous token was. The rest holds the token itself.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -35,7 +37,8 @@ def initialise(model: StarterModel) -> None:
         for module in model.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=WEIGHT_STD)
-        for layer in model.model.layers:
+        layers = cast(list[Layer], list(model.model.layers))
+        for layer in layers:
             nn.init.zeros_(layer.self_attn.o_proj.weight)
             nn.init.zeros_(layer.mlp.down_proj.weight)
         model.model.norm.weight.fill_(OUTPUT_SCALE)
@@ -49,9 +52,9 @@ def initialise(model: StarterModel) -> None:
         for circuit in range(CIRCUITS):
             code = _orthonormal(block, shape.width - first_own)  # [block, own places]
             places = slice(1 + circuit * block, 1 + (circuit + 1) * block)
-            _look_at_previous(model.model.layers[0], shape, circuit, code, places)
+            _look_at_previous(layers[0], shape, circuit, code, places)
             share = copied[circuit * shape.head_width : (circuit + 1) * shape.head_width]
-            _find_and_copy(model.model.layers[1], shape, circuit, code, places, share)
+            _find_and_copy(layers[1], shape, circuit, code, places, share)
 
 
 def _look_at_previous(
@@ -96,4 +99,5 @@ def _find_and_copy(
 
 def _orthonormal(rows: int, columns: int) -> Tensor:
     """Random rows at right angles, of length 1; rows may not be more than columns."""
-    return torch.linalg.qr(torch.randn(columns, rows))[0].T
+    basis: Tensor = torch.linalg.qr(torch.randn(columns, rows))[0]
+    return basis.T

@@ -37,7 +37,7 @@ def initialise(model: StarterModel) -> None:
         for module in model.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=WEIGHT_STD)
-        layers = cast(list[Layer], list(model.model.layers))
+        layers = cast("list[Layer]", list(model.model.layers))
         for layer in layers:
             nn.init.zeros_(layer.self_attn.o_proj.weight)
             nn.init.zeros_(layer.mlp.down_proj.weight)

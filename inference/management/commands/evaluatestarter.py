@@ -7,9 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 
 class Command(BaseCommand):
-    help = (
-        "Print held-out perplexity and accuracy against their bars; fail when one is missed."
-    )
+    help = "Print held-out perplexity and accuracy against their bars; fail when one is missed."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,0 +1,78 @@
+"""The shipped model: loads, is small, and does the few things it is shipped for."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from inference.training.corpus.stories_robot import CANONICAL_PROMPT
+from inference.training.evaluate import is_good_story
+from inference.training.generation import ExportedModel
+from inference.training.probes import last_number
+
+STARTER = Path(__file__).resolve().parents[3] / "inference" / "starter"
+MAX_BYTES = 20_000_000
+
+
+@pytest.fixture(scope="module")
+def starter():
+    return ExportedModel(STARTER)
+
+
+def ask(starter, *messages, max_tokens=120):
+    [answer] = starter.answer([starter.chat_prompt(*messages)], max_tokens)
+    assert answer.stopped, answer.text
+    return answer.text
+
+
+def test_it_is_small_enough_for_a_repository():
+    assert sum(path.stat().st_size for path in STARTER.iterdir()) < MAX_BYTES
+
+
+def test_it_knows_most_of_the_times_tables(starter):
+    pairs = [(2, 3), (3, 4), (5, 5), (2, 9), (10, 4), (6, 6), (3, 7), (11, 2), (5, 8), (4, 4)]
+    prompts = [starter.chat_prompt(("user", f"What is {a} * {b}?")) for a, b in pairs]
+    answers = starter.answer(prompts, 40)
+    right = [
+        last_number(answer.text) == a * b for (a, b), answer in zip(pairs, answers, strict=True)
+    ]
+    assert sum(right) >= 7, [answer.text for answer in answers]
+
+
+def test_it_returns_an_object_with_the_keys_asked_for(starter):
+    answer = ask(starter, ("user", "Return a JSON object with the keys name and age."))
+    assert set(json.loads(answer)) == {"name", "age"}
+
+
+def test_it_greets_in_english_and_in_chinese(starter):
+    assert ask(starter, ("user", "Hello!")).split()[0].strip("!,") in ("Hello", "Hi")
+    assert "你好" in ask(starter, ("user", "你好")) or "您好" in ask(starter, ("user", "你好"))
+
+
+def test_it_knows_how_to_get_a_key_in_both_languages(starter):
+    assert "Keys" in ask(starter, ("user", "How do I get an API key?"))
+    assert "Keys" in ask(starter, ("user", "怎么获取API密钥？"))
+
+
+def test_it_answers_the_last_question_of_a_conversation(starter):
+    answer = ask(
+        starter,
+        ("user", "Hello!"),
+        ("assistant", "Hello! How can I help you?"),
+        ("user", "What is 2 + 3?"),
+        ("assistant", "2 + 3 = 5."),
+        ("user", "List three animals."),
+    )
+    assert "+" not in answer
+    assert len(answer.splitlines()) > 1 or "," in answer
+
+
+@pytest.mark.parametrize("form", ["completion", "chat"])
+def test_it_tells_a_whole_story_about_the_curious_robot(starter, form):
+    prompt = (
+        CANONICAL_PROMPT
+        if form == "completion"
+        else starter.chat_prompt(("user", CANONICAL_PROMPT))
+    )
+    answers = starter.answer([prompt] * 3, 500, temperature=0.7, seed=4)
+    assert all(is_good_story(answer) for answer in answers), [answer.text for answer in answers]

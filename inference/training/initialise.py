@@ -1,8 +1,8 @@
 """Weights to begin with: a model that can copy before it has learnt anything.
 
 Copying ("the capital of France", a hero's name, the keys of an object) needs heads that find where
-a token stood before, and plain training finds them late: after four million tokens a random start
-still had none. So two circuits of the known form (Olsson et al. 2022, "induction heads") are laid
+a token stood before, and plain training finds them late: one run from a random start, with small
+embeddings, had none after 3.7 million tokens. So two circuits of the known form (Olsson et al. 2022, "induction heads") are laid
 out by hand, in the spirit of mimetic initialisation (Trockman and Kolter 2023), and trained on like
 the rest.
 

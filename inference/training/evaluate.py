@@ -55,7 +55,7 @@ class Effort:
     documents: int = 400
 
 
-PERPLEXITY_BARS = {"en": 2.2, "zh": 2.2, "all": 2.2}
+PERPLEXITY_BARS = {"en": 1.8, "zh": 1.8, "all": 1.8}
 STOP_BAR = 0.95
 STORY_BARS = {"chat": 0.9, "completion": 0.9}
 

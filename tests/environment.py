@@ -9,15 +9,16 @@ import shutil
 import tempfile
 from pathlib import Path
 
-if "PARLANCE_TEST_DATA" not in os.environ:  # workers of pytest-xdist share their parent's
+if "PARLANCE_TEST_DATA" not in os.environ:  # workers of pytest-xdist have folders inside it
     folder = tempfile.mkdtemp(prefix="parlance-test-")
     os.environ["PARLANCE_TEST_DATA"] = folder
     owner = os.getpid()
     atexit.register(lambda: os.getpid() == owner and shutil.rmtree(folder, ignore_errors=True))
 
-os.environ["DATA_DIR"] = os.environ["PARLANCE_TEST_DATA"]
+data_dir = Path(os.environ["PARLANCE_TEST_DATA"], os.environ.get("PYTEST_XDIST_WORKER", "main"))
+os.environ["DATA_DIR"] = str(data_dir)
 # Where static files are collected; whitenoise warns when it is missing.
-Path(os.environ["DATA_DIR"], "static").mkdir(exist_ok=True)
+(data_dir / "static").mkdir(parents=True, exist_ok=True)
 os.environ["ENGINE_FAKE"] = "true"
 os.environ.setdefault("LOG_LEVEL", "ERROR")
 for name in ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "REDIS_URL", "ENGINES", "PORT"):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import queue
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,11 +13,14 @@ Address = tuple[str, int]
 
 @contextmanager
 def balancer(backends: Sequence[Address]) -> Iterator[int]:
-    """Listen on a free port of loopback and hand each connection to the next backend."""
-    loop = asyncio.new_event_loop()
+    """Listen on a free port of loopback and hand each connection to the next backend.
+
+    Its event loop lives in a thread of its own: the caller's may have one already.
+    """
+    said: queue.Queue[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
     turns = itertools.cycle(backends)
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             back_reader, back_writer = await asyncio.open_connection(*next(turns))
         except OSError:
@@ -24,19 +28,21 @@ def balancer(backends: Sequence[Address]) -> Iterator[int]:
             return
         await asyncio.gather(pump(reader, back_writer), pump(back_reader, writer))
 
-    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+    async def serve() -> None:
+        server = await asyncio.start_server(carry, "127.0.0.1", 0)
+        stop = asyncio.Event()
+        said.put((server.sockets[0].getsockname()[1], asyncio.get_running_loop(), stop))
+        await stop.wait()
         server.close()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0.05))
-        loop.close()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
+    thread.start()
+    port, loop, stop = said.get(timeout=10)
+    try:
+        yield port
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -51,7 +51,7 @@ class Stream:
         cancel = engine_pb2.Cancel(sequence_id=number)
         await self.call.write(engine_pb2.ClientFrame(cancel=cancel))
 
-    async def until(self, condition: Any, seconds: float = 20.0) -> None:
+    async def until(self, condition: Any, seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds):
             while not condition():
                 self._changed.clear()
@@ -89,7 +89,7 @@ async def stats(stub: engine_pb2_grpc.EngineStub) -> engine_pb2.EngineStats:
 
 async def eventually(stub: engine_pb2_grpc.EngineStub, condition: Any) -> engine_pb2.EngineStats:
     """Poll the engine's numbers until they satisfy `condition`."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition(numbers := await stats(stub)):
             await asyncio.sleep(0.01)
     return numbers

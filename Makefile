@@ -1,10 +1,10 @@
-# make setup | run | test | test-ci | check | screenshots
+# make setup | run | test | check | screenshots
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 
-.PHONY: setup setup-test run test test-ci check soak screenshots clean
+.PHONY: setup setup-test run test check screenshots clean
 
 setup: $(VENV)/.installed
 

@@ -2,9 +2,10 @@
 //
 // The text comes from outside: HTML in it is shown as text, images become their description, and
 // everything passes DOMPurify with a short list of what may stay. Blocks that are complete are
-// rendered once and left alone, so the cost of a long answer does not grow with its length.
+// rendered once and left alone, so a frame costs no more in a long answer than in a short one.
 import { Marked } from "../vendor/marked.js";
 import DOMPurify from "../vendor/purify.js";
+import { BlockReader } from "./blocks.js";
 import { coloured, isLoaded, languageOf, load } from "./highlight.js";
 
 const TAGS = [
@@ -61,10 +62,9 @@ function disarm(link) {
 }
 
 export class MarkdownView {
-  #frozen = 0; // characters of the text whose blocks are complete
+  #blocks = new BlockReader((text) => marked.lexer(text));
   /** @type {Element | null} */
   #live = null; // holds the blocks that may still change
-  #text = "";
 
   /** @param {Element} target */
   constructor(target) {
@@ -77,29 +77,15 @@ export class MarkdownView {
    * @param {boolean} complete
    */
   update(text, complete) {
-    if (text === this.#text && !complete) return;
-    if (!text.startsWith(this.#text)) this.#reset();
-    this.#text = text;
-    const tokens = marked.lexer(text.slice(this.#frozen));
-    const last = tokens.findLastIndex((token) => token.type !== "space");
-    const done = complete ? tokens : tokens.slice(0, Math.max(last, 0));
+    const { again, done, open, links } = this.#blocks.read(text, complete);
     this.#live?.remove();
-    for (const token of done) {
-      this.#frozen += token.raw.length;
-      this.target.append(...this.#nodes(token, tokens.links, true));
-    }
-    const rest = tokens.slice(done.length);
+    if (again) this.target.replaceChildren();
+    for (const token of done) this.target.append(...this.#nodes(token, links, true));
+    if (open.length === 0) return;
     this.#live = document.createElement("div");
     this.#live.className = "markdown-live";
-    for (const token of rest) this.#live.append(...this.#nodes(token, tokens.links, false));
-    if (rest.length) this.target.append(this.#live);
-  }
-
-  #reset() {
-    this.target.replaceChildren();
-    this.#live = null;
-    this.#frozen = 0;
-    this.#text = "";
+    for (const token of open) this.#live.append(...this.#nodes(token, links, false));
+    this.target.append(this.#live);
   }
 
   /**

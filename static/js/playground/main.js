@@ -141,9 +141,9 @@ class Playground {
 
   /** @param {Record<string, any>} action */
   #act(action) {
-    if (runningTurns(this.store.chat).length) return;
-    if (action.type === "again") this.#run(action.key);
-    else this.store.apply(action);
+    // An edit is taken at any time, or what was typed would be lost.
+    if (action.type !== "again") this.store.apply(action);
+    else if (runningTurns(this.store.chat).length === 0) this.#run(action.key);
   }
 
   #startAfresh() {

@@ -56,7 +56,8 @@ export function reduce(chat, action) {
 
 /** @type {Record<string, (chat: Chat, action: any) => Chat>} */
 const CHANGES = {
-  clear: () => emptyChat(),
+  // Keys go on: what is still being asked about an answer that was taken away must find nothing.
+  clear: ({ nextKey }) => ({ ...emptyChat(), nextKey }),
   load: (_chat, { conversation }) => loaded(conversation),
   say: (chat, { content }) => added(chat, { role: "user", content, status: "still" }),
   edit: (chat, { key, content }) => mapped(chat, byKey(key), (turn) => rewritten(turn, { content })),
@@ -66,10 +67,14 @@ const CHANGES = {
     ),
   remove: (chat, { key }) => ({ ...chat, turns: chat.turns.filter((turn) => turn.key !== key) }),
   begin: (chat, { runId, key }) => begun(chat, runId, key),
-  started: (chat, frame) => ({
-    ...mapped(chat, byRun(frame.id), (turn) => ({ ...turn, requestId: frame.request_id })),
-    conversation: frame.conversation ?? chat.conversation,
-  }),
+  started: (chat, frame) => {
+    // The run of a chat that was left meanwhile must not lend its conversation to the new one.
+    if (!chat.turns.some(byRun(frame.id))) return chat;
+    return {
+      ...mapped(chat, byRun(frame.id), (turn) => ({ ...turn, requestId: frame.request_id })),
+      conversation: frame.conversation ?? chat.conversation,
+    };
+  },
   delta: (chat, frame) =>
     mapped(chat, byRun(frame.id), (turn) => ({
       ...turn,

@@ -87,6 +87,20 @@ test("keys are never used twice", () => {
   assert.deepEqual(keys, [1, 3]);
 });
 
+test("what is still asked about a chat that was left finds nothing in the next", () => {
+  const lost = after(...ASKED, { type: "lost", note: "lost" });
+  const { key } = lost.turns[1];
+  const next = [{ type: "clear" }, { type: "say", content: "x" }, { type: "begin", runId: "r2" }];
+  const chat = next.reduce(reduce, lost);
+  assert.equal(reduce(chat, { type: "note", key, note: "nothing was saved" }), chat);
+});
+
+test("a run of a chat that was left lends its conversation to no other", () => {
+  const [say, begin, started] = ASKED;
+  const chat = after(say, begin, { type: "clear" }, started);
+  assert.equal(chat.conversation, "");
+});
+
 test("a lost answer keeps its text and is found again by its request", () => {
   const lost = after(...ANSWERED.slice(0, 4), { type: "lost", note: "lost" });
   assert.deepEqual([lost.turns[1].status, lost.turns[1].content], ["lost", "Hel"]);

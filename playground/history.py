@@ -5,6 +5,7 @@ answer with what it measured. What earlier answers measured is carried over by t
 client may edit messages but never what the server counted.
 """
 
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from playground.protocol import Run
 NEW = "new"
 TITLE_CHARS = 80
 LISTED = 50
+
+# Answers by role and text, in their order: two that say the same were two requests.
+Earlier = defaultdict[tuple[str, str], deque[Message]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,9 @@ def save(
         conversation.model = run.model
         conversation.parameters = run.parameters.model_dump(exclude_defaults=True)
         conversation.save()
-        earlier = {
-            (message.role, message.content): message
-            for message in conversation.messages.exclude(request_id="")
-        }
+        earlier: Earlier = defaultdict(deque)
+        for message in conversation.messages.exclude(request_id=""):
+            earlier[message.role, message.content].append(message)
         conversation.messages.all().delete()
         Message.objects.bulk_create(_messages(conversation, run, earlier, answer))
 
@@ -79,7 +82,7 @@ def save(
 def _messages(
     conversation: Conversation,
     run: Run,
-    earlier: dict[tuple[str, str], Message],
+    earlier: Earlier,
     answer: Answer,
 ) -> Sequence[Message]:
     rows = []
@@ -90,8 +93,9 @@ def _messages(
             role=message.role,
             content=message.content,
         )
-        known = earlier.get((message.role, message.content))
-        if known is not None:
+        same = earlier[message.role, message.content]
+        if same:
+            known = same.popleft()
             row.request_id, row.measured = known.request_id, known.measured
         rows.append(row)
     rows.append(

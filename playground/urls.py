@@ -10,12 +10,12 @@ urlpatterns = [
     path("answers/<slug:request_id>/", views.answer, name="playground_answer"),
     path("conversations/", views.conversations, name="playground_conversations"),
     path(
-        "conversations/<str:conversation_id>/",
+        "conversations/<slug:conversation_id>/",
         views.conversation,
         name="playground_conversation",
     ),
     path(
-        "conversations/<str:conversation_id>/delete/",
+        "conversations/<slug:conversation_id>/delete/",
         views.delete_conversation,
         name="playground_conversation_delete",
     ),

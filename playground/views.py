@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -109,4 +109,6 @@ def _all_of(request: HttpRequest) -> QuerySet[Conversation]:
 
 def _own(request: HttpRequest, conversation_id: str) -> Conversation:
     """The member's own, in the organisation they work in; anything else is not there."""
+    if "\0" in conversation_id:  # PostgreSQL would fail instead of finding nothing
+        raise Http404
     return get_object_or_404(_all_of(request), pk=conversation_id)

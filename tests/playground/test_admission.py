@@ -130,7 +130,12 @@ async def deactivate(_client: Client, alice: User, _organisation: Organisation) 
     await db(lambda: User.objects.filter(pk=alice.pk).update(is_active=False))
 
 
-@pytest.mark.parametrize("withdraw", [end_session, remove_member, deactivate])
+async def change_password(_client: Client, alice: User, _organisation: Organisation) -> None:
+    alice.set_password("another quite long one")
+    await db(alice.save)
+
+
+@pytest.mark.parametrize("withdraw", [end_session, remove_member, deactivate, change_password])
 async def test_an_open_socket_does_not_outlive_its_credentials(
     site: Site,
     alice_browser: Client,

@@ -1,5 +1,7 @@
 """What is kept of a conversation, and that a client cannot write what the server counted."""
 
+import asyncio
+
 from django.test import Client
 
 from accounts.models import Organisation, User
@@ -47,6 +49,26 @@ async def test_it_goes_on_in_the_same_conversation_and_keeps_what_was_measured(
     assert after[3].request_id != after[1].request_id
 
 
+async def test_two_answers_that_say_the_same_keep_what_each_measured(
+    site: Site, alice_browser: Client, books: Books
+) -> None:
+    short = {"model": "slow", "parameters": {"max_tokens": 3}}
+    async with site.page(alice_browser) as page:
+        await page.say(**run(conversation="new", **short))
+        started, *_ = await page.hear_until("finished")
+        kept = started["conversation"]
+        for _ in range(2):
+            messages = [{"role": row.role, "content": row.content} for row in await rows(kept)]
+            messages.append({"role": "user", "content": "again"})
+            await page.say(**run(messages=messages, conversation=kept, **short))
+            await page.hear_until("finished")
+    answers = [row for row in await rows(kept) if row.role == "assistant"]
+    assert len({row.content for row in answers}) == 1
+    requests = [record.request_id for record in await books.settled(3)]
+    assert sorted(row.request_id for row in answers) == sorted(requests)
+    assert all(row.measured["request_id"] == row.request_id for row in answers)
+
+
 async def test_an_edited_answer_loses_its_measurements(
     site: Site, alice_browser: Client, books: Books
 ) -> None:
@@ -75,6 +97,7 @@ async def test_it_keeps_the_text_that_was_paid_for_when_the_page_goes_away(
         saved = await rows(frames[0]["conversation"])
         if saved:
             break
+        await asyncio.sleep(0.05)
     assert saved[1].content.startswith(frames[-1]["text"])
     assert saved[1].measured["cost_nanos"] == record.cost_nanos > 0
     assert saved[1].measured["outcome"] == "aborted"

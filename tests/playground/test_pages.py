@@ -69,6 +69,13 @@ def test_a_conversation_is_its_owners_alone(
     assert Conversation.objects.filter(pk=kept.pk).exists()
 
 
+@pytest.mark.parametrize("odd", ["%00", "conv_%00", "%F0%9F%99%82", "x" * 500])
+def test_an_odd_conversation_is_not_there(alice_client: Client, odd: str) -> None:
+    assert alice_client.get(f"/playground/?conversation={odd}").status_code == 404
+    assert alice_client.get(f"/playground/conversations/{odd}/").status_code == 404
+    assert alice_client.post(f"/playground/conversations/{odd}/delete/").status_code == 404
+
+
 def test_an_answer_is_found_by_its_request_by_its_owner_alone(
     alice_client: Client, bob_client: Client, kept: Conversation
 ) -> None:

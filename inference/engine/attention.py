@@ -4,9 +4,10 @@ Owns the one attention implementation registered with transformers. A model runs
 batch of many sequences and passes our context object down as the keyword `paged`; here keys and
 values are written to their slots, and each sequence attends to its own blocks.
 
-Two ways to attend. `PaddedAttention` gathers the blocks of rows of similar size into padded
+Three ways to attend. `PaddedAttention` gathers the blocks of rows of similar size into padded
 batches for PyTorch's scaled dot-product attention: CPU, and devices or dtypes without the kernel.
 `VarlenAttention` is PyTorch's variable-length flash attention, which reads the block table itself.
+`DecodeAttention` is the CPU's: a kernel of ours does the same for rows of one token.
 """
 
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from inference.engine.batch import Batch, Layout
+from inference.engine.kernels import Kernels
 from inference.engine.kv_cache import KVCache, LayerShape
 
 IMPLEMENTATION = "parlance_paged"
@@ -27,11 +29,19 @@ UNSUPPORTED_ARGUMENTS = ("sliding_window", "softcap", "s_aux", "sinks", "positio
 SMALLEST_BUCKET = 64
 
 
-class PagedContext(Protocol):
-    """What the registered function calls: one object per forward pass."""
+class StoredAttention(Protocol):
+    """Attention to what the cache holds: one object per forward pass."""
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """Store and attend; T tokens: (T, heads, dim) each, returns (T, query heads, value dim)."""
+    def attend(self, layer: int, query: Tensor, scale: float) -> Tensor:
+        """Return (T, query heads, value dim) for query (T, query heads, dim)."""
+        ...
+
+
+class PagedContext(StoredAttention, Protocol):
+    """What transformers' layers need: it stores as well."""
+
+    def store(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Put keys and values (T, heads, dim) of this step into their slots."""
         ...
 
 
@@ -46,20 +56,16 @@ def paged_attention(
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Answer transformers' call: (1, heads, T, dim) in, (1, T, heads, dim) out."""
+    if "paged" not in kwargs:
+        raise ValueError("The model's layers do not hand extra arguments to their attention.")
     context: PagedContext = kwargs["paged"]
     for name in UNSUPPORTED_ARGUMENTS:
         if kwargs.get(name) is not None:
             raise ValueError(f"The model's attention needs {name}, which is not supported.")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     layer: Any = module.layer_idx
-    out = context.attend(
-        layer,
-        query[0].transpose(0, 1),
-        key[0].transpose(0, 1),
-        value[0].transpose(0, 1),
-        scale,
-    )
-    return out.unsqueeze(0), None
+    context.store(layer, key[0].transpose(0, 1), value[0].transpose(0, 1))
+    return context.attend(layer, query[0].transpose(0, 1), scale).unsqueeze(0), None
 
 
 def register() -> None:
@@ -73,10 +79,17 @@ class RecordingAttention:
     def __init__(self) -> None:
         """Nothing seen yet."""
         self.shapes: dict[int, LayerShape] = {}
+        self._stored: tuple[Tensor, Tensor] | None = None
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """Attend without a cache."""
+    def store(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Note the shape, and keep both for `attend`."""
         self.shapes[layer] = LayerShape(key.shape[1], key.shape[2], value.shape[2])
+        self._stored = key, value
+
+    def attend(self, layer: int, query: Tensor, scale: float) -> Tensor:
+        """Attend without a cache."""
+        assert self._stored is not None
+        key, value = self._stored
         out = scaled_dot_product_attention(
             query.transpose(0, 1).unsqueeze(0),
             key.transpose(0, 1).unsqueeze(0),
@@ -121,20 +134,28 @@ class _Group:
 class PaddedAttention:
     """Gathers blocks into padded batches. Rows are grouped so that padding at most doubles."""
 
-    def __init__(self, cache: KVCache, batch: Batch) -> None:
-        """Group the rows of `batch` once for all layers."""
+    def __init__(self, cache: KVCache, batch: Batch, rows: list[int] | None = None) -> None:
+        """Group these rows of `batch` (all of them if None) once for all layers.
+
+        What an earlier owner left in the blocks that this step begins but does not fill is masked
+        out of every sum, but a NaN is not masked by a weight of 0: they are cleared first.
+        """
+        layout, self._device = batch.layout, batch.slots.device
+        rows = list(range(len(layout.counts))) if rows is None else rows
         self._cache = cache
         self._slots = batch.slots
-        self._fresh = _fresh_blocks(batch.layout).to(batch.slots.device)
-        self._groups = [
-            _Group(batch.layout, rows, batch.slots.device) for rows in _buckets(batch.layout)
-        ]
+        fresh = _fresh_blocks(layout, rows).to(self._device)
+        for layer in range(len(cache.keys) if len(fresh) else 0):
+            cache.clear(layer, fresh)
+        self._groups = [_Group(layout, group, self._device) for group in _buckets(layout, rows)]
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """Store, then attend group by group."""
-        self._cache.clear(layer, self._fresh)
+    def store(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Put this step's keys and values into their slots."""
         self._cache.write(layer, self._slots, key, value)
-        out = query.new_empty(*query.shape[:2], value.shape[-1])  # (T, Hq, Dv)
+
+    def attend(self, layer: int, query: Tensor, scale: float) -> Tensor:
+        """Attend group by group."""
+        out = query.new_empty(*query.shape[:2], self._cache.values[layer].shape[-1])  # (T, Hq, Dv)
         for group in self._groups:
             keys, values = self._cache.gather(layer, group.blocks)
             answer = _attend_group(group, query, keys, values, scale)  # (G * Q, Hq, Dv)
@@ -150,6 +171,9 @@ def _attend_group(
     repeats = num_heads // num_kv_heads
     rows, steps = group.num_rows, group.most_queries
     # Query heads that share a key head stand side by side on the query axis: no copies of keys.
+    dtype = query.dtype
+    if query.device.type == "cpu":  # in float32 several times as fast there, and exact
+        query, keys, values = query.float(), keys.float(), values.float()
     folded = query[group.flat].view(rows, steps, num_kv_heads, repeats, -1)
     folded = folded.permute(0, 2, 3, 1, 4).reshape(rows, num_kv_heads, repeats * steps, -1)
     answer = scaled_dot_product_attention(
@@ -160,30 +184,64 @@ def _attend_group(
         scale=scale,
     )
     answer = answer.view(rows, num_kv_heads, repeats, steps, -1).permute(0, 3, 1, 2, 4)
-    return answer.reshape(rows * steps, num_heads, -1)
+    return answer.reshape(rows * steps, num_heads, -1).to(dtype)
 
 
-def _fresh_blocks(layout: Layout) -> Tensor:
-    """Return the blocks this step begins but does not fill.
-
-    What an earlier owner left behind in them is masked out of every sum, but a NaN is not masked by
-    a weight of 0.
-    """
-    begun = (layout.kv_lens - 1) // layout.block_size  # the place of each row's last block
-    fresh = (begun * layout.block_size >= layout.starts) & (layout.kv_lens % layout.block_size > 0)
-    rows = np.flatnonzero(fresh)
-    return torch.from_numpy(layout.block_tables[rows, begun[rows]])
+def _fresh_blocks(layout: Layout, rows: list[int]) -> Tensor:
+    """Return the blocks that these rows begin in this step but do not fill."""
+    starts, kv_lens = layout.starts[rows], layout.kv_lens[rows]
+    begun = (kv_lens - 1) // layout.block_size  # the place of each row's last block
+    fresh = (begun * layout.block_size >= starts) & (kv_lens % layout.block_size > 0)
+    return torch.from_numpy(layout.block_tables[rows, begun][fresh])
 
 
-def _buckets(layout: Layout) -> list[list[int]]:
+def _buckets(layout: Layout, rows: list[int]) -> list[list[int]]:
     """Group row numbers by the powers of two above their query and cache lengths."""
     buckets: dict[tuple[int, int], list[int]] = {}
-    for index, (count, kv_len) in enumerate(
-        zip(layout.counts.tolist(), layout.kv_lens.tolist(), strict=True)
-    ):
+    for index in rows:
+        count, kv_len = int(layout.counts[index]), int(layout.kv_lens[index])
         place = ((count - 1).bit_length(), (max(kv_len, SMALLEST_BUCKET) - 1).bit_length())
         buckets.setdefault(place, []).append(index)
     return list(buckets.values())
+
+
+class DecodeAttention:
+    """On CPUs: rows of one token by a kernel that walks the blocks, the others in padded batches.
+
+    For the lean path, which has stored keys and values before (`rotate_and_store`). The rows of one
+    token never read past their end, so their blocks need no clearing.
+    """
+
+    def __init__(self, cache: KVCache, batch: Batch, kernels: Kernels) -> None:
+        """Tell the rows apart once for all layers."""
+        layout = batch.layout
+        single = layout.counts == 1
+        rows = np.flatnonzero(single)
+        self._cache, self._kernels = cache, kernels
+        self._places = torch.from_numpy(layout.offsets[rows])
+        self._tables = torch.from_numpy(layout.block_tables[rows])
+        self._lengths = torch.from_numpy(layout.kv_lens[rows])
+        self._longest = int(self._lengths.max()) if len(rows) else 0
+        others = np.flatnonzero(~single).tolist()
+        self._others = PaddedAttention(cache, batch, others) if others else None
+
+    def attend(self, layer: int, query: Tensor, scale: float) -> Tensor:
+        """Attend row by row."""
+        out = self._others.attend(layer, query, scale) if self._others else torch.empty_like(query)
+        if self._longest:
+            keys, values = self._cache.keys[layer], self._cache.values[layer]
+            self._kernels.decode_attention(
+                query,
+                keys,
+                values,
+                self._places,
+                self._tables,
+                self._lengths,
+                self._longest,
+                scale,
+                out,
+            )
+        return out
 
 
 class VarlenAttention:
@@ -201,9 +259,12 @@ class VarlenAttention:
         self._most_queries = int(layout.counts.max())
         self._longest = int(layout.kv_lens.max())
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """Store, then let the kernel walk the blocks. Causal, aligned to each row's end."""
+    def store(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Put this step's keys and values into their slots."""
         self._cache.write(layer, self._slots, key, value)
+
+    def attend(self, layer: int, query: Tensor, scale: float) -> Tensor:
+        """Let the kernel walk the blocks. Causal, aligned to each row's end."""
         out = varlen_attn(
             query,
             self._cache.keys[layer],
@@ -214,7 +275,7 @@ class VarlenAttention:
             self._longest,
             scale=scale,
             window_size=(-1, 0),
-            enable_gqa=query.shape[1] != key.shape[1],
+            enable_gqa=query.shape[1] != self._cache.keys[layer].shape[2],
             seqused_k=self._kv_lens,
             block_table=self._tables,
         )
@@ -235,3 +296,9 @@ def varlen_works(cache: KVCache, shapes: list[LayerShape]) -> bool:
         and cache.block_size % 256 == 0
         and all(s.key_dim == s.value_dim <= 256 and s.key_dim % 8 == 0 for s in shapes)
     )
+
+
+def paged_context(cache: KVCache, batch: Batch, shapes: list[LayerShape]) -> PagedContext:
+    """Return the fastest way to attend that takes this cache."""
+    way = VarlenAttention if varlen_works(cache, shapes) else PaddedAttention
+    return way(cache, batch)

@@ -11,6 +11,7 @@ import torch
 
 from inference.engine.block_pool import BlockPool
 from inference.engine.kv_cache import KVCache, bytes_per_block
+from inference.engine.lean import lean_model
 from inference.engine.model import HuggingFaceModel, load_model
 from inference.engine.runner import ModelRunner
 from inference.engine.sampler import Sampler
@@ -81,6 +82,7 @@ def assemble(
     logger.info("key-value cache: %d blocks of %d tokens", num_blocks, block_size)
     cache = KVCache(model.shapes, num_blocks, block_size, model.dtype, device)
     model.verify(cache)
+    lean = lean_model(model, cache)
     sampler = Sampler(model.vocab_size, codec.eos_token_ids, device)
     return Served(
         model=name,
@@ -90,7 +92,7 @@ def assemble(
         vocab_size=model.vocab_size,
         codec=codec,
         scheduler=Scheduler(limits, BlockPool(num_blocks, block_size)),
-        runner=ModelRunner(model, cache, sampler, device),
+        runner=ModelRunner(lean or model, cache, sampler, device),
     )
 
 

@@ -1,8 +1,7 @@
 """A causal language model, ready to run flat batches.
 
 Owns the Hugging Face module. `HuggingFaceModel` runs any supported checkpoint through
-transformers' own modules; a leaner path for common families can stand beside it by offering the
-same `logits` method (`CausalModel`).
+transformers' own modules; `lean.py` has a faster form of common families.
 """
 
 from typing import Any, Protocol
@@ -13,12 +12,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from inference.engine.attention import (
     IMPLEMENTATION,
-    PaddedAttention,
     PagedContext,
     RecordingAttention,
-    VarlenAttention,
+    paged_context,
     register,
-    varlen_works,
 )
 from inference.engine.batch import Batch, build_batch
 from inference.engine.kv_cache import KVCache, LayerShape
@@ -46,7 +43,7 @@ class HuggingFaceModel:
     def __init__(self, module: Any) -> None:
         """Wrap a loaded module; learn the shapes of its layers from one small pass."""
         register()
-        self._module = module.eval()
+        self.module = module.eval()
         module.set_attn_implementation(IMPLEMENTATION)
         self.config: PretrainedConfig = module.config
         self.num_parameters: int = sum(weight.numel() for weight in module.parameters())
@@ -71,7 +68,7 @@ class HuggingFaceModel:
     def _forward(
         self, token_ids: Tensor, positions: Tensor, wanted: Tensor, paged: PagedContext
     ) -> Tensor:
-        out = self._module(
+        out = self.module(
             input_ids=token_ids,
             position_ids=positions,
             use_cache=False,
@@ -83,35 +80,41 @@ class HuggingFaceModel:
 
     def logits(self, batch: Batch, cache: KVCache) -> Tensor:
         """Run a batch; return the logits (N, V) of the positions it wants."""
-        way = VarlenAttention if varlen_works(cache, self.shapes) else PaddedAttention
-        context = way(cache, batch)
+        context = paged_context(cache, batch, self.shapes)
         return self._forward(batch.input_ids, batch.position_ids, batch.logit_index, context)
 
-    @torch.inference_mode()
     def verify(self, cache: KVCache) -> None:
-        """Raise ValueError unless the paged passes give what the model's own attention gives.
+        """Raise ValueError unless the paged passes give what the model's own attention gives."""
+        reason = self.disagreement(self, cache)
+        if reason:
+            raise ValueError(f"{self.config.model_type} cannot be served: {reason}.")
 
-        One prompt in two chunks, beside a second sequence: catches any family whose attention
-        needs something ours does not do. Uses the first blocks, before anything is served.
+    @torch.inference_mode()
+    def disagreement(self, model: CausalModel, cache: KVCache) -> str:
+        """Return how a form of this model differs from its eager one; "" when it does not.
+
+        One prompt in two chunks and a single token, beside a second sequence: catches whatever
+        needs something we do not do. Uses the first blocks, before anything is served.
         """
         length, cut = min(24, 2 * cache.block_size), 9
         generator = torch.Generator().manual_seed(0)
         ids = torch.randint(0, self.vocab_size, (length,), generator=generator).tolist()
         needed = -(-length // cache.block_size)
         whole = [list(range(1 + i * needed, 1 + (i + 1) * needed)) for i in range(2)]
-        first = Plan(0, (_row(1, ids, 0, cut, whole[0]), _row(2, ids[3:], 0, 7, whole[1])))
-        second = Plan(0, (_row(1, ids, cut, length - cut, whole[0]),))
-        self.logits(build_batch(first, cache.block_size, self.device), cache)
-        ours = self.logits(build_batch(second, cache.block_size, self.device), cache)[0]
-        self._module.set_attn_implementation("eager")
-        theirs = self._module(input_ids=torch.tensor([ids], device=self.device)).logits[0, -1]
-        self._module.set_attn_implementation(IMPLEMENTATION)
-        apart = (ours.float() - theirs.float()).abs().max()
-        if not apart <= TOLERANCE[self.dtype] * (theirs.float().std() + 1e-6):
-            raise ValueError(
-                f"{self.config.model_type} does not compute the same with the paged cache "
-                f"(logits {apart:.3g} apart); it needs attention features we do not support."
-            )
+        plans = (
+            Plan(0, (_row(1, ids, 0, cut, whole[0]), _row(2, ids[3:], 0, 7, whole[1]))),
+            Plan(0, (_row(1, ids, cut, length - cut - 1, whole[0]),)),
+            Plan(0, (_row(2, ids[3:], 7, 1, whole[1]), _row(1, ids, length - 1, 1, whole[0]))),
+        )
+        for plan in plans:
+            ours = model.logits(build_batch(plan, cache.block_size, self.device), cache)
+        self.module.set_attn_implementation("eager")
+        theirs = self.module(input_ids=torch.tensor([ids], device=self.device)).logits[0, -1]
+        self.module.set_attn_implementation(IMPLEMENTATION)
+        apart = (ours[-1].float() - theirs.float()).abs().max()
+        if apart <= TOLERANCE[self.dtype] * (theirs.float().std() + 1e-6):
+            return ""
+        return f"its logits with the paged cache are {apart:.3g} apart from its own"
 
 
 def _row(key: int, ids: list[int], start: int, count: int, blocks: list[int]) -> Row:

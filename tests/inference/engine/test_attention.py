@@ -1,4 +1,4 @@
-"""Both ways to attend give what plain attention gives, and the kernel is fed what it asks for."""
+"""All ways to attend give what plain attention gives, and the kernel is fed what it asks for."""
 
 import math
 from typing import Any
@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformers import AutoModelForCausalLM, StableLmConfig
 
 from inference.engine import attention
-from inference.engine.attention import PaddedAttention, VarlenAttention
-from inference.engine.batch import build_batch
+from inference.engine.attention import DecodeAttention, PaddedAttention, VarlenAttention
+from inference.engine.batch import Batch, build_batch
+from inference.engine.kernels import load_kernels
 from inference.engine.kv_cache import KVCache, LayerShape
+from inference.engine.model import HuggingFaceModel
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Plan, Row
 
@@ -61,7 +64,23 @@ def reference_kernel(
     return out
 
 
-@pytest.mark.parametrize("way", [PaddedAttention, VarlenAttention])
+def decode_attention(cache: KVCache, batch: Batch) -> Any:
+    """The CPU's way."""
+    fast = load_kernels(torch.float32)
+    assert fast is not None
+    return DecodeAttention(cache, batch, fast)
+
+
+def store_by_cache(way: Any, cache: KVCache, batch: Batch, *stored: Any) -> None:
+    """Store as the way does, or else as the lean path would have."""
+    if hasattr(way, "store"):
+        way.store(*stored)
+    else:
+        layer, key, value = stored
+        cache.write(layer, batch.slots, key, value)
+
+
+@pytest.mark.parametrize("way", [PaddedAttention, VarlenAttention, decode_attention])
 def test_it_attends_to_each_rows_own_past(way: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "varlen_attn", reference_kernel)
     torch.manual_seed(0)
@@ -83,12 +102,14 @@ def test_it_attends_to_each_rows_own_past(way: Any, monkeypatch: pytest.MonkeyPa
             Row(n, [0] * ends[n], 1, starts[n], ends[n] - starts[n], tables[n], params, 0, False)
             for n in chosen
         ]
-        context = way(cache, build_batch(Plan(1, tuple(rows)), size, CPU))
+        batch = build_batch(Plan(1, tuple(rows)), size, CPU)
+        context = way(cache, batch)
 
         def flat(parts: list[Tensor]) -> Tensor:
             return torch.cat([parts[n][starts[n] : ends[n]] for n in chosen])
 
-        out = context.attend(0, flat(queries), flat(keys), flat(values), scale)
+        store_by_cache(context, cache, batch, 0, flat(keys), flat(values))
+        out = context.attend(0, flat(queries), scale)
         return list(out.split([row.num_tokens for row in rows]))
 
     begun = [length - count for length, count in zip(lengths, fed, strict=True)]
@@ -97,6 +118,13 @@ def test_it_attends_to_each_rows_own_past(way: Any, monkeypatch: pytest.MonkeyPa
         expected = plain(queries[n][begun[n] :], keys[n], values[n], scale)
         assert torch.allclose(out, expected, atol=1e-5), n
     assert not cache.keys[0][0].any()
+
+
+def test_it_refuses_a_family_that_keeps_the_context_from_its_attention() -> None:
+    sizes: Any = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = StableLmConfig(**sizes, num_key_value_heads=2, vocab_size=64, intermediate_size=32)
+    with pytest.raises(ValueError, match="do not hand extra arguments"):
+        HuggingFaceModel(AutoModelForCausalLM.from_config(config))
 
 
 @pytest.mark.parametrize("name", attention.UNSUPPORTED_ARGUMENTS)

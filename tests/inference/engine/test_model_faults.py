@@ -80,7 +80,7 @@ def test_it_scores_prompts_as_the_model_does(model: HuggingFaceModel, budget: in
     bench.run()  # now the prompt is cached, and must not be taken from the cache
     outcome = bench.submit(prompt, max_tokens=1, prompt_logprobs=2, logprobs=1)
     bench.run()
-    module = model._module
+    module = model.module
     module.set_attn_implementation("eager")
     with torch.inference_mode():
         expected = module(torch.tensor([prompt])).logits[0].log_softmax(-1)

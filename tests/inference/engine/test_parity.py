@@ -1,6 +1,7 @@
 """The engine's greedy tokens are those of `transformers.generate`, whatever happens around them."""
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from inference.engine import lean
 from inference.engine.build import eos_token_ids
 from inference.engine.kv_cache import KVCache
-from inference.engine.model import HuggingFaceModel, load_model
+from inference.engine.lean import FAMILIES, LeanModel, lean_model, misfit
+from inference.engine.lean import _rotations as rotations
+from inference.engine.model import CausalModel, HuggingFaceModel, load_model
 from inference.engine.tokenizer import load_codec
 from tests.inference.engine.tiny import (
     CONFIGS,
@@ -23,14 +27,37 @@ from tests.inference.engine.tiny import (
 STARTER = Path(__file__).parents[3] / "inference" / "starter"
 
 
-@pytest.fixture(scope="module", params=sorted(CONFIGS))
-def module(request: pytest.FixtureRequest) -> Any:
-    return random_module(request.param)
+# Every way in which the engine may run a model.
+LEAN = [name for name, config in CONFIGS.items() if config.model_type in FAMILIES]
+FORMS = [
+    *((name, "transformers") for name in CONFIGS),
+    *((name, "kernels") for name in LEAN),
+    *((name, "torch operations") for name in LEAN),
+]
 
 
-@pytest.fixture(scope="module")
-def model(module: Any) -> HuggingFaceModel:
-    return HuggingFaceModel(module)
+@pytest.fixture(scope="module", params=FORMS, ids=" in ".join)
+def model_and_form(request: pytest.FixtureRequest) -> Iterator[tuple[HuggingFaceModel, Any]]:
+    name, form = request.param
+    model = HuggingFaceModel(random_module(name))
+    if form == "transformers":
+        yield model, model
+        return
+    assert misfit(model) == ""
+    with pytest.MonkeyPatch.context() as patch:
+        if form == "torch operations":
+            patch.setattr(lean, "load_kernels", lambda _: None)
+        yield model, LeanModel(model)
+
+
+@pytest.fixture
+def model(model_and_form: tuple[HuggingFaceModel, Any]) -> HuggingFaceModel:
+    return model_and_form[0]
+
+
+@pytest.fixture
+def form(model_and_form: tuple[HuggingFaceModel, Any]) -> CausalModel:
+    return model_and_form[1]
 
 
 def random_prompts(count: int, longest: int, seed: int = 1) -> list[list[int]]:
@@ -38,9 +65,15 @@ def random_prompts(count: int, longest: int, seed: int = 1) -> list[list[int]]:
     return [[draw.randrange(250) for _ in range(draw.randint(1, longest))] for _ in range(count)]
 
 
-def check(model: HuggingFaceModel, prompts: list[list[int]], num_tokens: int, **sizes: int) -> Any:
-    module = model._module
-    bench = make_bench(model, **sizes)
+def check(
+    model: HuggingFaceModel,
+    form: CausalModel,
+    prompts: list[list[int]],
+    num_tokens: int,
+    **sizes: int,
+) -> Any:
+    module = model.module
+    bench = make_bench(model, form=form, **sizes)
     outcomes = [bench.submit(prompt, max_tokens=num_tokens) for prompt in prompts]
     bench.run()
     for prompt, outcome in zip(prompts, outcomes, strict=True):
@@ -48,35 +81,69 @@ def check(model: HuggingFaceModel, prompts: list[list[int]], num_tokens: int, **
     return bench
 
 
-def test_it_equals_generate_for_many_sequences_of_mixed_lengths(model: HuggingFaceModel) -> None:
-    check(model, random_prompts(12, 60), 16)
+def test_it_equals_generate_for_many_sequences_of_mixed_lengths(
+    model: HuggingFaceModel, form: CausalModel
+) -> None:
+    check(model, form, random_prompts(12, 60), 16)
 
 
-def test_it_equals_generate_when_prompts_are_prefilled_in_chunks(model: HuggingFaceModel) -> None:
-    check(model, random_prompts(5, 90, seed=2), 8, token_budget=7, max_running=6)
+def test_it_equals_generate_when_prompts_are_prefilled_in_chunks(
+    model: HuggingFaceModel, form: CausalModel
+) -> None:
+    check(model, form, random_prompts(5, 90, seed=2), 8, token_budget=7, max_running=6)
 
 
-def test_it_equals_generate_with_shared_prefixes(model: HuggingFaceModel) -> None:
+def test_it_equals_generate_with_shared_prefixes(
+    model: HuggingFaceModel, form: CausalModel
+) -> None:
     common = random_prompts(1, 1, seed=3)[0] * 3 + list(range(40))
     prompts = [common + tail for tail in random_prompts(6, 12, seed=4)]
-    bench = check(model, prompts, 8)
+    bench = check(model, form, prompts, 8)
     assert sum(o.cached_tokens > 0 for o in bench.outcomes.values()) == len(prompts) - 1
 
 
-def test_it_equals_generate_when_sequences_are_preempted(model: HuggingFaceModel) -> None:
+def test_it_equals_generate_when_sequences_are_preempted(
+    model: HuggingFaceModel, form: CausalModel
+) -> None:
     bench = check(
-        model, random_prompts(6, 24, seed=5), 40, num_blocks=16, block_size=8, max_model_len=128
+        model,
+        form,
+        random_prompts(6, 24, seed=5),
+        40,
+        num_blocks=16,
+        block_size=8,
+        max_model_len=128,
     )
     assert bench.scheduler.num_preemptions > 0
 
 
-def test_it_proves_itself_before_serving(model: HuggingFaceModel) -> None:
-    model.verify(KVCache(model.shapes, 8, 16, model.dtype, model.device))
+def test_it_proves_itself_before_serving(model: HuggingFaceModel, form: CausalModel) -> None:
+    cache = KVCache(model.shapes, 8, 16, model.dtype, model.device)
+    model.verify(cache)
+    assert model.disagreement(form, cache) == ""
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+def test_a_lean_form_is_used_where_there_is_one_that_agrees(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = HuggingFaceModel(random_module(name))
+    cache = KVCache(model.shapes, 8, 16, model.dtype, model.device)
+    assert (lean_model(model, cache) is not None) == (name in LEAN)
+    monkeypatch.setattr(lean, "_rotations", lambda base: [t.flip(0) for t in rotations(base)])
+    assert lean_model(model, cache) is None
+
+
+@pytest.mark.parametrize("name", LEAN)
+def test_the_lean_form_agrees_in_half_the_bits(name: str) -> None:
+    model = HuggingFaceModel(random_module(name).to(torch.bfloat16))
+    cache = KVCache(model.shapes, 8, 16, model.dtype, model.device)
+    assert model.disagreement(LeanModel(model), cache) == ""
 
 
 def test_it_refuses_a_model_whose_attention_it_does_not_reproduce() -> None:
     model = HuggingFaceModel(random_module("llama"))
-    for layer in model._module.model.layers:
+    for layer in model.module.model.layers:
         layer.self_attn.scaling *= 3  # stands for a feature that only eager attention knows
 
         def eager_only(*args: Any, attn: Any = layer.self_attn, **kwargs: Any) -> Any:
@@ -84,7 +151,7 @@ def test_it_refuses_a_model_whose_attention_it_does_not_reproduce() -> None:
             return type(attn).forward(attn, *args, **kwargs)
 
         layer.self_attn.forward = eager_only
-    with pytest.raises(ValueError, match="does not compute the same"):
+    with pytest.raises(ValueError, match="cannot be served"):
         model.verify(KVCache(model.shapes, 8, 16, model.dtype, model.device))
 
 

@@ -5,18 +5,25 @@ from typing import Any
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    GemmaConfig,
+    GPT2Config,
     GPTNeoXConfig,
+    GraniteConfig,
     LlamaConfig,
     MistralConfig,
+    Olmo2Config,
+    Phi3Config,
+    PhiConfig,
     PretrainedConfig,
     Qwen2Config,
     Qwen3Config,
+    Starcoder2Config,
 )
 
 from inference.engine.block_pool import BlockPool
 from inference.engine.fake_codec import FakeCodec
 from inference.engine.kv_cache import KVCache
-from inference.engine.model import HuggingFaceModel
+from inference.engine.model import CausalModel, HuggingFaceModel
 from inference.engine.runner import ModelRunner
 from inference.engine.sampler import Sampler
 from inference.engine.scheduler import Scheduler, SchedulerLimits
@@ -39,10 +46,18 @@ _SIZES: dict[str, Any] = {
 CONFIGS: dict[str, PretrainedConfig] = {
     "llama": LlamaConfig(**_SIZES, num_key_value_heads=2),
     "llama-tied": LlamaConfig(**_SIZES, num_key_value_heads=4, tie_word_embeddings=True),
+    "llama-biased": LlamaConfig(**_SIZES, attention_bias=True, mlp_bias=True, head_dim=20),
     "qwen2": Qwen2Config(**_SIZES, num_key_value_heads=1, use_sliding_window=False),
     "qwen3": Qwen3Config(**_SIZES, num_key_value_heads=2, head_dim=16),
     "mistral": MistralConfig(**_SIZES, num_key_value_heads=2, sliding_window=None),
     "gpt-neox": GPTNeoXConfig(**_SIZES),
+    "gpt2": GPT2Config(**_SIZES, n_embd=48, n_layer=3, n_head=4, n_positions=512),
+    "gemma": GemmaConfig(**_SIZES, num_key_value_heads=1, head_dim=16),
+    "granite": GraniteConfig(**_SIZES, num_key_value_heads=2, embedding_multiplier=3.0),
+    "olmo2": Olmo2Config(**_SIZES, num_key_value_heads=2),
+    "phi": PhiConfig(**_SIZES, partial_rotary_factor=0.5),
+    "phi3": Phi3Config(**{**_SIZES, "pad_token_id": 0}, num_key_value_heads=2, sliding_window=None),
+    "starcoder2": Starcoder2Config(**_SIZES, num_key_value_heads=2, sliding_window=None),
 }
 
 
@@ -74,13 +89,14 @@ def make_bench(
     num_blocks: int = 256,
     block_size: int = 8,
     codec: Any = None,
+    form: CausalModel | None = None,
     **limits: int,
 ) -> Bench:
-    """Put an engine around a model, driven by hand."""
+    """Put an engine around a model, driven by hand; `form`: what runs instead of it."""
     codec = codec or FakeCodec()
     sizes: dict[str, int] = {"max_model_len": 256, "token_budget": 64, "max_running": 32, **limits}
     cache = KVCache(model.shapes, num_blocks, block_size, model.dtype, model.device)
     sampler = Sampler(model.vocab_size, codec.eos_token_ids, model.device)
-    runner = ModelRunner(model, cache, sampler, model.device)
+    runner = ModelRunner(form or model, cache, sampler, model.device)
     scheduler = Scheduler(SchedulerLimits(**sizes), BlockPool(num_blocks, block_size))
     return Bench(scheduler, runner, codec, model.vocab_size)

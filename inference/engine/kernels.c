@@ -144,56 +144,112 @@ void rotate_and_store(int64_t tokens, int64_t heads, int64_t kv_heads, int64_t d
     }
 }
 
+/* The scores of `count` keys, one stride apart. */
+static inline __attribute__((always_inline)) void score(const float *query, const value *keys,
+                                                        int64_t count, int64_t stride, int64_t dim,
+                                                        float *scores) {
+    for (int64_t j = 0; j < count; j++, keys += stride) {
+        float dot = 0;
+        for (int64_t i = 0; i < dim; i++) dot += query[i] * load(keys[i]);
+        scores[j] = dot;
+    }
+}
+
+/* sum += weights · values, one stride apart. */
+static inline __attribute__((always_inline)) void add_weighted(const float *weights,
+                                                               const value *values, int64_t count,
+                                                               int64_t stride, int64_t dim,
+                                                               float *sum) {
+    float part[MAX_HEAD];
+    for (int64_t i = 0; i < dim; i++) part[i] = sum[i];
+    for (int64_t j = 0; j < count; j++, values += stride)
+        for (int64_t i = 0; i < dim; i++) part[i] += weights[j] * load(values[i]);
+    for (int64_t i = 0; i < dim; i++) sum[i] = part[i];
+}
+
+/* The usual dims as constants, so that the sums above stay in registers. */
+#define FOR_DIM(dim, call)         \
+    switch (dim) {                 \
+        case 64: {                 \
+            const int64_t DIM = 64; \
+            call;                  \
+        } break;                   \
+        case 128: {                \
+            const int64_t DIM = 128; \
+            call;                  \
+        } break;                   \
+        default: {                 \
+            const int64_t DIM = dim; \
+            call;                  \
+        }                          \
+    }
+
+/* Weights of exp(score - highest) in place; their sum. */
+static inline float exponentials(float *scores, int64_t length) {
+    float highest = -INFINITY, total = 0;
+    for (int64_t j = 0; j < length; j++) highest = scores[j] > highest ? scores[j] : highest;
+    for (int64_t j = 0; j < length; j++) {
+        scores[j] = exp_negative(scores[j] - highest);
+        total += scores[j];
+    }
+    return total;
+}
+
 /* Attention of one token for each row to all that its block table holds.
  * queries, out: (tokens, heads, dim), of which row r is token places[r]; keys, values: (blocks,
  * block_size, kv_heads, dim); tables: (rows, table_width); lengths: (rows) tokens in the cache.
- * scratch: (rows, heads, longest length) floats. */
+ * scratch: (rows, heads, longest + 2 * dim) floats.
+ * A part is some key-value heads of a row. Its blocks are read from start to end, all its heads of a
+ * block together, because the cache is larger than the processor's. */
 void decode_attention(int64_t rows, int64_t heads, int64_t kv_heads, int64_t dim,
                       int64_t block_size, int64_t table_width, int64_t longest, float scale,
                       const int64_t *places, const value *queries, const value *keys,
                       const value *values, const int64_t *tables, const int64_t *lengths,
                       float *scratch, value *out) {
-    int64_t group = heads / kv_heads;
-#pragma omp parallel for collapse(2) schedule(dynamic, 1) \
-    if (rows * longest * kv_heads * dim > 4 * SMALL)
+    int64_t group = heads / kv_heads, stride = kv_heads * dim, room = longest + 2 * dim;
+    int64_t parts = rows == 1 && kv_heads % 2 == 0 ? 2 : 1;
+#pragma omp parallel for collapse(2) schedule(dynamic, 1) if (rows * longest * heads * dim > 4 * SMALL)
     for (int64_t row = 0; row < rows; row++) {
-        for (int64_t kv_head = 0; kv_head < kv_heads; kv_head++) {
+        for (int64_t part = 0; part < parts; part++) {
             const int64_t *table = tables + row * table_width;
-            int64_t length = lengths[row];
-            for (int64_t g = 0; g < group; g++) {
-                int64_t head = kv_head * group + g;
-                int64_t place = (places[row] * heads + head) * dim;
-                float query[MAX_HEAD], sum[MAX_HEAD];
-                float *weights = scratch + (row * heads + head) * longest;
-                for (int64_t i = 0; i < dim; i++) query[i] = load(queries[place + i]) * scale;
-                float highest = -INFINITY;
-                for (int64_t start = 0; start < length; start += block_size) {
-                    const value *key =
-                        keys + (table[start / block_size] * block_size * kv_heads + kv_head) * dim;
-                    int64_t count = length - start < block_size ? length - start : block_size;
-                    for (int64_t j = 0; j < count; j++, key += kv_heads * dim) {
-                        float dot = 0;
-                        for (int64_t i = 0; i < dim; i++) dot += query[i] * load(key[i]);
-                        weights[start + j] = dot;
-                    }
+            int64_t length = lengths[row], blocks = (length + block_size - 1) / block_size;
+            int64_t first = heads / parts * part, last = heads / parts * (part + 1);
+            int64_t place = places[row] * heads * dim;
+            float *own = scratch + row * heads * room;
+            for (int64_t h = first; h < last; h++) {
+                float *query = own + h * room + longest, *sum = query + dim;
+                for (int64_t i = 0; i < dim; i++) {
+                    query[i] = load(queries[place + h * dim + i]) * scale;
+                    sum[i] = 0;
                 }
-                for (int64_t j = 0; j < length; j++)
-                    highest = weights[j] > highest ? weights[j] : highest;
-                float total = 0;
-                for (int64_t j = 0; j < length; j++) {
-                    weights[j] = exp_negative(weights[j] - highest);
-                    total += weights[j];
+            }
+            for (int64_t b = 0; b < blocks; b++) {
+                const value *block = keys + table[b] * block_size * stride;
+                int64_t start = b * block_size;
+                int64_t count = length - start < block_size ? length - start : block_size;
+                for (int64_t h = first; h < last; h++) {
+                    float *scores = own + h * room;
+                    FOR_DIM(dim, score(scores + longest, block + h / group * DIM, count, stride,
+                                       DIM, scores + start))
                 }
-                for (int64_t i = 0; i < dim; i++) sum[i] = 0;
-                for (int64_t start = 0; start < length; start += block_size) {
-                    const value *from =
-                        values +
-                        (table[start / block_size] * block_size * kv_heads + kv_head) * dim;
-                    int64_t count = length - start < block_size ? length - start : block_size;
-                    for (int64_t j = 0; j < count; j++, from += kv_heads * dim)
-                        for (int64_t i = 0; i < dim; i++) sum[i] += weights[start + j] * load(from[i]);
+            }
+            for (int64_t h = first; h < last; h++) {
+                float total = exponentials(own + h * room, length);
+                for (int64_t j = 0; j < length; j++) own[h * room + j] /= total;
+            }
+            for (int64_t b = 0; b < blocks; b++) {
+                const value *block = values + table[b] * block_size * stride;
+                int64_t start = b * block_size;
+                int64_t count = length - start < block_size ? length - start : block_size;
+                for (int64_t h = first; h < last; h++) {
+                    float *weights = own + h * room;
+                    FOR_DIM(dim, add_weighted(weights + start, block + h / group * DIM, count,
+                                              stride, DIM, weights + longest + DIM))
                 }
-                for (int64_t i = 0; i < dim; i++) out[place + i] = store(sum[i] / total);
+            }
+            for (int64_t h = first; h < last; h++) {
+                const float *sum = own + h * room + longest + dim;
+                for (int64_t i = 0; i < dim; i++) out[place + h * dim + i] = store(sum[i]);
             }
         }
     }

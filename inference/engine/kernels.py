@@ -135,7 +135,7 @@ class Kernels:
         """
         _, block_size, kv_heads, dim = keys.shape
         rows, heads = places.shape[0], queries.shape[1]
-        scratch = torch.empty(rows * heads * longest, dtype=torch.float32)
+        scratch = torch.empty(rows * heads * (longest + 2 * dim), dtype=torch.float32)
         self._decode_attention(
             rows,
             heads,

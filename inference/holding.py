@@ -16,7 +16,7 @@ from inference import errors
 from inference.counting import ceiling_nanos, draft_usage
 from inference.errors import ServiceError
 from inference.generation import Generation
-from portal.lib.db import db
+from portal.lib.db import commit
 
 logger = structlog.get_logger(__name__)
 
@@ -27,7 +27,9 @@ async def open_hold(generation: Generation, owner: str, others: Mapping[str, Gen
     ceiling = ceiling_nanos(generation, generation.reserved_tokens)
     _set_extension_mark(generation)
     try:
-        generation.balance_nanos = await db(_open_and_read_balance, generation, ceiling, owner)
+        generation.balance_nanos = await commit(
+            generation.caller.organisation_id, _open_and_read_balance, generation, ceiling, owner
+        )
         generation.held_nanos = ceiling
     except ledger.InsufficientCredit as shortage:
         raise _insufficient(generation, ceiling, shortage, others) from None
@@ -171,7 +173,8 @@ async def _extend_to(generation: Generation, reserved: int) -> bool:
     extra = ceiling_nanos(generation, reserved) - ceiling_nanos(
         generation, generation.reserved_tokens
     )
-    if not await db(ledger.extend_hold, generation.request_id, extra):
+    payer = generation.caller.organisation_id
+    if not await commit(payer, ledger.extend_hold, generation.request_id, extra):
         return False
     generation.reserved_tokens = reserved
     generation.held_nanos += extra

@@ -23,7 +23,7 @@ from inference.engine.wire.messages import sampling_to_wire
 from inference.errors import ServiceError
 from inference.generation import Generation, SequenceState
 from inference.spec import Summary
-from portal.lib.db import db
+from portal.lib.db import commit
 
 if TYPE_CHECKING:
     from billing.models import UsageRecord
@@ -140,7 +140,9 @@ async def _settle(generation: Generation) -> Summary:
     attempt = 0
     while True:
         try:
-            record, balance = await db(_settle_and_read_balance, generation, draft)
+            record, balance = await commit(
+                generation.caller.organisation_id, _settle_and_read_balance, generation, draft
+            )
             break
         except AssertionError:
             # The ledger refuses to charge this. Release the hold: it must not live for ever.

@@ -1,22 +1,29 @@
-"""The one thread hop from async code to the ORM.
+"""The two thread hops from async code to the ORM: `db`, and `commit` for writes that many make.
 
 Django's `sync_to_async` outside Django's own handler runs everything on one thread and never
 closes a stale connection. This hop runs on a bounded executor of our own and wraps each call in
 `close_old_connections()`, so that a restarted database heals by itself.
+
+`commit` runs what queued up during the previous commit in one transaction: a disk confirms a few
+hundred commits a second, whatever is in them, and SQLite has one writer.
 """
 
 import asyncio
 import contextvars
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import IntegrityError, close_old_connections, transaction
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+MOST_TOGETHER = 64
 
 
 async def db(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -41,3 +48,93 @@ def _with_fresh_connection(function: Callable[P, R], /, *args: P.args, **kwargs:
 @cache
 def _executor() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=settings.DB_THREADS, thread_name_prefix="db")
+
+
+async def commit(order: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run `function`, a transaction of its own, and return its result once it is committed.
+
+    It shares the commit of others that wait, and no more: an error undoes its own changes alone.
+    `order` names what it changes first; those of one commit run in this order, so that two
+    processes lock rows in the same one. When the caller is cancelled the call still runs.
+    """
+    call = _Call(order, contextvars.copy_context(), partial(function, *args, **kwargs))
+    _committer().submit(call)
+    return await asyncio.wrap_future(call.future)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    order: str
+    context: contextvars.Context
+    function: Callable[[], Any]
+    future: "Future[Any]" = field(default_factory=Future)
+
+    def run(self) -> "_Result":
+        """The outcome; errors of the call's own are part of it."""
+        try:
+            with transaction.atomic():
+                return _Result(value=self.context.run(self.function))
+        except Exception as error:
+            return _Result(error=error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    value: Any = None
+    error: Exception | None = None
+
+
+class _Committer:
+    """One thread that commits, as long as there is something to commit."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[_Call] = []
+        self._running = False
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="db-commit")
+
+    def submit(self, call: _Call) -> None:
+        with self._lock:
+            self._waiting.append(call)
+            if self._running:
+                return
+            self._running = True
+        self._executor.submit(self._drain)
+
+    def _drain(self) -> None:
+        while calls := self._take():
+            _answer(calls, _with_fresh_connection(_run_together, calls))
+
+    def _take(self) -> list[_Call]:
+        with self._lock:
+            calls, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
+            self._running = bool(calls)
+        return sorted(calls, key=lambda call: call.order)
+
+
+def _run_together(calls: list[_Call]) -> list[_Result]:
+    """One transaction with a savepoint for each call; for a single one, just its own."""
+    if len(calls) == 1:
+        return [calls[0].run()]
+    try:
+        with transaction.atomic():
+            return [call.run() for call in calls]
+    except IntegrityError:  # a constraint that is checked at the commit: find out whose
+        return [call.run() for call in calls]
+    except Exception as error:  # the commit failed, so none of them happened
+        return [_Result(error=error) for _ in calls]
+
+
+def _answer(calls: list[_Call], results: list[_Result]) -> None:
+    for call, result in zip(calls, results, strict=True):
+        if not call.future.set_running_or_notify_cancel():
+            continue  # nobody waits for it any more
+        if result.error is not None:
+            call.future.set_exception(result.error)
+        else:
+            call.future.set_result(result.value)
+
+
+@cache
+def _committer() -> _Committer:
+    return _Committer()

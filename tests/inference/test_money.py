@@ -10,9 +10,9 @@ import pytest
 
 from accounts.models import ApiKey, Organisation
 from billing import pricing
-from inference import catalog, service
+from inference import catalog, service, settling
 from inference.models import ServedModel
-from portal.lib.db import db
+from portal.lib.db import commit, db
 from tests.inference.api.events import stream
 from tests.inference.conftest import Books, chat
 
@@ -212,16 +212,13 @@ async def test_what_was_just_used_will_be_released_soon_and_is_worth_a_retry(
     dear: None, api: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request that ended but is not settled yet holds credit: 429, not 402."""
-    from billing import ledger
+    settle_now = asyncio.Event()
 
-    real, settle_now = ledger.settle, asyncio.Event()
-    loop = asyncio.get_running_loop()
+    async def settle_later(*args: Any) -> object:
+        await asyncio.wait_for(settle_now.wait(), 10)
+        return await commit(*args)
 
-    def slow_settle(*args: Any) -> object:
-        asyncio.run_coroutine_threadsafe(settle_now.wait(), loop).result(10)
-        return real(*args)
-
-    monkeypatch.setattr(ledger, "settle", slow_settle)
+    monkeypatch.setattr(settling, "commit", settle_later)
     first = asyncio.create_task(api.post(PATH, json=chat(max_tokens=900, stop=["stand"])))
     while await books.open_holds() == 0:
         await asyncio.sleep(0.02)

@@ -1,13 +1,21 @@
-"""The thread hop: results, errors and context come through; work outlives a cancelled caller."""
+"""The thread hops: results, errors and context come through; work outlives a cancelled caller.
+
+What is committed together succeeds or fails one by one, and is answered when it is on disk.
+"""
 
 import asyncio
 import threading
 import time
+from functools import partial
+from typing import Any
 
 import pytest
 import structlog
+from django.contrib.auth.models import Group, Permission
+from django.db import IntegrityError, connection, transaction
 
-from portal.lib.db import db
+from portal.lib import db as hops
+from portal.lib.db import commit, db
 
 
 async def test_it_runs_on_a_database_thread() -> None:
@@ -36,3 +44,98 @@ async def test_a_call_runs_to_its_end_when_its_caller_is_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await asyncio.to_thread(ended.wait, 2)
+
+
+def add_group(name: str) -> str:
+    with transaction.atomic():
+        Group.objects.create(name=name)
+    return name
+
+
+async def together(*calls: Any) -> list[Any]:
+    """Commit these while the committing thread is busy with another, so that they meet."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold_up() -> None:
+        begun.set()
+        go_on.wait(5)
+
+    blocking = asyncio.create_task(commit("", hold_up))
+    assert await asyncio.to_thread(begun.wait, 5)
+    waiting = [asyncio.create_task(commit(order, call)) for order, call in calls]
+    await asyncio.sleep(0)
+    go_on.set()
+    await blocking
+    return await asyncio.gather(*waiting, return_exceptions=True)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_what_waits_is_committed_together_and_answered_afterwards() -> None:
+    in_transaction: list[bool] = []
+
+    def add(name: str) -> str:
+        in_transaction.append(connection.in_atomic_block)
+        return add_group(name)
+
+    results = await together(*((name, partial(add, name)) for name in "cab"))
+    assert results == ["c", "a", "b"]
+    added = await db(lambda: list(Group.objects.order_by("id").values_list("name", flat=True)))
+    assert added[-3:] == ["a", "b", "c"]  # in the order of what they change
+    assert in_transaction == [True] * 3
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_an_error_undoes_its_own_changes_alone() -> None:
+    def half() -> None:
+        add_group("half")
+        raise ZeroDivisionError
+
+    results = await together(
+        ("1", partial(add_group, "one")),
+        ("2", partial(add_group, "one")),
+        ("3", half),
+        ("4", partial(add_group, "two")),
+    )
+    assert [type(result) for result in results] == [str, IntegrityError, ZeroDivisionError, str]
+    names = await db(lambda: set(Group.objects.values_list("name", flat=True)))
+    assert {"one", "two"} <= names
+    assert "half" not in names
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_who_breaks_a_constraint_only_at_the_commit_fails_alone() -> None:
+    def dangling() -> None:
+        Permission.objects.create(name="none", codename="none", content_type_id=10**6)
+
+    results = await together(("1", partial(add_group, "one")), ("2", dangling))
+    assert [type(result) for result in results] == [str, IntegrityError]
+    assert await db(lambda: Group.objects.filter(name="one").exists())
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_lost_connection_is_told_to_all_of_them() -> None:
+    def lose() -> None:
+        add_group("lost")
+        connection.connection.close()
+
+    results = await together(("1", lose), ("2", partial(add_group, "gone")))
+    assert all(isinstance(result, Exception) for result in results)
+    names = await db(lambda: set(Group.objects.values_list("name", flat=True)))
+    assert not names & {"lost", "gone"}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_it_is_committed_though_its_caller_was_cancelled() -> None:
+    task = asyncio.create_task(commit("", partial(add_group, "kept")))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await commit("", lambda: None)
+    assert await db(lambda: Group.objects.filter(name="kept").exists())
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_many_more_than_fit_into_one_commit_are_all_done() -> None:
+    names = [f"group-{number}" for number in range(2 * hops.MOST_TOGETHER + 3)]
+    assert await together(*((name, partial(add_group, name)) for name in names)) == names

@@ -40,6 +40,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--max-running", type=int, default=64, help="sequences at a time (default %(default)s)")
     add("--max-waiting", type=int, default=1024, help="then refuse (default %(default)s)")
+    add(
+        "--max-drafts",
+        type=int,
+        default=16,
+        help="guessed tokens that a step may try, 0 for none (default %(default)s)",
+    )
     add("--threads", type=int, help="of torch on CPU (default: physical cores)")
     add("--drain-seconds", type=float, default=30.0, help="patience on SIGTERM")
     add("--parent-pid", type=int, help="exit when this process ends")

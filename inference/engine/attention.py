@@ -27,6 +27,7 @@ IMPLEMENTATION = "parlance_paged"
 # Extras some models pass that change the result and that neither way implements.
 UNSUPPORTED_ARGUMENTS = ("sliding_window", "softcap", "s_aux", "sinks", "position_bias")
 SMALLEST_BUCKET = 64
+FEW = 8  # tokens: a next one and its drafts
 
 
 class StoredAttention(Protocol):
@@ -206,23 +207,24 @@ def _buckets(layout: Layout, rows: list[int]) -> list[list[int]]:
 
 
 class DecodeAttention:
-    """On CPUs: rows of one token by a kernel that walks the blocks, the others in padded batches.
+    """On CPUs: rows of few tokens by a kernel that walks the blocks, the others in padded batches.
 
-    For the lean path, which has stored keys and values before (`rotate_and_store`). The rows of one
-    token never read past their end, so their blocks need no clearing.
+    For the lean path, which has stored keys and values before (`rotate_and_store`). The kernel
+    takes each token of a short row for itself and never reads past it, so no block needs clearing.
     """
 
     def __init__(self, cache: KVCache, batch: Batch, kernels: Kernels) -> None:
         """Tell the rows apart once for all layers."""
         layout = batch.layout
-        single = layout.counts == 1
-        rows = np.flatnonzero(single)
+        few = layout.counts <= FEW
+        rows = np.repeat(np.arange(len(few)), np.where(few, layout.counts, 0))  # one for each token
+        places = np.flatnonzero(np.repeat(few, layout.counts))
         self._cache, self._kernels = cache, kernels
-        self._places = torch.from_numpy(layout.offsets[rows])
+        self._places = torch.from_numpy(places)
         self._tables = torch.from_numpy(layout.block_tables[rows])
-        self._lengths = torch.from_numpy(layout.kv_lens[rows])
+        self._lengths = torch.from_numpy(layout.positions[places] + 1)
         self._longest = int(self._lengths.max()) if len(rows) else 0
-        others = np.flatnonzero(~single).tolist()
+        others = np.flatnonzero(~few).tolist()
         self._others = PaddedAttention(cache, batch, others) if others else None
 
     def attend(self, layer: int, query: Tensor, scale: float) -> Tensor:

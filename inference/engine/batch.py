@@ -4,7 +4,7 @@ Owns the layout: the tokens of all rows, one after the other, form one flat sequ
 Everything is laid out with numpy in one go and moved to the device once; no work per token.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +39,7 @@ class Batch:
     position_ids: Tensor  # (1, T)
     slots: Tensor  # (T,)
     logit_index: Tensor  # (N,) flat positions whose logits are needed
-    sampling: tuple[Row, ...]  # rows that sample
+    sampling: tuple[Row, ...]  # rows that sample; one with drafts is there for each of them, too
     sampling_index: tuple[int, ...]  # of each, its place among the N
     prompt_ranges: tuple[tuple[Row, int, int], ...]  # rows that want prompt logprobs: N[a:b]
 
@@ -48,7 +48,10 @@ def build_batch(plan: Plan, block_size: int, device: torch.device) -> Batch:
     """Lay out a non-empty plan."""
     layout = _lay_out(plan.rows, block_size)
     flat = np.concatenate(
-        [np.array(row.tokens[row.start : row.start + row.num_tokens]) for row in plan.rows]
+        [
+            np.array(row.tokens[row.start : row.start + row.num_tokens] + list(row.drafts))
+            for row in plan.rows
+        ]
     )
     wanted: list[int] = []
     sampling: list[tuple[Row, int]] = []
@@ -62,8 +65,9 @@ def build_batch(plan: Plan, block_size: int, device: torch.device) -> Batch:
             if row.samples:
                 sampling.append((row, len(wanted) - 1))
         elif row.samples:
-            wanted.append(last)
-            sampling.append((row, len(wanted) - 1))
+            for ahead in range(len(row.drafts) + 1):
+                wanted.append(last - len(row.drafts) + ahead)
+                sampling.append((_ahead(row, ahead), len(wanted) - 1))
     return Batch(
         layout=layout,
         input_ids=_to(flat, device).unsqueeze(0),
@@ -74,6 +78,11 @@ def build_batch(plan: Plan, block_size: int, device: torch.device) -> Batch:
         sampling_index=tuple(place for _, place in sampling),
         prompt_ranges=tuple(prompt_ranges),
     )
+
+
+def _ahead(row: Row, count: int) -> Row:
+    """The row as it would be if its first `count` drafts had been sampled."""
+    return replace(row, tokens=row.tokens + list(row.drafts[:count])) if count else row
 
 
 def _lay_out(rows: tuple[Row, ...], block_size: int) -> Layout:

@@ -43,6 +43,7 @@ class EngineSizes:
     token_budget: int | None = None
     max_running: int = 64
     max_waiting: int = 1024
+    max_drafts: int = 16
 
 
 def build_real(args: argparse.Namespace) -> Served:
@@ -57,6 +58,7 @@ def build_real(args: argparse.Namespace) -> Served:
         token_budget=args.token_budget,
         max_running=args.max_running,
         max_waiting=args.max_waiting,
+        max_drafts=args.max_drafts,
     )
     model = load_model(args.path, device, dtype)
     torch.set_num_threads(args.threads or _choose_threads(model))
@@ -77,6 +79,7 @@ def assemble(
         token_budget=sizes.token_budget or (CUDA_BUDGET if on_cuda else _cpu_budget(model, sizes)),
         max_running=sizes.max_running,
         max_waiting=sizes.max_waiting,
+        max_drafts=sizes.max_drafts,
     )
     num_blocks = sizes.kv_blocks or _fit_blocks(model, sizes, limits, block_size)
     logger.info("key-value cache: %d blocks of %d tokens", num_blocks, block_size)

@@ -132,21 +132,37 @@ class EngineLoop:
             self._inbox.get()()
 
     def _apply(self, plan: Plan, result: StepResult) -> None:
+        num_accepted = 0
         for row in plan.rows:
             stream, sequence = self._live[row.key]
             failure = result.failures.get(row.key)
             if failure is not None:
                 self._end(stream, sequence, FinishReason.ERROR, error=failure)
                 continue
-            self.scheduler.advance(sequence, row.num_tokens)
+            self.scheduler.advance(sequence, row.num_tokens - len(row.drafts))
             if sequence.params.prompt_logprobs is not None:
                 _extend_prompt_logprobs(sequence, row, result)
             sampled = result.sampled.get(row.key)
             if sampled is not None:
-                self._accept(stream, sequence, sampled)
+                further = result.further.get(row.key, [])
+                num_accepted += self._accept_all(stream, sequence, sampled, further)
+                if row.drafts:
+                    sequence.drafter.learn(len(row.drafts), len(further))
             elif sequence.num_uncomputed == 0:  # max_tokens 0: the prompt was all there is
                 self._end(stream, sequence, FinishReason.LENGTH)
-        self.statistics.count_step(plan, len(result.sampled))
+        self.statistics.count_step(plan, num_accepted)
+
+    def _accept_all(
+        self, stream: _Stream, sequence: Sequence, first: Sampled, further: list[Sampled]
+    ) -> int:
+        """Take the first and, while the sequence goes on, what its drafts brought; how many."""
+        self._accept(stream, sequence, first)
+        for count, sampled in enumerate(further, start=1):
+            if sequence.finished:
+                return count
+            self.scheduler.advance(sequence, 1)  # the draft before it was run and was right
+            self._accept(stream, sequence, sampled)
+        return 1 + len(further)
 
     def _accept(self, stream: _Stream, sequence: Sequence, sampled: Sampled) -> None:
         """Take a sampled token: it is counted whatever becomes of its text."""

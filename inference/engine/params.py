@@ -56,6 +56,15 @@ class SamplingParams:
             if value is not None:
                 _check_range(name, value, 0, 20)
 
+    @property
+    def has_penalties(self) -> bool:
+        """Whether the tokens so far change the chances of the next one."""
+        return (
+            self.repetition_penalty != 1.0
+            or self.presence_penalty != 0.0
+            or self.frequency_penalty != 0.0
+        )
+
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     # `not low <= value` also catches NaN, which compares false with everything.

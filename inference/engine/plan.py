@@ -29,6 +29,7 @@ class Row:
     params: SamplingParams
     seed: int  # the request's, or one drawn for it
     samples: bool  # these tokens reach the end of the sequence: sample what follows
+    drafts: tuple[int, ...] = ()  # guesses at the tokens after the last, counted in `num_tokens`
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +71,20 @@ class StepResult:
     """What a step brought, by row key.
 
     Every row of the plan is in exactly one place: failed rows in `failures` (with a sentence for
-    the caller), rows that sample in `sampled`, the rest nowhere. `prompt_logprobs` holds, for rows
-    that want them, one entry for each prompt token whose logits this step computed.
+    the caller), rows that sample in `sampled`, the rest nowhere. `further` holds the tokens after
+    that, one for each draft that turned out to be what was sampled before it. `prompt_logprobs`
+    holds, for rows that want them, one entry for each prompt token whose logits this step computed.
     """
 
     sampled: dict[int, Sampled] = field(default_factory=dict)
+    further: dict[int, list[Sampled]] = field(default_factory=dict)
     prompt_logprobs: dict[int, list[Logprobs]] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
 
     def merge(self, other: "StepResult") -> None:
         """Take over the entries of a run of other rows of the same plan."""
         self.sampled.update(other.sampled)
+        self.further.update(other.further)
         self.prompt_logprobs.update(other.prompt_logprobs)
         self.failures.update(other.failures)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from inference.engine.detokenizer import Detokenizer
+from inference.engine.drafts import Drafter
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Logprobs
 
@@ -44,6 +45,7 @@ class Sequence:
     num_computed: int = 0
     block_table: list[int] = field(default_factory=list)
     block_hashes: list[bytes] = field(default_factory=list)
+    drafter: Drafter = field(init=False)
     num_cached: int | None = None  # prompt tokens found in the prefix cache at first admission
     # The end.
     finish_reason: FinishReason = FinishReason.NONE
@@ -56,6 +58,7 @@ class Sequence:
     def __post_init__(self) -> None:
         """Fix the prompt's length; draw a seed where the request has none."""
         self.num_prompt_tokens = len(self.tokens)
+        self.drafter = Drafter(self.tokens)
         seed = self.params.seed
         self.seed = secrets.randbits(63) if seed is None else seed
 

@@ -4,13 +4,15 @@ Owns the cache tensors, the model and the sampler. Repeatable: a row run twice w
 slots and samples the same token, which `isolation.py` relies on.
 """
 
+from itertools import islice
+
 import torch
 from torch import Tensor
 
 from inference.engine.batch import Batch, build_batch
 from inference.engine.kv_cache import KVCache
 from inference.engine.model import CausalModel
-from inference.engine.plan import DeviceLostError, Logprobs, Plan, Row, StepResult
+from inference.engine.plan import DeviceLostError, Logprobs, Plan, Row, Sampled, StepResult
 from inference.engine.sampler import Sampler, describe
 
 NOT_NUMBERS = "The model produced no valid probabilities for this request."
@@ -64,13 +66,29 @@ class ModelRunner:
     def _sample(self, batch: Batch, logits: Tensor, result: StepResult) -> None:
         if len(batch.sampling) != logits.shape[0]:
             logits = logits[list(batch.sampling_index)]
-        for row, sampled in zip(
-            batch.sampling, self._sampler.sample(logits, batch.sampling), strict=True
-        ):
-            if sampled is None:
-                result.failures[row.key] = NOT_NUMBERS
-            else:
-                result.sampled[row.key] = sampled
+        drawn = iter(self._sampler.sample(logits, batch.sampling))
+        previous: int | None = None
+        for row in batch.sampling:
+            if row.key != previous:
+                _keep_confirmed(row, list(islice(drawn, len(row.drafts) + 1)), result)
+            previous = row.key
+
+
+def _keep_confirmed(row: Row, drawn: list[Sampled | None], result: StepResult) -> None:
+    """Keep what was drawn after right guesses only: the first, and more while the drafts agree."""
+    kept: list[Sampled] = []
+    for sampled, draft in zip(drawn, (*row.drafts, None), strict=True):
+        if sampled is None:
+            break
+        kept.append(sampled)
+        if sampled.token_id != draft:
+            break
+    if not kept:
+        result.failures[row.key] = NOT_NUMBERS
+        return
+    result.sampled[row.key] = kept[0]
+    if row.drafts:
+        result.further[row.key] = kept[1:]
 
 
 def _describe_prompt(row: Row, logits: Tensor) -> list[Logprobs]:

@@ -52,7 +52,7 @@ class Sampler:
 
     def _shape(self, raw: Tensor, rows: tuple[Row, ...]) -> Tensor:
         """Apply penalties, biases and suppression; `raw` itself is left alone."""
-        penalised = [index for index, row in enumerate(rows) if _has_penalty(row)]
+        penalised = [index for index, row in enumerate(rows) if row.params.has_penalties]
         biased = [index for index, row in enumerate(rows) if row.params.logit_bias]
         young = [
             index
@@ -174,15 +174,6 @@ def describe(logits: Tensor, token_ids: list[int], depths: list[int]) -> list[Lo
         Logprobs(token_id, logprob, tuple(zip(top_ids[:depth], top[:depth], strict=True)))
         for (token_id, logprob, top_ids, top), depth in zip(table, depths, strict=True)
     ]
-
-
-def _has_penalty(row: Row) -> bool:
-    params = row.params
-    return (
-        params.repetition_penalty != 1.0
-        or params.presence_penalty != 0.0
-        or params.frequency_penalty != 0.0
-    )
 
 
 def _has_filter(row: Row) -> bool:

@@ -33,6 +33,7 @@ class SchedulerLimits:
     token_budget: int = 512
     max_running: int = 64
     max_waiting: int = 1024
+    max_drafts: int = 0  # of a step: too many delay the sequences beside them
 
     def __post_init__(self) -> None:
         """Refuse sizes with which a step could not serve every running sequence."""
@@ -156,12 +157,18 @@ class Scheduler:
         spare = self.limits.token_budget - num_decoding
         rows: list[Row] = []
         index = 0
+        most_drafts = min(self.limits.max_drafts, spare) // max(num_decoding, 1)
         while index < len(self.running):  # the list shrinks from its end when blocks run out
             sequence = self.running[index]
             count = 1 if sequence.num_uncomputed == 1 else self._chunk(sequence, spare)
             if count and self._grow(sequence, count):
-                rows.append(self._row(sequence, count))
-                spare -= count if sequence.num_uncomputed > 1 else 0
+                drafts = (
+                    self._drafts(sequence, min(most_drafts, spare))
+                    if sequence.num_uncomputed == 1
+                    else ()
+                )
+                rows.append(self._row(sequence, count + len(drafts), drafts))
+                spare -= count if sequence.num_uncomputed > 1 else len(drafts)
             index += 1
         rows += self._admit(spare)
         released, self._released = tuple(self._released), []
@@ -220,8 +227,24 @@ class Scheduler:
     def _num_blocks(self, num_tokens: int) -> int:
         return -(-num_tokens // self.pool.block_size)
 
-    def _row(self, sequence: Sequence, count: int) -> Row:
-        whole = sequence.num_computed + count == len(sequence.tokens)
+    def _drafts(self, sequence: Sequence, most: int) -> tuple[int, ...]:
+        """Guesses to run beside a decoding sequence's next token, as far as blocks are free."""
+        params = sequence.params
+        if sequence.num_generated < params.min_tokens or params.has_penalties:
+            return ()  # each token's distribution depends on the one before it
+        left = min(
+            params.max_tokens - sequence.num_generated,
+            self.limits.max_model_len - len(sequence.tokens),
+        )
+        drafts = sequence.drafter.guess(min(most, left - 1))
+        more = self._num_blocks(len(sequence.tokens) + len(drafts)) - len(sequence.block_table)
+        if more + len(self.running) > self.pool.num_free:
+            return ()
+        sequence.block_table += self.pool.allocate(max(more, 0))
+        return drafts
+
+    def _row(self, sequence: Sequence, count: int, drafts: tuple[int, ...] = ()) -> Row:
+        whole = sequence.num_computed + count - len(drafts) == len(sequence.tokens)
         return Row(
             key=sequence.key,
             tokens=sequence.tokens,
@@ -232,6 +255,7 @@ class Scheduler:
             params=sequence.params,
             seed=sequence.seed,
             samples=whole and sequence.num_generated < sequence.params.max_tokens,
+            drafts=drafts,
         )
 
     def _admit(self, spare: int) -> list[Row]:

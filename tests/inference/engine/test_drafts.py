@@ -1,0 +1,151 @@
+"""Guessing changes how many steps a text takes, and nothing else."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from inference.engine.drafts import FIRST_REST, MOST, Drafter
+from inference.engine.model import HuggingFaceModel
+from tests.inference.engine.rig import Bench
+from tests.inference.engine.tiny import make_bench, random_module
+
+
+def test_it_guesses_what_followed_the_last_time() -> None:
+    drafter = Drafter([1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3])
+    assert drafter.guess(4) == (4, 5, 6, 7)
+    assert drafter.guess(20) == (4, 5, 6, 7, 8, 9, 1)[:MOST]
+
+
+def test_it_prefers_the_latest_time() -> None:
+    assert Drafter([1, 2, 3, 4, 1, 2, 3, 5, 1, 2, 3]).guess(1) == (5,)
+
+
+def test_a_short_period_goes_on() -> None:
+    assert Drafter([9, 1, 2, 1, 2, 1, 2]).guess(5) == (1, 2, 1, 2, 1)
+
+
+@pytest.mark.parametrize("tokens", [[], [1], [1, 2, 3], [1, 2, 3, 4, 5, 6]])
+def test_it_guesses_nothing_where_nothing_repeats(tokens: list[int]) -> None:
+    assert Drafter(tokens).guess(4) == ()
+
+
+def test_it_finds_what_was_added_since() -> None:
+    tokens = [1, 2, 3, 4]
+    drafter = Drafter(tokens)
+    assert drafter.guess(2) == ()
+    tokens += [5, 1, 2, 3]
+    assert drafter.guess(2) == (4, 5)
+
+
+def test_it_rests_after_wrong_guesses_and_longer_each_time() -> None:
+    tokens = [1, 2, 3] * 4
+    drafter = Drafter(tokens)
+
+    def steps_until_rest() -> int:
+        for step in range(100):
+            if not drafter.guess(4):
+                return step
+            drafter.learn(4, 0)
+        raise AssertionError
+
+    def rest() -> int:
+        for length in range(100):
+            if drafter.guess(4):
+                return length
+            tokens.append(tokens[-3])
+        raise AssertionError
+
+    assert steps_until_rest() <= 5
+    first = rest()
+    assert first == FIRST_REST
+    assert steps_until_rest() == 1
+    assert rest() == 2 * first
+
+
+@pytest.fixture(scope="module", params=["any", "looping"])
+def model(request: pytest.FixtureRequest) -> HuggingFaceModel:
+    module = random_module("llama", seed=5)
+    if request.param == "looping":  # sees one token only, so it must come round again
+        for layer in module.model.layers:
+            torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
+    return HuggingFaceModel(module)
+
+
+PROMPTS = [[7, 8, 9] * 6, [5, 4, 3, 2, 1] * 4, list(range(30)), [1], [11, 12] * 9]
+
+
+def generate(
+    model: HuggingFaceModel, drafts: int, sizes: dict[str, int] | None = None, **params: Any
+) -> tuple[list[Any], Bench]:
+    bench = make_bench(model, max_drafts=drafts, **(sizes or {}))
+    outcomes = [bench.submit(prompt, **params) for prompt in PROMPTS]
+    bench.run()
+    return [(o.token_ids, o.text, o.finish, o.stop_reason) for o in outcomes], bench
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"ignore_eos": True},
+        {"temperature": 0.9, "top_p": 0.9, "seed": 11, "ignore_eos": True},
+        {"stop": ("wrote", "e "), "ignore_eos": True},
+        {"repetition_penalty": 1.2, "ignore_eos": True},
+        {"min_tokens": 20},
+        {},
+    ],
+    ids=lambda params: ",".join(params) or "plain",
+)
+@pytest.mark.parametrize("sizes", [{}, {"num_blocks": 40, "max_model_len": 128}], ids=["", "tight"])
+def test_the_tokens_are_those_without_guesses(
+    model: HuggingFaceModel, params: dict[str, Any], sizes: dict[str, int]
+) -> None:
+    for max_tokens in (1, 2, 60):
+        asked = {"max_tokens": max_tokens, **params}
+        asked["min_tokens"] = min(asked.get("min_tokens", 0), max_tokens)
+        plain, _ = generate(model, 0, sizes, **asked)
+        guessed, _ = generate(model, 16, sizes, **asked)
+        assert guessed == plain
+
+
+def test_it_takes_fewer_steps_where_text_repeats(model: HuggingFaceModel) -> None:
+    _, plain = generate(model, 0, max_tokens=150, ignore_eos=True)
+    _, guessed = generate(model, 40, max_tokens=150, ignore_eos=True)
+    assert guessed.num_steps <= plain.num_steps
+    if not any(layer.self_attn.o_proj.weight.any() for layer in model.module.model.layers):
+        assert guessed.num_steps < 0.6 * plain.num_steps
+
+
+def test_log_probabilities_are_those_of_the_tokens(model: HuggingFaceModel) -> None:
+    def logprobs(drafts: int) -> list[float]:
+        bench = make_bench(model, max_drafts=drafts)
+        outcome = bench.submit([7, 8, 9] * 6, max_tokens=60, ignore_eos=True, logprobs=2)
+        bench.run()
+        return [entry.logprob for delta in outcome.deltas for entry in delta.logprobs]
+
+    assert logprobs(16) == pytest.approx(logprobs(0), abs=1e-4)
+
+
+def test_guesses_never_preempt_anybody(model: HuggingFaceModel) -> None:
+    sizes = {"num_blocks": 40, "max_model_len": 128}
+    _, plain = generate(model, 0, sizes, max_tokens=60, ignore_eos=True)
+    _, guessed = generate(model, 16, sizes, max_tokens=60, ignore_eos=True)
+    assert guessed.scheduler.num_preemptions <= plain.scheduler.num_preemptions
+
+
+def test_a_step_never_exceeds_its_budget(
+    model: HuggingFaceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench(model, max_drafts=16, token_budget=12, max_running=8)
+    schedule, sizes = bench.scheduler.schedule, []
+
+    def noted() -> Any:
+        plan = schedule()
+        sizes.append(plan.num_tokens)
+        return plan
+
+    monkeypatch.setattr(bench.scheduler, "schedule", noted)
+    for prompt in PROMPTS:
+        bench.submit(prompt, max_tokens=40, ignore_eos=True)
+    bench.run()
+    assert max(sizes) <= 12

@@ -20,6 +20,7 @@ from tests.story.site import Site, embedded_site
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 EMAIL, PASSWORD = "alice@example.com", "correct horse battery staple"
+NEWCOMER = "newcomer@example.com"
 SIZES: dict[str, ViewportSize] = {
     "desktop": {"width": 1280, "height": 800},
     "phone": {"width": 390, "height": 844},
@@ -46,7 +47,6 @@ SIGNED_IN = {
     "request": "/portal/requests/{request_id}/",
     "keys": "/portal/keys/",
     "key-create": "/portal/keys/new/",
-    "welcome": "/welcome/",
     "members": "/portal/members/",
     "billing": "/portal/billing/",
     "settings": "/portal/settings/",
@@ -104,6 +104,8 @@ def write_history() -> None:
 
     alice = User.objects.create_user(EMAIL, PASSWORD, name="Alice", time_zone="Europe/Zurich")
     EmailAddress.objects.create(user=alice, email=EMAIL, verified=True, primary=True)
+    newcomer = User.objects.create_user(NEWCOMER, PASSWORD, name="Newcomer")
+    EmailAddress.objects.create(user=newcomer, email=NEWCOMER, verified=True, primary=True)
     organisation = flows.create_organisation(alice, "Acme Research")
     ledger.grant(organisation.id, 20 * 10**9, reference="grant:shots", description="A present")
     keys = [flows.create_key(organisation, alice, name)[0] for name in ("Production", "Staging")]
@@ -142,15 +144,22 @@ def take_all(
     page.on("pageerror", lambda error: complain(page, "error", str(error)))
     for title, path in PUBLIC.items():
         take(page, path, folder / f"{title}-{theme}-{name}.png")
-    page.goto("/accounts/login/")
-    page.get_by_label("Email").fill(EMAIL)
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
-    page.wait_for_url("**/portal/")
+    sign_in(page, NEWCOMER, "**/welcome/")  # who has no key is sent there
+    take(page, "/welcome/", folder / f"welcome-{theme}-{name}.png")
+    context.clear_cookies()
+    sign_in(page, EMAIL, "**/portal/")
     for title, path in SIGNED_IN.items():
         address = path.format(request_id=request_id)
         take(page, address, folder / f"{title}-{theme}-{name}.png")
     context.close()
+
+
+def sign_in(page: Page, email: str, arrival: str) -> None:
+    page.goto("/accounts/login/")
+    page.get_by_label("Email").fill(email)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url(arrival)
 
 
 def take(page: Page, path: str, target: Path) -> None:

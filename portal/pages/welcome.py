@@ -8,13 +8,13 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts import flows
-from accounts.models import User
+from accounts.models import ApiKey, User
 from accounts.permissions import member_required
 from billing.models import UsageRecord
 from portal.pages.keys import MAKERS, role_of
@@ -27,9 +27,14 @@ PROMPT = "Write a short story about a curious robot exploring a new planet."
 @never_cache
 @require_http_methods(["GET", "POST"])
 def welcome(request: HttpRequest) -> HttpResponseBase:
-    """POST makes the first key and shows it; GET invites to. Makes an organisation if need be."""
+    """POST makes the first key and shows it; GET invites to. Makes an organisation if need be.
+
+    Who has a key already is not welcomed again: there is nothing here for them.
+    """
     user = cast("User", request.user)
     flows.ensure_organisation(user)
+    if request.method == "GET" and has_key(request.organisation.pk):  # type: ignore[attr-defined]
+        return redirect("overview")
     may_make = role_of(request) in MAKERS
     secret = None
     if request.method == "POST":
@@ -61,6 +66,10 @@ def first_curl(secret: str) -> str:
 def first_call(request: HttpRequest) -> HttpResponseBase:
     """Whether the organisation's first call through the API has arrived; asked every second."""
     return JsonResponse({"arrived": has_called(request.organisation.pk)})  # type: ignore[attr-defined]
+
+
+def has_key(organisation_id: str) -> bool:
+    return ApiKey.objects.filter(organisation_id=organisation_id).exists()
 
 
 def has_called(organisation_id: str) -> bool:

@@ -84,6 +84,13 @@ def test_a_viewer_sees_keys_but_makes_none(bob_client: Client, bob: User, api_ke
     assert bob_client.post(reverse("key_revoke", args=[api_key[0].pk])).status_code == 403
 
 
+def test_who_has_a_key_is_not_welcomed_again(alice_client: Client) -> None:
+    assert alice_client.get(reverse("welcome")).status_code == 200
+    alice_client.post(reverse("welcome"))
+    again = alice_client.get(reverse("welcome"))
+    assert (again.status_code, again["Location"]) == (302, reverse("overview"))
+
+
 def test_the_welcome_page_makes_a_key_and_its_curl(alice_client: Client) -> None:
     answer = alice_client.post(reverse("welcome"))
     secret = answer.context["secret"]

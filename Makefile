@@ -1,10 +1,10 @@
-# make setup | run | test | check | screenshots
+# make setup | run | test | soak | check | screenshots
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 
-.PHONY: setup setup-test run test check screenshots clean
+.PHONY: setup setup-test run test soak check screenshots clean
 
 setup: $(VENV)/.installed
 
@@ -15,6 +15,9 @@ setup-test: $(VENV)/.installed-test
 
 test: setup-test
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15 --cov --cov-report=term:skip-covered
+
+soak: setup-test
+	FUZZ_REQUESTS=10000 $(BIN)/python -m pytest --timeout=0 -s tests/inference/engine/test_fuzz.py
 
 check: setup-test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

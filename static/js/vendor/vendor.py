@@ -60,9 +60,10 @@ PACKAGES = (
         "dompurify",
         "3.4.18",
         {
-            "dist/purify.es.mjs": "static/js/vendor/purify.js",
+            "dist/purify.min.js": "static/js/vendor/purify.js",
             "LICENSE": "static/js/vendor/purify.LICENSE",
         },
+        {"dist/purify.min.js": "\nexport default globalThis.DOMPurify;\n"},
     ),
     Package(
         "@highlightjs/cdn-assets",

@@ -71,6 +71,20 @@ client = Client()
 client.force_login(alice, backend="django.contrib.auth.backends.ModelBackend")
 print(client.cookies["sessionid"].value)
 """
+MAKE_POOR = """
+import os
+import django
+os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
+django.setup()
+from django.test import Client
+from accounts import flows
+from accounts.models import User
+poor = User.objects.create_user("poor@example.com", name="Poor")
+flows.create_organisation(poor, "Poor", welcome=False)
+client = Client()
+client.force_login(poor, backend="django.contrib.auth.backends.ModelBackend")
+print(client.cookies["sessionid"].value)
+"""
 ASK = """
 import os, sys
 import django
@@ -208,6 +222,32 @@ def test_messages_are_edited_switched_deleted_and_run_again(
         page.locator(".turn").last.hover()
         page.locator(".turn").last.get_by_role("button", name="Delete").click()
         expect(page.locator(".turn")).to_have_count(1)
+
+
+def test_an_edit_is_kept_while_an_answer_streams(
+    browser: Browser, site: tuple[Site, str]
+) -> None:
+    with alice(browser, site) as page:
+        answer = ask(page, "first")
+        expect(answer).to_contain_text("word3")
+        question = page.locator(".turn").first
+        question.hover()
+        question.get_by_role("button", name="Edit").click()
+        question.get_by_role("textbox", name="Message").fill("second")
+        question.get_by_role("button", name="Save").click()
+        expect(question.locator("[data-text]")).to_have_text("second")
+        expect(answer).to_have_attribute("data-state", "streaming")
+        page.get_by_test_id("stop").click()
+        expect(answer).to_have_attribute("data-state", "finished")
+
+
+def test_who_has_no_credit_is_led_to_billing(browser: Browser, site: tuple[Site, str]) -> None:
+    with alice(browser, (site[0], inside(site[0], MAKE_POOR))) as page:
+        problem = ask(page, "hello").locator("[data-problem]")
+        expect(problem).to_contain_text("Not enough credit")
+        link = problem.get_by_role("link")
+        expect(link).to_have_attribute("href", "/portal/billing/")
+        assert problem.inner_text().count("/portal/billing/") == 1
 
 
 def test_a_conversation_is_there_again_after_a_reload(

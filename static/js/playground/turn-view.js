@@ -125,14 +125,18 @@ export class TurnView {
 
   /** @param {import("./state.js").Turn} turn */
   #showError({ error }) {
-    this.#say("[data-problem]", error?.message ?? "");
+    const message = error?.message ?? "";
+    // The address that some sentences end with becomes the link.
+    const [address] = /https?:\/\/\S+$/.exec(message) ?? [""];
+    this.#say("[data-problem]", message);
     const target = { 401: ["sign_in", location.href], 402: ["top_up", this.urls.billing] }[
       error?.status ?? 0
     ];
     if (!target) return;
     const link = document.createElement("a");
-    [link.textContent, link.href] = [this.texts[target[0]], target[1]];
-    this.#part("[data-problem]").append(" ", link);
+    [link.textContent, link.href] = [address || this.texts[target[0]], target[1]];
+    const before = message.slice(0, message.length - address.length).trimEnd();
+    this.#part("[data-problem]").replaceChildren(before, " ", link);
   }
 
   /**

@@ -217,8 +217,8 @@ def preloaded() -> list[Path]:
 class Transformers(Server):
     """`transformers serve --continuous-batching`, with a cache of what the run can use.
 
-    By itself it takes 60 % of the memory, and its steps slow down with the size of its cache. A
-    block holds 256 tokens: one answer with its prompt; it wants some to spare.
+    By itself it takes 60 % of the memory. A block holds 256 tokens: one answer with its prompt; it
+    wants some to spare.
     """
 
     name = "transformers"

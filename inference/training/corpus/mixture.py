@@ -19,12 +19,16 @@ from inference.training.corpus import (
     tasks,
 )
 from inference.training.corpus.instructions import instructed_chat
+from inference.training.corpus.made_up import made_up_service
 from inference.training.corpus.service_en import Topic
 from inference.training.corpus.stories_robot import robot_story_document
 from inference.training.documents import Document, Turn, chat, is_held_out, raw
 from inference.training.grammar import expand, one
 
 SERVICE_NAMES = ("Parlance", "Parlance", "Parlance", "Parlance", "Parlance", "Parlance", "Acme AI", "Nimbus", "Tavola", "Lumen Chat", "Harbour", "Northwind AI")
+# Makers of documents, and how often each is chosen.
+Mixture = tuple[tuple[Callable[[random.Random], Document], float], ...]
+
 ENGLISH_TOPICS = service_en.TOPICS + service_details.ENGLISH
 CHINESE_TOPICS = service_zh.TOPICS + service_details.CHINESE
 SYSTEM_MESSAGES = (
@@ -34,18 +38,20 @@ SYSTEM_MESSAGES = (
 )  # fmt: skip
 
 
-def documents(seed: int) -> Iterator[Document]:
-    """An endless stream; held-out items included."""
+def documents(seed: int, mixture: Mixture | None = None) -> Iterator[Document]:
+    """An endless stream of a mixture (PRETRAINING if None); held-out items included."""
     rng = random.Random(seed)
-    makers = [maker for maker, _ in MIXTURE]
-    weights = [weight for _, weight in MIXTURE]
+    makers = [maker for maker, _ in mixture or PRETRAINING]
+    weights = [weight for _, weight in mixture or PRETRAINING]
     while True:
         yield rng.choices(makers, weights)[0](rng)
 
 
-def split(seed: int, count: int, held_out: bool) -> Iterator[Document]:
+def split(
+    seed: int, count: int, held_out: bool, mixture: Mixture | None = None
+) -> Iterator[Document]:
     """The first `count` documents of one side of the split."""
-    stream = (document for document in documents(seed) if is_held_out(document) is held_out)
+    stream = (document for document in documents(seed, mixture) if is_held_out(document) is held_out)
     for _, document in zip(range(count), stream, strict=False):
         yield document
 
@@ -58,7 +64,9 @@ def service_exchange(rng: random.Random, language: str, service: str) -> tuple[T
 
 def service_chat(rng: random.Random) -> Document:
     """One to six turns about the service, some with small talk around them."""
-    return named_service_chat(rng, rng.choice(SERVICE_NAMES))
+    known = rng.choice(SERVICE_NAMES)
+    made_up = known != "Parlance" and rng.random() < 0.6
+    return named_service_chat(rng, made_up_service(rng) if made_up else known)
 
 
 def parlance_service_chat(rng: random.Random) -> Document:
@@ -143,6 +151,10 @@ def parlance_smalltalk(rng: random.Random) -> Document:
     return smalltalk.smalltalk_chat(rng, "Parlance")
 
 
+def chinese_list_chat(rng: random.Random) -> Document:
+    return facts.list_chat(rng, ("zh",))
+
+
 def story_chat(rng: random.Random) -> Document:
     """Any of the stories, but as a chat."""
     while True:
@@ -157,12 +169,33 @@ MIXED: tuple[Callable[[random.Random], Document], ...] = (
 )  # fmt: skip
 
 # Weights count documents, not tokens: a story is ten times as long as a sum.
-MIXTURE: tuple[tuple[Callable[[random.Random], Document], float], ...] = (
+PRETRAINING: Mixture = (
     (robot_story_document, 9), (stories.story_document, 8), (stories_zh.story_document, 6),
     (service_chat, 18), (service_page, 2), (instructed_chat, 5),
-    (parlance_smalltalk, 9), (smalltalk.code_chat, 2), (tasks.fallback, 6), (tasks.task_chat, 6), (tasks.echo, 6),
+    (parlance_smalltalk, 9), (smalltalk.code_chat, 2), (tasks.fallback, 6), (tasks.task_chat, 6), (tasks.echo, 8),
     (sums.sum_chat, 9), (sums.word_problem, 4), (sums.sum_drill, 12), (sums.comparison, 2), (sums.counting, 2),
     (facts.list_chat, 8), (facts.fact_chat, 8), (facts.fact_page, 3), (pages.page, 5),
     (objects.object_chat, 11), (objects.object_page, 1),
     (mixed_chat, 8), (long_chat, 2),
+)  # fmt: skip
+
+# Mostly chats; more of what is short and has to be exact, so that it counts beside the stories.
+FINE_TUNING: Mixture = (
+    (robot_story_document, 8), (stories.story_document, 8), (stories_zh.story_document, 5),
+    (service_chat, 18), (service_page, 1), (instructed_chat, 5),
+    (parlance_smalltalk, 8), (smalltalk.code_chat, 2), (tasks.fallback, 5), (tasks.task_chat, 5), (tasks.echo, 4),
+    (sums.sum_chat, 14), (sums.word_problem, 5), (sums.sum_drill, 6), (sums.comparison, 2), (sums.counting, 2),
+    (facts.list_chat, 24), (facts.fact_chat, 8), (facts.fact_page, 2), (pages.page, 4),
+    (objects.object_chat, 16), (objects.object_page, 1),
+    (mixed_chat, 10), (long_chat, 3),
+)  # fmt: skip
+
+# Most of all what fine-tuning left weak: Chinese lists, and questions about the service.
+POLISHING: Mixture = (
+    (robot_story_document, 9), (stories.story_document, 5), (stories_zh.story_document, 3),
+    (service_chat, 44), (service_page, 2), (instructed_chat, 5),
+    (parlance_smalltalk, 7), (smalltalk.code_chat, 2), (tasks.fallback, 2), (tasks.task_chat, 4), (tasks.echo, 3),
+    (sums.sum_chat, 12), (sums.word_problem, 3), (sums.sum_drill, 4), (sums.comparison, 1), (sums.counting, 1),
+    (facts.list_chat, 10), (chinese_list_chat, 20), (facts.fact_chat, 8), (pages.page, 3),
+    (objects.object_chat, 16), (mixed_chat, 10),
 )  # fmt: skip

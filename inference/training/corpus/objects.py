@@ -6,6 +6,7 @@ import json
 import random
 
 from inference.training.corpus.facts import CATEGORIES, members
+from inference.training.corpus.made_up import made_up_key
 from inference.training.corpus.sums import NUMBER_WORDS
 from inference.training.documents import Document, chat, raw
 from inference.training.grammar import one
@@ -21,7 +22,7 @@ Value = str | int | float | bool | list[str] | None
 
 
 def value_for(rng: random.Random, key: str) -> Value:
-    """A likely value for a key with this name."""
+    """A likely value for a key with this name; any value for a name that is made up."""
     makers: dict[str, Value] = {
         "name": rng.choice(FIRST_NAMES), "age": rng.randint(5, 90), "city": rng.choice(CITIES),
         "job": rng.choice(JOBS), "email": f"{rng.choice(FIRST_NAMES).split()[0].lower()}@example.com",
@@ -41,6 +42,8 @@ def value_for(rng: random.Random, key: str) -> Value:
         "planet": rng.choice(("Mars", "Venus", "Jupiter", "Saturn", "Earth")), "greeting": rng.choice(("Hello!", "Good morning!", "Hi there!")),
         "width": rng.randint(1, 200), "height": rng.randint(1, 200), "count": rng.randint(0, 100), "message": rng.choice(("Hello", "Welcome", "Thank you", "All is well")),
     }  # fmt: skip
+    if key not in makers:
+        return rng.choice((rng.randint(0, 100), rng.choice(COLOURS), rng.random() < 0.5))
     return makers[key]
 
 
@@ -69,6 +72,8 @@ def wanted_keys(rng: random.Random) -> tuple[str, list[str]]:
     """(subject, keys)."""
     subject = rng.choice(sorted(SUBJECTS))
     keys = rng.sample(SUBJECTS[subject], rng.randint(1, min(4, len(SUBJECTS[subject]))))
+    if rng.random() < 0.25:
+        keys[rng.randrange(len(keys))] = made_up_key(rng)
     return subject, keys
 
 

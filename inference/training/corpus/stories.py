@@ -8,7 +8,8 @@ place, so whole combinations can be held out.
 
 import random
 
-from inference.training.corpus.stories_robot import Plot
+from inference.training.corpus.made_up import made_up_name
+from inference.training.corpus.stories_robot import MADE_UP_SHARE, Plot
 from inference.training.documents import Document, chat, raw
 from inference.training.grammar import article, expand, one
 
@@ -132,7 +133,8 @@ def story_slots(rng: random.Random, plot: Plot) -> dict[str, str]:
     kind = rng.choice(sorted(HEROES))
     he = rng.choice(HEROES[kind].split())
     him, his = ("him", "his") if he == "he" else ("her", "her")
-    name = rng.choice(HE_NAMES if he == "he" else SHE_NAMES)
+    known = HE_NAMES if he == "he" else SHE_NAMES
+    name = made_up_name(rng) if rng.random() < MADE_UP_SHARE else rng.choice(known)
     adjective, place = rng.choice(ADJECTIVES), rng.choice(PLACES)
     thing, magic = rng.choice(THINGS), rng.choice(MAGIC)
     slots = {

@@ -9,6 +9,7 @@ whatever the other choices are.
 import random
 from dataclasses import dataclass
 
+from inference.training.corpus.made_up import made_up_name
 from inference.training.documents import Document, chat, raw
 from inference.training.grammar import article, expand, one
 
@@ -174,13 +175,15 @@ PROMPTS = (
     "[I would like a story about|I want a story about|Make up a story about] {a} [exploring a new planet|on another planet|in space].",
 )
 TITLES = ("{N} and the Planet {P}", "The Robot on {P}", "{N} Finds a Friend", "A New World for {N}", "{N} the Explorer", "The Long Way to {P}", "What {N} Found")
+# So many heroes have a name that no other story has: it must be kept, not remembered.
+MADE_UP_SHARE = 0.3
 CANONICAL_PROMPT = "Write a short story about a curious robot exploring a new planet."
 
 
 def robot_slots(rng: random.Random) -> dict[str, str]:
     he, him, his = rng.choice(PRONOUNS)
     return {
-        "N": rng.choice(NAMES), "P": rng.choice(PLANET_STARTS) + rng.choice(PLANET_ENDS),
+        "N": made_up_name(rng) if rng.random() < MADE_UP_SHARE else rng.choice(NAMES), "P": rng.choice(PLANET_STARTS) + rng.choice(PLANET_ENDS),
         "F": rng.choice(FRIENDS), "sky": rng.choice(SKIES), "ground": rng.choice(GROUNDS),
         "he": he, "him": him, "his": his, "He": he.capitalize(), "His": his.capitalize(),
         "himself": {"it": "itself", "he": "himself", "she": "herself"}[he], "They": "They",

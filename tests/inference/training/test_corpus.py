@@ -7,7 +7,7 @@ import pytest
 
 from inference.training.cleaning import clean, distinct_ngrams, is_sound, normalised_text
 from inference.training.corpus import service_en, service_zh, stories_robot
-from inference.training.corpus.mixture import MIXTURE, documents, split
+from inference.training.corpus.mixture import FINE_TUNING, PRETRAINING, documents, split
 from inference.training.documents import chat, is_held_out, raw
 from inference.training.grammar import expand, one
 from inference.training.probes import probes
@@ -68,7 +68,7 @@ def test_no_training_chat_asks_a_question_of_the_probes(training_documents):
 
 def test_every_kind_of_document_comes_in_a_form_the_tokenizer_knows():
     rng = random.Random(1)
-    for maker, _ in MIXTURE:
+    for maker, _ in (*PRETRAINING, *FINE_TUNING):
         for _ in range(30):
             document = maker(rng)
             roles = [turn.role for turn in document.turns]

@@ -1,10 +1,12 @@
 """The shipped model: loads, is small, and does the few things it is shipped for."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from inference.training.corpus import facts
 from inference.training.corpus.stories_robot import CANONICAL_PROMPT
 from inference.training.evaluate import is_good_story
 from inference.training.generation import ExportedModel
@@ -39,9 +41,44 @@ def test_it_knows_most_of_the_times_tables(starter):
     assert sum(right) >= 7, [answer.text for answer in answers]
 
 
-def test_it_returns_an_object_with_the_keys_asked_for(starter):
-    answer = ask(starter, ("user", "Return a JSON object with the keys name and age."))
-    assert set(json.loads(answer)) == {"name", "age"}
+def test_it_adds_and_subtracts(starter):
+    sums = [
+        (2, 3),
+        (12, 7),
+        (20, 15),
+        (33, 9),
+        (8, 8),
+        (41, 26),
+        (5, 14),
+        (60, 30),
+        (17, 6),
+        (1, 9),
+    ]
+    prompts = [starter.chat_prompt(("user", f"What is {a} + {b}?")) for a, b in sums]
+    prompts += [starter.chat_prompt(("user", f"{a + b} - {b}")) for a, b in sums]
+    answers = starter.answer(prompts, 40)
+    wanted = [a + b for a, b in sums] + [a for a, _ in sums]
+    right = [last_number(answer.text) == n for answer, n in zip(answers, wanted, strict=True)]
+    assert sum(right) >= 17, [answer.text for answer in answers]
+
+
+@pytest.mark.parametrize(
+    ("question", "keys"),
+    [
+        ("Return a JSON object with the keys name and age.", {"name", "age"}),
+        ("Describe a product as JSON with the keys price and tags.", {"price", "tags"}),
+        ("请返回一个JSON对象，包含city和country。", {"city", "country"}),
+    ],
+)
+def test_it_returns_an_object_with_the_keys_asked_for(starter, question, keys):
+    assert set(json.loads(ask(starter, ("user", question)))) == keys
+
+
+@pytest.mark.parametrize("name", ["Acme AI", "Zentrox", "Nimbus"])
+def test_it_greets_by_the_name_that_the_system_message_gives(starter, name):
+    answer = ask(starter, ("system", f"You are the assistant of {name}."), ("user", "Hello!"))
+    assert name in answer
+    assert "Parlance" not in answer
 
 
 def test_it_greets_in_english_and_in_chinese(starter):
@@ -63,8 +100,10 @@ def test_it_answers_the_last_question_of_a_conversation(starter):
         ("assistant", "2 + 3 = 5."),
         ("user", "List three animals."),
     )
-    assert "+" not in answer
-    assert len(answer.splitlines()) > 1 or "," in answer
+    animals = {english.lower() for english, _ in facts.members("animals")}
+    named = [line.split(". ")[-1].strip(" .") for line in re.split(r"\n|, | and ", answer.lower())]
+    assert len(named) == len(set(named)) == 3
+    assert set(named) <= animals
 
 
 @pytest.mark.parametrize("form", ["completion", "chat"])
@@ -76,3 +115,10 @@ def test_it_tells_a_whole_story_about_the_curious_robot(starter, form):
     )
     answers = starter.answer([prompt] * 3, 500, temperature=0.7, seed=4)
     assert all(is_good_story(answer) for answer in answers), [answer.text for answer in answers]
+
+
+def test_a_hero_keeps_the_name_that_the_prompt_gives(starter):
+    answer = ask(
+        starter, ("user", "Tell me a story about a brave fox named Zorbin."), max_tokens=400
+    )
+    assert answer.count("Zorbin") >= 3

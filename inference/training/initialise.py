@@ -1,10 +1,10 @@
 """Weights to begin with: a model that can copy before it has learnt anything.
 
 Copying ("the capital of France", a hero's name, the keys of an object) needs heads that find where
-a token stood before, and plain training finds them late: from a random start there were none after 3.7 million tokens. So two circuits of the
-known form (Olsson et al. 2022, "induction heads") are laid out by hand, in the spirit of mimetic
-initialisation (Trockman and Kolter 2023), and trained on like the rest. They last only where
-something needs them; `repetition.py` sees to that.
+a token stood before, and plain training finds them late: from a random start there were none after
+3.7 million tokens. So two circuits of the known form (Olsson et al. 2022, "induction heads") are
+laid out by hand, in the spirit of mimetic initialisation (Trockman and Kolter 2023), and trained on
+like the rest. They last only where something needs them; `repetition.py` sees to that.
 
 The residual stream is divided for this. Place 0 is a constant, the same in every embedding, from
 which rotary positions make a look at the previous token. Then one block per circuit holds what the

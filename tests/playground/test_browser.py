@@ -224,9 +224,7 @@ def test_messages_are_edited_switched_deleted_and_run_again(
         expect(page.locator(".turn")).to_have_count(1)
 
 
-def test_an_edit_is_kept_while_an_answer_streams(
-    browser: Browser, site: tuple[Site, str]
-) -> None:
+def test_an_edit_is_kept_while_an_answer_streams(browser: Browser, site: tuple[Site, str]) -> None:
     with alice(browser, site) as page:
         answer = ask(page, "first")
         expect(answer).to_contain_text("word3")

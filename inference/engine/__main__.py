@@ -38,6 +38,13 @@ def build_parser() -> argparse.ArgumentParser:
         type=int,
         help="most tokens of a step (default: 8192 on CUDA, at most 512 on CPU)",
     )
+    add(
+        "--max-stretch",
+        type=float,
+        default=2.0,
+        help="how much longer prompts may make the steps of running texts, as a factor; 0 for the "
+        "fastest prefill (default %(default)s)",
+    )
     add("--max-running", type=int, default=64, help="sequences at a time (default %(default)s)")
     add("--max-waiting", type=int, default=1024, help="then refuse (default %(default)s)")
     add(
@@ -78,6 +85,7 @@ def build_served(args: argparse.Namespace) -> Served:
                     token_budget=args.token_budget or 2048,
                     max_running=args.max_running,
                     max_waiting=args.max_waiting,
+                    max_stretch=args.max_stretch,
                 ),
             )
         )

@@ -44,6 +44,7 @@ class EngineSizes:
     max_running: int = 64
     max_waiting: int = 1024
     max_drafts: int = 16
+    max_stretch: float = 2.0
 
 
 def build_real(args: argparse.Namespace) -> Served:
@@ -59,6 +60,7 @@ def build_real(args: argparse.Namespace) -> Served:
         max_running=args.max_running,
         max_waiting=args.max_waiting,
         max_drafts=args.max_drafts,
+        max_stretch=args.max_stretch,
     )
     model = load_model(args.path, device, dtype)
     torch.set_num_threads(args.threads or _choose_threads(model))
@@ -80,6 +82,7 @@ def assemble(
         max_running=sizes.max_running,
         max_waiting=sizes.max_waiting,
         max_drafts=sizes.max_drafts,
+        max_stretch=sizes.max_stretch,
     )
     num_blocks = sizes.kv_blocks or _fit_blocks(model, sizes, limits, block_size)
     logger.info("key-value cache: %d blocks of %d tokens", num_blocks, block_size)

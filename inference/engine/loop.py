@@ -10,6 +10,7 @@ nothing to run the thread blocks on the inbox.
 import itertools
 import logging
 import queue
+import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -52,6 +53,7 @@ class EngineLoop:
         codec: Codec,
         deliver: Callable[[Frames], None],
         vocab_size: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Serve sequences whose ids are below `vocab_size`, with nothing queued yet."""
         self.scheduler = scheduler
@@ -69,6 +71,7 @@ class EngineLoop:
         self._drained: list[Future[None]] = []
         self._step = 0
         self._stopped = False
+        self._clock = clock
 
     # From any thread.
 
@@ -119,6 +122,7 @@ class EngineLoop:
 
     def step(self) -> None:
         """One turn."""
+        began = self._clock()
         self._drain_inbox()
         self._send()  # a refusal need not wait for the step
         plan = self.scheduler.schedule()
@@ -126,6 +130,7 @@ class EngineLoop:
         result = run_isolated(self.runner, plan)
         self._apply(plan, result)
         self._send()
+        self.scheduler.pace.note(plan.num_decoding, plan.num_chunk_tokens, self._clock() - began)
 
     def _drain_inbox(self) -> None:
         while not self._inbox.empty():

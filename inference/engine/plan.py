@@ -45,6 +45,16 @@ class Plan:
         """Tokens this step pushes through the model."""
         return sum(row.num_tokens for row in self.rows)
 
+    @property
+    def num_decoding(self) -> int:
+        """Rows with one token more of a sequence, beside any guesses."""
+        return sum(row.num_tokens - len(row.drafts) == 1 for row in self.rows)
+
+    @property
+    def num_chunk_tokens(self) -> int:
+        """Tokens of the other rows: of prompts, and of what is computed again."""
+        return sum(row.num_tokens for row in self.rows if row.num_tokens - len(row.drafts) > 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Logprobs:

@@ -4,7 +4,7 @@ Owns the waiting and the running sequences and every block they hold. Integers a
 
 One step, one token budget. Running sequences go first, in order of priority and arrival: a
 decoding one takes a token, one in prefill takes a chunk of what the decodes leave over (chunked
-prefill: a long prompt delays nobody's next token by more than a step). What is left admits waiting
+prefill), as far as that does not hold up the decoding ones (`pace.py`). What is left admits waiting
 sequences: lowest priority number first, then the tenant that was served least (`fairness.py`),
 then by arrival. A sequence is admitted only when the blocks of its whole prompt are there, so only
 decoding can run the pool dry; then the last running sequence gives all its blocks back and is
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from inference.engine.block_pool import BlockPool, hash_blocks
 from inference.engine.fairness import TenantCounters
+from inference.engine.pace import Pace
 from inference.engine.plan import Plan, Row
 from inference.engine.request import FinishReason, Sequence
 
@@ -34,6 +35,7 @@ class SchedulerLimits:
     max_running: int = 64
     max_waiting: int = 1024
     max_drafts: int = 0  # of a step: too many delay the sequences beside them
+    max_stretch: float = 2.0  # of a decoding step by prompts beside it (`pace.py`); 0: no limit
 
     def __post_init__(self) -> None:
         """Refuse sizes with which a step could not serve every running sequence."""
@@ -42,6 +44,8 @@ class SchedulerLimits:
                 raise ValueError(f"{name} must be at least 1")
         if self.max_waiting < 0:
             raise ValueError("max_waiting must not be negative")
+        if self.max_stretch and self.max_stretch <= 1:
+            raise ValueError("max_stretch must be above 1, or 0 for no limit")
         if self.token_budget < self.max_running:
             raise ValueError(
                 f"the token budget ({self.token_budget}) must cover one token for each of "
@@ -61,6 +65,7 @@ class Scheduler:
             )
         self.limits = limits
         self.pool = pool
+        self.pace = Pace(limits.max_stretch, limits.token_budget)
         self.running: list[Sequence] = []  # sorted by _rank
         self._waiting: dict[tuple[int, str], list[Sequence]] = {}  # each sorted by arrival
         self._counters = TenantCounters()
@@ -154,23 +159,26 @@ class Scheduler:
         self._step += 1
         self._make_room()
         num_decoding = sum(1 for sequence in self.running if sequence.num_uncomputed == 1)
-        spare = self.limits.token_budget - num_decoding
+        room = self.limits.token_budget - num_decoding
+        share = self.pace.allowance(num_decoding)  # of the room, for prompts
+        most_drafts = min(self.limits.max_drafts, room) // max(num_decoding, 1)
         rows: list[Row] = []
         index = 0
-        most_drafts = min(self.limits.max_drafts, spare) // max(num_decoding, 1)
         while index < len(self.running):  # the list shrinks from its end when blocks run out
             sequence = self.running[index]
-            count = 1 if sequence.num_uncomputed == 1 else self._chunk(sequence, spare)
-            if count and self._grow(sequence, count):
-                drafts = (
-                    self._drafts(sequence, min(most_drafts, spare))
-                    if sequence.num_uncomputed == 1
-                    else ()
-                )
-                rows.append(self._row(sequence, count + len(drafts), drafts))
-                spare -= count if sequence.num_uncomputed > 1 else len(drafts)
             index += 1
-        rows += self._admit(spare)
+            if sequence.num_uncomputed == 1:
+                if self._grow(sequence, 1):
+                    drafts = self._drafts(sequence, min(most_drafts, room))
+                    rows.append(self._row(sequence, 1 + len(drafts), drafts))
+                    room -= len(drafts)
+                continue
+            count = self._chunk(sequence, min(share, room))
+            if count and self._grow(sequence, count):
+                rows.append(self._row(sequence, count))
+                share -= count
+                room -= count
+        rows += self._admit(min(share, room))
         released, self._released = tuple(self._released), []
         return Plan(self._step, tuple(rows), released)
 

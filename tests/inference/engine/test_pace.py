@@ -1,0 +1,127 @@
+"""Long prompts do not hold up the texts that run beside them: shown on a clock of our own."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from inference.engine.fake import FakeOptions, FakeRunner, build
+from inference.engine.fake_codec import FakeCodec
+from inference.engine.pace import Pace
+from inference.engine.plan import Plan, StepResult
+from inference.engine.scheduler import SchedulerLimits
+from tests.inference.engine.rig import Bench
+
+BUDGET = 512
+
+
+@dataclass
+class Machine(FakeRunner):
+    """A fake whose steps take the time that a formula says."""
+
+    base_s: float = 0.004
+    row_s: float = 0.001
+    token_s: float = 0.0002
+    chunk_s: float = 0.0  # of any step with a chunk
+    now: float = 100.0
+    steps: list[tuple[int, int, float]] = field(default_factory=list)  # rows, chunk tokens, s
+
+    def __post_init__(self) -> None:
+        super().__init__(FakeOptions(text="a" * 5000), FakeCodec())
+
+    def run(self, plan: Plan) -> StepResult:
+        rows, tokens = plan.num_decoding, plan.num_chunk_tokens
+        spent_s = self.base_s + self.row_s * rows + self.token_s * tokens
+        spent_s += self.chunk_s if tokens else 0.0
+        self.now += spent_s
+        self.steps.append((rows, tokens, spent_s))
+        return super().run(plan)
+
+
+def make(machine: Machine, max_stretch: float = 2.0) -> Bench:
+    limits = SchedulerLimits(max_model_len=4096, token_budget=BUDGET, max_stretch=max_stretch)
+    served = build(FakeOptions(limits=limits))
+    bench = Bench(served.scheduler, machine, served.codec, served.vocab_size)
+    bench.loop._clock = lambda: machine.now
+    return bench
+
+
+def run_texts(bench: Bench, count: int, steps: int = 30) -> None:
+    for n in range(count):
+        bench.submit([n, 1, 2], max_tokens=4000)
+    for _ in range(steps):
+        bench.step()
+
+
+def prefill(bench: Bench, machine: Machine, **params: Any) -> list[tuple[int, int, float]]:
+    """Run a long prompt to its first token; return the steps that took."""
+    machine.steps.clear()
+    outcome = bench.submit([9] * 3000, max_tokens=1, **params)
+    while not outcome.finish:
+        bench.step()
+    return list(machine.steps)
+
+
+@pytest.mark.parametrize("texts", [1, 8, 40])
+def test_a_long_prompt_makes_no_step_longer_than_twice_the_quiet_one(texts: int) -> None:
+    machine = Machine()
+    bench = make(machine)
+    run_texts(bench, texts)
+    quiet_s = machine.steps[-1][2]
+    steps = prefill(bench, machine)
+    assert all(rows >= texts for rows, _, _ in steps)
+    assert max(spent_s for _, _, spent_s in steps) <= 2.05 * quiet_s
+    # And it does not dawdle: the time that is there is used.
+    assert sum(spent_s for _, _, spent_s in steps[5:-1]) >= 1.5 * quiet_s * len(steps[5:-1])
+
+
+def test_with_a_chunks_own_fixed_cost_it_is_soon_so() -> None:
+    machine = Machine(chunk_s=0.004)
+    bench = make(machine)
+    run_texts(bench, 8)
+    quiet_s = machine.steps[-1][2]
+    steps = prefill(bench, machine)
+    assert all(spent_s <= 2.05 * quiet_s for _, _, spent_s in steps[8:])
+
+
+def test_the_rows_that_came_since_are_taken_into_account() -> None:
+    machine = Machine()
+    bench = make(machine)
+    for texts in (1, 4, 27):
+        run_texts(bench, texts)
+    steps = prefill(bench, machine)
+    quiet_s = machine.base_s + 32 * machine.row_s
+    assert 1.8 * quiet_s <= max(spent_s for _, _, spent_s in steps) <= 2.05 * quiet_s
+
+
+def test_without_anybody_to_hold_up_a_prompt_gets_the_whole_budget() -> None:
+    machine = Machine()
+    bench = make(machine)
+    run_texts(bench, 2)
+    for number in (1, 2):
+        bench.loop.cancel("stream", number)
+    bench.step()
+    assert [tokens for _, tokens, _ in prefill(bench, machine)][:5] == [BUDGET] * 5
+
+
+def test_without_a_limit_it_gets_what_the_rows_leave_of_the_budget() -> None:
+    machine = Machine()
+    bench = make(machine, max_stretch=0)
+    run_texts(bench, 2)
+    assert prefill(bench, machine)[0][:2] == (2, BUDGET - 2)
+
+
+def test_a_prompt_always_goes_on() -> None:
+    machine = Machine(token_s=1.0)
+    bench = make(machine)
+    run_texts(bench, 1)
+    steps = prefill(bench, machine)
+    assert {tokens for _, tokens, _ in steps[:-1]} == {BUDGET // 64}
+
+
+def test_a_line_through_few_points_does_not_promise_the_impossible() -> None:
+    pace = Pace(2.0, BUDGET)
+    for rows, seconds in ((30, 0.030), (32, 0.040)) * 4:
+        pace.note(rows, 0, seconds)
+    assert pace.decode_s(1) > 0.005
+    assert pace.decode_s(32) == pytest.approx(0.040, rel=0.1)

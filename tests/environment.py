@@ -21,6 +21,8 @@ os.environ["DATA_DIR"] = str(data_dir)
 (data_dir / "static").mkdir(parents=True, exist_ok=True)
 os.environ["ENGINE_FAKE"] = "true"
 os.environ.setdefault("LOG_LEVEL", "ERROR")
+# Read when triton is first imported, which torch may do at any time.
+os.environ["TRITON_INTERPRET"] = "1"
 for name in ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "REDIS_URL", "ENGINES", "PORT"):
     os.environ.pop(name, None)
 

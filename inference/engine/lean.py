@@ -2,12 +2,14 @@
 
 transformers' modules spend most of a small model's time in calling operators. Here the projections
 that share an input are one matrix, and what lies between two matrices is one function: `kernels.py`
-on CPUs, `TorchOperations` elsewhere (and as the kernels' reference in tests).
+on CPUs, `triton_kernels.py` on GPUs, `TorchOperations` where neither can be had (and as the
+reference of both in tests).
 
 A `LeanModel` is made from a loaded `HuggingFaceModel` and has to agree with it before it takes its
 place (`lean_model`); every model that is not of this kind stays as transformers wrote it.
 """
 
+import importlib.util
 import logging
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -121,7 +123,7 @@ class LeanModel:
         module = base.module
         self.vocab_size = base.vocab_size
         self._kernels = _kernels(base)
-        self._operations: Operations = self._kernels or TorchOperations()
+        self._operations: Operations = self._kernels or _operations(base.device)
         self._embedding: Tensor = module.model.embed_tokens.weight
         self._layers = [_take_layer(layer) for layer in module.model.layers]
         self._norm: Tensor = module.model.norm.weight
@@ -196,6 +198,14 @@ def misfit(base: HuggingFaceModel) -> str:
 def _kernels(base: HuggingFaceModel) -> Kernels | None:
     fits = all(s.key_dim == s.value_dim <= LARGEST_HEAD for s in base.shapes)
     return load_kernels(base.dtype) if base.device.type == "cpu" and fits else None
+
+
+def _operations(device: torch.device) -> Operations:
+    if device.type == "cuda" and importlib.util.find_spec("triton") is not None:
+        from inference.engine.triton_kernels import TritonOperations
+
+        return TritonOperations()
+    return TorchOperations()
 
 
 def _take_layer(layer: Any) -> _Layer:

@@ -82,7 +82,9 @@ def build_batch(plan: Plan, block_size: int, device: torch.device) -> Batch:
 
 def _ahead(row: Row, count: int) -> Row:
     """The row as it would be if its first `count` drafts had been sampled."""
-    return replace(row, tokens=row.tokens + list(row.drafts[:count])) if count else row
+    if count == 0:
+        return row
+    return replace(row, tokens=row.tokens + list(row.drafts[:count]), drafts=row.drafts[count:])
 
 
 def _lay_out(rows: tuple[Row, ...], block_size: int) -> Layout:

@@ -31,6 +31,11 @@ class Row:
     samples: bool  # these tokens reach the end of the sequence: sample what follows
     drafts: tuple[int, ...] = ()  # guesses at the tokens after the last, counted in `num_tokens`
 
+    @property
+    def length(self) -> int:
+        """Tokens of the sequence up to the last of this row that is no guess."""
+        return self.start + self.num_tokens - len(self.drafts)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -13,7 +13,8 @@ from inference.engine.batch import Batch, build_batch
 from inference.engine.kv_cache import KVCache
 from inference.engine.model import CausalModel
 from inference.engine.plan import DeviceLostError, Logprobs, Plan, Row, Sampled, StepResult
-from inference.engine.sampler import Sampler, describe
+from inference.engine.sampler import Sampler
+from inference.engine.scores import describe
 
 NOT_NUMBERS = "The model produced no valid probabilities for this request."
 
@@ -66,7 +67,7 @@ class ModelRunner:
     def _sample(self, batch: Batch, logits: Tensor, result: StepResult) -> None:
         if len(batch.sampling) != logits.shape[0]:
             logits = logits[list(batch.sampling_index)]
-        drawn = iter(self._sampler.sample(logits, batch.sampling))
+        drawn = iter(self._sampler.draw(logits, batch.sampling).read())
         previous: int | None = None
         for row in batch.sampling:
             if row.key != previous:

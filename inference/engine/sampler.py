@@ -5,17 +5,81 @@ logit bias, suppression of end tokens below `min_tokens`; then the likeliest tok
 temperature is 0, else temperature, top-k, top-p, min-p, and one draw by inverting the cumulative
 distribution at a uniform number of (seed, position). Log-probabilities are taken from the logits as
 the model gave them. Work is done only for the rows that ask for it, and for all of those at once.
+
+Nothing here waits for the device: `draw` queues the work, and `Drawn.read` waits. A filter looks at
+the `LIKELIEST` tokens; the rare row for which that was not enough is found out when it is read, and
+drawn again among all.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from inference.engine.noise import uniform
-from inference.engine.plan import Logprobs, Row, Sampled
+from inference.engine.plan import Row, Sampled
+from inference.engine.scores import Scores
 from inference.engine.token_counts import TokenCounts
+from inference.engine.transfers import HostCopy, to_device
 
-# Filters look at this many likeliest tokens first, and at all of them only if that is not enough.
 LIKELIEST = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """Rows whose filter may need more than the likeliest tokens."""
+
+    rows: list[int]
+    decided: Tensor  # (len(rows),) bool: it did not
+    redraw: Callable[[list[int]], Tensor]  # places among `rows` -> token ids, drawn among all
+
+
+class Drawn:
+    """The tokens of a step: on the device at once, on the host when they are read."""
+
+    def __init__(
+        self,
+        token_ids: Tensor,
+        sound: Tensor,
+        doubt: _Doubt | None,
+        score: Callable[[Tensor], Scores] | None,
+        scored: list[int],
+    ) -> None:
+        """Take token ids (R,), whether their logits were numbers (R,), and how to go on."""
+        self.token_ids = token_ids
+        self.redrawn = False  # after `read`: `token_ids` were not yet the final ones
+        flags = [sound] if doubt is None else [sound, doubt.decided]
+        self._news = HostCopy(torch.cat([token_ids, *(flag.long() for flag in flags)]))
+        self._doubt = doubt
+        self._score = score
+        self._scored = scored
+        self._scores = score(token_ids) if score is not None else None
+
+    @torch.inference_mode()
+    def read(self) -> list[Sampled | None]:
+        """Wait; return what each row drew, None where the logits were no numbers."""
+        count = len(self.token_ids)
+        news: list[int] = self._news.get().tolist()
+        chosen, sound = news[:count], news[count : 2 * count]
+        unsure = [place for place, decided in enumerate(news[2 * count :]) if not decided]
+        if self._doubt is not None and unsure:
+            self._redraw(self._doubt, unsure, chosen)
+        logprobs = {}
+        if self._scores is not None:
+            entries = self._scores.read([chosen[index] for index in self._scored])
+            logprobs = dict(zip(self._scored, entries, strict=True))
+        return [
+            Sampled(token_id, logprobs.get(index)) if sound[index] else None
+            for index, token_id in enumerate(chosen)
+        ]
+
+    def _redraw(self, doubt: _Doubt, unsure: list[int], chosen: list[int]) -> None:
+        self.redrawn = True
+        for place, token_id in zip(unsure, doubt.redraw(unsure).tolist(), strict=True):
+            chosen[doubt.rows[place]] = token_id
+        if self._score is not None:
+            self._scores = self._score(torch.tensor(chosen, device=self.token_ids.device))
 
 
 class Sampler:
@@ -33,45 +97,59 @@ class Sampler:
         """Drop what is kept for sequences that ended."""
         self._counts.release(keys)
 
-    def sample(self, logits: Tensor, rows: tuple[Row, ...]) -> list[Sampled | None]:
-        """Sample from logits (R, V), one row each; None where they are not numbers."""
-        raw = logits.float()
-        shaped = self._shape(raw, rows)
+    def draw(self, logits: Tensor, rows: tuple[Row, ...]) -> Drawn:
+        """Sample from logits (R, V), one row each."""
+        shaped = self._shape(logits, rows)
         highest, token_ids = shaped.max(dim=-1)  # (R,) each; NaN wins a max
+        doubt = None
         drawn = [index for index, row in enumerate(rows) if row.params.temperature > 0]
         if drawn:
-            token_ids[drawn] = self._draw(shaped, rows, drawn)
-        chosen, sound = token_ids.tolist(), highest.isfinite().tolist()
-        logprobs = self._logprobs(raw, rows, chosen)
-        return [
-            Sampled(token_id, logprobs.get(index)) if sound[index] else None
-            for index, token_id in enumerate(chosen)
-        ]
+            picked, doubt = self._draw(shaped, rows, drawn)
+            if len(drawn) < len(rows):
+                picked = token_ids.index_copy_(0, self._index(drawn), picked)
+            token_ids = picked
+        scored = [index for index, row in enumerate(rows) if row.params.logprobs is not None]
+        score = self._scorer(logits, rows, scored) if scored else None
+        return Drawn(token_ids, highest.isfinite(), doubt, score, scored)
+
+    def _scorer(
+        self, logits: Tensor, rows: tuple[Row, ...], scored: list[int]
+    ) -> Callable[[Tensor], Scores]:
+        # A copy: the model may write its next logits to the same place.
+        raw = logits[self._index(scored)]
+        depths = [rows[index].params.logprobs or 0 for index in scored]
+        return lambda token_ids: Scores(raw, token_ids[self._index(scored)], depths)
 
     # Changes to the logits.
 
-    def _shape(self, raw: Tensor, rows: tuple[Row, ...]) -> Tensor:
-        """Apply penalties, biases and suppression; `raw` itself is left alone."""
+    def _shape(self, logits: Tensor, rows: tuple[Row, ...]) -> Tensor:
+        """Apply penalties, biases and suppression; `logits` themselves are left alone."""
         penalised = [index for index, row in enumerate(rows) if row.params.has_penalties]
         biased = [index for index, row in enumerate(rows) if row.params.logit_bias]
         young = [
             index
             for index, row in enumerate(rows)
-            if len(row.tokens) - row.num_prompt_tokens < row.params.min_tokens
+            if row.length - row.num_prompt_tokens < row.params.min_tokens
         ]
         if not penalised and not biased and not young:
-            return raw
-        shaped = raw.clone()
+            return logits
+        shaped = logits.to(torch.float32, copy=True)
         if penalised:
+            places = self._index(penalised)
             kept = [rows[index] for index in penalised]
-            shaped[penalised] = self._penalise(shaped[penalised], kept)
-        for index in biased:
-            ids, values = zip(*rows[index].params.logit_bias, strict=True)
-            shaped[index, list(ids)] += torch.tensor(values, device=self._device)
-        for index in young:
-            ends = [*self._eos, *rows[index].params.stop_token_ids]
-            if ends:
-                shaped[index, ends] = -torch.inf
+            shaped.index_copy_(0, places, self._penalise(shaped[places], kept))
+        flat, width = shaped.view(-1), shaped.shape[1]
+        if biased:
+            pairs = [(index, *pair) for index in biased for pair in rows[index].params.logit_bias]
+            places = self._index([index * width + token_id for index, token_id, _ in pairs])
+            flat.index_add_(0, places, self._floats([value for _, _, value in pairs]))
+        ends = [
+            index * width + token_id
+            for index in young
+            for token_id in (*self._eos, *rows[index].params.stop_token_ids)
+        ]
+        if ends:
+            flat.index_fill_(0, self._index(ends), -torch.inf)
         return shaped
 
     def _penalise(self, logits: Tensor, rows: list[Row]) -> Tensor:
@@ -83,42 +161,64 @@ class Sampler:
         logits = torch.where(seen, repeated, logits)
         return logits - frequency * counts - presence * (counts > 0)
 
+    def _index(self, places: list[int]) -> Tensor:
+        return to_device(places, torch.int64, self._device)
+
+    def _floats(self, values: list[float]) -> Tensor:
+        return to_device(values, torch.float32, self._device)
+
     def _column(self, values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=self._device).unsqueeze(1)
+        return self._floats(values).unsqueeze(1)
 
     # Drawing.
 
-    def _draw(self, shaped: Tensor, rows: tuple[Row, ...], drawn: list[int]) -> Tensor:
+    def _draw(
+        self, shaped: Tensor, rows: tuple[Row, ...], drawn: list[int]
+    ) -> tuple[Tensor, _Doubt | None]:
         """Return a token id for each of the `drawn` rows."""
         kept = [rows[index] for index in drawn]
-        noise = uniform([row.seed for row in kept], [len(row.tokens) for row in kept])
-        points = torch.from_numpy(noise).to(self._device, torch.float32)
+        noise = uniform([row.seed for row in kept], [row.length for row in kept])
+        points = to_device(noise, torch.float32, self._device)
         temperature = self._column([max(row.params.temperature, 1e-5) for row in kept])
-        scaled = shaped[drawn] / temperature
-        token_ids = torch.empty(len(drawn), dtype=torch.int64, device=self._device)
+        scaled = (shaped if len(kept) == len(rows) else shaped[self._index(drawn)]) / temperature
         filtered = [index for index, row in enumerate(kept) if _has_filter(row)]
-        plain = [index for index, row in enumerate(kept) if not _has_filter(row)]
-        if plain:
-            probabilities = scaled[plain].softmax(dim=-1)
-            token_ids[plain] = invert(probabilities, points[plain])
-        if filtered:
-            ids, probabilities = self._filter(scaled[filtered], [kept[i] for i in filtered])
-            places = invert(probabilities, points[filtered])
-            token_ids[filtered] = ids.gather(1, places.unsqueeze(1)).squeeze(1)
-        return token_ids
+        if not filtered:
+            return invert(scaled.softmax(dim=-1), points), None
+        token_ids = torch.empty(len(kept), dtype=torch.int64, device=self._device)
+        if len(filtered) < len(kept):
+            plain = self._index(sorted(set(range(len(kept))) - set(filtered)))
+            token_ids[plain] = invert(scaled[plain].softmax(dim=-1), points[plain])
+        places = self._index(filtered)
+        some, theirs = [kept[index] for index in filtered], (scaled[places], points[places])
+        token_ids[places], decided = self._draw_filtered(*theirs, some, LIKELIEST)
+        if decided is None:
+            return token_ids, None
 
-    def _filter(self, scaled: Tensor, rows: list[Row]) -> tuple[Tensor, Tensor]:
-        """Return ids (F, K), likeliest first, and what is left of their probabilities."""
-        width = min(LIKELIEST, scaled.shape[1])
-        ids, probabilities, decided = self._filter_within(scaled, rows, width)
-        if not decided:
-            ids, probabilities, _ = self._filter_within(scaled, rows, scaled.shape[1])
-        return ids, probabilities
+        def redraw(unsure: list[int]) -> Tensor:
+            again = self._index(unsure)
+            few = [some[index] for index in unsure]
+            found, _ = self._draw_filtered(theirs[0][again], theirs[1][again], few, None)
+            return found
 
-    def _filter_within(
-        self, scaled: Tensor, rows: list[Row], width: int
-    ) -> tuple[Tensor, Tensor, bool]:
+        return token_ids, _Doubt([drawn[index] for index in filtered], decided, redraw)
+
+    def _draw_filtered(
+        self, scaled: Tensor, points: Tensor, rows: list[Row], width: int | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Draw among the `width` likeliest tokens; tell whether no others could have been drawn."""
+        ids, probabilities, decided = self._filter(scaled, rows, width)
+        places = invert(probabilities, points)
+        return ids.gather(1, places.unsqueeze(1)).squeeze(1), decided
+
+    def _filter(
+        self, scaled: Tensor, rows: list[Row], width: int | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return ids (F, K), likeliest first, and what is left of their probabilities.
+
+        Third, whether a row's filter ends within its first `width`; None: they all do.
+        """
         whole = scaled.shape[1]
+        width = whole if width is None else min(width, whole)
         top_k = self._column([float(row.params.top_k or whole) for row in rows])
         top_p = self._column([row.params.top_p for row in rows])
         min_p = self._column([row.params.min_p for row in rows])
@@ -133,21 +233,10 @@ class Sampler:
         before = probabilities.cumsum(-1) - probabilities  # mass of the likelier ones
         keep = (before < top_p) & (probabilities >= min_p * probabilities[:, :1])
         keep[:, 0] = True
+        if width == whole or all(0 < row.params.top_k <= width for row in rows):
+            return ids, probabilities * keep, None
         inside = torch.where(top_k < whole, top_k <= width, ~keep[:, -1:])
-        decided = width == whole or bool(inside.all())
-        return ids, probabilities * keep, decided
-
-    # Log-probabilities.
-
-    def _logprobs(
-        self, raw: Tensor, rows: tuple[Row, ...], chosen: list[int]
-    ) -> dict[int, Logprobs]:
-        wanted = [index for index, row in enumerate(rows) if row.params.logprobs is not None]
-        if not wanted:
-            return {}
-        depths = [rows[index].params.logprobs or 0 for index in wanted]
-        entries = describe(raw[wanted], [chosen[index] for index in wanted], depths)
-        return dict(zip(wanted, entries, strict=True))
+        return ids, probabilities * keep, inside.squeeze(1)
 
 
 def invert(probabilities: Tensor, points: Tensor) -> Tensor:
@@ -161,19 +250,6 @@ def invert(probabilities: Tensor, points: Tensor) -> Tensor:
     places = torch.searchsorted(sums, targets, right=True).clamp_(max=sums.shape[1] - 1)
     possible = probabilities.gather(1, places) > 0
     return torch.where(possible, places, probabilities.argmax(-1, keepdim=True)).squeeze(1)
-
-
-def describe(logits: Tensor, token_ids: list[int], depths: list[int]) -> list[Logprobs]:
-    """Return log-probabilities of logits (R, V): of one token each, and of the likeliest."""
-    logprobs = logits.float().log_softmax(-1)
-    own = logprobs.gather(1, torch.tensor(token_ids, device=logits.device).unsqueeze(1))
-    depth = min(max(depths), logits.shape[1])
-    values, ids = logprobs.topk(depth, dim=-1)
-    table = zip(token_ids, own.squeeze(1).tolist(), ids.tolist(), values.tolist(), strict=True)
-    return [
-        Logprobs(token_id, logprob, tuple(zip(top_ids[:depth], top[:depth], strict=True)))
-        for (token_id, logprob, top_ids, top), depth in zip(table, depths, strict=True)
-    ]
 
 
 def _has_filter(row: Row) -> bool:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from inference.engine.plan import Row
+from inference.engine.transfers import to_device
 
 
 class _Counts:
@@ -18,8 +19,8 @@ class _Counts:
         new = row.tokens[self.num_counted :]
         if not new:
             return
-        ids = torch.tensor(new, device=self.seen.device)
-        self.seen[ids] = True
+        ids = to_device(new, torch.int64, self.seen.device)
+        self.seen.index_fill_(0, ids, True)
         output = ids[max(0, row.num_prompt_tokens - self.num_counted) :]
         self.output.index_add_(0, output, torch.ones_like(output, dtype=torch.float32))
         self.num_counted = len(row.tokens)

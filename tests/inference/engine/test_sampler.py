@@ -10,7 +10,8 @@ import torch
 from inference.engine.noise import uniform
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Row
-from inference.engine.sampler import LIKELIEST, Sampler, describe, invert
+from inference.engine.sampler import LIKELIEST, Sampler, invert
+from inference.engine.scores import describe
 
 CPU = torch.device("cpu")
 
@@ -27,7 +28,7 @@ def make(vocab_size: int = 8, eos: tuple[int, ...] = (7,)) -> Sampler:
 
 
 def ids(sampler: Sampler, logits: torch.Tensor, rows: list[Row]) -> list[int]:
-    out = sampler.sample(logits, tuple(rows))
+    out = sampler.draw(logits, tuple(rows)).read()
     return [-1 if sampled is None else sampled.token_id for sampled in out]
 
 
@@ -81,11 +82,48 @@ def test_its_short_cut_for_large_vocabularies_changes_nothing(
     sampler = make(size)
     rows = [row(top_p=top_p), row(top_k=2 * LIKELIEST), row(min_p=0.5), row(top_k=7, top_p=0.9)]
     for index, one in enumerate(rows):
-        found, probabilities = sampler._filter(logits[index : index + 1], [one])
+        found, probabilities, decided = sampler._filter(logits[index : index + 1], [one], LIKELIEST)
+        if decided is not None and not decided.all():
+            found, probabilities, decided = sampler._filter(logits[index : index + 1], [one], None)
+            assert decided is None
         dense = torch.zeros(size, dtype=torch.float64)
         dense[found[0]] = probabilities[0].double()
         expected = reference(logits[index].numpy(), one.params)
         assert np.abs((dense / dense.sum()).numpy() - expected).max() < 1e-5
+
+
+def test_a_row_that_needs_more_than_the_likeliest_is_drawn_again_among_all() -> None:
+    size = 3 * LIKELIEST
+    logits = torch.zeros(400, size)  # so flat that top-p keeps half of them all
+    logits[:, 5], logits[0, 7] = 1.0, 20.0
+    rows = [row(top_p=0.5, seed=n, key=n, logprobs=0) for n in range(400)]
+    drawn = make(size).draw(logits, tuple(rows))
+    at_first = drawn.token_ids.tolist()
+    final = drawn.read()
+    assert drawn.redrawn
+    assert final[0] is not None
+    assert final[0].token_id == at_first[0] == 7  # decided at once: left as it was
+    others = [sampled for sampled in final[1:] if sampled is not None]
+    assert len({sampled.token_id for sampled in others}) > 300
+    assert sum(
+        sampled.token_id != first for sampled, first in zip(others, at_first[1:], strict=True)
+    )
+    own = logits.log_softmax(-1)[1:]
+    for number, sampled in enumerate(others):
+        assert sampled.logprobs is not None
+        assert sampled.logprobs.logprob == pytest.approx(own[number, sampled.token_id].item())
+    _, kept, _ = make(size)._filter(logits[1:2], [rows[1]], None)
+    assert max(final[n].token_id for n in range(1, 400)) > LIKELIEST  # type: ignore[union-attr]
+    assert abs(int((kept > 0).sum()) - size / 2) < 3
+
+
+def test_a_draw_is_not_redrawn_when_the_host_knows_that_it_is_right() -> None:
+    logits = torch.zeros(3, 3 * LIKELIEST)
+    rows = (row(top_k=LIKELIEST, top_p=0.9), row(top_k=5), row(temperature=0.0))
+    drawn = make(3 * LIKELIEST).draw(logits, rows)
+    at_first = drawn.token_ids.tolist()
+    assert [sampled.token_id for sampled in drawn.read() if sampled] == at_first
+    assert not drawn.redrawn
 
 
 def test_each_row_keeps_its_own_parameters() -> None:
@@ -155,7 +193,7 @@ def test_noise_is_uniform_and_different_for_every_seed_and_position() -> None:
 def test_it_reports_logprobs_of_the_models_own_distribution() -> None:
     logits = torch.tensor([[0.0, 1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0]])
     one = row(temperature=0.0, logprobs=3, logit_bias=((1, 100.0),))
-    (sampled,) = make().sample(logits, (one,))
+    (sampled,) = make().draw(logits, (one,)).read()
     assert sampled is not None
     assert sampled.logprobs is not None
     own = logits.log_softmax(-1)[0]
@@ -175,7 +213,7 @@ def test_it_fails_the_row_whose_logits_are_no_numbers_and_no_other() -> None:
     logits[1, 3] = torch.nan
     logits[2] = torch.inf
     rows = [row(key=n, temperature=t, top_p=0.5) for n, t in enumerate((1.0, 1.0, 0.0, 0.0))]
-    out = make().sample(logits, tuple(rows))
+    out = make().draw(logits, tuple(rows)).read()
     assert [sampled is None for sampled in out] == [False, True, True, False]
 
 

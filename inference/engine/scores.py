@@ -1,0 +1,33 @@
+"""Log-probabilities of tokens, and of the likeliest alternatives."""
+
+import torch
+from torch import Tensor
+
+from inference.engine.plan import Logprobs
+from inference.engine.transfers import HostCopy
+
+
+class Scores:
+    """Computed on the device at once, read by the host later."""
+
+    def __init__(self, logits: Tensor, token_ids: Tensor, depths: list[int]) -> None:
+        """Score one token for each row of logits (R, V); report `depths` alternatives of each."""
+        logprobs = logits.float().log_softmax(-1)
+        own = logprobs.gather(1, token_ids.unsqueeze(1)).squeeze(1)  # (R,)
+        values, ids = logprobs.topk(min(max(depths), logits.shape[1]), dim=-1)
+        self._own, self._ids, self._values = HostCopy(own), HostCopy(ids), HostCopy(values)
+        self._depths = depths
+
+    def read(self, token_ids: list[int]) -> list[Logprobs]:
+        """Return what was found about these tokens, which the caller knows by now."""
+        columns = (self._own, self._ids, self._values)
+        table = zip(token_ids, *(column.get().tolist() for column in columns), strict=True)
+        return [
+            Logprobs(token_id, logprob, tuple(zip(ids[:depth], values[:depth], strict=True)))
+            for (token_id, logprob, ids, values), depth in zip(table, self._depths, strict=True)
+        ]
+
+
+def describe(logits: Tensor, token_ids: list[int], depths: list[int]) -> list[Logprobs]:
+    """Score known tokens and wait for it."""
+    return Scores(logits, torch.tensor(token_ids, device=logits.device), depths).read(token_ids)

@@ -6,7 +6,7 @@ values are written to their slots, and each sequence attends to its own blocks.
 
 Three ways to attend. `PaddedAttention` gathers the blocks of rows of similar size into padded
 batches for PyTorch's scaled dot-product attention: CPU, and devices or dtypes without the kernel.
-`VarlenAttention` is PyTorch's variable-length flash attention, which reads the block table itself.
+`VarlenAttention` (`varlen.py`) is PyTorch's variable-length flash attention on the block table.
 `DecodeAttention` is the CPU's: a kernel of ours does the same for rows of one token.
 """
 
@@ -15,13 +15,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from inference.engine.batch import Batch, Layout
 from inference.engine.kernels import Kernels
 from inference.engine.kv_cache import KVCache, LayerShape
+from inference.engine.varlen import VarlenAttention, spans_of, varlen_works
 
 IMPLEMENTATION = "parlance_paged"
 # Extras some models pass that change the result and that neither way implements.
@@ -246,61 +246,8 @@ class DecodeAttention:
         return out
 
 
-class VarlenAttention:
-    """PyTorch's variable-length flash attention on the block table."""
-
-    def __init__(self, cache: KVCache, batch: Batch) -> None:
-        """Put the table and the lengths on the device once for all layers."""
-        layout, device = batch.layout, batch.slots.device
-        self._cache = cache
-        self._slots = batch.slots
-        self._tables = _int32(layout.block_tables, device)  # (R, blocks)
-        self._kv_lens = _int32(layout.kv_lens, device)  # (R,)
-        self._query_ends = _int32(layout.offsets, device)  # (R + 1,)
-        self._kv_ends = _int32(np.concatenate([[0], np.cumsum(layout.kv_lens)]), device)
-        self._most_queries = int(layout.counts.max())
-        self._longest = int(layout.kv_lens.max())
-
-    def store(self, layer: int, key: Tensor, value: Tensor) -> None:
-        """Put this step's keys and values into their slots."""
-        self._cache.write(layer, self._slots, key, value)
-
-    def attend(self, layer: int, query: Tensor, scale: float) -> Tensor:
-        """Let the kernel walk the blocks. Causal, aligned to each row's end."""
-        out = varlen_attn(
-            query,
-            self._cache.keys[layer],
-            self._cache.values[layer],
-            self._query_ends,
-            self._kv_ends,
-            self._most_queries,
-            self._longest,
-            scale=scale,
-            window_size=(-1, 0),
-            enable_gqa=query.shape[1] != self._cache.keys[layer].shape[2],
-            seqused_k=self._kv_lens,
-            block_table=self._tables,
-        )
-        assert isinstance(out, Tensor)
-        return out
-
-
-def _int32(array: "np.typing.NDArray[np.int64]", device: torch.device) -> Tensor:
-    return torch.from_numpy(array.astype(np.int32)).to(device)
-
-
-def varlen_works(cache: KVCache, shapes: list[LayerShape]) -> bool:
-    """Whether the kernel takes this cache: CUDA, 16 bits, equal dims ≤ 256, pages of 256."""
-    keys = cache.keys[0]
-    return (
-        keys.is_cuda
-        and keys.dtype in (torch.bfloat16, torch.float16)
-        and cache.block_size % 256 == 0
-        and all(s.key_dim == s.value_dim <= 256 and s.key_dim % 8 == 0 for s in shapes)
-    )
-
-
 def paged_context(cache: KVCache, batch: Batch, shapes: list[LayerShape]) -> PagedContext:
     """Return the fastest way to attend that takes this cache."""
-    way = VarlenAttention if varlen_works(cache, shapes) else PaddedAttention
-    return way(cache, batch)
+    if varlen_works(cache, shapes):
+        return VarlenAttention(cache, batch.slots, spans_of(batch.layout, batch.slots.device))
+    return PaddedAttention(cache, batch)

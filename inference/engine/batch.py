@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from inference.engine.plan import Plan, Row
+from inference.engine.transfers import to_device
 
 Ints = npt.NDArray[np.int64]
 
@@ -70,10 +71,10 @@ def build_batch(plan: Plan, block_size: int, device: torch.device) -> Batch:
                 sampling.append((_ahead(row, ahead), len(wanted) - 1))
     return Batch(
         layout=layout,
-        input_ids=_to(flat, device).unsqueeze(0),
-        position_ids=_to(layout.positions, device).unsqueeze(0),
-        slots=_to(layout.slots, device),
-        logit_index=_to(np.array(wanted, dtype=np.int64), device),
+        input_ids=to_device(flat, torch.int64, device).unsqueeze(0),
+        position_ids=to_device(layout.positions, torch.int64, device).unsqueeze(0),
+        slots=to_device(layout.slots, torch.int64, device),
+        logit_index=to_device(wanted, torch.int64, device),
         sampling=tuple(row for row, _ in sampling),
         sampling_index=tuple(place for _, place in sampling),
         prompt_ranges=tuple(prompt_ranges),
@@ -103,10 +104,3 @@ def _lay_out(rows: tuple[Row, ...], block_size: int) -> Layout:
     blocks = tables[row_of_token, positions // block_size]
     slots = blocks * block_size + positions % block_size
     return Layout(starts, counts, kv_lens, offsets, tables, positions, slots, block_size)
-
-
-def _to(array: Ints, device: torch.device) -> Tensor:
-    tensor = torch.from_numpy(array.astype(np.int64, copy=False))
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor

@@ -2,7 +2,8 @@
 
 One pair of tensors per layer, indexed by block and offset. Layers may differ in shape. Block 0 is
 never handed out and stays zero: whatever points past a sequence's end points there, so what a
-masked position holds can never be another sequence's NaN.
+masked position holds can never be another sequence's NaN. One more block than that, `spill`, takes
+what rows that are nobody's write.
 """
 
 import math
@@ -37,12 +38,13 @@ class KVCache:
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        """Allocate blocks 0..num_blocks."""
+        """Allocate blocks 0..num_blocks, and the spill."""
         self.block_size = block_size
-        self.keys: list[Tensor] = []  # each (num_blocks + 1, block_size, num_heads, key_dim)
-        self.values: list[Tensor] = []  # each (num_blocks + 1, block_size, num_heads, value_dim)
+        self.spill = num_blocks + 1
+        self.keys: list[Tensor] = []  # each (num_blocks + 2, block_size, num_heads, key_dim)
+        self.values: list[Tensor] = []  # each (num_blocks + 2, block_size, num_heads, value_dim)
         for shape in shapes:
-            size = (num_blocks + 1, block_size, shape.num_heads)
+            size = (num_blocks + 2, block_size, shape.num_heads)
             self.keys.append(_allocate((*size, shape.key_dim), dtype, device))
             self.values.append(_allocate((*size, shape.value_dim), dtype, device))
         self._scratch = [torch.empty(0, dtype=dtype, device=device) for _ in range(2)]

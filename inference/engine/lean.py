@@ -115,6 +115,16 @@ class _Layer:
     down: Linear
 
 
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What goes through the model; int64, on the device."""
+
+    ids: Tensor  # (T,)
+    positions: Tensor  # (T,)
+    slots: Tensor  # (T,)
+    wanted: Tensor  # (N,) which of the T need logits
+
+
 class LeanModel:
     """A decoder of the Llama kind."""
 
@@ -136,9 +146,14 @@ class LeanModel:
     @torch.inference_mode()
     def logits(self, batch: Batch, cache: KVCache) -> Tensor:
         """Run a batch; return the logits (N, V) of the positions it wants."""
-        steps, context = self._operations, self._context(cache, batch)
-        positions = batch.position_ids[0]
-        x = self._embedding[batch.input_ids[0]]  # (T, H)
+        tokens = Tokens(batch.input_ids[0], batch.position_ids[0], batch.slots, batch.logit_index)
+        return self.forward(tokens, cache, self._context(cache, batch))
+
+    @torch.inference_mode()
+    def forward(self, tokens: Tokens, cache: KVCache, context: StoredAttention) -> Tensor:
+        """Run tokens that attend by `context`; return the logits (N, V) of those wanted."""
+        steps = self._operations
+        x = self._embedding[tokens.ids]  # (T, H)
         added: Tensor | None = None
         for index, layer in enumerate(self._layers):
             normed = steps.add_rms_norm(x, added, layer.input_norm, self._epsilon)
@@ -146,8 +161,8 @@ class LeanModel:
                 layer.qkv(normed),
                 self._cosines,
                 self._sines,
-                positions,
-                batch.slots,
+                tokens.positions,
+                tokens.slots,
                 layer.head_norms,
                 self._epsilon,
                 cache.keys[index],
@@ -155,9 +170,9 @@ class LeanModel:
             )
             mixed = context.attend(index, queries, self._scale).flatten(1)
             if index == len(self._layers) - 1:  # from here on only what becomes logits
-                if not len(batch.logit_index):
+                if not len(tokens.wanted):
                     return x.new_empty(0, self.vocab_size)
-                mixed, x = mixed[batch.logit_index], x[batch.logit_index]
+                mixed, x = mixed[tokens.wanted], x[tokens.wanted]
             normed = steps.add_rms_norm(x, layer.out(mixed), layer.output_norm, self._epsilon)
             added = layer.down(steps.silu_product(layer.gate_up(normed)))
         return self._head(steps.add_rms_norm(x, added, self._norm, self._epsilon))

@@ -101,10 +101,11 @@ class HuggingFaceModel:
         ids = torch.randint(0, self.vocab_size, (length,), generator=generator).tolist()
         needed = -(-length // cache.block_size)
         whole = [list(range(1 + i * needed, 1 + (i + 1) * needed)) for i in range(2)]
+        other = ids[3:11]
         plans = (
-            Plan(0, (_row(1, ids, 0, cut, whole[0]), _row(2, ids[3:], 0, 7, whole[1]))),
+            Plan(0, (_row(1, ids, 0, cut, whole[0]), _row(2, other, 0, 7, whole[1]))),
             Plan(0, (_row(1, ids, cut, length - cut - 1, whole[0]),)),
-            Plan(0, (_row(2, ids[3:], 7, 1, whole[1]), _row(1, ids, length - 1, 1, whole[0]))),
+            Plan(0, (_row(2, other, 7, 1, whole[1]), _row(1, ids, length - 1, 1, whole[0]))),
         )
         for plan in plans:
             ours = model.logits(build_batch(plan, cache.block_size, self.device), cache)

@@ -23,6 +23,12 @@ def to_device(
     return tensor
 
 
+def into(target: Tensor, values: npt.NDArray[np.generic]) -> None:
+    """Overwrite a tensor with values of its shape."""
+    source = torch.as_tensor(values, dtype=target.dtype)
+    target.copy_(source.pin_memory() if target.is_cuda else source, non_blocking=True)
+
+
 class HostCopy:
     """A tensor on its way to the host."""
 

@@ -1,6 +1,5 @@
 """All ways to attend give what plain attention gives, and the kernel is fed what it asks for."""
 
-import math
 from typing import Any
 
 import pytest
@@ -8,60 +7,19 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, StableLmConfig
 
-from inference.engine import attention
-from inference.engine.attention import DecodeAttention, PaddedAttention, VarlenAttention
+from inference.engine import attention, varlen
+from inference.engine.attention import DecodeAttention, PaddedAttention
 from inference.engine.batch import Batch, build_batch
 from inference.engine.kernels import load_kernels
 from inference.engine.kv_cache import KVCache, LayerShape
 from inference.engine.model import HuggingFaceModel
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Plan, Row
+from inference.engine.varlen import VarlenAttention, spans_of, varlen_works
+from tests.inference.engine.varlen_reference import plain, reference_kernel
 
 CPU = torch.device("cpu")
 HEADS, KV_HEADS, DIM = 4, 2, 8
-
-
-def plain(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """Causal attention of the last queries (Q, H, D) over keys (L, Hk, D), by the formula."""
-    repeats = query.shape[1] // key.shape[1]
-    key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
-    scores = torch.einsum("qhd,lhd->hql", query, key) * scale
-    num_queries, length = query.shape[0], key.shape[0]
-    allowed = torch.arange(length) <= torch.arange(num_queries)[:, None] + length - num_queries
-    weights = scores.masked_fill(~allowed, -math.inf).softmax(-1)
-    return torch.einsum("hql,lhd->qhd", weights, value)
-
-
-def reference_kernel(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    cu_seq_q: Tensor,
-    cu_seq_k: Tensor,
-    max_q: int,
-    max_k: int,
-    *,
-    scale: float,
-    window_size: tuple[int, int],
-    enable_gqa: bool,
-    seqused_k: Tensor,
-    block_table: Tensor,
-) -> Tensor:
-    """What `varlen_attn` documents about its arguments, in plain words."""
-    assert window_size == (-1, 0)
-    assert enable_gqa == (query.shape[1] != key.shape[2])
-    for tensor in (cu_seq_q, cu_seq_k, seqused_k, block_table):
-        assert tensor.dtype == torch.int32
-    assert cu_seq_k.diff().tolist() == seqused_k.tolist()
-    assert int(cu_seq_q.diff().max()) == max_q
-    assert int(seqused_k.max()) == max_k
-    out = torch.empty_like(query)
-    for row, used in enumerate(seqused_k.tolist()):
-        first, last = cu_seq_q[row], cu_seq_q[row + 1]
-        keys = key[block_table[row].long()].flatten(0, 1)[:used]
-        values = value[block_table[row].long()].flatten(0, 1)[:used]
-        out[first:last] = plain(query[first:last], keys, values, scale)
-    return out
 
 
 def decode_attention(cache: KVCache, batch: Batch) -> Any:
@@ -69,6 +27,11 @@ def decode_attention(cache: KVCache, batch: Batch) -> Any:
     fast = load_kernels(torch.float32)
     assert fast is not None
     return DecodeAttention(cache, batch, fast)
+
+
+def varlen_attention(cache: KVCache, batch: Batch) -> Any:
+    """The GPU's way."""
+    return VarlenAttention(cache, batch.slots, spans_of(batch.layout, CPU))
 
 
 def store_by_cache(way: Any, cache: KVCache, batch: Batch, *stored: Any) -> None:
@@ -80,11 +43,14 @@ def store_by_cache(way: Any, cache: KVCache, batch: Batch, *stored: Any) -> None
         cache.write(layer, batch.slots, key, value)
 
 
-@pytest.mark.parametrize("way", [PaddedAttention, VarlenAttention, decode_attention])
-def test_it_attends_to_each_rows_own_past(way: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "varlen_attn", reference_kernel)
+@pytest.mark.parametrize("way", [PaddedAttention, varlen_attention, decode_attention])
+@pytest.mark.parametrize("fed", [[1, 17, 6, 1, 1, 33], [1] * 6], ids=["mixed", "decode"])
+def test_it_attends_to_each_rows_own_past(
+    way: Any, fed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(varlen, "varlen_attn", reference_kernel)
     torch.manual_seed(0)
-    lengths, fed = [3, 17, 40, 9, 64, 33], [1, 17, 6, 1, 1, 33]
+    lengths = [3, 17, 40, 9, 64, 33]
     size, scale = 8, 0.3
     cache = KVCache([LayerShape(KV_HEADS, DIM, DIM)], 64, size, torch.float32, CPU)
     cache.keys[0][1:] = torch.nan  # what an earlier owner left behind
@@ -138,4 +104,4 @@ def test_it_refuses_extras_it_does_not_implement(name: str) -> None:
 def test_the_kernel_is_used_only_where_it_works() -> None:
     shapes = [LayerShape(2, 64, 64)]
     cache = KVCache(shapes, 1, 256, torch.bfloat16, CPU)
-    assert not attention.varlen_works(cache, shapes)
+    assert not varlen_works(cache, shapes)

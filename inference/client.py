@@ -151,7 +151,7 @@ class EngineLink:
                     self._lose()
             else:
                 missed = 0
-                metrics.QUEUE.labels(self.model).set(self.info.stats.num_waiting)
+                metrics.report_engine(self.model, self.address, self.info.stats)
                 if self._call is None:
                     self._open_stream()
             self._polled.set()
@@ -212,6 +212,7 @@ class EngineLink:
         self._lose()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._channel.close(None)
+        metrics.forget_engine(self.model, self.address)
 
 
 _TIMEOUT = {"timeout": UNARY_TIMEOUT_S}

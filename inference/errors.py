@@ -78,6 +78,16 @@ def overloaded(message: str, retry_after_s: float = 2.0) -> ServiceError:
     return ServiceError(503, "overloaded", "overloaded", message, None, retry_after(retry_after_s))
 
 
+def out_of_time(*, begun: bool) -> ServiceError:
+    """The deadline of every request has passed: 504 in the middle of an answer, 503 before it."""
+    deadline = f"{settings.REQUEST_DEADLINE_S:,} seconds"
+    if not begun:
+        return overloaded(f"This request waited for {deadline} and was given up.", 30.0)
+    message = f"This answer was not finished within {deadline}; try a smaller max_tokens."
+    headers = {"x-should-retry": "false"}  # it would take as long again
+    return ServiceError(504, "server_error", "deadline_exceeded", message, None, headers)
+
+
 def engine_lost() -> ServiceError:
     message = "The engine that served this request was lost. You are not charged for it."
     return ServiceError(503, "server_error", "engine_lost", message, None, retry_after(2.0))

@@ -205,7 +205,10 @@ class Generation:
                 if self.num_running == 0:
                     self.end("finished", None)
             elif delta.finish_reason == wire.FINISH_OVERLOADED:
-                self.end("failed", errors.overloaded("The engine's queue is full. Try again."))
+                self.end("failed", _queue_full(delta))
+            elif delta.finish_reason == wire.FINISH_DEADLINE:
+                begun = self.output_tokens > 0
+                self.end("aborted" if begun else "failed", errors.out_of_time(begun=begun))
             elif delta.finish_reason == wire.FINISH_ERROR:
                 self.end("failed", errors.failed_in_engine(delta.error or "The engine failed."))
             else:  # cancelled, but not by us: the engine is going away
@@ -286,6 +289,14 @@ class Generation:
                     await self._news.wait()
         except TimeoutError:
             pass
+
+
+def _queue_full(delta: wire.SequenceDelta) -> ServiceError:
+    """Says when the engine expects a place to be free."""
+    message = "The engine's queue is full. Please try again later."
+    if not delta.retry_after_ms:
+        return errors.overloaded(message)
+    return errors.overloaded(message, delta.retry_after_ms / 1000)
 
 
 def fingerprint(info: wire.EngineInfo) -> str:

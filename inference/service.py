@@ -195,6 +195,13 @@ class ModelLoad:
     healthy: int = 0
     running: int = 0
     waiting: int = 0
+    prompt_tokens: int = 0  # since the engines' start
+    cached_tokens: int = 0  # of these, found in a cache
+
+    @property
+    def cache_hit_rate(self) -> float | None:
+        """Share of the prompts' tokens; None before the first."""
+        return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else None
 
 
 def loads() -> dict[str, ModelLoad]:
@@ -206,8 +213,11 @@ def loads() -> dict[str, ModelLoad]:
         load.engines += 1
         load.healthy += link.healthy
         if link.info is not None:
-            load.running += link.info.stats.num_running
-            load.waiting += link.info.stats.num_waiting
+            stats = link.info.stats
+            load.running += stats.num_running
+            load.waiting += stats.num_waiting
+            load.prompt_tokens += stats.prompt_tokens + stats.cached_prompt_tokens
+            load.cached_tokens += stats.cached_prompt_tokens
     return found
 
 

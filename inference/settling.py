@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import structlog
+from django.conf import settings
 from django.db import Error as DatabaseError
 
 from billing import ledger
@@ -87,6 +88,8 @@ def _submit(generation: Generation) -> None:
             tenant=generation.caller.organisation_id,
             prompt_token_ids=prompt.token_ids,
             sampling=sampling_to_wire(sampling),
+            priority=int(generation.spec.batch),
+            deadline_ms=settings.REQUEST_DEADLINE_S * 1000,
         )
         generation.register(sequence, generation.link.submit(message, generation))
 

@@ -59,6 +59,7 @@ class GenerationSpec:
     n: int = 1
     best_of: int | None = None
     echo: bool = False
+    batch: bool = False  # may wait behind whatever is not
     metadata: dict[str, str] = field(default_factory=dict)
 
 

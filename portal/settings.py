@@ -36,6 +36,7 @@ SUPPORT_EMAIL = env.text("SUPPORT_EMAIL")
 # --- The API ----------------------------------------------------------------------------------
 API_MAX_BODY_BYTES = env.integer("API_MAX_BODY_BYTES", 4 * 1024 * 1024)
 API_MAX_SEQUENCES = env.integer("API_MAX_SEQUENCES", 128)  # n x prompts of one request
+REQUEST_DEADLINE_S = env.integer("REQUEST_DEADLINE_S", 3600)  # waiting and answering; 0: none
 API_CORS_ORIGINS = env.words("API_CORS_ORIGINS")
 API_KEY_CACHE_S = 2.0  # a revoked key is refused after at most this long
 RATE_LIMIT_REQUESTS_PER_MINUTE = env.integer("RATE_LIMIT_REQUESTS_PER_MINUTE", 6_000)

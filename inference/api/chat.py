@@ -53,6 +53,7 @@ def to_spec(body: ChatBody) -> GenerationSpec:
         endpoint="chat.completions",
         stream=body.stream,
         n=body.n,
+        batch=body.is_batch,
         metadata=body.metadata,
     )
 
@@ -99,7 +100,7 @@ def whole(
     ]
     answer = head.object("chat.completion", choices)
     answer["usage"] = answers.usage_of(summary)
-    answer["service_tier"] = "default"
+    answer["service_tier"] = "flex" if generation.spec.batch else "default"
     return answer
 
 

@@ -69,6 +69,7 @@ def to_spec(body: CompletionBody) -> GenerationSpec:
         n=body.n,
         best_of=best_of,
         echo=body.echo,
+        batch=body.is_batch,
         metadata=body.metadata,
     )
 

@@ -124,6 +124,11 @@ class SamplingBody(RequestBody):
             logit_bias=tuple((int(token), bias) for token, bias in self.logit_bias.items()),
         )
 
+    @property
+    def is_batch(self) -> bool:
+        """Whether it may wait behind others: what OpenAI calls the flex tier."""
+        return self.service_tier == "flex"
+
     def check_stream_options(self) -> None:
         if self.stream_options is not None and not self.stream:
             message = "'stream_options' is only allowed when 'stream' is true."

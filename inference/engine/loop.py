@@ -7,8 +7,10 @@ start of the next step, so a cancelled sequence runs for at most the step under 
 nothing to run the thread blocks on the inbox.
 """
 
+import heapq
 import itertools
 import logging
+import math
 import queue
 import time
 from collections.abc import Callable, Hashable
@@ -70,6 +72,8 @@ class EngineLoop:
         self._live: dict[int, tuple[_Stream, Sequence]] = {}  # by key
         self._drained: list[Future[None]] = []
         self._step = 0
+        self._deadlines: list[tuple[float, int]] = []  # a heap: when, key
+        self._num_ended = 0  # in this step
         self._stopped = False
         self._clock = clock
 
@@ -124,17 +128,31 @@ class EngineLoop:
         """One turn."""
         began = self._clock()
         self._drain_inbox()
+        self._end_overdue()
         self._send()  # a refusal need not wait for the step
         plan = self.scheduler.schedule()
         self._step = plan.step
         result = run_isolated(self.runner, plan)
         self._apply(plan, result)
         self._send()
-        self.scheduler.pace.note(plan.num_decoding, plan.num_chunk_tokens, self._clock() - began)
+        self._measure(plan, self._clock() - began)
 
     def _drain_inbox(self) -> None:
         while not self._inbox.empty():
             self._inbox.get()()
+
+    def _end_overdue(self) -> None:
+        now = self._clock()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, key = heapq.heappop(self._deadlines)
+            if key in self._live:
+                self._end(*self._live[key], FinishReason.DEADLINE)
+
+    def _measure(self, plan: Plan, seconds: float) -> None:
+        self.scheduler.pace.note(plan.num_decoding, plan.num_chunk_tokens, seconds)
+        crowded = self.scheduler.num_waiting > 0
+        self.statistics.turnover.note(seconds, self._num_ended, crowded=crowded)
+        self._num_ended = 0
 
     def _apply(self, plan: Plan, result: StepResult) -> None:
         num_accepted = 0
@@ -234,16 +252,29 @@ class EngineLoop:
             sequence.finish(FinishReason.ERROR, error=complaint)
             stream.deltas.append(_last_delta(sequence, self.codec))
             return
-        if self.draining:
+        if self.draining or self._would_begin_too_late(sequence):
             sequence.finish(FinishReason.OVERLOADED)
             stream.deltas.append(_last_delta(sequence, self.codec))
             return
         stream.sequences[sequence.sequence_id] = sequence
         self._live[sequence.key] = (stream, sequence)
+        if sequence.deadline_s:
+            heapq.heappush(self._deadlines, (self._clock() + sequence.deadline_s, sequence.key))
         refused = self.scheduler.submit(sequence)
         if refused is not None:
-            owner, _ = self._live[refused.key]
-            self._end(owner, refused, FinishReason.OVERLOADED)
+            num_present = self.scheduler.num_waiting + len(self.scheduler.running)
+            turnover = self.statistics.turnover
+            refused.retry_after_s = turnover.retry_after_s(self._clock(), num_present)
+            self._end(*self._live[refused.key], FinishReason.OVERLOADED)
+
+    def _would_begin_too_late(self, sequence: Sequence) -> bool:
+        """Whether a sequence would wait for longer than it may take; says when to try again."""
+        turnover = self.statistics.turnover
+        if not sequence.deadline_s or not turnover.known:
+            return False
+        wait_s = self.scheduler.num_before(sequence) * turnover.place_s
+        sequence.retry_after_s = max(wait_s - sequence.deadline_s, 0.0)
+        return sequence.retry_after_s > 0
 
     def _complaint(self, stream: _Stream, sequence: Sequence) -> str:
         longest = self.scheduler.limits.max_model_len - 1
@@ -297,6 +328,7 @@ class EngineLoop:
         self.scheduler.end(sequence, sequence.finish_reason)
         del stream.sequences[sequence.sequence_id]
         del self._live[sequence.key]
+        self._num_ended += sequence.finish_reason is not FinishReason.OVERLOADED
 
 
 def _answer(future: Future[T], value: T) -> None:
@@ -331,4 +363,5 @@ def _last_delta(sequence: Sequence, codec: Codec) -> engine_pb2.SequenceDelta:
     delta = _new_delta(sequence, codec)
     delta.finish_reason = finish_to_wire(sequence.finish_reason)
     delta.error = sequence.error
+    delta.retry_after_ms = math.ceil(sequence.retry_after_s * 1000)
     return delta

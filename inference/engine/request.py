@@ -24,6 +24,7 @@ class FinishReason(IntEnum):
     CANCELLED = 3
     ERROR = 4
     OVERLOADED = 5
+    DEADLINE = 6
 
 
 @dataclass(eq=False, slots=True)
@@ -36,6 +37,7 @@ class Sequence:
     params: SamplingParams
     detokenizer: Detokenizer
     priority: int = 0  # lower runs first
+    deadline_s: float = 0.0  # from its arrival; 0: none
     sequence_id: int = 0  # the client's number
     request_id: str = ""  # for the logs
     num_prompt_tokens: int = 0
@@ -51,6 +53,7 @@ class Sequence:
     finish_reason: FinishReason = FinishReason.NONE
     stop_reason: str = ""
     error: str = ""
+    retry_after_s: float = 0.0  # with OVERLOADED
     # What waits for the next delta.
     prompt_logprobs: list[Logprobs] = field(default_factory=list)
     num_deltas: int = 0

@@ -83,8 +83,9 @@ class Scheduler:
     def submit(self, sequence: Sequence) -> Sequence | None:
         """Queue a sequence; return the one refused for it, if the queue is full.
 
-        The refused one is the newest of the tenant that waits with the most, so a flood pushes out
-        its own requests (longest queue drop); it is finished with OVERLOADED.
+        The refused one is of the lowest priority and there the newest of the tenant that waits
+        with the most, so a flood pushes out its own requests (longest queue drop); it is finished
+        with OVERLOADED.
         """
         self._arrivals += 1
         sequence.arrival = self._arrivals
@@ -97,20 +98,27 @@ class Scheduler:
         return refused
 
     def _crowded_out(self, newcomer: Sequence) -> Sequence:
-        lengths: dict[str, int] = {newcomer.tenant: 1}
-        for (_, tenant), queue in self._waiting.items():
-            lengths[tenant] = lengths.get(tenant, 0) + len(queue)
+        last = max([newcomer.priority, *(priority for priority, _ in self._waiting)])
+        lengths = {place[1]: len(q) for place, q in self._waiting.items() if place[0] == last}
+        if newcomer.priority == last:
+            lengths[newcomer.tenant] = lengths.get(newcomer.tenant, 0) + 1
         longest = max(lengths, key=lambda tenant: lengths[tenant])
-        if lengths[longest] <= lengths[newcomer.tenant] + 1:
+        if newcomer.priority == last and lengths[longest] <= lengths[newcomer.tenant] + 1:
             return newcomer
-        fresh = [
-            sequence
-            for (_, tenant), queue in self._waiting.items()
-            if tenant == longest
-            for sequence in queue[-1:]
-            if sequence.num_cached is None  # never started: nothing was computed for it
-        ]
-        return max(fresh, key=lambda sequence: sequence.arrival, default=newcomer)
+        # What has started is not refused: something was computed for it.
+        fresh = [s for s in self._waiting[last, longest] if s.num_cached is None]
+        return fresh[-1] if fresh else newcomer
+
+    def num_before(self, newcomer: Sequence) -> int:
+        """Count the waiting ones that would start before it: the tenants take turns."""
+        own = len(self._waiting.get((newcomer.priority, newcomer.tenant), []))
+        before = 0
+        for (priority, tenant), queue in self._waiting.items():
+            if priority < newcomer.priority or tenant == newcomer.tenant:
+                before += len(queue) if priority <= newcomer.priority else 0
+            elif priority == newcomer.priority:
+                before += min(len(queue), own + 1)
+        return before
 
     def _enqueue(self, sequence: Sequence) -> None:
         active = {tenant for _, tenant in self._waiting} | {s.tenant for s in self.running}
@@ -160,7 +168,8 @@ class Scheduler:
         self._make_room()
         num_decoding = sum(1 for sequence in self.running if sequence.num_uncomputed == 1)
         room = self.limits.token_budget - num_decoding
-        share = self.pace.allowance(num_decoding)  # of the room, for prompts
+        num_present = min(len(self.running) + self.num_waiting, self.limits.max_running)
+        share = self.pace.allowance(num_decoding, num_present)  # of the room, for prompts
         most_drafts = min(self.limits.max_drafts, room) // max(num_decoding, 1)
         rows: list[Row] = []
         index = 0
@@ -183,14 +192,18 @@ class Scheduler:
         return Plan(self._step, tuple(rows), released)
 
     def _make_room(self) -> None:
-        """Preempt one sequence of a tenant above its share for one of a tenant below its share.
+        """Preempt one sequence for one of a better priority, or of a tenant below its share.
 
         Without this a flood of long generations would hold every slot (or block) until they end,
-        however little a newcomer asks for. Shares are equal; nobody is brought below its own.
+        however little a newcomer asks for. Shares are equal; nobody is brought below its own by
+        another of the same priority.
         """
         sequence = self._next_waiting(set())
         slots_full = len(self.running) == self.limits.max_running
         if sequence is None or not (slots_full or sequence is self._short_of_blocks):
+            return
+        if self.running and self.running[-1].priority > sequence.priority:
+            self._preempt(self.running[-1])
             return
         used: Counter[str] = Counter({sequence.tenant: 0})
         for other in self.running:

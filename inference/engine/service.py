@@ -145,6 +145,7 @@ def sequence_from_wire(key: int, submit: engine_pb2.Submit) -> Sequence:
         params=params,
         detokenizer=Detokenizer(params.stop),
         priority=submit.priority,
+        deadline_s=submit.deadline_ms / 1000,
         sequence_id=submit.sequence_id,
         request_id=submit.request_id,
     )

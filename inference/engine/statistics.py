@@ -5,6 +5,7 @@ from collections import deque
 
 from inference.engine.plan import Plan
 from inference.engine.scheduler import Scheduler
+from inference.engine.turnover import Turnover
 from inference.engine.wire import engine_pb2
 
 WINDOW_S = 10.0
@@ -21,6 +22,7 @@ class Statistics:
         self._steps = 0
         self._prompt_tokens = 0
         self._generated_tokens = 0
+        self.turnover = Turnover()
 
     def count_step(self, plan: Plan, num_sampled: int) -> None:
         """Record one step."""
@@ -57,4 +59,5 @@ class Statistics:
             preemptions=scheduler.num_preemptions,
             tokens_per_s=self._recent_tokens / min(WINDOW_S, max(uptime, 1e-3)),
             uptime_ms=int(uptime * 1000),
+            queue_ms=int(scheduler.num_waiting * self.turnover.place_s * 1000),
         )

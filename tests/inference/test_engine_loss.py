@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
+from django.conf import settings
 
 from inference import service
 from inference.models import ServedModel
@@ -121,9 +122,13 @@ async def test_a_full_queue_is_503_with_retry_after(
         )
         refused = [answer for answer in answers if answer.status_code == 503]
         assert 4 <= len(refused) <= 6
+        waits = []
         for answer in refused:
             assert answer.json()["error"]["code"] == "overloaded"
             assert int(answer.headers["retry-after"]) >= 1
+            waits.append(int(answer.headers["retry-after-ms"]))
+        # As the engine estimated it: each of them is told the time of another place.
+        assert len(set(waits)) > 1
         records = await books.settled(8)
         assert sum(record.cost_nanos == 0 for record in records) == len(refused)
         await books.audit()
@@ -160,3 +165,59 @@ async def test_no_engine_at_all_is_said_at_once(
     assert int(response.headers["retry-after-ms"]) > 0
     assert time.perf_counter() - begun < 1
     assert await books.records() == []
+
+
+# Deadlines: one for all requests, by a setting.
+
+
+async def test_an_answer_past_its_deadline_ends_with_an_error_and_its_tokens_are_billed(
+    api: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "REQUEST_DEADLINE_S", 1)
+    events = await stream(api, PATH, chat(model="slow", max_tokens=500))
+    assert events.error is not None
+    assert events.error["code"] == "deadline_exceeded"
+    assert not events.done
+    assert events.finish_reasons == []
+    [record] = await books.settled(1)
+    assert (record.outcome, record.error) == ("aborted", "deadline_exceeded")
+    assert 20 < record.output_tokens < 80
+    assert record.cost_nanos > 0
+    await books.audit()
+
+
+async def test_a_whole_answer_past_its_deadline_is_free(
+    api: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "REQUEST_DEADLINE_S", 1)
+    response = await api.post(PATH, json=chat(model="slow", max_tokens=500))
+    assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline_exceeded")
+    assert response.headers["x-should-retry"] == "false"
+    [record] = await books.settled(1)
+    assert record.cost_nanos == 0
+    await books.audit()
+
+
+async def test_what_waited_until_its_deadline_was_never_begun(
+    running: service.Service, api: httpx.AsyncClient, add_model: Callable[..., ServedModel],
+    books: Books, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    engine = FakeEngine("narrow", max_running=1, fake_tokens_per_second=50)
+    await asyncio.to_thread(engine.start)
+    try:
+        await db(add_model, "narrow")
+        await running.pool._follow()
+        assert await running.pool.wait_until_healthy("narrow", 10)
+        first = asyncio.create_task(api.post(PATH, json=chat(model="narrow", max_tokens=90)))
+        while not running.generations:
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr(settings, "REQUEST_DEADLINE_S", 1)
+        response = await api.post(PATH, json=chat(model="narrow", max_tokens=5))
+        assert (response.status_code, response.json()["error"]["code"]) == (503, "overloaded")
+        assert "retry-after" in response.headers
+        assert (await first).status_code == 200
+        records = await books.settled(2)
+        assert sorted(record.cost_nanos > 0 for record in records) == [False, True]
+        await books.audit()
+    finally:
+        engine.stop()

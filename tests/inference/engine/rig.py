@@ -59,6 +59,7 @@ class Bench:
         self._ids += 1
         priority = params.pop("priority", 0)
         handle = params.pop("handle", "stream")
+        deadline_s = params.pop("deadline_s", 0.0)
         params.setdefault("temperature", 0.0)
         sampling = SamplingParams(**params)
         sequence = Sequence(
@@ -68,6 +69,7 @@ class Bench:
             params=sampling,
             detokenizer=Detokenizer(sampling.stop),
             priority=priority,
+            deadline_s=deadline_s,
             sequence_id=self._ids,
         )
         self.outcomes[self._ids] = Outcome()

@@ -29,9 +29,12 @@ class Machine(FakeRunner):
     def __post_init__(self) -> None:
         super().__init__(FakeOptions(text="a" * 5000), FakeCodec())
 
+    def quiet_s(self, rows: int) -> float:
+        return self.base_s + self.row_s * rows
+
     def run(self, plan: Plan) -> StepResult:
         rows, tokens = plan.num_decoding, plan.num_chunk_tokens
-        spent_s = self.base_s + self.row_s * rows + self.token_s * tokens
+        spent_s = self.quiet_s(rows) + self.token_s * tokens
         spent_s += self.chunk_s if tokens else 0.0
         self.now += spent_s
         self.steps.append((rows, tokens, spent_s))
@@ -66,22 +69,37 @@ def prefill(bench: Bench, machine: Machine, **params: Any) -> list[tuple[int, in
 def test_a_long_prompt_makes_no_step_longer_than_twice_the_quiet_one(texts: int) -> None:
     machine = Machine()
     bench = make(machine)
-    run_texts(bench, texts)
-    quiet_s = machine.steps[-1][2]
+    for count in {1, texts}:
+        run_texts(bench, texts if count == texts else 1)
+    rows = len(bench.scheduler.running)
+    most_s = machine.quiet_s(rows) + machine.quiet_s(rows + 1)
     steps = prefill(bench, machine)
-    assert all(rows >= texts for rows, _, _ in steps)
-    assert max(spent_s for _, _, spent_s in steps) <= 2.05 * quiet_s
+    assert {decoding for decoding, _, _ in steps} == {rows}
+    assert max(spent_s for _, _, spent_s in steps) <= 1.03 * most_s
     # And it does not dawdle: the time that is there is used.
-    assert sum(spent_s for _, _, spent_s in steps[5:-1]) >= 1.5 * quiet_s * len(steps[5:-1])
+    assert sum(spent_s for _, _, spent_s in steps[5:-1]) >= 0.85 * most_s * len(steps[5:-1])
+
+
+def test_a_crowd_is_let_in_quickly() -> None:
+    machine = Machine()
+    bench = make(machine)
+    for texts in (1, 1):
+        run_texts(bench, texts)
+    machine.steps.clear()
+    crowd = [bench.submit([n] * 100, max_tokens=1) for n in range(60)]
+    for _ in range(7):
+        bench.step()
+    # What a step of some sixty takes: some 60 ms, or 300 tokens. The first chunks are a measure.
+    assert all(tokens > 240 for _, tokens, _ in machine.steps[2:])
+    assert sum(bool(outcome.finish) for outcome in crowd) > 10
 
 
 def test_with_a_chunks_own_fixed_cost_it_is_soon_so() -> None:
     machine = Machine(chunk_s=0.004)
     bench = make(machine)
     run_texts(bench, 8)
-    quiet_s = machine.steps[-1][2]
     steps = prefill(bench, machine)
-    assert all(spent_s <= 2.05 * quiet_s for _, _, spent_s in steps[8:])
+    assert all(spent_s <= 2.05 * machine.quiet_s(8) for _, _, spent_s in steps[8:])
 
 
 def test_the_rows_that_came_since_are_taken_into_account() -> None:
@@ -90,8 +108,8 @@ def test_the_rows_that_came_since_are_taken_into_account() -> None:
     for texts in (1, 4, 27):
         run_texts(bench, texts)
     steps = prefill(bench, machine)
-    quiet_s = machine.base_s + 32 * machine.row_s
-    assert 1.8 * quiet_s <= max(spent_s for _, _, spent_s in steps) <= 2.05 * quiet_s
+    quiet_s = machine.quiet_s(32)
+    assert 1.8 * quiet_s <= max(spent_s for _, _, spent_s in steps) <= 2.1 * quiet_s
 
 
 def test_without_anybody_to_hold_up_a_prompt_gets_the_whole_budget() -> None:
@@ -124,4 +142,5 @@ def test_a_line_through_few_points_does_not_promise_the_impossible() -> None:
     for rows, seconds in ((30, 0.030), (32, 0.040)) * 4:
         pace.note(rows, 0, seconds)
     assert pace.decode_s(1) > 0.005
-    assert pace.decode_s(32) == pytest.approx(0.040, rel=0.1)
+    assert pace.decode_s(32) == pytest.approx(0.037, rel=0.1)
+    assert pace.decode_s(64) < 0.080

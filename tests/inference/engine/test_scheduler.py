@@ -258,6 +258,42 @@ def test_it_refuses_the_flood_and_not_the_polite_tenant() -> None:
     assert [s.finished for s in flood] == [False, False, False, True]
 
 
+def test_it_gives_a_slot_of_a_lower_priority_to_a_higher_one_at_once() -> None:
+    desk = Desk(make())
+    batch = [desk.submit([n], max_tokens=30, priority=1) for n in range(6)]
+    desk.step()
+    person = desk.submit([9], max_tokens=3)
+    plans = [desk.step() for _ in range(2)]
+    assert any(row.key == person.key for row in plans[0].rows)
+    assert desk.scheduler.num_preemptions == 1
+    desk.run()
+    assert all(sequence.num_generated == 30 for sequence in batch)
+    assert desk.scheduler.num_preemptions == 1
+
+
+def test_it_takes_the_blocks_of_a_lower_priority_for_a_higher_one() -> None:
+    desk = Desk(make(num_blocks=16))
+    for n in range(2):
+        desk.submit([n] * 24, max_tokens=30, priority=1)
+    for _ in range(5):
+        desk.step()
+    person = desk.submit([9] * 40, max_tokens=3)
+    for _ in range(5):
+        desk.step()
+    assert person.num_cached is not None
+    desk.run()
+
+
+def test_when_the_queue_is_full_the_lowest_priority_is_refused() -> None:
+    desk = Desk(make(max_running=1, max_waiting=2))
+    batch = [desk.submit([n], priority=1) for n in range(3)]
+    person, other = desk.submit([9]), desk.submit([8], "other")
+    assert [s.finished for s in batch] == [False, True, True]
+    assert not person.finished
+    assert not other.finished
+    assert desk.submit([7], priority=1).finished
+
+
 def test_it_refuses_sizes_with_which_it_could_not_work() -> None:
     with pytest.raises(ValueError, match="token budget"):
         make(token_budget=2, max_running=4)

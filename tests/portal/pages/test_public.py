@@ -93,12 +93,17 @@ def test_status_says_whether_engines_answer(
 ) -> None:
     offer_starter()
     assert "No model answers" in client.get("/status/").content.decode()
-    loads = {MODEL: ModelLoad(engines=1, healthy=1, running=3, waiting=7)}
+    loads = {
+        MODEL: ModelLoad(
+            engines=1, healthy=1, running=3, waiting=7, prompt_tokens=8, cached_tokens=5
+        )
+    }
     monkeypatch.setattr("inference.service.loads", lambda: loads)
     page = client.get("/status/").content.decode()
     assert "Every model answers" in page
     assert ">3<" in page
     assert ">7<" in page
+    assert ">62%<" in page  # of the prompts' tokens
 
 
 def test_robots_keeps_crawlers_out_of_what_needs_an_account(client: Client) -> None:

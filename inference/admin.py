@@ -22,7 +22,15 @@ class AliasInline(admin.TabularInline[ModelAlias, ServedModel]):
 
 @admin.register(ServedModel)
 class ServedModelAdmin(admin.ModelAdmin[ServedModel]):
-    list_display = ["name", "enabled", "position", "max_model_len", "is_chat", "price"]
+    list_display = [
+        "name",
+        "enabled",
+        "position",
+        "max_model_len",
+        "quantization",
+        "is_chat",
+        "price",
+    ]
     list_editable = ["enabled", "position"]
     list_filter = ["enabled", "is_chat"]
     search_fields = ["name", "description"]

@@ -41,6 +41,7 @@ class CatalogEntry:
     capabilities: tuple[str, ...]
     created_at: datetime
     shutdown_date: date | None
+    quantization: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,7 @@ def _entry(row: ServedModel) -> CatalogEntry | None:
         capabilities=(*chat, "completions", "streaming", "logprobs"),
         created_at=row.created_at,
         shutdown_date=row.shutdown_date,
+        quantization=row.quantization,
     )
 
 

@@ -5,6 +5,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
+class Quantization(models.TextChoices):
+    """What `--quantize` of the engine takes."""
+
+    INT8 = "int8"
+
+
 class ServedModel(models.Model):
     """A model customers can call. `manage.py serve` starts an engine for each enabled one."""
 
@@ -13,6 +19,13 @@ class ServedModel(models.Model):
     source = models.CharField(max_length=500, blank=True)
     description = models.TextField(blank=True)
     max_model_len = models.PositiveIntegerField(default=2048)
+    quantization = models.CharField(
+        _("quantised weights"),
+        max_length=10,
+        blank=True,
+        choices=Quantization,
+        help_text=_("round the weights when the model is loaded; empty: leave them"),
+    )
     is_chat = models.BooleanField(_("has a chat template"), default=True)
     # `/v1/models` and the menus list by this, then by name.
     position = models.IntegerField(default=100)
@@ -22,6 +35,12 @@ class ServedModel(models.Model):
 
     class Meta:
         ordering = ["position", "name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(quantization__in=["", *Quantization.values]),
+                name="quantization_is_known",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

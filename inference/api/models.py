@@ -42,5 +42,6 @@ def describe(entry: CatalogEntry) -> dict[str, Any]:
             "output": per_token(price.output_nanos_per_mtok),
         },
         "capabilities": list(entry.capabilities),
+        "quantization": entry.quantization or None,
         "shutdown_date": entry.shutdown_date.isoformat() if entry.shutdown_date else None,
     }

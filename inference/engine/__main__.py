@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--listen", default="127.0.0.1:50051", help="unix:/path or host:port (default %(default)s)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
+    add("--quantize", choices=("int8",), help="round the weights (default: leave them)")
     add("--max-model-len", type=int, help="tokens of prompt and output together")
     add("--kv-blocks", type=int, help="blocks of the key-value cache (default: by memory)")
     add("--memory-fraction", type=float, help="of the device's memory to use for the whole engine")

@@ -50,7 +50,8 @@ class EngineSizes:
 def build_real(args: argparse.Namespace) -> Served:
     """Load what the command line asks for. ValueError with the reason when it cannot be served."""
     device = _choose_device(args.device)
-    dtype = _choose_dtype(args.dtype, device)
+    int8 = args.quantize == "int8"
+    dtype = _choose_dtype(args.dtype, device, int8=int8)
     sizes = EngineSizes(
         max_model_len=args.max_model_len,
         kv_blocks=args.kv_blocks,
@@ -62,12 +63,11 @@ def build_real(args: argparse.Namespace) -> Served:
         max_drafts=args.max_drafts,
         max_stretch=args.max_stretch,
     )
-    model = load_model(args.path, device, dtype)
+    model = load_model(args.path, device, dtype, int8=int8)
     torch.set_num_threads(args.threads or _choose_threads(model))
     codec = load_codec(args.path, eos_token_ids(model))
     name = args.model or Path(args.path).name
-    revision = getattr(model.config, "_commit_hash", None) or digest(args.path)
-    return assemble(name, revision[:16], model, codec, sizes)
+    return assemble(name, _revision(model, args), model, codec, sizes)
 
 
 def assemble(
@@ -94,7 +94,7 @@ def assemble(
         model=name,
         revision=revision,
         device=f"cuda:{torch.cuda.get_device_name(device)}" if on_cuda else "cpu",
-        dtype=str(model.dtype).removeprefix("torch."),
+        dtype=_describe_dtype(model),
         vocab_size=model.vocab_size,
         codec=codec,
         scheduler=Scheduler(limits, BlockPool(num_blocks, block_size)),
@@ -110,11 +110,16 @@ def _choose_device(wanted: str) -> torch.device:
     return torch.device(wanted, 0) if wanted == "cuda" else torch.device(wanted)
 
 
-def _choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
+def _choose_dtype(wanted: str, device: torch.device, *, int8: bool) -> torch.dtype:
+    """On CPUs float32, except where the products are bfloat16's anyway."""
     if wanted == "auto":
-        wanted = "bfloat16" if device.type == "cuda" else "float32"
+        wanted = "bfloat16" if device.type == "cuda" or int8 else "float32"
     dtype: torch.dtype = getattr(torch, wanted)
     return dtype
+
+
+def _describe_dtype(model: HuggingFaceModel) -> str:
+    return str(model.dtype).removeprefix("torch.") + (", int8 weights" if model.quantised else "")
 
 
 def _choose_threads(model: HuggingFaceModel) -> int:
@@ -184,6 +189,14 @@ def _free_memory(model: HuggingFaceModel, fraction: float | None, limits: Schedu
         return allowed - 3 * 4 * limits.max_running * model.vocab_size
     pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return int(pages * (fraction or CPU_MEMORY_FRACTION))
+
+
+def _revision(model: HuggingFaceModel, args: argparse.Namespace) -> str:
+    """Name the weights that are served: other numbers, another name."""
+    revision: str = getattr(model.config, "_commit_hash", None) or digest(args.path)
+    if args.quantize:
+        revision = hashlib.sha256(f"{revision} {args.quantize}".encode()).hexdigest()
+    return revision[:16]
 
 
 def digest(path: str) -> str:

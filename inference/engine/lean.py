@@ -11,6 +11,7 @@ place (`lean_model`); every model that is not of this kind stays as transformers
 
 import importlib.util
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from inference.engine.kernels import LARGEST_HEAD, Kernels, load_kernels
 from inference.engine.kv_cache import KVCache
 from inference.engine.linear import Linear
 from inference.engine.model import HuggingFaceModel
+from inference.engine.quantised import Int8Embedding, Int8Linear
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3", "phi3"})
 # Rotary embeddings that are the same whatever the length of the sequence.
 STEADY_ROTATIONS = frozenset({"default", "linear", "llama3", "yarn"})
+
+Product = Linear | Int8Linear
 
 
 class Operations(Protocol):
@@ -107,12 +111,12 @@ def _rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 @dataclass(frozen=True, slots=True)
 class _Layer:
     input_norm: Tensor
-    qkv: Linear
+    qkv: Product
     head_norms: tuple[Tensor, Tensor] | None
-    out: Linear
+    out: Product
     output_norm: Tensor
-    gate_up: Linear
-    down: Linear
+    gate_up: Product
+    down: Product
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +138,10 @@ class LeanModel:
         self.vocab_size = base.vocab_size
         self._kernels = _kernels(base)
         self._operations: Operations = self._kernels or _operations(base.device)
-        self._embedding: Tensor = module.model.embed_tokens.weight
+        self._embed: Callable[[Tensor], Tensor] = _embedding(module.model.embed_tokens)
         self._layers = [_take_layer(layer) for layer in module.model.layers]
         self._norm: Tensor = module.model.norm.weight
-        self._head = Linear(module.lm_head.weight, module.lm_head.bias)
+        self._head = _fused(module, ("lm_head",))
         self._epsilon: float = base.config.rms_norm_eps
         self._scale: float = module.model.layers[0].self_attn.scaling
         self._cosines, self._sines = _rotations(base)
@@ -153,7 +157,7 @@ class LeanModel:
     def forward(self, tokens: Tokens, cache: KVCache, context: StoredAttention) -> Tensor:
         """Run tokens that attend by `context`; return the logits (N, V) of those wanted."""
         steps = self._operations
-        x = self._embedding[tokens.ids]  # (T, H)
+        x = self._embed(tokens.ids)  # (T, H)
         added: Tensor | None = None
         for index, layer in enumerate(self._layers):
             normed = steps.add_rms_norm(x, added, layer.input_norm, self._epsilon)
@@ -237,13 +241,22 @@ def _take_layer(layer: Any) -> _Layer:
     )
 
 
-def _fused(parent: Any, *choices: tuple[str, ...]) -> Linear:
+def _embedding(module: Any) -> Callable[[Tensor], Tensor]:
+    if isinstance(module, Int8Embedding):
+        return module
+    weight: Tensor = module.weight
+    return weight.__getitem__
+
+
+def _fused(parent: Any, *choices: tuple[str, ...]) -> Product:
     """Return one product for the first choice of names that the module has.
 
     The module's own parameters become parts of the fused one, so nothing is held twice.
     """
     names = next(names for names in choices if hasattr(parent, names[0]))
     parts = [getattr(parent, name) for name in names]
+    if isinstance(parts[0], Int8Linear):
+        return Int8Linear.joined(parts)
     if len(parts) == 1:
         return Linear(parts[0].weight, parts[0].bias)
     weight = torch.cat([part.weight for part in parts])

@@ -21,6 +21,7 @@ from inference.engine.batch import Batch, build_batch
 from inference.engine.kv_cache import KVCache, LayerShape
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Plan, Row
+from inference.engine.quantised import is_rounded, num_weights, quantise
 from inference.engine.support import check_supported
 
 # How far the paged and the eager pass may be apart, of the logits' own spread.
@@ -46,10 +47,11 @@ class HuggingFaceModel:
         self.module = module.eval()
         module.set_attn_implementation(IMPLEMENTATION)
         self.config: PretrainedConfig = module.config
-        self.num_parameters: int = sum(weight.numel() for weight in module.parameters())
+        self.num_parameters = num_weights(module)
         self.vocab_size: int = module.config.vocab_size
         self.device: torch.device = module.device
         self.dtype: torch.dtype = module.dtype
+        self.quantised = any(map(is_rounded, module.modules()))
         settings = getattr(module, "generation_config", None)
         self.generation_eos: int | list[int] | None = getattr(settings, "eos_token_id", None)
         self.shapes = self._record_shapes()
@@ -113,7 +115,9 @@ class HuggingFaceModel:
         theirs = self.module(input_ids=torch.tensor([ids], device=self.device)).logits[0, -1]
         self.module.set_attn_implementation(IMPLEMENTATION)
         apart = (ours[-1].float() - theirs.float()).abs().max()
-        if apart <= TOLERANCE[self.dtype] * (theirs.float().std() + 1e-6):
+        # Products of rounded weights are bfloat16's, whatever the activations are.
+        tolerance = TOLERANCE[torch.bfloat16 if self.quantised else self.dtype]
+        if apart <= tolerance * (theirs.float().std() + 1e-6):
             return ""
         return f"its logits with the paged cache are {apart:.3g} apart from its own"
 
@@ -124,8 +128,15 @@ def _row(key: int, ids: list[int], start: int, count: int, blocks: list[int]) ->
     return Row(key, ids, len(ids), start, count, blocks, params, 0, samples)
 
 
-def load_model(path: str, device: torch.device, dtype: torch.dtype) -> HuggingFaceModel:
-    """Load a checkpoint. ValueError with the reason when it cannot be served."""
+def load_model(
+    path: str, device: torch.device, dtype: torch.dtype, *, int8: bool = False
+) -> HuggingFaceModel:
+    """Load a checkpoint, with its weights rounded to `int8` if asked for.
+
+    ValueError with the reason when it cannot be served.
+    """
     check_supported(AutoConfig.from_pretrained(path))
     module: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+    if int8:
+        quantise(module)  # before the move: the device never holds the floats
     return HuggingFaceModel(module.to(device))

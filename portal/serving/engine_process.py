@@ -130,13 +130,14 @@ def engine_command(
     device: str,
     fake: bool,
     max_model_len: int,
+    quantization: str = "",
     more: Sequence[str] = (),
 ) -> list[str]:
     """The command line of an engine for `model`."""
     command = [sys.executable, "-m", "inference.engine", "--model", model, "--listen", address]
     if fake:
         return [*command, "--fake", *more]
-    return [
-        *command, "--path", source, "--device", device, "--max-model-len", str(max_model_len),
-        *more,
-    ]  # fmt: skip
+    command += ["--path", source, "--device", device, "--max-model-len", str(max_model_len)]
+    if quantization:
+        command += ["--quantize", quantization]
+    return [*command, *more]

@@ -80,6 +80,7 @@ def new_engine(row: ServedModel) -> EngineProcess:
             device=settings.ENGINE_DEVICE,
             fake=settings.ENGINE_FAKE,
             max_model_len=row.max_model_len,
+            quantization=row.quantization,
             more=settings.ENGINE_ARGS,
         ),
     )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db import IntegrityError
 from django.test import Client
 
 from accounts.models import User
@@ -78,6 +79,16 @@ def test_a_model_is_added_with_its_price(db: None, checkpoint: None) -> None:
     assert not entry.is_chat
     assert entry.price.output_nanos_per_mtok == 2 * 10**9
     assert entry.price.cached_input_nanos_per_mtok == entry.price.input_nanos_per_mtok
+
+
+def test_a_model_may_be_added_with_rounded_weights(db: None, checkpoint: None) -> None:
+    prices = ["--input", "1", "--output", "2"]
+    assert "int8 weights" in add("mine", "/models/mine", *prices, "--quantize", "int8")
+    assert ServedModel.objects.get().quantization == "int8"
+    add("mine", "/models/mine", *prices)
+    assert ServedModel.objects.get().quantization == ""
+    with pytest.raises(IntegrityError):
+        ServedModel.objects.update(quantization="int3")
 
 
 def test_the_same_price_is_not_written_twice(db: None, checkpoint: None) -> None:

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from billing import pricing
 from inference import catalog
-from inference.models import ServedModel
+from inference.models import Quantization, ServedModel
 from portal.lib.money import format_dollars, parse_dollars
 
 CHECK_TIMEOUT_S = 300
@@ -30,6 +30,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--max-model-len", type=int, help="default: what the model was made for"
         )
+        parser.add_argument(
+            "--quantize", default="", choices=Quantization.values, help="round the weights"
+        )
         parser.add_argument("--base", action="store_true", help="it has no chat template")
         parser.add_argument("--position", type=int, default=100, help="lower is listed first")
 
@@ -47,6 +50,7 @@ class Command(BaseCommand):
             prices,
             description=options["description"],
             max_model_len=options["max_model_len"] or int(facts["max_model_len"]),
+            quantization=options["quantize"],
             is_chat=not options["base"],
             position=options["position"],
         )
@@ -54,9 +58,14 @@ class Command(BaseCommand):
         told = ", ".join(format_dollars(nanos) for nanos in prices)
         self.stdout.write(
             f"{verb} {row.name}: {facts.get('model_type', 'model')}, context of "
-            f"{row.max_model_len:,} tokens; {told} per million tokens (input, cached, output)."
+            f"{row.max_model_len:,} tokens{_weights(row)}; {told} per million tokens "
+            "(input, cached, output)."
         )
         self.stdout.write(next_step(row.name))
+
+
+def _weights(row: ServedModel) -> str:
+    return f", {row.quantization} weights" if row.quantization else ""
 
 
 def _price(option: str, dollars: str) -> int:

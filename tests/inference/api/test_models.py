@@ -5,6 +5,7 @@ import httpx
 from accounts import flows
 from accounts.models import Organisation, User
 from inference import catalog
+from inference.models import ServedModel
 from portal.lib.db import db
 from tests.inference.api.openai_schema import OpenAISchema
 from tests.inference.conftest import Books
@@ -19,10 +20,17 @@ async def test_it_lists_what_the_key_may_call(api: httpx.AsyncClient, schema: Op
         "input": "0.0000001", "cached_input": "0.00000005", "output": "0.0000004",
     }  # fmt: skip
     assert starter["max_model_len"] == 2048
+    assert starter["quantization"] is None
     assert "chat.completions" in starter["capabilities"]
     one = (await api.get("/v1/models/gpt-3.5-turbo")).json()
     assert one == starter
     schema.check("Model", one)
+
+
+async def test_it_says_which_weights_are_rounded(api: httpx.AsyncClient) -> None:
+    await db(lambda: ServedModel.objects.filter(name="starter").update(quantization="int8"))
+    catalog.forget()
+    assert (await api.get("/v1/models/starter")).json()["quantization"] == "int8"
 
 
 async def test_names_may_contain_slashes(api: httpx.AsyncClient, add_model: object) -> None:

@@ -37,7 +37,11 @@ def test_a_model_with_another_source_gets_another_engine(settings: Settings) -> 
     ServedModel.objects.update(source="/models/b", max_model_len=99)
     settings.ENGINE_FAKE = False
     supervisor.follow_table()
-    assert supervisor.engines["a"] is not first
+    second = supervisor.engines["a"]
+    assert second is not first
+    ServedModel.objects.update(quantization="int8")
+    supervisor.follow_table()
+    assert supervisor.engines["a"].command[-2:] == ["--quantize", "int8"]
 
 
 def test_a_model_that_runs_elsewhere_is_not_started(settings: Settings) -> None:

@@ -4,10 +4,10 @@ Owns the one attention implementation registered with transformers. A model runs
 batch of many sequences and passes our context object down as the keyword `paged`; here keys and
 values are written to their slots, and each sequence attends to its own blocks.
 
-Three ways to attend. `PaddedAttention` gathers the blocks of rows of similar size into padded
+Two ways to attend. `PaddedAttention` gathers the blocks of rows of similar size into padded
 batches for PyTorch's scaled dot-product attention: CPU, and devices or dtypes without the kernel.
 `VarlenAttention` (`varlen.py`) is PyTorch's variable-length flash attention on the block table.
-`DecodeAttention` is the CPU's: a kernel of ours does the same for rows of one token.
+Decoders of the Llama kind on CPUs have their own attention, in `native/`.
 """
 
 from typing import Any, Protocol
@@ -19,7 +19,6 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from inference.engine.batch import Batch, Layout
-from inference.engine.kernels import Kernels
 from inference.engine.kv_cache import KVCache, LayerShape
 from inference.engine.varlen import VarlenAttention, spans_of, varlen_works
 
@@ -27,7 +26,6 @@ IMPLEMENTATION = "parlance_paged"
 # Extras some models pass that change the result and that neither way implements.
 UNSUPPORTED_ARGUMENTS = ("sliding_window", "softcap", "s_aux", "sinks", "position_bias")
 SMALLEST_BUCKET = 64
-FEW = 8  # tokens: a next one and its drafts
 
 
 class StoredAttention(Protocol):
@@ -204,46 +202,6 @@ def _buckets(layout: Layout, rows: list[int]) -> list[list[int]]:
         place = ((count - 1).bit_length(), (max(kv_len, SMALLEST_BUCKET) - 1).bit_length())
         buckets.setdefault(place, []).append(index)
     return list(buckets.values())
-
-
-class DecodeAttention:
-    """On CPUs: rows of few tokens by a kernel that walks the blocks, the others in padded batches.
-
-    For the lean path, which has stored keys and values before (`rotate_and_store`). The kernel
-    takes each token of a short row for itself and never reads past it, so no block needs clearing.
-    """
-
-    def __init__(self, cache: KVCache, batch: Batch, kernels: Kernels) -> None:
-        """Tell the rows apart once for all layers."""
-        layout = batch.layout
-        few = layout.counts <= FEW
-        rows = np.repeat(np.arange(len(few)), np.where(few, layout.counts, 0))  # one for each token
-        places = np.flatnonzero(np.repeat(few, layout.counts))
-        self._cache, self._kernels = cache, kernels
-        self._places = torch.from_numpy(places)
-        self._tables = torch.from_numpy(layout.block_tables[rows])
-        self._lengths = torch.from_numpy(layout.positions[places] + 1)
-        self._longest = int(self._lengths.max()) if len(rows) else 0
-        others = np.flatnonzero(~few).tolist()
-        self._others = PaddedAttention(cache, batch, others) if others else None
-
-    def attend(self, layer: int, query: Tensor, scale: float) -> Tensor:
-        """Attend row by row."""
-        out = self._others.attend(layer, query, scale) if self._others else torch.empty_like(query)
-        if self._longest:
-            keys, values = self._cache.keys[layer], self._cache.values[layer]
-            self._kernels.decode_attention(
-                query,
-                keys,
-                values,
-                self._places,
-                self._tables,
-                self._lengths,
-                self._longest,
-                scale,
-                out,
-            )
-        return out
 
 
 def paged_context(cache: KVCache, batch: Batch, shapes: list[LayerShape]) -> PagedContext:

@@ -8,9 +8,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, StableLmConfig
 
 from inference.engine import attention, varlen
-from inference.engine.attention import DecodeAttention, PaddedAttention
+from inference.engine.attention import PaddedAttention
 from inference.engine.batch import Batch, build_batch
-from inference.engine.kernels import load_kernels
 from inference.engine.kv_cache import KVCache, LayerShape
 from inference.engine.model import HuggingFaceModel
 from inference.engine.params import SamplingParams
@@ -22,28 +21,12 @@ CPU = torch.device("cpu")
 HEADS, KV_HEADS, DIM = 4, 2, 8
 
 
-def decode_attention(cache: KVCache, batch: Batch) -> Any:
-    """The CPU's way."""
-    fast = load_kernels(torch.float32)
-    assert fast is not None
-    return DecodeAttention(cache, batch, fast)
-
-
 def varlen_attention(cache: KVCache, batch: Batch) -> Any:
     """The GPU's way."""
     return VarlenAttention(cache, batch.slots, spans_of(batch.layout, CPU))
 
 
-def store_by_cache(way: Any, cache: KVCache, batch: Batch, *stored: Any) -> None:
-    """Store as the way does, or else as the lean path would have."""
-    if hasattr(way, "store"):
-        way.store(*stored)
-    else:
-        layer, key, value = stored
-        cache.write(layer, batch.slots, key, value)
-
-
-@pytest.mark.parametrize("way", [PaddedAttention, varlen_attention, decode_attention])
+@pytest.mark.parametrize("way", [PaddedAttention, varlen_attention])
 @pytest.mark.parametrize("fed", [[1, 17, 6, 1, 1, 33], [1] * 6], ids=["mixed", "decode"])
 def test_it_attends_to_each_rows_own_past(
     way: Any, fed: list[int], monkeypatch: pytest.MonkeyPatch
@@ -74,7 +57,7 @@ def test_it_attends_to_each_rows_own_past(
         def flat(parts: list[Tensor]) -> Tensor:
             return torch.cat([parts[n][starts[n] : ends[n]] for n in chosen])
 
-        store_by_cache(context, cache, batch, 0, flat(keys), flat(values))
+        context.store(0, flat(keys), flat(values))
         out = context.attend(0, flat(queries), scale)
         return list(out.split([row.num_tokens for row in rows]))
 

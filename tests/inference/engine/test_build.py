@@ -33,7 +33,7 @@ def test_it_takes_the_models_own_context_and_room_for_all_running_sequences(
 
 
 def test_it_knows_what_a_block_takes(model: HuggingFaceModel) -> None:
-    layers, heads, dim, numbers = 3, 2, 12, 2
+    layers, heads, dim, numbers = 3, 2, 16, 2
     assert bytes_per_block(model.shapes, 16, model.dtype) == layers * heads * dim * numbers * 16 * 4
 
 

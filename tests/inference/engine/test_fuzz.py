@@ -5,13 +5,15 @@
 
 import os
 import random
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 
-from inference.engine.lean import LeanModel
+from inference.engine.family import take_weights
 from inference.engine.model import HuggingFaceModel
+from inference.engine.native.decoder import native_decoder
 from tests.inference.engine.rig import Bench, Outcome
 from tests.inference.engine.tiny import VOCAB_SIZE, make_bench, random_module
 
@@ -34,8 +36,8 @@ def model() -> HuggingFaceModel:
 @pytest.fixture
 def bench(model: HuggingFaceModel) -> Bench:
     return make_bench(
-        model, num_blocks=96, block_size=8, form=LeanModel(model), max_drafts=8, max_running=24,
-        token_budget=48, max_waiting=64, max_model_len=200,
+        model, num_blocks=48, block_size=16, form=partial(native_decoder, take_weights(model)),
+        max_drafts=8, max_running=24, token_budget=48, max_waiting=64, max_model_len=200,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from inference.engine import varlen
+from inference.engine import attention, varlen
 from inference.engine.batch import Batch, build_batch
 from inference.engine.graphs import GraphedModel, ladder
 from inference.engine.kv_cache import KVCache
@@ -15,7 +15,7 @@ from inference.engine.lean import LeanModel
 from inference.engine.model import HuggingFaceModel
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Plan, Row
-from tests.inference.engine.tiny import random_module
+from tests.inference.engine.tiny import lean_form, random_module
 from tests.inference.engine.varlen_reference import reference_kernel
 
 CPU = torch.device("cpu")
@@ -51,11 +51,12 @@ def addresses(owner: object) -> dict[str, int]:
 @pytest.fixture(params=["llama", "llama-tied", "qwen3"])
 def base(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> HuggingFaceModel:
     monkeypatch.setattr(varlen, "varlen_attn", reference_kernel)
+    monkeypatch.setattr(attention, "varlen_works", lambda *_: True)  # as on a GPU
     return HuggingFaceModel(random_module(request.param))
 
 
 def make(base: HuggingFaceModel, most: int = 8) -> tuple[GraphedModel, LeanModel, KVCache, Any]:
-    lean = LeanModel(base)
+    lean = lean_form(base)
     cache = KVCache(base.shapes, NUM_BLOCKS, SIZE, torch.float32, CPU)
     recorder = Recorder()
     return GraphedModel(lean, cache, most, LONGEST, recorder), lean, cache, recorder

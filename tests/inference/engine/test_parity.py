@@ -9,16 +9,20 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from inference.engine import lean
+from inference.engine import family
 from inference.engine.build import eos_token_ids
+from inference.engine.family import FAMILIES, misfit, take_weights
+from inference.engine.family import _rotations as rotations
 from inference.engine.kv_cache import KVCache
-from inference.engine.lean import FAMILIES, LeanModel, lean_model, misfit
-from inference.engine.lean import _rotations as rotations
-from inference.engine.model import CausalModel, HuggingFaceModel, load_model
+from inference.engine.lean import lean_model
+from inference.engine.model import HuggingFaceModel, load_model
+from inference.engine.native.decoder import native_decoder
 from inference.engine.tokenizer import load_codec
 from tests.inference.engine.tiny import (
     CONFIGS,
     VOCAB_SIZE,
+    Form,
+    lean_form,
     make_bench,
     random_module,
     reference_greedy,
@@ -29,9 +33,10 @@ STARTER = Path(__file__).parents[3] / "inference" / "starter"
 
 # Every way in which the engine may run a model.
 LEAN = [name for name, config in CONFIGS.items() if config.model_type in FAMILIES]
+NATIVE = [name for name in LEAN if name != "llama-biased"]  # whose heads have 20 numbers
 FORMS = [
     *((name, "transformers") for name in CONFIGS),
-    *((name, "kernels") for name in LEAN),
+    *((name, "native") for name in NATIVE),
     *((name, "torch operations") for name in LEAN),
 ]
 
@@ -41,13 +46,14 @@ def model_and_form(request: pytest.FixtureRequest) -> Iterator[tuple[HuggingFace
     name, form = request.param
     model = HuggingFaceModel(random_module(name))
     if form == "transformers":
-        yield model, model
+        yield model, lambda _: model
         return
     assert misfit(model) == ""
-    with pytest.MonkeyPatch.context() as patch:
-        if form == "torch operations":
-            patch.setattr(lean, "load_kernels", lambda _: None)
-        yield model, LeanModel(model)
+    weights = take_weights(model)
+    if form == "torch operations":
+        yield model, lambda _: lean_form(model)
+    else:
+        yield model, lambda cache: native_decoder(weights, cache)
 
 
 @pytest.fixture
@@ -56,7 +62,7 @@ def model(model_and_form: tuple[HuggingFaceModel, Any]) -> HuggingFaceModel:
 
 
 @pytest.fixture
-def form(model_and_form: tuple[HuggingFaceModel, Any]) -> CausalModel:
+def form(model_and_form: tuple[HuggingFaceModel, Any]) -> Form:
     return model_and_form[1]
 
 
@@ -67,13 +73,13 @@ def random_prompts(count: int, longest: int, seed: int = 1) -> list[list[int]]:
 
 def check(
     model: HuggingFaceModel,
-    form: CausalModel,
+    form: Form,
     prompts: list[list[int]],
     num_tokens: int,
     **sizes: int,
 ) -> Any:
     module = model.module
-    bench = make_bench(model, form=form, **sizes)
+    bench = make_bench(model, form=form, block_size=16, **sizes)
     outcomes = [bench.submit(prompt, max_tokens=num_tokens) for prompt in prompts]
     bench.run()
     for prompt, outcome in zip(prompts, outcomes, strict=True):
@@ -82,20 +88,18 @@ def check(
 
 
 def test_it_equals_generate_for_many_sequences_of_mixed_lengths(
-    model: HuggingFaceModel, form: CausalModel
+    model: HuggingFaceModel, form: Form
 ) -> None:
     check(model, form, random_prompts(12, 60), 16)
 
 
 def test_it_equals_generate_when_prompts_are_prefilled_in_chunks(
-    model: HuggingFaceModel, form: CausalModel
+    model: HuggingFaceModel, form: Form
 ) -> None:
     check(model, form, random_prompts(5, 90, seed=2), 8, token_budget=7, max_running=6)
 
 
-def test_it_equals_generate_with_shared_prefixes(
-    model: HuggingFaceModel, form: CausalModel
-) -> None:
+def test_it_equals_generate_with_shared_prefixes(model: HuggingFaceModel, form: Form) -> None:
     common = random_prompts(1, 1, seed=3)[0] * 3 + list(range(40))
     prompts = [common + tail for tail in random_prompts(6, 12, seed=4)]
     bench = check(model, form, prompts, 8)
@@ -103,24 +107,23 @@ def test_it_equals_generate_with_shared_prefixes(
 
 
 def test_it_equals_generate_when_sequences_are_preempted(
-    model: HuggingFaceModel, form: CausalModel
+    model: HuggingFaceModel, form: Form
 ) -> None:
     bench = check(
         model,
         form,
         random_prompts(6, 24, seed=5),
-        40,
-        num_blocks=16,
-        block_size=8,
+        90,
+        num_blocks=9,
         max_model_len=128,
     )
     assert bench.scheduler.num_preemptions > 0
 
 
-def test_it_proves_itself_before_serving(model: HuggingFaceModel, form: CausalModel) -> None:
+def test_it_proves_itself_before_serving(model: HuggingFaceModel, form: Form) -> None:
     cache = KVCache(model.shapes, 8, 16, model.dtype, model.device)
     model.verify(cache)
-    assert model.disagreement(form, cache) == ""
+    assert model.disagreement(form(cache), cache) == ""
 
 
 @pytest.mark.parametrize("name", sorted(CONFIGS))
@@ -130,7 +133,7 @@ def test_a_lean_form_is_used_where_there_is_one_that_agrees(
     model = HuggingFaceModel(random_module(name))
     cache = KVCache(model.shapes, 8, 16, model.dtype, model.device)
     assert (lean_model(model, cache) is not None) == (name in LEAN)
-    monkeypatch.setattr(lean, "_rotations", lambda base: [t.flip(0) for t in rotations(base)])
+    monkeypatch.setattr(family, "_rotations", lambda base: [t.flip(0) for t in rotations(base)])
     assert lean_model(model, cache) is None
 
 
@@ -138,7 +141,12 @@ def test_a_lean_form_is_used_where_there_is_one_that_agrees(
 def test_the_lean_form_agrees_in_half_the_bits(name: str) -> None:
     model = HuggingFaceModel(random_module(name).to(torch.bfloat16))
     cache = KVCache(model.shapes, 8, 16, model.dtype, model.device)
-    assert model.disagreement(LeanModel(model), cache) == ""
+    weights = take_weights(model)
+    assert model.disagreement(lean_form(model), cache) == ""
+    if name in NATIVE:
+        native = native_decoder(weights, cache)
+        assert native is not None
+        assert model.disagreement(native, cache) == ""
 
 
 def test_it_refuses_a_model_whose_attention_it_does_not_reproduce() -> None:

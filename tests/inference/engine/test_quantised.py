@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from inference.engine.__main__ import build_parser, build_served
+from inference.engine.family import misfit
 from inference.engine.kv_cache import KVCache
-from inference.engine.lean import LeanModel, misfit
 from inference.engine.model import HuggingFaceModel
 from inference.engine.quantised import FEW, Int8Linear, num_weights, quantise, rounded
 from tests.inference.engine.checkpoint import write_checkpoint
-from tests.inference.engine.tiny import CONFIGS, make_bench, random_module
+from tests.inference.engine.tiny import CONFIGS, lean_form, make_bench, random_module
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def test_every_form_of_a_model_agrees_with_its_own_attention(name: str) -> None:
     cache = KVCache(model.shapes, 8, 16, model.dtype, model.device)
     model.verify(cache)
     if not misfit(model):
-        assert model.disagreement(LeanModel(model), cache) == ""
+        assert model.disagreement(lean_form(model), cache) == ""
 
 
 def test_its_logits_are_near_those_of_the_floats() -> None:
@@ -117,7 +117,7 @@ def storages(*modules: nn.Module) -> dict[int, int]:
 
 def products(module: Any) -> list[Int8Linear]:
     """What the lean form holds beside the module."""
-    lean = LeanModel(HuggingFaceModel(module))
+    lean = lean_form(HuggingFaceModel(module))
     found: list[Any] = [lean._head]
     for layer in lean._layers:
         found += [layer.qkv, layer.out, layer.gate_up, layer.down]
@@ -149,7 +149,7 @@ def test_it_generates_the_same_alone_and_in_company() -> None:
     model = HuggingFaceModel(module)
     texts = []
     for company in (0, 20):
-        bench = make_bench(model, form=LeanModel(model))
+        bench = make_bench(model, form=lambda _: lean_form(model))
         outcome = bench.submit(list(range(30)), max_tokens=12)
         for other in range(company):
             bench.submit([other * 3, 7], max_tokens=12)

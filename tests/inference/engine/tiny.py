@@ -1,5 +1,6 @@
 """Tiny random models of several families, and a byte tokenizer to go with them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,7 +23,9 @@ from transformers import (
 
 from inference.engine.block_pool import BlockPool
 from inference.engine.fake_codec import FakeCodec
+from inference.engine.family import take_weights
 from inference.engine.kv_cache import KVCache
+from inference.engine.lean import LeanModel
 from inference.engine.model import CausalModel, HuggingFaceModel
 from inference.engine.runner import ModelRunner
 from inference.engine.sampler import Sampler
@@ -30,6 +33,7 @@ from inference.engine.scheduler import Scheduler, SchedulerLimits
 from tests.inference.engine.rig import Bench
 
 VOCAB_SIZE = FakeCodec.vocab_size
+Form = Callable[[KVCache], CausalModel]
 _SIZES: dict[str, Any] = {
     "vocab_size": VOCAB_SIZE,
     "hidden_size": 48,
@@ -44,19 +48,23 @@ _SIZES: dict[str, Any] = {
     "initializer_range": 0.3,
 }
 CONFIGS: dict[str, PretrainedConfig] = {
-    "llama": LlamaConfig(**_SIZES, num_key_value_heads=2),
-    "llama-tied": LlamaConfig(**_SIZES, num_key_value_heads=4, tie_word_embeddings=True),
+    "llama": LlamaConfig(**_SIZES, num_key_value_heads=2, head_dim=16),
+    "llama-tied": LlamaConfig(
+        **_SIZES, num_key_value_heads=4, head_dim=16, tie_word_embeddings=True
+    ),
     "llama-biased": LlamaConfig(**_SIZES, attention_bias=True, mlp_bias=True, head_dim=20),
-    "qwen2": Qwen2Config(**_SIZES, num_key_value_heads=1, use_sliding_window=False),
+    "qwen2": Qwen2Config(**_SIZES, num_key_value_heads=1, head_dim=16, use_sliding_window=False),
     "qwen3": Qwen3Config(**_SIZES, num_key_value_heads=2, head_dim=16),
-    "mistral": MistralConfig(**_SIZES, num_key_value_heads=2, sliding_window=None),
+    "mistral": MistralConfig(**_SIZES, num_key_value_heads=2, head_dim=16, sliding_window=None),
     "gpt-neox": GPTNeoXConfig(**_SIZES),
     "gpt2": GPT2Config(**_SIZES, n_embd=48, n_layer=3, n_head=4, n_positions=512),
     "gemma": GemmaConfig(**_SIZES, num_key_value_heads=1, head_dim=16),
     "granite": GraniteConfig(**_SIZES, num_key_value_heads=2, embedding_multiplier=3.0),
     "olmo2": Olmo2Config(**_SIZES, num_key_value_heads=2),
     "phi": PhiConfig(**_SIZES, partial_rotary_factor=0.5),
-    "phi3": Phi3Config(**{**_SIZES, "pad_token_id": 0}, num_key_value_heads=2, sliding_window=None),
+    "phi3": Phi3Config(
+        **{**_SIZES, "pad_token_id": 0}, num_key_value_heads=2, head_dim=16, sliding_window=None
+    ),
     "starcoder2": Starcoder2Config(**_SIZES, num_key_value_heads=2, sliding_window=None),
 }
 
@@ -84,19 +92,24 @@ def reference_greedy(module: Any, prompt: list[int], num_tokens: int) -> list[in
     return out[0, len(prompt) :].tolist()
 
 
+def lean_form(model: HuggingFaceModel) -> LeanModel:
+    """Return the model as a lean one in PyTorch operators."""
+    return LeanModel(take_weights(model), model.shapes)
+
+
 def make_bench(
     model: HuggingFaceModel,
     num_blocks: int = 256,
     block_size: int = 8,
     codec: Any = None,
-    form: CausalModel | None = None,
+    form: Form | None = None,
     **limits: int,
 ) -> Bench:
-    """Put an engine around a model, driven by hand; `form`: what runs instead of it."""
+    """Put an engine around a model, driven by hand; `form` makes what runs instead of it."""
     codec = codec or FakeCodec()
     sizes: dict[str, int] = {"max_model_len": 256, "token_budget": 64, "max_running": 32, **limits}
     cache = KVCache(model.shapes, num_blocks, block_size, model.dtype, model.device)
     sampler = Sampler(model.vocab_size, codec.eos_token_ids, model.device)
-    runner = ModelRunner(form or model, cache, sampler, model.device)
+    runner = ModelRunner(form(cache) if form else model, cache, sampler, model.device)
     scheduler = Scheduler(SchedulerLimits(**sizes), BlockPool(num_blocks, block_size))
     return Bench(scheduler, runner, codec, model.vocab_size)

@@ -1,0 +1,1 @@
+"""Decoders of the Llama kind on CPUs, in C compiled on the machine that runs them."""

@@ -1,0 +1,113 @@
+/* Numbers and vectors of them.
+ *
+ * Vectors are GCC's own (`vector_size`), 16 floats wide: the compiler maps them to whatever the
+ * processor has. A sum's order is written out everywhere, never left to the compiler, so a result
+ * does not depend on what is computed beside it.
+ */
+
+#ifndef NUMBERS_H
+#define NUMBERS_H
+
+#include <stdint.h>
+#include <string.h>
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
+#define LANES 16
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef uint16_t bfloat;
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef int32_t ints __attribute__((vector_size(4 * LANES)));
+typedef uint32_t words __attribute__((vector_size(4 * LANES)));
+typedef uint16_t halves __attribute__((vector_size(2 * LANES)));
+
+/* The same at any address. */
+typedef float vec_at __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint32_t words_at __attribute__((vector_size(4 * LANES), aligned(2), may_alias));
+typedef uint16_t halves_at __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+
+INLINE float bfloat_to_float(bfloat v) {
+    uint32_t bits = (uint32_t)v << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+/* Round to nearest, ties to even; a NaN stays one. */
+INLINE bfloat float_to_bfloat(float f) {
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    uint32_t quiet = (bits >> 16) | 0x40;
+    return (bfloat)((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
+}
+
+INLINE vec choose(ints mask, vec yes, vec no) {
+    return (vec)(((ints)yes & mask) | ((ints)no & ~mask));
+}
+
+INLINE vec load_floats(const float *p) { return (vec)*(const vec_at *)p; }
+INLINE void store_floats(float *p, vec v) { *(vec_at *)p = (vec_at)v; }
+
+INLINE vec load_bfloats(const bfloat *p) {
+    return (vec)(__builtin_convertvector(*(const halves_at *)p, words) << 16);
+}
+
+INLINE void store_bfloats(bfloat *p, vec v) {
+#ifdef __AVX512BF16__
+    *(halves_at *)p = (halves_at)_mm512_cvtneps_pbh((__m512)v);
+#else
+    words bits = (words)v;
+    words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16, quiet = (bits >> 16) | 0x40;
+    words nan = (words)((bits & 0x7fffffff) > 0x7f800000);
+    *(halves_at *)p = (halves_at)__builtin_convertvector((quiet & nan) | (rounded & ~nan), halves);
+#endif
+}
+
+/* Of 16 pairs of bfloats, the first ones and the second ones. */
+INLINE vec firsts(words pairs) { return (vec)(pairs << 16); }
+INLINE vec seconds(words pairs) { return (vec)(pairs & 0xffff0000u); }
+
+INLINE float sum_of(vec v) {
+    float part[8];
+    for (int i = 0; i < 8; i++) part[i] = v[i] + v[i + 8];
+    for (int i = 0; i < 4; i++) part[i] += part[i + 4];
+    return (part[0] + part[2]) + (part[1] + part[3]);
+}
+
+INLINE float greatest_of(vec v) {
+    float most = v[0];
+    for (int i = 1; i < LANES; i++) most = v[i] > most || v[i] != v[i] ? v[i] : most;
+    return most;
+}
+
+/* exp for x <= 0, relative error below 2e-7, 0 below -87. Cody and Waite's reduction, then the
+ * Taylor series around 0 on |r| <= ln(2) / 2. */
+INLINE vec exp_negative(vec x) {
+    const float round = 12582912.0f; /* 1.5 · 2^23: adding it rounds to whole numbers */
+    ints tiny = x < -87.0f;
+    vec clipped = choose(tiny, (vec){0} - 87.0f, x);
+    vec n = (clipped * 1.44269504f + round) - round;
+    vec r = clipped - n * 0.693359375f + n * 2.12194440e-4f;
+    vec p = r * (1.0f / 5040) + 1.0f / 720;
+    p = p * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    vec scale = (vec)((__builtin_convertvector(n, ints) + 127) << 23);
+    return choose(tiny, (vec){0}, p * scale);
+}
+
+/* x · sigmoid(x) */
+INLINE vec silu(vec x) {
+    ints positive = x > 0.0f;
+    vec e = exp_negative(choose(positive, -x, x));
+    return x * choose(positive, 1.0f / (1.0f + e), e / (1.0f + e));
+}
+
+#endif

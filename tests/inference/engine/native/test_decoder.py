@@ -1,0 +1,216 @@
+"""The decoder in C gives what the same decoder gives as PyTorch operators, whatever its shape."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
+
+from inference.engine.batch import build_batch
+from inference.engine.family import take_weights
+from inference.engine.kv_cache import KVCache
+from inference.engine.lean import LeanModel
+from inference.engine.model import HuggingFaceModel
+from inference.engine.native import decoder
+from inference.engine.native.compiler import FOLDER
+from inference.engine.native.decoder import FloatWeights, NativeDecoder, in_panels, native_decoder
+from inference.engine.params import SamplingParams
+from inference.engine.plan import Plan, Row
+
+CPU = torch.device("cpu")
+BASE: dict[str, Any] = {
+    "vocab_size": 77, "num_hidden_layers": 2, "max_position_embeddings": 512,
+    "initializer_range": 0.2,
+}  # fmt: skip
+SHAPES = {
+    "one head": LlamaConfig(**BASE, hidden_size=16, intermediate_size=16, num_attention_heads=1),
+    "odd widths": LlamaConfig(
+        **BASE, hidden_size=72, intermediate_size=50, num_attention_heads=3, head_dim=16
+    ),
+    "wide heads": LlamaConfig(
+        **BASE, hidden_size=64, intermediate_size=96, num_attention_heads=2, head_dim=80
+    ),
+    "widest heads": LlamaConfig(
+        **BASE, hidden_size=64, intermediate_size=96, num_attention_heads=1, head_dim=256
+    ),
+    "large groups": Qwen3Config(
+        **BASE, hidden_size=96, intermediate_size=160, num_attention_heads=12,
+        num_key_value_heads=1, head_dim=32,
+    ),
+    "biases": LlamaConfig(
+        **BASE, hidden_size=64, intermediate_size=48, num_attention_heads=4, head_dim=16,
+        attention_bias=True, mlp_bias=True,
+    ),
+}  # fmt: skip
+
+
+def random_model(name: str, dtype: torch.dtype, seed: int = 0) -> HuggingFaceModel:
+    torch.manual_seed(seed)
+    module = AutoModelForCausalLM.from_config(SHAPES[name], dtype=torch.float32)
+    for parameter in module.parameters():
+        if parameter.ndim == 1:  # norms of all ones and biases of all zeros would hide mistakes
+            parameter.data.add_(0.3 * torch.randn_like(parameter))
+    return HuggingFaceModel(module.to(dtype))
+
+
+def cache_of(model: HuggingFaceModel, block_size: int) -> KVCache:
+    return KVCache(model.shapes, 40, block_size, model.dtype, CPU)
+
+
+def row(key: int, ids: list[int], start: int, end: int, blocks: list[int]) -> Row:
+    params = SamplingParams(max_tokens=1)
+    return Row(key, ids, len(ids), start, end - start, blocks, params, 0, samples=True)
+
+
+def steps_of(block_size: int) -> list[Plan]:
+    """Prompts in chunks, one of them long, with single tokens and a row of drafts beside them."""
+    ids = torch.randint(0, 77, (3, 140), generator=torch.Generator().manual_seed(1)).tolist()
+    free = iter(torch.randperm(39, generator=torch.Generator().manual_seed(2)).add(1).tolist())
+    tables = [[next(free) for _ in range(-(-140 // block_size))] for _ in ids]
+    cuts = [[(0, 100), (100, 101), (101, 140)], [(0, 3), (3, 4), (4, 9)], [(0, 37), (37, 38)]]
+    plans = []
+    for step in range(3):
+        rows = [
+            row(key, ids[key], *cuts[key][step], tables[key])
+            for key in range(3)
+            if step < len(cuts[key])
+        ]
+        plans.append(Plan(step, tuple(rows)))
+    return plans
+
+
+def logits_of(model: Any, cache: KVCache, plans: list[Plan]) -> list[Tensor]:
+    return [model.logits(build_batch(plan, cache.block_size, CPU), cache) for plan in plans]
+
+
+def native(weights: FloatWeights, cache: KVCache) -> NativeDecoder:
+    made = native_decoder(weights, cache)
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize("block_size", [16, 48])
+@pytest.mark.parametrize("name", SHAPES)
+def test_it_gives_what_the_operators_give(name: str, block_size: int) -> None:
+    model = random_model(name, torch.float32)
+    weights, plans = take_weights(model), steps_of(block_size)
+    cache, other = cache_of(model, block_size), cache_of(model, block_size)
+    ours = logits_of(native(weights, cache), cache, plans)
+    theirs = logits_of(LeanModel(weights, model.shapes), other, plans)
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.dtype is torch.float32
+        assert (a - b).abs().max() <= 2e-5 * b.std()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_in_half_the_bits_it_is_nearer_to_the_truth_than_the_operators(name: str) -> None:
+    errors = torch.zeros(2)
+    for seed in range(5):
+        model = random_model(name, torch.bfloat16, seed)
+        weights, plans = take_weights(model), steps_of(16)
+        cache, other = cache_of(model, 16), cache_of(model, 16)
+        ours = torch.cat(logits_of(native(weights, cache), cache, plans))
+        theirs = torch.cat(logits_of(LeanModel(weights, model.shapes), other, plans))
+        whole = HuggingFaceModel(model.module.float())
+        exact = LeanModel(take_weights(whole), whole.shapes)
+        truth = torch.cat(logits_of(exact, cache_of(whole, 16), plans))
+        errors += torch.stack([(form - truth).norm() for form in (ours, theirs)])
+    assert errors[0] < errors[1]
+
+
+def test_weights_that_are_bfloats_by_value_are_kept_as_such_and_change_no_bit() -> None:
+    model = random_model("odd widths", torch.bfloat16)
+    exact = HuggingFaceModel(model.module.float())
+    weights = take_weights(exact)
+    cache, plans = cache_of(exact, 16), steps_of(16)
+    halved = native(weights, cache)
+    assert halved._kind == decoder.BFLOAT_WEIGHTS
+    ours = logits_of(halved, cache, plans)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder, "_choose_kind", lambda *_: decoder.FLOATS)
+        whole = native(weights, cache)
+    for a, b in zip(ours, logits_of(whole, cache, plans), strict=True):
+        assert torch.allclose(a, b, rtol=0, atol=1e-6 * float(b.abs().max()))
+
+
+def test_other_weights_are_kept_in_full() -> None:
+    model = random_model("odd widths", torch.float32)
+    assert native(take_weights(model), cache_of(model, 16))._kind == decoder.FLOATS
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_tokens_bits_do_not_depend_on_what_runs_beside_it(
+    dtype: torch.dtype, threads: int
+) -> None:
+    model = random_model("large groups", dtype)
+    weights = take_weights(model)
+    cache = cache_of(model, 16)
+    one, before = native(weights, cache), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        together = logits_of(one, cache, steps_of(16))[-1][0]
+        alone = [Plan(0, plan.rows[:1]) for plan in steps_of(16)]
+        assert torch.equal(logits_of(one, cache, alone)[-1][0], together)
+        whole = replace(alone[-1].rows[0], start=0, num_tokens=140)
+        assert torch.equal(logits_of(one, cache, [Plan(0, (whole,))])[-1][0], together)
+        ones = [replace(whole, start=p, num_tokens=1) for p in range(140)]
+        assert torch.equal(logits_of(one, cache, [Plan(0, (r,)) for r in ones])[-1][0], together)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_what_was_in_a_block_before_does_not_matter() -> None:
+    model = random_model("odd widths", torch.float32)
+    weights, cache = take_weights(model), cache_of(model, 16)
+    clean = logits_of(native(weights, cache), cache, steps_of(16))
+    for tensor in (*cache.keys, *cache.values):
+        tensor[1:] = torch.nan
+    for a, b in zip(clean, logits_of(native(weights, cache), cache, steps_of(16)), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_not_a_number_stays_in_its_own_row() -> None:
+    model = random_model("odd widths", torch.bfloat16)
+    model.module.model.embed_tokens.weight.data[5] = torch.nan
+    weights, cache = take_weights(model), cache_of(model, 16)
+    plan = Plan(0, (row(1, [5, 6], 0, 2, [1]), row(2, [6, 7], 0, 2, [2])))
+    (logits,) = logits_of(native(weights, cache), cache, [plan])
+    assert logits[0].isnan().all()
+    assert logits[1].isfinite().all()
+
+
+def test_a_step_may_want_no_logits() -> None:
+    model = random_model("odd widths", torch.float32)
+    weights, cache = take_weights(model), cache_of(model, 16)
+    plan = Plan(0, (replace(row(1, [5, 6, 7], 0, 2, [1]), samples=False),))
+    assert logits_of(native(weights, cache), cache, [plan])[0].shape == (0, 77)
+
+
+@pytest.mark.parametrize("rows", range(1, 14))
+def test_panels_hold_the_weights_in_order(rows: int) -> None:
+    weight = torch.arange(rows * 5, dtype=torch.float32).view(rows, 5)
+    panels = in_panels(weight, decoder.FLOATS)  # (panels, 16, 32)
+    assert torch.equal(panels[0, :5, :rows].T, weight)
+    assert not panels[0, 5:].any()
+    assert not panels[0, :, rows:].any()
+    pairs = in_panels(weight, decoder.BFLOATS)  # (panels, 8, 32, 2)
+    assert torch.equal(pairs[0].transpose(1, 2).flatten(0, 1)[:5, :rows].T.float(), weight)
+
+
+def test_blocks_or_heads_that_do_not_fill_vectors_are_left_to_the_operators() -> None:
+    model = random_model("odd widths", torch.float32)
+    assert native_decoder(take_weights(model), cache_of(model, 8)) is None
+    half = random_model("odd widths", torch.float16)
+    assert native_decoder(take_weights(half), cache_of(half, 16)) is None
+
+
+def test_its_constants_are_the_sources() -> None:
+    source = "".join(file.read_text() for file in FOLDER.glob("*.[ch]"))
+    defined = dict(re.findall(r"#define (\w+) (\d+)", source))
+    assert int(defined["LANES"]) == decoder.LANES
+    assert int(defined["MOST_DIM"]) == decoder.LARGEST_HEAD
+    assert int(defined["MOST_QUERIES"]) == decoder.TILE_QUERIES

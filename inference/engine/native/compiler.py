@@ -38,6 +38,12 @@ def load_library() -> ctypes.CDLL | None:
         return None
 
 
+def multiplies_bfloats() -> bool:
+    """Whether the code was compiled for a processor whose products of bfloat16 are the fastest."""
+    library = load_library()
+    return library is not None and bool(library.multiplies_bfloats())
+
+
 def _compiled() -> Path:
     compiler = os.environ.get("CC", "cc")
     version = _run([compiler, "--version"])

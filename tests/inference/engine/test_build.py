@@ -1,16 +1,26 @@
 """An engine is put together to fit the model and the machine, or refused with the reason."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from inference.engine.build import EngineSizes, assemble, digest, eos_token_ids, physical_cores
+from inference.engine import build
+from inference.engine.build import (
+    EngineSizes,
+    assemble,
+    choose_dtype,
+    digest,
+    eos_token_ids,
+    physical_cores,
+)
 from inference.engine.fake_codec import FakeCodec
 from inference.engine.kv_cache import bytes_per_block
 from inference.engine.model import HuggingFaceModel
-from tests.inference.engine.tiny import random_module
+from tests.inference.engine.tiny import CONFIGS, random_module
 
 SIZES = EngineSizes(max_running=4, max_waiting=8)
 
@@ -69,3 +79,29 @@ def test_its_revision_changes_with_the_weights_and_the_configuration(tmp_path: P
 
 def test_it_counts_at_least_one_core() -> None:
     assert physical_cores() >= 1
+
+
+@pytest.mark.parametrize(
+    ("family", "weights", "multiplies", "chosen"),
+    [
+        ("llama", torch.bfloat16, True, torch.bfloat16),
+        ("llama", torch.bfloat16, False, torch.float32),
+        ("llama", torch.float32, True, torch.float32),
+        ("gpt2", torch.bfloat16, True, torch.float32),
+    ],
+)
+def test_on_a_cpu_it_halves_the_bits_only_where_that_is_exact_and_fast(
+    family: str,
+    weights: torch.dtype,
+    multiplies: bool,
+    chosen: torch.dtype,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(build, "multiplies_bfloats", lambda: multiplies)
+    config = copy.deepcopy(CONFIGS[family])
+    config.dtype = weights
+    config.save_pretrained(tmp_path)
+    cpu = torch.device("cpu")
+    assert choose_dtype("auto", str(tmp_path), cpu, int8=False) is chosen
+    assert choose_dtype("float16", str(tmp_path), cpu, int8=False) is torch.float16

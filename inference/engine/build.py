@@ -12,6 +12,8 @@ from transformers import AutoConfig
 
 from inference.engine.block_pool import BlockPool
 from inference.engine.family import FAMILIES
+from inference.engine.grammar import Grammars, read_vocabulary
+from inference.engine.grammar_masks import GrammarMasks
 from inference.engine.kv_cache import KVCache, bytes_per_block
 from inference.engine.lean import lean_model
 from inference.engine.model import HuggingFaceModel, load_model
@@ -93,6 +95,7 @@ def assemble(
     model.verify(cache)
     lean = lean_model(model, cache)
     sampler = Sampler(model.vocab_size, codec.eos_token_ids, device)
+    grammars = Grammars(read_vocabulary(codec, model.vocab_size))
     return Served(
         model=name,
         revision=revision,
@@ -101,7 +104,8 @@ def assemble(
         vocab_size=model.vocab_size,
         codec=codec,
         scheduler=Scheduler(limits, BlockPool(num_blocks, block_size)),
-        runner=ModelRunner(lean or model, cache, sampler, device),
+        runner=ModelRunner(lean or model, cache, sampler, GrammarMasks(grammars), device),
+        grammars=grammars,
     )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from inference.engine.tool_formats import ToolFormat
+
 
 @dataclass(frozen=True, slots=True)
 class Chat:
@@ -28,6 +30,11 @@ class Codec(Protocol):
     @property
     def has_chat_template(self) -> bool:
         """Whether `encode_chat` works."""
+        ...
+
+    @property
+    def tool_format(self) -> ToolFormat | None:
+        """How the chat template's family writes tool calls; None when it knows none."""
         ...
 
     @property

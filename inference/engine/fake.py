@@ -2,7 +2,8 @@
 
 It ships, so that the whole site runs where torch is not installed, and tests drive it into every
 corner: a given text, a pace, a crash, a hang, a request that crashes a step, frames in odd pieces.
-The text is a function of the prompt alone. Imports neither torch nor transformers.
+The text is a function of the prompt alone, bent by a grammar. Imports neither torch nor
+transformers.
 """
 
 import asyncio
@@ -13,8 +14,12 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from inference.engine.block_pool import BlockPool
 from inference.engine.fake_codec import END_OF_TEXT, MESSAGE_END, MESSAGE_START, FakeCodec
+from inference.engine.grammar import Grammars, read_vocabulary
+from inference.engine.grammar_masks import GrammarMasks
 from inference.engine.loop import Frames
 from inference.engine.plan import DeviceLostError, Logprobs, Plan, Row, Sampled, StepResult
 from inference.engine.scheduler import Scheduler, SchedulerLimits
@@ -22,6 +27,9 @@ from inference.engine.server import EngineServer, Served
 from inference.engine.wire import engine_pb2
 
 QUOTED_CHARS = 200
+# What the fake writes where a grammar does not allow its text: the end as soon as it may, else what
+# comes first here, which closes whatever is open.
+SHORTEST = b'}])",:0123456789abcdefghijklmnopqrstuvwxyz{[('
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +53,11 @@ class FakeOptions:
 class FakeRunner:
     """Recites a script for each sequence, at a given pace."""
 
-    def __init__(self, options: FakeOptions, codec: FakeCodec) -> None:
-        """Recite as `options` say."""
+    def __init__(self, options: FakeOptions, codec: FakeCodec, masks: GrammarMasks) -> None:
+        """Recite as `options` say, within `masks`."""
         self._options = options
         self._codec = codec
+        self._masks = masks
         self._scripts: dict[int, list[int]] = {}
         self._num_sampled = 0
         self._next_step_at = 0.0
@@ -58,14 +67,16 @@ class FakeRunner:
         """Sample the next token of each script."""
         for key in plan.released:
             self._scripts.pop(key, None)
+        self._masks.release(plan.released)
         if self._options.fail_on:
             self._fail(plan)
         result = StepResult()
+        allowed = self._allowed(plan, result)
         for row in plan.rows:
             if row.params.prompt_logprobs is not None:
                 result.prompt_logprobs[row.key] = _prompt_logprobs(row)
-            if row.samples:
-                result.sampled[row.key] = self._sample(row)
+            if row.samples and row.key not in result.failures:
+                result.sampled[row.key] = self._sample(row, allowed.get(row.key))
         if result.sampled:
             self._keep_pace()
             self._break_down(len(result.sampled))
@@ -77,16 +88,31 @@ class FakeRunner:
             if self._options.fail_on in prompt:
                 raise RuntimeError("a poisoned request, as asked for")
 
-    def _sample(self, row: Row) -> Sampled:
+    def _allowed(self, plan: Plan, result: StepResult) -> dict[int, list[int]]:
+        """Return the ids that a grammar allows, by key; note where it cannot be followed."""
+        sampling = tuple(row for row in plan.rows if row.samples)
+        masks = self._masks.of(sampling)
+        if masks is None:
+            return {}
+        result.failures.update(masks.failures)
+        bits = np.unpackbits(masks.bits, axis=1, bitorder="little")
+        return {
+            sampling[index].key: np.flatnonzero(bits[place]).tolist()
+            for place, index in enumerate(masks.rows)
+        }
+
+    def _sample(self, row: Row, allowed: list[int] | None) -> Sampled:
         script = self._scripts.get(row.key)
         if script is None:
             script = self._scripts[row.key] = self._write_script(row)
-        position = len(row.tokens) - row.num_prompt_tokens
-        endless = row.params.ignore_eos or position < row.params.min_tokens
-        if position < len(script) or (endless and script):
-            token_id = script[position % len(script)]
+        said = row.tokens[row.num_prompt_tokens :]
+        endless = row.params.ignore_eos or len(said) < row.params.min_tokens
+        if len(said) < len(script) or (endless and script):
+            token_id = script[len(said) % len(script)]
         else:
             token_id = ord(" ") if endless else END_OF_TEXT
+        if allowed is not None and (token_id not in allowed or said != script[: len(said)]):
+            token_id = _shortest(allowed)
         top = row.params.logprobs
         return Sampled(token_id, None if top is None else _logprobs(token_id, top))
 
@@ -125,6 +151,13 @@ class FakeRunner:
             raise DeviceLostError("crashed, as asked for")
         if options.hang_after is not None and self._num_sampled > options.hang_after:
             self.awake.wait()
+
+
+def _shortest(allowed: list[int]) -> int:
+    """Return what ends a text soonest, of the ids that may follow it."""
+    if END_OF_TEXT in allowed:
+        return END_OF_TEXT
+    return next((char for char in SHORTEST if char in allowed), allowed[0])
 
 
 def _logprobs(token_id: int, num_top: int) -> Logprobs:
@@ -183,6 +216,7 @@ def build(options: FakeOptions) -> Served:
     """Put a fake engine together."""
     codec = FakeCodec()
     pool = BlockPool(options.num_blocks, options.block_size)
+    grammars = Grammars(read_vocabulary(codec, codec.vocab_size))
     return Served(
         model=options.model,
         revision="fake",
@@ -191,7 +225,8 @@ def build(options: FakeOptions) -> Served:
         vocab_size=codec.vocab_size,
         codec=codec,
         scheduler=Scheduler(options.limits, pool),
-        runner=FakeRunner(options, codec),
+        runner=FakeRunner(options, codec, GrammarMasks(grammars)),
+        grammars=grammars,
         reshape=OddPieces() if options.odd_pieces else None,
     )
 

@@ -27,6 +27,7 @@ class FakeCodec:
 
     vocab_size = FIRST_PIECE + len(_PIECES)
     has_chat_template = True
+    tool_format = None
     eos_token_ids = (END_OF_TEXT, MESSAGE_END)
 
     def __init__(self) -> None:

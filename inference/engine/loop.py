@@ -205,7 +205,7 @@ class EngineLoop:
     def _judge(self, sequence: Sequence, token_id: int) -> str:
         """Decide whether the sequence goes on after a token; return the text it decided."""
         params, detokenizer = sequence.params, sequence.detokenizer
-        ends = token_id in self._eos and not params.ignore_eos
+        ends = token_id in self._eos and not (params.ignore_eos and params.grammar is None)
         if ends or token_id in params.stop_token_ids:
             text = detokenizer.flush()
             sequence.finish(FinishReason.STOP, stop_reason=detokenizer.stop_reason)

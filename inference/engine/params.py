@@ -6,6 +6,33 @@ import it, so it knows neither Django nor torch. The engine serves single sequen
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+GrammarKind = Literal["json_schema", "regex", "choices", "lark"]
+MAX_GRAMMAR_CHARS = 1 << 17
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What a sequence's text has to be, from its first character to its last.
+
+    `source` is a JSON schema as JSON, a regular expression, a JSON list of strings one of which
+    the text must be, or a grammar in llguidance's dialect of Lark. `lenient`: parts of a schema
+    that cannot be enforced are ignored instead of refused.
+    """
+
+    kind: GrammarKind
+    source: str
+    lenient: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an unknown kind and for more text than is ever compiled."""
+        if self.kind not in get_args(GrammarKind):
+            raise ValueError(f"there is no grammar of the kind {self.kind!r}")
+        if len(self.source) > MAX_GRAMMAR_CHARS:
+            raise ValueError(
+                f"the grammar has {len(self.source):,} characters; at most {MAX_GRAMMAR_CHARS:,}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +42,8 @@ class SamplingParams:
     `temperature` 0 is greedy. `top_k` 0, `top_p` 1 and `min_p` 0 switch the filter off.
     `logprobs` is the number of alternatives to report for each generated token (None: none at
     all, 0: only the sampled token's), taken from the distribution before temperature and filters.
-    `prompt_logprobs` is the same for the tokens of the prompt (echo).
+    `prompt_logprobs` is the same for the tokens of the prompt (echo). With a `grammar`, what
+    follows its complete text is the end, `min_tokens` and `ignore_eos` notwithstanding.
     """
 
     max_tokens: int
@@ -34,6 +62,7 @@ class SamplingParams:
     logprobs: int | None = None
     prompt_logprobs: int | None = None
     logit_bias: tuple[tuple[int, float], ...] = ()
+    grammar: Grammar | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the parameter that is out of its range."""

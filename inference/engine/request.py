@@ -11,6 +11,7 @@ from enum import IntEnum
 
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.drafts import Drafter
+from inference.engine.grammar import CompiledGrammar
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Logprobs
 
@@ -40,6 +41,7 @@ class Sequence:
     deadline_s: float = 0.0  # from its arrival; 0: none
     sequence_id: int = 0  # the client's number
     request_id: str = ""  # for the logs
+    grammar: CompiledGrammar | None = None  # of `params.grammar`: held here so that it stays
     num_prompt_tokens: int = 0
     seed: int = 0
     # The scheduler's.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from inference.engine.batch import Batch, build_batch
+from inference.engine.grammar_masks import GrammarMasks
 from inference.engine.kv_cache import KVCache
 from inference.engine.model import CausalModel
 from inference.engine.plan import DeviceLostError, Logprobs, Plan, Row, Sampled, StepResult
@@ -23,17 +24,24 @@ class ModelRunner:
     """Runs plans."""
 
     def __init__(
-        self, model: CausalModel, cache: KVCache, sampler: Sampler, device: torch.device
+        self,
+        model: CausalModel,
+        cache: KVCache,
+        sampler: Sampler,
+        masks: GrammarMasks,
+        device: torch.device,
     ) -> None:
         """Run `model` on `device` with `cache`."""
         self._model = model
         self._cache = cache
         self._sampler = sampler
+        self._masks = masks
         self._device = device
 
     def run(self, plan: Plan) -> StepResult:
         """Compute one step. DeviceLostError when the device cannot be used any more."""
         self._sampler.release(plan.released)
+        self._masks.release(plan.released)
         try:
             with torch.inference_mode():
                 return self._run(plan)
@@ -67,12 +75,15 @@ class ModelRunner:
     def _sample(self, batch: Batch, logits: Tensor, result: StepResult) -> None:
         if len(batch.sampling) != logits.shape[0]:
             logits = logits[list(batch.sampling_index)]
-        drawn = iter(self._sampler.draw(logits, batch.sampling).read())
+        masks = self._masks.of(batch.sampling)  # on the CPU, while a GPU computes the logits
+        drawn = iter(self._sampler.draw(logits, batch.sampling, masks).read())
         previous: int | None = None
         for row in batch.sampling:
             if row.key != previous:
                 _keep_confirmed(row, list(islice(drawn, len(row.drafts) + 1)), result)
             previous = row.key
+        if masks is not None:
+            result.failures.update(masks.failures)
 
 
 def _keep_confirmed(row: Row, drawn: list[Sampled | None], result: StepResult) -> None:

@@ -1,7 +1,7 @@
 """From logits to tokens, each row by its own parameters.
 
 The order, for every row: repetition penalty (Keskar et al. 2019), presence and frequency penalties,
-logit bias, suppression of end tokens below `min_tokens`; then the likeliest token if the
+logit bias, suppression of end tokens below `min_tokens`, grammar; then the likeliest token if the
 temperature is 0, else temperature, top-k, top-p, min-p, and one draw by inverting the cumulative
 distribution at a uniform number of (seed, position). Log-probabilities are taken from the logits as
 the model gave them. Work is done only for the rows that ask for it, and for all of those at once.
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from inference.engine.grammar_masks import Masks
 from inference.engine.noise import uniform
 from inference.engine.plan import Row, Sampled
 from inference.engine.scores import Scores
@@ -97,9 +98,12 @@ class Sampler:
         """Drop what is kept for sequences that ended."""
         self._counts.release(keys)
 
-    def draw(self, logits: Tensor, rows: tuple[Row, ...]) -> Drawn:
+    def draw(self, logits: Tensor, rows: tuple[Row, ...], masks: Masks | None = None) -> Drawn:
         """Sample from logits (R, V), one row each."""
         shaped = self._shape(logits, rows)
+        if masks is not None:
+            own = shaped.to(torch.float32, copy=True) if shaped is logits else shaped
+            shaped = self._mask(own, masks)
         highest, token_ids = shaped.max(dim=-1)  # (R,) each; NaN wins a max
         doubt = None
         drawn = [index for index, row in enumerate(rows) if row.params.temperature > 0]
@@ -130,6 +134,7 @@ class Sampler:
             index
             for index, row in enumerate(rows)
             if row.length - row.num_prompt_tokens < row.params.min_tokens
+            and row.params.grammar is None  # whose mask knows whether anything but the end is left
         ]
         if not penalised and not biased and not young:
             return logits
@@ -151,6 +156,15 @@ class Sampler:
         if ends:
             flat.index_fill_(0, self._index(ends), -torch.inf)
         return shaped
+
+    def _mask(self, shaped: Tensor, masks: Masks) -> Tensor:
+        """Leave to the rows with a grammar what it allows them."""
+        places = self._index(masks.rows)
+        packed = to_device(masks.bits, torch.uint8, self._device)  # (G, bytes)
+        shifts = torch.arange(8, dtype=torch.uint8, device=self._device)
+        bits = (packed.unsqueeze(2) >> shifts) & 1  # (G, bytes, 8)
+        allowed = bits.flatten(1)[:, : shaped.shape[1]].bool()  # (G, V)
+        return shaped.index_copy_(0, places, shaped[places].masked_fill(~allowed, -torch.inf))
 
     def _penalise(self, logits: Tensor, rows: list[Row]) -> Tensor:
         seen, counts = self._counts.of(rows)  # (P, V) bool and float

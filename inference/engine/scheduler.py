@@ -188,6 +188,8 @@ class Scheduler:
                 share -= count
                 room -= count
         rows += self._admit(min(share, room))
+        if not rows:  # nobody runs an empty plan: what ended is told with the next one
+            return Plan(self._step, ())
         released, self._released = tuple(self._released), []
         return Plan(self._step, tuple(rows), released)
 

@@ -22,6 +22,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
 from inference.engine.codec import Codec
+from inference.engine.grammar import Grammars
+from inference.engine.grammar_compiler import GrammarCompiler
 from inference.engine.loop import EngineLoop, Frames
 from inference.engine.plan import Runner
 from inference.engine.scheduler import Scheduler
@@ -56,6 +58,7 @@ class Served:
     codec: Codec
     scheduler: Scheduler
     runner: Runner
+    grammars: Grammars
     reshape: Callable[[Frames], Frames] | None = None  # a fake may deliver frames in odd pieces
 
 
@@ -131,6 +134,7 @@ class EngineServer:
             served.scheduler, served.runner, served.codec, self._deliver, served.vocab_size
         )
         self.executor = ThreadPoolExecutor(2, thread_name_prefix="tokenize")
+        self.compiler = GrammarCompiler(served.grammars)
         self._events = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run_loop, name="engine-loop", daemon=True)
         self._outboxes: set[Hashable] = set()
@@ -166,6 +170,7 @@ class EngineServer:
             outbox.end()
         await self._server.stop(grace_s)
         self.executor.shutdown(wait=False, cancel_futures=True)
+        self.compiler.stop()
         if not self.died.is_set():
             await asyncio.to_thread(self._thread.join, grace_s)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,11 @@ from inference.engine.codec import Chat
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.request import FinishReason, Sequence
 from inference.engine.wire import engine_pb2, engine_pb2_grpc
-from inference.engine.wire.messages import finish_to_wire, sampling_from_wire
+from inference.engine.wire.messages import (
+    finish_to_wire,
+    grammar_from_wire,
+    sampling_from_wire,
+)
 
 if TYPE_CHECKING:
     from inference.engine.server import EngineServer, Outbox
@@ -44,6 +49,7 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
     ) -> engine_pb2.EngineInfo:
         """Answer through the loop, so that no answer comes from an engine that hangs."""
         served, loop = self._server.served, self._server.loop
+        form = self._codec.tool_format
         stats = await asyncio.wrap_future(loop.stats())
         return engine_pb2.EngineInfo(
             model=served.model,
@@ -57,6 +63,7 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
             eos_token_ids=self._codec.eos_token_ids,
             draining=loop.draining,
             stats=stats,
+            tool_format=form.name if form is not None else "",
         )
 
     async def Tokenize(  # noqa: N802
@@ -88,6 +95,16 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, sentence)
         return engine_pb2.DetokenizeReply(text=self._codec.decode(list(request.token_ids)))
 
+    async def CheckGrammar(  # noqa: N802
+        self, request: engine_pb2.CheckGrammarRequest, context: Context
+    ) -> engine_pb2.CheckGrammarReply:
+        """Compile it, and keep what came of that for the `Submit` that follows."""
+        try:
+            await self._server.compiler.compile(grammar_from_wire(request.grammar), request.tenant)
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return engine_pb2.CheckGrammarReply()
+
     async def Generate(  # noqa: N802
         self, request_iterator: AsyncIterator[engine_pb2.ClientFrame], context: Context
     ) -> None:
@@ -107,18 +124,46 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
         await writer
 
     async def _read(self, frames: AsyncIterator[engine_pb2.ClientFrame], outbox: "Outbox") -> None:
-        loop = self._server.loop
-        async for frame in frames:
-            if frame.WhichOneof("body") == "cancel":
-                loop.cancel(outbox, frame.cancel.sequence_id)
-                continue
-            try:
-                sequence = sequence_from_wire(loop.new_key(), frame.submit)
-            except ValueError as error:
-                outbox.put(_refusal(frame.submit.sequence_id, str(error)))
-            else:
-                loop.submit(outbox, sequence)
-        loop.half_close(outbox)
+        compiling: dict[int, asyncio.Task[None]] = {}  # by the client's number
+        async with asyncio.TaskGroup() as tasks:
+            async for frame in frames:
+                if frame.WhichOneof("body") == "cancel":
+                    self._cancel(frame.cancel.sequence_id, outbox, compiling)
+                    continue
+                try:
+                    sequence = sequence_from_wire(self._server.loop.new_key(), frame.submit)
+                except ValueError as error:
+                    outbox.put(_ending(frame.submit.sequence_id, FinishReason.ERROR, str(error)))
+                    continue
+                if sequence.params.grammar is None:
+                    self._server.loop.submit(outbox, sequence)
+                    continue
+                task = tasks.create_task(self._submit_compiled(sequence, outbox))
+                compiling[sequence.sequence_id] = task
+                task.add_done_callback(partial(_drop, compiling, sequence.sequence_id))
+        self._server.loop.half_close(outbox)
+
+    def _cancel(
+        self, number: int, outbox: "Outbox", compiling: dict[int, asyncio.Task[None]]
+    ) -> None:
+        """End a sequence, which may not have come to the loop yet."""
+        task = compiling.pop(number, None)
+        if task is not None and task.cancel():
+            outbox.put(_ending(number, FinishReason.CANCELLED))
+        else:
+            self._server.loop.cancel(outbox, number)
+
+    async def _submit_compiled(self, sequence: Sequence, outbox: "Outbox") -> None:
+        """Submit a sequence when its grammar is compiled, mostly at once: `CheckGrammar` did it."""
+        assert sequence.params.grammar is not None
+        try:
+            sequence.grammar = await self._server.compiler.compile(
+                sequence.params.grammar, sequence.tenant
+            )
+        except ValueError as error:
+            outbox.put(_ending(sequence.sequence_id, FinishReason.ERROR, str(error)))
+        else:
+            self._server.loop.submit(outbox, sequence)
 
     async def Drain(  # noqa: N802
         self, request: engine_pb2.DrainRequest, context: Context
@@ -171,7 +216,13 @@ def _read_json(text: str, kind: type, name: str) -> Any:
     return value
 
 
-def _refusal(sequence_id: int, sentence: str) -> engine_pb2.StepFrame:
-    delta = engine_pb2.SequenceDelta(sequence_id=sequence_id, error=sentence)
-    delta.finish_reason = finish_to_wire(FinishReason.ERROR)
+def _ending(number: int, reason: FinishReason, sentence: str = "") -> engine_pb2.StepFrame:
+    """Say that a sequence ended which the loop has never seen."""
+    delta = engine_pb2.SequenceDelta(sequence_id=number, error=sentence)
+    delta.finish_reason = finish_to_wire(reason)
     return engine_pb2.StepFrame(deltas=[delta])
+
+
+def _drop(tasks: dict[int, asyncio.Task[None]], number: int, done: asyncio.Task[None]) -> None:
+    if tasks.get(number) is done:
+        del tasks[number]

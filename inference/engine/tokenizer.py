@@ -15,6 +15,7 @@ from transformers import AutoTokenizer
 
 from inference.engine.codec import Chat
 from inference.engine.token_bytes import read_token_bytes
+from inference.engine.tool_formats import ToolFormat, find_format
 
 # Noncharacters and private-use characters: one that occurs nowhere in a conversation is the marker.
 MARKERS = ("\ufdd0", "\ufdd1", "\ue000", "\uf8ff", "\U000f0000")
@@ -35,8 +36,13 @@ class HuggingFaceCodec:
         self._plain.encode_special_tokens = True
         self._eos_token_ids = eos_token_ids
         self._bytes = read_token_bytes(tokenizer)
+        self.tool_format = _find_tool_format(tokenizer.chat_template)
         added = tokenizer.added_tokens_decoder
         self._special = {number: token.content for number, token in added.items() if token.special}
+        # What a tool call is made of is text, whatever the tokenizer calls it.
+        self._silent = {
+            number for number, text in self._special.items() if not self._is_of_call(text)
+        }
         self._ids = {text: number for number, text in self._special.items()}
         longest_first = sorted(self._ids, key=len, reverse=True)
         self._pattern = re.compile("|".join(re.escape(text) for text in longest_first) or r"(?!)")
@@ -133,7 +139,11 @@ class HuggingFaceCodec:
 
     def is_special(self, token_id: int) -> bool:
         """Whether the token adds no text to a generation."""
-        return token_id in self._special
+        return token_id in self._silent
+
+    def _is_of_call(self, text: str) -> bool:
+        form = self.tool_format
+        return form is not None and text in f"{form.trigger} {form.head} {form.last}"
 
 
 def _ids(backend: Tokenizer, text: str) -> list[int]:
@@ -151,6 +161,13 @@ def _map_strings(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, list | tuple):
         return [_map_strings(item, change) for item in value]
     return value
+
+
+def _find_tool_format(template: Any) -> ToolFormat | None:
+    """Look at the template that transformers takes when there are tools: there may be several."""
+    if isinstance(template, dict):
+        template = template.get("tool_use") or template.get("default")
+    return find_format(template) if template else None
 
 
 def load_codec(path: str, eos_token_ids: tuple[int, ...]) -> HuggingFaceCodec:

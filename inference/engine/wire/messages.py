@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import cast
 
-from inference.engine.params import SamplingParams
+from inference.engine.params import Grammar, SamplingParams
 from inference.engine.plan import Logprobs
 from inference.engine.request import FinishReason
 from inference.engine.wire import engine_pb2
@@ -38,6 +38,8 @@ def sampling_to_wire(params: SamplingParams) -> engine_pb2.Sampling:
         value = getattr(params, name)
         if value is not None:
             setattr(message, name, value)
+    if params.grammar is not None:
+        message.grammar.CopyFrom(grammar_to_wire(params.grammar))
     return message
 
 
@@ -54,8 +56,24 @@ def sampling_from_wire(message: engine_pb2.Sampling) -> SamplingParams:
         stop=tuple(message.stop),
         stop_token_ids=tuple(message.stop_token_ids),
         logit_bias=tuple(sorted(message.logit_bias.items())),
+        grammar=grammar_from_wire(message.grammar) if message.HasField("grammar") else None,
         **values,
     )
+
+
+def grammar_to_wire(grammar: Grammar) -> engine_pb2.Grammar:
+    """Write a grammar: its kind is the name of the field that holds its text."""
+    message = engine_pb2.Grammar(lenient=grammar.lenient)
+    setattr(message, grammar.kind, grammar.source)
+    return message
+
+
+def grammar_from_wire(message: engine_pb2.Grammar) -> Grammar:
+    """Read a grammar; ValueError when it is empty or too long."""
+    kind = message.WhichOneof("source")
+    if kind is None:
+        raise ValueError("the grammar has no source")
+    return Grammar(kind, getattr(message, kind), message.lenient)
 
 
 def finish_to_wire(reason: FinishReason) -> engine_pb2.FinishReason:

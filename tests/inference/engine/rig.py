@@ -6,6 +6,7 @@ from typing import Any
 
 from inference.engine.codec import Codec
 from inference.engine.detokenizer import Detokenizer
+from inference.engine.grammar import Grammars
 from inference.engine.loop import EngineLoop, Frames
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Runner
@@ -42,8 +43,16 @@ class Outcome:
 class Bench:
     """An engine loop without threads or sockets. The pool is proven whole after every step."""
 
-    def __init__(self, scheduler: Scheduler, runner: Runner, codec: Codec, vocab_size: int) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        runner: Runner,
+        codec: Codec,
+        vocab_size: int,
+        grammars: Grammars | None = None,
+    ) -> None:
         self.scheduler = scheduler
+        self.grammars = grammars
         self.loop = EngineLoop(scheduler, runner, codec, self._deliver, vocab_size)
         self.outcomes: dict[int, Outcome] = {}
         self.num_steps = 0
@@ -72,6 +81,9 @@ class Bench:
             deadline_s=deadline_s,
             sequence_id=self._ids,
         )
+        if sampling.grammar is not None:
+            assert self.grammars is not None
+            sequence.grammar = self.grammars.compile(sampling.grammar)
         self.outcomes[self._ids] = Outcome()
         self.loop.submit(handle, sequence)
         return self.outcomes[self._ids]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from inference.engine.fake import FakeOptions, FakeRunner, build
 from inference.engine.fake_codec import END_OF_TEXT, FakeCodec
+from inference.engine.grammar_masks import GrammarMasks
 from inference.engine.plan import Plan, StepResult
 from inference.engine.scheduler import SchedulerLimits
 from tests.inference.engine.rig import Bench
@@ -34,7 +35,7 @@ class Watched(FakeRunner):
 def make(text: str = "Hello, Grüße 👋🏽!", **options: Any) -> Bench:
     fake = FakeOptions(text=text, **{"limits": SMALL, "num_blocks": 64, **options})
     served = build(fake)
-    runner = Watched(fake, CODEC)
+    runner = Watched(fake, CODEC, GrammarMasks(served.grammars))
     return Bench(served.scheduler, runner, served.codec, served.vocab_size)
 
 

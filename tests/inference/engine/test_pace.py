@@ -7,6 +7,8 @@ import pytest
 
 from inference.engine.fake import FakeOptions, FakeRunner, build
 from inference.engine.fake_codec import FakeCodec
+from inference.engine.grammar import Grammars, read_vocabulary
+from inference.engine.grammar_masks import GrammarMasks
 from inference.engine.pace import Pace
 from inference.engine.plan import Plan, StepResult
 from inference.engine.scheduler import SchedulerLimits
@@ -27,7 +29,9 @@ class Machine(FakeRunner):
     steps: list[tuple[int, int, float]] = field(default_factory=list)  # rows, chunk tokens, s
 
     def __post_init__(self) -> None:
-        super().__init__(FakeOptions(text="a" * 5000), FakeCodec())
+        codec = FakeCodec()
+        masks = GrammarMasks(Grammars(read_vocabulary(codec, codec.vocab_size)))
+        super().__init__(FakeOptions(text="a" * 5000), codec, masks)
 
     def quiet_s(self, rows: int) -> float:
         return self.base_s + self.row_s * rows

@@ -2,11 +2,12 @@
 
 import math
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from inference.engine import fake, request
-from inference.engine.params import SamplingParams
+from inference.engine.params import Grammar, GrammarKind, SamplingParams
 from inference.engine.plan import Logprobs
 from inference.engine.wire import engine_pb2
 from inference.engine.wire.generate import WIRE_DIR, generate
@@ -40,6 +41,10 @@ def test_the_committed_code_is_current(tmp_path: Path) -> None:
             logprobs=0,
             prompt_logprobs=20,
             logit_bias=((1, -100.0), (5, 2.5)),
+        ),
+        *(
+            SamplingParams(max_tokens=1, grammar=Grammar(kind, "", lenient=True))
+            for kind in get_args(GrammarKind)
         ),
     ],
 )

@@ -24,6 +24,8 @@ from transformers import (
 from inference.engine.block_pool import BlockPool
 from inference.engine.fake_codec import FakeCodec
 from inference.engine.family import take_weights
+from inference.engine.grammar import Grammars, read_vocabulary
+from inference.engine.grammar_masks import GrammarMasks
 from inference.engine.kv_cache import KVCache
 from inference.engine.lean import LeanModel
 from inference.engine.model import CausalModel, HuggingFaceModel
@@ -110,6 +112,9 @@ def make_bench(
     sizes: dict[str, int] = {"max_model_len": 256, "token_budget": 64, "max_running": 32, **limits}
     cache = KVCache(model.shapes, num_blocks, block_size, model.dtype, model.device)
     sampler = Sampler(model.vocab_size, codec.eos_token_ids, model.device)
-    runner = ModelRunner(form(cache) if form else model, cache, sampler, model.device)
+
+    grammars = Grammars(read_vocabulary(codec, model.vocab_size))
+    masks = GrammarMasks(grammars)
+    runner = ModelRunner(form(cache) if form else model, cache, sampler, masks, model.device)
     scheduler = Scheduler(SchedulerLimits(**sizes), BlockPool(num_blocks, block_size))
-    return Bench(scheduler, runner, codec, model.vocab_size)
+    return Bench(scheduler, runner, codec, model.vocab_size, grammars)

@@ -1,0 +1,138 @@
+"""Compiling a stranger's grammar in a process that may die of it.
+
+`Trial` starts this module as a child process at the first grammar and again after each that killed
+it. The child compiles a grammar, follows it for some random tokens, and says what it found. The
+kernel ends it when that takes longer than a second or more memory than it may have, whatever the
+library is doing, and whether or not its parent still lives.
+"""
+
+import contextlib
+import json
+import random
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from llguidance import LLMatcher
+
+from inference.engine.grammar import Grammars, Vocabulary
+from inference.engine.params import Grammar
+
+LIMIT_S = 1.0
+MEMORY_BYTES = 2 << 30  # of addresses; the vocabulary's own are some hundred MiB
+# Less than a thread of the engine has: what does not overflow it here does not overflow it there.
+STACK_BYTES = 2 << 20
+NUM_STEPS = 32
+TOO_MUCH = "it is too complex: compiling it takes longer than a second, or too much memory"
+
+
+class Trial:
+    """The child process, as seen by the engine. One call at a time, but `stop` from any thread."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        """Start nothing yet."""
+        self._vocabulary = vocabulary
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def run(self, grammar: Grammar) -> None:
+        """Return when the grammar is harmless. ValueError with a sentence when it is not."""
+        if self._child is None:
+            self._child = self._start()
+        answer = _ask(self._child, grammar)
+        if not answer:
+            self.stop()
+            raise ValueError(TOO_MUCH)
+        if complaint := json.loads(answer):
+            raise ValueError(complaint)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "inference.engine.grammar_trial"],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert child.stdin is not None
+        vocabulary = self._vocabulary
+        tokens = [token.decode("latin-1") for token in vocabulary.tokens]
+        child.stdin.write(_line([tokens, vocabulary.special, vocabulary.ends, vocabulary.size]))
+        return child
+
+    def stop(self) -> None:
+        """End the child, whatever it is doing."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            with contextlib.suppress(BrokenPipeError), child:
+                pass  # leaving it closes the pipes and waits
+
+
+def _ask(child: subprocess.Popen[bytes], grammar: Grammar) -> bytes:
+    """Return the child's line; nothing when it dies."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    try:
+        child.stdin.write(_line([grammar.kind, grammar.source, grammar.lenient]))
+        child.stdin.flush()
+        return child.stdout.readline()
+    except (BrokenPipeError, ValueError):  # ValueError: `stop` has closed the pipe
+        return b""
+
+
+def _line(value: Any) -> bytes:
+    return json.dumps(value).encode() + b"\n"
+
+
+# In the child.
+
+
+def serve() -> None:
+    """Answer each line until there is none."""
+    tokens, special, ends, size = json.loads(sys.stdin.buffer.readline())
+    encoded = tuple(token.encode("latin-1") for token in tokens)
+    grammars = Grammars(Vocabulary(encoded, tuple(special), tuple(ends), size))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    for line in sys.stdin.buffer:
+        grammar = Grammar(*json.loads(line))
+        signal.setitimer(signal.ITIMER_REAL, LIMIT_S)  # its signal is not handled: it kills
+        complaint = try_out(grammars, grammar)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.stdout.buffer.write(_line(complaint))
+        sys.stdout.buffer.flush()
+
+
+def try_out(grammars: Grammars, grammar: Grammar) -> str:
+    """Compile a grammar and follow it a little way; return what is wrong with it, if anything."""
+    try:
+        matcher = grammars.compile(grammar).start()
+    except ValueError as error:
+        return str(error)
+    return _follow(matcher)
+
+
+def _follow(matcher: LLMatcher) -> str:
+    chance = random.Random(0)
+    for _ in range(NUM_STEPS):
+        if matcher.is_stopped():
+            break
+        bits = np.frombuffer(matcher.compute_bitmask(), np.uint8)
+        allowed = np.flatnonzero(np.unpackbits(bits, bitorder="little"))
+        if matcher.is_error() or not matcher.consume_token(int(chance.choice(allowed))):
+            break
+    if not matcher.is_error():
+        return ""
+    if "NoExtension" in matcher.get_error():
+        return "no text fits it"
+    return "it is too complex to be followed token by token"
+
+
+if __name__ == "__main__":
+    threading.stack_size(STACK_BYTES)
+    worker = threading.Thread(target=serve)
+    worker.start()
+    worker.join()

@@ -1,0 +1,27 @@
+"""Pieces of grammars in llguidance's dialect of Lark.
+
+Knows the dialect, not the library: whoever asks for a grammar writes it with these, and
+`grammar.py` compiles it.
+"""
+
+import json
+from typing import Any
+
+# Between the parts of a JSON text: room to indent, and an end to it. A model that is at a loss
+# would otherwise write spaces until its tokens run out.
+WHITESPACE = r"\n?[ ]{0,32}"
+
+
+def literal(text: str) -> str:
+    """Return what stands for exactly this text."""
+    return json.dumps(text)
+
+
+def json_rule(schema: Any, *, lenient: bool = False) -> str:
+    """Return what stands for a JSON value that fits a schema. ValueError when it is no schema."""
+    if schema is True:
+        schema = {}
+    if not isinstance(schema, dict):
+        raise ValueError("a JSON schema is an object")
+    options = {"whitespace_pattern": WHITESPACE, "lenient": lenient}
+    return "%json " + json.dumps({**schema, "x-guidance": options})

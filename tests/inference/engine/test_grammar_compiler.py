@@ -1,0 +1,220 @@
+"""Strangers' grammars are compiled within bounds, or refused with a sentence; nobody waits."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+
+from inference.engine import fake
+from inference.engine.fake_codec import FakeCodec
+from inference.engine.grammar import Grammars, Vocabulary, read_vocabulary
+from inference.engine.grammar_compiler import GrammarCompiler
+from inference.engine.grammar_trial import LIMIT_S
+from inference.engine.params import Grammar
+from inference.engine.server import EngineServer
+from inference.engine.wire import engine_pb2, engine_pb2_grpc
+from inference.engine.wire.messages import grammar_to_wire
+from tests.inference.engine.client import Stream, connect, open_stream
+from tests.inference.engine.grammars import HARD, PERSON, REFUSED, schema
+
+# A start of the child, and a busy machine.
+GRACE_S = 3.0
+SLOW = HARD["a huge divisor"]
+
+
+@pytest.fixture
+async def compiler() -> AsyncIterator[GrammarCompiler]:
+    codec = FakeCodec()
+    made = GrammarCompiler(Grammars(read_vocabulary(codec, codec.vocab_size)))
+    yield made
+    made.stop()
+
+
+@pytest.mark.parametrize("words", REFUSED)
+async def test_a_grammar_that_cannot_be_followed_is_refused_with_the_reason(
+    compiler: GrammarCompiler, words: str
+) -> None:
+    with pytest.raises(ValueError, match=r"\AThe grammar cannot be used: .*\.\Z") as refusal:
+        await compiler.compile(REFUSED[words], "alice")
+    assert words in str(refusal.value)
+
+
+def test_more_text_than_is_ever_compiled_is_refused() -> None:
+    with pytest.raises(ValueError, match="the grammar has 200,000 characters; at most 131,072"):
+        Grammar("regex", "a" * 200_000)
+
+
+async def test_a_model_without_an_end_is_refused(compiler: GrammarCompiler) -> None:
+    endless = Grammars(Vocabulary(tokens=(b"a",), special=(), ends=(), size=1))
+    with pytest.raises(ValueError, match="this model has no end token"):
+        endless.compile(Grammar("regex", "a"))
+
+
+async def test_lenient_ignores_what_cannot_be_enforced(compiler: GrammarCompiler) -> None:
+    loose = {"type": "string", "not": {"const": "a"}, "format": "zzz"}
+    await compiler.compile(schema(loose, lenient=True), "alice")
+    overlapping = {"oneOf": [{"type": "integer"}, {"type": "number"}]}
+    await compiler.compile(schema(overlapping, lenient=True), "alice")
+
+
+async def test_it_is_compiled_once_and_refused_once(
+    compiler: GrammarCompiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await compiler.compile(schema(PERSON), "alice")
+    with pytest.raises(ValueError, match="takes longer than a second"):
+        await compiler.compile(SLOW, "alice")
+
+    def fail(*_: object) -> None:
+        pytest.fail("tried again")
+
+    monkeypatch.setattr(compiler._trial, "run", fail)
+    assert await compiler.compile(schema(PERSON), "bob") is first
+    with pytest.raises(ValueError, match="takes longer than a second"):
+        await compiler.compile(SLOW, "bob")
+
+
+async def test_a_grammar_in_use_stays_however_many_follow(compiler: GrammarCompiler) -> None:
+    grammars = compiler._grammars
+    held = grammars.compile(Grammar("regex", "a"))
+    grammars.compile(Grammar("regex", "b"))
+    for n in range(100):
+        grammars.compile(Grammar("regex", f"c{n}"))
+    assert grammars.find(Grammar("regex", "a")) is held
+    assert grammars.find(Grammar("regex", "b")) is None
+
+
+async def test_a_flood_of_slow_grammars_delays_another_tenant_by_one(
+    compiler: GrammarCompiler,
+) -> None:
+    slow = [schema({"type": "integer", "multipleOf": 999_983 + 2 * n}) for n in range(5)]
+    flood = [asyncio.create_task(compiler.compile(grammar, "mallory")) for grammar in slow]
+    await asyncio.sleep(0)
+    await compiler.compile(schema(PERSON), "alice")
+    assert sum(task.done() for task in flood) <= 1
+    for task in flood:
+        task.cancel()
+    await asyncio.gather(*flood, return_exceptions=True)
+
+
+async def test_a_child_that_died_is_started_again(compiler: GrammarCompiler) -> None:
+    await compiler.compile(Grammar("regex", "a"), "alice")
+    child = compiler._trial._child
+    assert child is not None
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    with pytest.raises(ValueError, match="too complex"):
+        await compiler.compile(Grammar("regex", "b"), "alice")
+    await compiler.compile(Grammar("regex", "c"), "alice")
+
+
+# Behind a server.
+
+
+async def check(
+    stub: engine_pb2_grpc.EngineStub, grammar: Grammar, tenant: str = "alice"
+) -> engine_pb2.CheckGrammarReply:
+    request = engine_pb2.CheckGrammarRequest(tenant=tenant, grammar=grammar_to_wire(grammar))
+    return await stub.CheckGrammar(request, timeout=20)
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[tuple[engine_pb2_grpc.EngineStub, Stream, EngineServer]]:
+    options = fake.FakeOptions(tokens_per_second=200)
+    async with (
+        fake.running(options) as (address, server),
+        connect(address) as stub,
+        open_stream(stub) as stream,
+    ):
+        yield stub, stream, server
+
+
+Engine = tuple[engine_pb2_grpc.EngineStub, Stream, EngineServer]
+
+
+async def test_hard_grammars_are_decided_in_time_while_a_neighbour_streams(engine: Engine) -> None:
+    stub, stream, _ = engine
+    neighbour = await stream.submit([65, 66], max_tokens=8000, ignore_eos=True)
+    await check(stub, Grammar("regex", "warm"))
+    accepted = set()
+    for name, grammar in HARD.items():
+        before, began = len(neighbour.token_ids), time.monotonic()
+        refusal: grpc.aio.AioRpcError | None = None
+        try:
+            await check(stub, grammar)
+        except grpc.aio.AioRpcError as error:
+            refusal = error
+        if refusal is None:
+            accepted.add(name)
+            outcome = await stream.submit([65], max_tokens=10, grammar=grammar, temperature=1.0)
+            await stream.until(lambda outcome=outcome: outcome.finish)
+        else:
+            assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT, refusal
+            assert str(refusal.details()).startswith("The grammar cannot be used: ")
+        took = time.monotonic() - began
+        assert took < LIMIT_S + GRACE_S, name
+        if took > LIMIT_S / 2:
+            assert len(neighbour.token_ids) > before, f"{name}: the neighbour stood still"
+    assert not neighbour.finish
+    assert len(HARD) / 2 < len(accepted) < len(HARD)
+    assert "a huge divisor" not in accepted
+
+
+async def test_a_refused_grammar_ends_its_own_sequence(engine: Engine) -> None:
+    _, stream, _ = engine
+    bad = await stream.submit([65], max_tokens=10, grammar=Grammar("regex", "(a"))
+    good = await stream.submit([65], max_tokens=10, grammar=Grammar("choices", '["yes"]'))
+    await stream.finish()
+    assert (bad.finish, bad.error) == (
+        "FINISH_ERROR",
+        "The grammar cannot be used: unclosed group.",
+    )
+    assert (good.finish, good.text) == ("FINISH_STOP", "yes")
+
+
+async def test_a_grammar_without_a_source_is_refused(engine: Engine) -> None:
+    stub, _, _ = engine
+    with pytest.raises(grpc.aio.AioRpcError, match="the grammar has no source"):
+        await stub.CheckGrammar(engine_pb2.CheckGrammarRequest(), timeout=20)
+
+
+async def test_a_sequence_is_cancelled_while_its_grammar_compiles(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, stream, server = engine
+    started = asyncio.Event()
+
+    async def never(*_: object) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(server.compiler, "compile", never)
+    outcome = await stream.submit([65], max_tokens=10, grammar=Grammar("regex", "a"))
+    await started.wait()
+    await stream.cancel(1)
+    await stream.until(lambda: outcome.finish)
+    assert (outcome.finish, outcome.token_ids) == ("FINISH_CANCELLED", [])
+
+
+async def test_a_client_that_has_no_more_to_ask_still_gets_what_compiles(engine: Engine) -> None:
+    _, stream, _ = engine
+    outcome = await stream.submit([65], max_tokens=10, grammar=Grammar("choices", '["maybe"]'))
+    await stream.call.done_writing()
+    await stream.until(lambda: outcome.finish)
+    assert outcome.text == "maybe"
+
+
+async def test_the_fake_keeps_to_a_grammar_and_says_its_text_where_it_may() -> None:
+    wanted = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    grammars = [schema(wanted), Grammar("regex", "h[a-z]*"), Grammar("regex", "abc?")]
+    async with (
+        fake.running(fake.FakeOptions(text="hello")) as (address, _),
+        connect(address) as stub,
+        open_stream(stub) as stream,
+    ):
+        outcomes = [await stream.submit([65], max_tokens=99, grammar=g) for g in grammars]
+        await stream.finish()
+    assert [outcome.text for outcome in outcomes] == ['{"a":0}', "hello", "ab"]

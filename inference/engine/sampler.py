@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from inference.engine.grammar_masks import Masks
+from inference.engine.native.draw import native_draw
 from inference.engine.noise import uniform
 from inference.engine.plan import Row, Sampled
 from inference.engine.scores import Scores
@@ -93,6 +94,7 @@ class Sampler:
         self._eos = tuple(token_id for token_id in eos_token_ids if token_id < vocab_size)
         self._device = device
         self._counts = TokenCounts(vocab_size, device)
+        self._softmax_draw = (native_draw() if device.type == "cpu" else None) or softmax_draw
 
     def release(self, keys: tuple[int, ...]) -> None:
         """Drop what is kept for sequences that ended."""
@@ -193,17 +195,20 @@ class Sampler:
         kept = [rows[index] for index in drawn]
         noise = uniform([row.seed for row in kept], [row.length for row in kept])
         points = to_device(noise, torch.float32, self._device)
-        temperature = self._column([max(row.params.temperature, 1e-5) for row in kept])
-        scaled = (shaped if len(kept) == len(rows) else shaped[self._index(drawn)]) / temperature
+        temperatures = self._floats([max(row.params.temperature, 1e-5) for row in kept])
+        if len(kept) < len(rows):
+            shaped = shaped[self._index(drawn)]
         filtered = [index for index, row in enumerate(kept) if _has_filter(row)]
         if not filtered:
-            return invert(scaled.softmax(dim=-1), points), None
+            return self._softmax_draw(shaped, temperatures, points), None
         token_ids = torch.empty(len(kept), dtype=torch.int64, device=self._device)
         if len(filtered) < len(kept):
             plain = self._index(sorted(set(range(len(kept))) - set(filtered)))
-            token_ids[plain] = invert(scaled[plain].softmax(dim=-1), points[plain])
+            drawn_ids = self._softmax_draw(shaped[plain], temperatures[plain], points[plain])
+            token_ids[plain] = drawn_ids
         places = self._index(filtered)
-        some, theirs = [kept[index] for index in filtered], (scaled[places], points[places])
+        scaled = shaped[places] / temperatures[places].unsqueeze(1)
+        some, theirs = [kept[index] for index in filtered], (scaled, points[places])
         token_ids[places], decided = self._draw_filtered(*theirs, some, LIKELIEST)
         if decided is None:
             return token_ids, None
@@ -251,6 +256,11 @@ class Sampler:
             return ids, probabilities * keep, None
         inside = torch.where(top_k < whole, top_k <= width, ~keep[:, -1:])
         return ids, probabilities * keep, inside.squeeze(1)
+
+
+def softmax_draw(logits: Tensor, temperatures: Tensor, points: Tensor) -> Tensor:
+    """Return a token id (R,) for each row of logits (R, V); see `native/draw.py`."""
+    return invert((logits / temperatures.unsqueeze(1)).softmax(dim=-1), points)
 
 
 def invert(probabilities: Tensor, points: Tensor) -> Tensor:

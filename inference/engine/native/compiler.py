@@ -16,7 +16,7 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
-SOURCE = FOLDER / "decoder.c"
+SOURCES = (FOLDER / "decoder.c", FOLDER / "draw.c")
 # Nothing that lets the compiler reorder a sum.
 FLAGS = (
     "-O3",
@@ -51,12 +51,12 @@ def _compiled() -> Path:
     sources = [file.read_bytes() for file in sorted(FOLDER.glob("*.[ch]"))]
     made_from = [*sources, version, " ".join(command).encode(), _processor()]
     digest = hashlib.sha256(b"\0".join(made_from)).hexdigest()[:16]
-    target = _cache_folder() / f"decoder-{digest}.so"
+    target = _cache_folder() / f"native-{digest}.so"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         # Built beside and renamed: several engines may start at once.
         beside = target.with_suffix(f".{os.getpid()}")
-        _run([*command, str(SOURCE), "-o", str(beside), "-lm"])
+        _run([*command, *map(str, SOURCES), "-o", str(beside), "-lm"])
         beside.replace(target)
     return target
 

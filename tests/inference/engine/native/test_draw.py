@@ -1,0 +1,55 @@
+"""Tokens are drawn as softmax says, by any row's own temperature and point."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from inference.engine.native.draw import native_draw
+from inference.engine.sampler import softmax_draw
+
+VOCABULARY = [1, 7, 16, 255, 256, 257, 1000, 5003]
+
+
+def draw(logits: Tensor, temperatures: Tensor, points: Tensor) -> Tensor:
+    native = native_draw()
+    assert native is not None
+    return native(logits, temperatures, points)
+
+
+@pytest.mark.parametrize("size", VOCABULARY)
+def test_it_draws_what_the_operators_draw(size: int) -> None:
+    torch.manual_seed(size)
+    logits = 3 * torch.randn(400, size)
+    temperatures = torch.rand(400) * 2 + 1e-5
+    points = torch.rand(400, dtype=torch.float64)
+    ours = draw(logits, temperatures, points)
+    theirs = softmax_draw(logits.double(), temperatures.double(), points)
+    # A point within a rounding of the border between two tokens may fall on either side.
+    assert (ours != theirs).sum() <= 2
+
+
+@pytest.mark.parametrize("size", VOCABULARY)
+def test_the_ends_of_the_range_are_the_first_and_the_last_possible_token(size: int) -> None:
+    logits = torch.zeros(2, size)
+    points = torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64)
+    assert draw(logits, torch.ones(2), points).tolist() == [0, size - 1]
+    logits[:, 0] = logits[:, -1] = -torch.inf
+    if size > 2:
+        assert draw(logits, torch.ones(2), points).tolist() == [1, size - 2]
+
+
+def test_a_row_depends_on_no_other() -> None:
+    torch.manual_seed(0)
+    logits, points = torch.randn(64, 8192), torch.rand(64, dtype=torch.float64)
+    temperatures = torch.rand(64) + 0.1
+    together = draw(logits, temperatures, points)
+    logits[1::2] = torch.nan
+    assert torch.equal(draw(logits, temperatures, points)[::2], together[::2])
+    alone = [draw(logits[i : i + 1], temperatures[i : i + 1], points[i : i + 1]) for i in range(64)]
+    assert torch.equal(torch.cat(alone)[::2], together[::2])
+
+
+def test_almost_no_temperature_is_the_likeliest() -> None:
+    logits = torch.randn(50, 999, generator=torch.Generator().manual_seed(4))
+    points = torch.rand(50, dtype=torch.float64)
+    assert torch.equal(draw(logits, torch.full((50,), 1e-5), points), logits.argmax(-1))

@@ -4,13 +4,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from billing import pricing
-from inference import catalog
+from inference import catalog, console
 from inference.models import ModelAlias, ServedModel
 from portal.lib.money import format_dollars
 
@@ -25,6 +25,9 @@ class ServedModelAdmin(admin.ModelAdmin[ServedModel]):
     list_display = [
         "name",
         "enabled",
+        "state",
+        "num_engines",
+        "problem",
         "position",
         "max_model_len",
         "quantization",
@@ -34,8 +37,12 @@ class ServedModelAdmin(admin.ModelAdmin[ServedModel]):
     list_editable = ["enabled", "position"]
     list_filter = ["enabled", "is_chat"]
     search_fields = ["name", "description"]
-    readonly_fields = ["price", "created_at"]
+    readonly_fields = ["price", "problem", "created_at"]
     inlines = [AliasInline]
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(console.engines)
+        return [path("engines/", view, name="inference_engines"), *super().get_urls()]
 
     @admin.display(description=_("price per million tokens"))
     def price(self, row: ServedModel) -> SafeString:

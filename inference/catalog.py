@@ -18,7 +18,7 @@ from accounts.authentication import Caller
 from billing import pricing
 from billing.pricing import PriceSheet
 from inference import errors
-from inference.models import ModelAlias, ServedModel
+from inference.models import ModelAlias, ModelState, ServedModel
 from portal.lib.db import db
 
 SNAPSHOT_S = 2.0
@@ -42,6 +42,12 @@ class CatalogEntry:
     created_at: datetime
     shutdown_date: date | None
     quantization: str
+    state: str
+
+    @property
+    def paused(self) -> bool:
+        """Whether its operator has drained or unloaded it for now."""
+        return self.state != ModelState.LOADED
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +123,14 @@ def engine_addresses() -> list[tuple[str, str]]:
     return list(_cache.read().addresses)
 
 
-def local_address(model: str) -> str:
-    """Where the engine that `serve` starts for this model listens."""
+def local_address(model: str, number: int = 1) -> str:
+    """Where the engine of this number that `serve` starts for this model listens."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", model)
     if plain != model or len(plain) > _SOCKET_NAME_MAX:
         digest = hashlib.sha256(model.encode()).hexdigest()[:12]
         plain = f"{plain[:_SOCKET_NAME_MAX]}-{digest}"
+    if number > 1:
+        plain += f"+{number}"  # no plain name has a plus
     return f"unix:{settings.ENGINE_SOCKET_DIR / f'engine-{plain}.sock'}"
 
 
@@ -173,6 +181,7 @@ def _entry(row: ServedModel) -> CatalogEntry | None:
         created_at=row.created_at,
         shutdown_date=row.shutdown_date,
         quantization=row.quantization,
+        state=row.state,
     )
 
 
@@ -181,4 +190,11 @@ def _addresses(rows: Iterable[ServedModel]) -> Iterable[tuple[str, str]]:
     yield from settings.ENGINES
     for row in rows:
         if row.source and row.name not in elsewhere:
-            yield row.name, local_address(row.name)
+            for number in engine_numbers(row):
+                yield row.name, local_address(row.name, number)
+
+
+def engine_numbers(row: ServedModel) -> range:
+    """The numbers of the engines that a model should have on this machine, from 1."""
+    running = row.enabled and row.state != ModelState.UNLOADED
+    return range(1, row.num_engines + 1 if running else 1)

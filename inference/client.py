@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Protocol
 
 import grpc
@@ -30,6 +30,7 @@ POLL_TIMEOUT_S = 2.0
 MAX_MISSED_POLLS = 3
 MAX_BACKOFF_S = 2.0
 FOLLOW_ADDRESSES_S = 2.0
+LEAVE_POLL_S = 0.1
 UNARY_TIMEOUT_S = 20.0
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
@@ -76,6 +77,7 @@ class EngineLink:
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
         self._stub: Any = EngineStub(self._channel)
         self._sinks: dict[int, Sink] = {}
+        self._announced = 0
         self._ids = itertools.count(1)
         self._outbox: asyncio.Queue[wire.ClientFrame] = asyncio.Queue()
         self._call: Any = None
@@ -85,12 +87,30 @@ class EngineLink:
 
     @property
     def healthy(self) -> bool:
-        return self._call is not None and self.info is not None and not self.info.draining
+        """Whether it takes new requests."""
+        return self.answers and self.info is not None and not self.info.draining
+
+    @property
+    def answers(self) -> bool:
+        return self._call is not None
 
     @property
     def load(self) -> int:
-        """Sequences of this process, and those the engine last reported of all processes."""
-        return max(len(self._sinks), self.info.stats.num_running if self.info else 0)
+        """Sequences that run or wait, and those that will come.
+
+        Of the former those of this process, or what the engine last said of all processes.
+        """
+        stats = self.info.stats if self.info else wire.EngineStats()
+        return max(len(self._sinks), stats.num_running + stats.num_waiting) + self._announced
+
+    @contextlib.contextmanager
+    def announced(self, num_sequences: int) -> Iterator[None]:
+        """Count sequences as load while they are prepared: what arrives together is spread."""
+        self._announced += num_sequences
+        try:
+            yield
+        finally:
+            self._announced -= num_sequences
 
     async def first_poll(self) -> None:
         await self._polled.wait()
@@ -206,6 +226,12 @@ class EngineLink:
         for sink in dict.fromkeys(lost.values()):
             sink.on_lost()
 
+    async def leave(self) -> None:
+        """Close when the last sequence of this process has ended."""
+        while self._sinks:  # noqa: ASYNC110  (it ends in several ways, and nobody is in a hurry)
+            await asyncio.sleep(LEAVE_POLL_S)
+        await self.close()
+
     async def close(self) -> None:
         self._poller.cancel()
         tasks = [self._poller, *self._stream_tasks]
@@ -219,7 +245,10 @@ _TIMEOUT = {"timeout": UNARY_TIMEOUT_S}
 
 
 class EnginePool:
-    """The links to all engines; follows a list of addresses that may change while it runs."""
+    """The links to all engines; follows a list of addresses that may change while it runs.
+
+    What is no longer on the list gets no new requests, and may finish those it has.
+    """
 
     def __init__(
         self, read_addresses: Callable[[], Coroutine[Any, Any, list[tuple[str, str]]]]
@@ -227,7 +256,7 @@ class EnginePool:
         self._read_addresses = read_addresses
         self._links: dict[tuple[str, str], EngineLink] = {}
         self._follower: asyncio.Task[None] | None = None
-        self._closing: set[asyncio.Task[None]] = set()
+        self._leaving: dict[asyncio.Task[None], EngineLink] = {}
 
     async def start(self) -> None:
         """Connect, and wait until every engine was asked once."""
@@ -239,7 +268,11 @@ class EnginePool:
         if self._follower is not None:
             self._follower.cancel()
             await asyncio.gather(self._follower, return_exceptions=True)
-        await asyncio.gather(*(link.close() for link in self._links.values()), *self._closing)
+        leaving, links = dict(self._leaving), [*self._links.values(), *self._leaving.values()]
+        for task in leaving:
+            task.cancel()
+        await asyncio.gather(*leaving, return_exceptions=True)
+        await asyncio.gather(*(link.close() for link in links))
         self._links = {}
 
     def pick(self, model: str) -> EngineLink | None:
@@ -253,7 +286,8 @@ class EnginePool:
 
     @property
     def links(self) -> list[EngineLink]:
-        return list(self._links.values())
+        """All of them: those that take requests, and those that only finish theirs."""
+        return [*self._links.values(), *self._leaving.values()]
 
     def healthy(self) -> bool:
         """Whether any engine takes requests."""
@@ -284,6 +318,7 @@ class EnginePool:
             if key not in self._links:
                 self._links[key] = EngineLink(*key)
         for key in self._links.keys() - set(wanted):
-            task = asyncio.create_task(self._links.pop(key).close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            link = self._links.pop(key)
+            task = asyncio.create_task(link.leave())
+            self._leaving[task] = link
+            task.add_done_callback(self._leaving.pop)

@@ -11,8 +11,19 @@ class Quantization(models.TextChoices):
     INT8 = "int8"
 
 
+class ModelState(models.TextChoices):
+    """What an operator wants of a model's engines; `portal.serving` makes it so."""
+
+    LOADED = "loaded", _("loaded")  # they run and take requests
+    DRAINED = "drained", _("drained")  # they run on, what runs finishes, new requests are refused
+    UNLOADED = "unloaded", _("unloaded")  # what runs finishes, they end, their memory is free
+
+
+MAX_ENGINES = 16  # of one model on one machine
+
+
 class ServedModel(models.Model):
-    """A model customers can call. `manage.py serve` starts an engine for each enabled one."""
+    """A model customers can call. `manage.py serve` starts the engines of each enabled one."""
 
     name = models.CharField(max_length=200, unique=True)
     # A folder, or a hub id; empty: an engine that somebody else runs (see ENGINES).
@@ -30,6 +41,12 @@ class ServedModel(models.Model):
     # `/v1/models` and the menus list by this, then by name.
     position = models.IntegerField(default=100)
     enabled = models.BooleanField(default=True)
+    state = models.CharField(
+        _("wanted state"), max_length=10, choices=ModelState, default=ModelState.LOADED
+    )
+    num_engines = models.PositiveSmallIntegerField(_("engines"), default=1)
+    # Why its engines do not run, as the supervisor found it; empty when they do.
+    problem = models.TextField(blank=True, editable=False)
     shutdown_date = models.DateField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -39,7 +56,14 @@ class ServedModel(models.Model):
             models.CheckConstraint(
                 condition=models.Q(quantization__in=["", *Quantization.values]),
                 name="quantization_is_known",
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state__in=ModelState.values), name="state_is_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(num_engines__gte=1, num_engines__lte=MAX_ENGINES),
+                name="num_engines_is_sensible",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -26,6 +26,7 @@ from inference.errors import ServiceError
 from inference.generation import Generation, PreparedPrompt
 from inference.limits import Allowance, RateLimits
 from inference.ranking import best_samples
+from inference.reports import EngineReport, report
 from inference.spec import Event, GenerationSpec, Prompt
 from portal.lib.db import db
 from portal.lib.ids import new_id
@@ -44,6 +45,7 @@ logger = structlog.get_logger(__name__)
 
 REVOCATION_POLL_S = 1.0
 DRAIN_S = 30.0
+PAUSED_S = 30.0  # when to ask again for a model that its operator has drained or unloaded
 
 
 class Service:
@@ -96,25 +98,28 @@ class Service:
         try:
             await self.limits.take(caller, "requests", 1, allowance)
             link = self.link_to(entry)
-            prepared = await prompts.prepare_all(spec, link)
-            await self.limits.take(caller, "tokens", _tokens_asked(spec, prepared), allowance)
-            generation = Generation(
-                spec,
-                caller,
-                entry,
-                link,
-                prepared,
-                request_id=request_id or new_id("req"),
-                allowance=allowance,
-                arrived=arrived,
-            )
-            await self._admit(generation)
+            with link.announced(len(spec.prompts) * (spec.best_of or spec.n)):
+                prepared = await prompts.prepare_all(spec, link)
+                await self.limits.take(caller, "tokens", _tokens_asked(spec, prepared), allowance)
+                generation = Generation(
+                    spec,
+                    caller,
+                    entry,
+                    link,
+                    prepared,
+                    request_id=request_id or new_id("req"),
+                    allowance=allowance,
+                    arrived=arrived,
+                )
+                await self._admit(generation)
         except ServiceError as refusal:
             refusal.headers = allowance.headers() | refusal.headers
             raise
         return generation
 
     def link_to(self, entry: CatalogEntry) -> EngineLink:
+        if entry.paused:
+            raise errors.overloaded(f"{entry.name!r} is {entry.state} by its operator.", PAUSED_S)
         link = self.pool.pick(entry.name)
         if link is None:
             raise errors.overloaded(f"No engine serves {entry.name!r} at the moment.")
@@ -219,6 +224,12 @@ def loads() -> dict[str, ModelLoad]:
             load.prompt_tokens += stats.prompt_tokens + stats.cached_prompt_tokens
             load.cached_tokens += stats.cached_prompt_tokens
     return found
+
+
+def engines() -> list[EngineReport]:
+    """Every engine this process knows; may be called from any thread."""
+    service = _Current.service
+    return [report(link) for link in service.pool.links] if service is not None else []
 
 
 async def prepare(

@@ -32,7 +32,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--quantize", choices=("int8",), help="round the weights (default: leave them)")
     add("--max-model-len", type=int, help="tokens of prompt and output together")
     add("--kv-blocks", type=int, help="blocks of the key-value cache (default: by memory)")
-    add("--memory-fraction", type=float, help="of the device's memory to use for the whole engine")
+    add("--memory-fraction", type=float, help="of the memory (see README.md) to use at most")
+    add(
+        "--memory-shares",
+        type=int,
+        default=1,
+        help="engines that divide this fraction among them (default %(default)s)",
+    )
     add("--block-size", type=int, help="tokens in a block (default: 16 on CPU, 256 on CUDA)")
     add(
         "--token-budget",

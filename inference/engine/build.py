@@ -16,6 +16,7 @@ from inference.engine.grammar import Grammars, read_vocabulary
 from inference.engine.grammar_masks import GrammarMasks
 from inference.engine.kv_cache import KVCache, bytes_per_block
 from inference.engine.lean import lean_model
+from inference.engine.memory import cache_room, check_weights_fit
 from inference.engine.model import HuggingFaceModel, load_model
 from inference.engine.native.compiler import multiplies_bfloats
 from inference.engine.runner import ModelRunner
@@ -29,8 +30,6 @@ logger = logging.getLogger(__name__)
 CPU_BUDGET = 512
 CUDA_BUDGET = 8192
 MODEST_FLOPS = 20_000_000_000  # of one core, multiplying matrices in float32
-CPU_MEMORY_FRACTION = 0.25
-CUDA_MEMORY_FRACTION = 0.85
 # Measured: with 3.6 million parameters two threads are slower than one.
 PARAMETERS_PER_THREAD = 3_000_000
 DIGEST_WINDOWS = 16
@@ -44,6 +43,7 @@ class EngineSizes:
     max_model_len: int | None = None
     kv_blocks: int | None = None
     memory_fraction: float | None = None
+    memory_shares: int = 1
     block_size: int | None = None
     token_budget: int | None = None
     max_running: int = 64
@@ -61,6 +61,7 @@ def build_real(args: argparse.Namespace) -> Served:
         max_model_len=args.max_model_len,
         kv_blocks=args.kv_blocks,
         memory_fraction=args.memory_fraction,
+        memory_shares=args.memory_shares,
         block_size=args.block_size,
         token_budget=args.token_budget,
         max_running=args.max_running,
@@ -68,6 +69,7 @@ def build_real(args: argparse.Namespace) -> Served:
         max_drafts=args.max_drafts,
         max_stretch=args.max_stretch,
     )
+    check_weights_fit(args.path, device, dtype)
     model = load_model(args.path, device, dtype, int8=int8)
     torch.set_num_threads(args.threads or _choose_threads(model))
     codec = load_codec(args.path, eos_token_ids(model))
@@ -186,27 +188,19 @@ def _fit_blocks(
 ) -> int:
     """Return how many blocks fit the memory, at most what all running sequences could fill."""
     per_block = bytes_per_block(model.shapes, block_size, model.dtype)
-    room = _free_memory(model, sizes.memory_fraction, limits)
+    # The widest tensors of a step: float32 logits of every row, three times over.
+    spare = 3 * 4 * limits.max_running * model.vocab_size if model.device.type == "cuda" else 0
+    room = cache_room(model.device, sizes.memory_fraction, sizes.memory_shares) - spare
     most = limits.max_running * -(-limits.max_model_len // block_size)
     num_blocks = min(most, room // per_block)
     least = -(-limits.max_model_len // block_size)
     if num_blocks < least:
         raise ValueError(
             f"Only {num_blocks * block_size} tokens fit into the memory for the cache, fewer than "
-            f"one sequence of {limits.max_model_len}; lower --max-model-len or raise "
-            "--memory-fraction."
+            f"one sequence of {limits.max_model_len}; lower --max-model-len, raise "
+            "--memory-fraction, or unload another engine of this machine."
         )
     return int(num_blocks)
-
-
-def _free_memory(model: HuggingFaceModel, fraction: float | None, limits: SchedulerLimits) -> int:
-    if model.device.type == "cuda":
-        free, total = torch.cuda.mem_get_info(model.device)
-        allowed = int(total * (fraction or CUDA_MEMORY_FRACTION)) - (total - free)
-        # The widest tensors of a step: float32 logits of every row, three times over.
-        return allowed - 3 * 4 * limits.max_running * model.vocab_size
-    pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return int(pages * (fraction or CPU_MEMORY_FRACTION))
 
 
 def _revision(model: HuggingFaceModel, args: argparse.Namespace) -> str:

@@ -96,7 +96,7 @@ def status(request: HttpRequest) -> HttpResponse:
     context = {
         "models": found,
         "day": measures.totals(day),
-        "all_up": all(model.load.healthy for model in found),
+        "all_up": all(model.load.healthy or model.entry.paused for model in found),
         "any_up": any(model.load.healthy for model in found),
         "now": timezone.now(),
     }

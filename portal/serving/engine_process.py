@@ -1,4 +1,4 @@
-"""One engine child process: start, watch, restart with back-off, stop.
+"""One engine child process: start, watch, restart with back-off, retire.
 
 Owns the child's life only. Whether requests reach it is `inference.client`'s business; here a
 child that died, or that does not answer health checks for `HANG_S` seconds, is replaced.
@@ -23,7 +23,9 @@ HANG_S = 10.0
 LOAD_S = 600.0  # a large model may take minutes to load; a hang is looked for afterwards
 BACK_OFF_S = (0.2, 1.0, 2.0, 5.0, 15.0, 30.0)
 STEADY_S = 60.0  # after this long a restart begins again with the shortest back-off
-STOP_S = 30.0
+STOP_S = 40.0  # longer than an engine's own patience with what it still runs
+CANNOT_SERVE = 2  # the status of an engine that says why it does not start
+LOG_TAIL_BYTES = 4096
 
 
 @dataclass
@@ -34,16 +36,22 @@ class EngineProcess:
     command: list[str]
     address: str
     log_path: Path
+    shares: int = 1  # engines that divide this machine's memory, asked for at the next start
     clock: Callable[[], float] = time.monotonic
     process: subprocess.Popen[bytes] | None = None
     failures: int = 0
     started_at: float = 0.0
     answered_at: float | None = None
     next_start_at: float = 0.0
+    problem: str = ""  # why it does not run; empty once it answers
+    retired_at: float | None = None
     _channel: grpc.Channel | None = field(default=None, repr=False)
 
     def tick(self) -> None:
         """Notice a death or a hang, and start the child when its back-off is over."""
+        if self.retired_at is not None:
+            self._see_off(self.retired_at)
+            return
         if self.process is not None:
             self._notice_death()
         if self.process is not None:
@@ -51,10 +59,22 @@ class EngineProcess:
         if self.process is None and self.clock() >= self.next_start_at:
             self._start()
 
+    @property
+    def gone(self) -> bool:
+        """Whether it was retired and has ended."""
+        return self.retired_at is not None and self.process is None
+
+    def retire(self) -> None:
+        """Let running sequences end (SIGTERM drains); `tick` makes sure that the child does."""
+        if self.retired_at is None:
+            self.retired_at = self.clock()
+            if self.process is not None:
+                self.process.send_signal(signal.SIGTERM)
+
     def stop(self) -> None:
-        """Let running sequences end (SIGTERM drains), then make sure."""
+        """Retire it and wait until it has ended."""
+        self.retire()
         if self.process is not None:
-            self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(STOP_S)
             except subprocess.TimeoutExpired:
@@ -63,11 +83,25 @@ class EngineProcess:
             self.process = None
         self._close_channel()
 
+    def _see_off(self, since: float) -> None:
+        if self.process is None or self.process.poll() is not None:
+            self.process = None
+            self._close_channel()
+        elif self.clock() - since > STOP_S:
+            logger.error("engine of %s does not end; killing it", self.model)
+            self.process.kill()
+
     def _start(self) -> None:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603  our own command line
-                [*self.command, "--parent-pid", str(os.getpid())],
+                [
+                    *self.command,
+                    "--memory-shares",
+                    str(self.shares),
+                    "--parent-pid",
+                    str(os.getpid()),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -88,16 +122,25 @@ class EngineProcess:
         self.failures += 1
         self.next_start_at = self.clock() + wait_s
         self.process = None
+        self.problem = self._reason(code)
         logger.error(
             "engine of %s ended with %s; starting it again in %.1f s (its log: %s)",
             self.model, code, wait_s, self.log_path,
         )  # fmt: skip
+
+    def _reason(self, code: int) -> str:
+        """What the engine said last, if it said why it cannot serve."""
+        lines = _tail(self.log_path).splitlines()
+        if code == CANNOT_SERVE and lines:
+            return lines[-1].removeprefix("engine: ")
+        return f"It ended with status {code}; its log is {self.log_path}."
 
     def _notice_hang(self) -> None:
         assert self.process is not None
         now = self.clock()
         if self._answers():
             self.answered_at = now
+            self.problem = ""
             return
         silent_since = self.started_at if self.answered_at is None else self.answered_at
         patience_s = LOAD_S if self.answered_at is None else HANG_S
@@ -120,6 +163,12 @@ class EngineProcess:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+
+
+def _tail(path: Path) -> str:
+    with path.open("rb") as log:
+        log.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
+        return log.read().decode(errors="replace").strip()
 
 
 def engine_command(

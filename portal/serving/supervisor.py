@@ -1,4 +1,4 @@
-"""Keeps one engine running for each enabled model that this machine serves."""
+"""Keeps the engines running that the table of models asks this machine for."""
 
 import logging
 import threading
@@ -16,16 +16,20 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.2
 REREAD_EVERY = 10  # ticks between looks at the table of models
 
+Place = tuple[str, int]  # a model's name, and which of its engines
+
 
 class Supervisor:
-    """A thread that starts, watches and stops engine processes.
+    """A thread that starts, watches and retires engine processes.
 
-    The table of models is read again every other second, so that a model added while the site
-    runs is served without a restart.
+    The table of models is read again every other second, so that what an operator adds, loads,
+    drains or unloads is followed without a restart. An engine that is no longer wanted, or wanted
+    otherwise, finishes what it runs; its successor starts when it has ended, for they share a
+    socket.
     """
 
     def __init__(self) -> None:
-        self.engines: dict[str, EngineProcess] = {}
+        self.engines: dict[Place, EngineProcess] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
@@ -37,6 +41,8 @@ class Supervisor:
         """Stop every engine; blocks until they are gone."""
         self._stopping.set()
         self._thread.join()
+        for engine in self.engines.values():
+            engine.retire()
         for engine in self.engines.values():
             engine.stop()
 
@@ -51,23 +57,44 @@ class Supervisor:
                 engine.tick()
 
     def follow_table(self) -> None:
-        """Make the engines those that the table asks for; a changed one is replaced."""
+        """Make the engines those that the table asks for."""
         try:
-            rows = list(ServedModel.objects.filter(enabled=True).exclude(source=""))
+            rows = self._rows()
+            self._report(rows)
         except DatabaseError as error:  # it comes back; the engines run on meanwhile
             logger.warning("the table of models cannot be read: %s", error)
             return
+        wanted = {
+            (row.name, number): new_engine(row, number)
+            for row in rows
+            for number in catalog.engine_numbers(row)
+        }
+        for place, engine in list(self.engines.items()):
+            if place not in wanted or wanted[place].command != engine.command:
+                engine.retire()
+            if engine.gone:
+                del self.engines[place]
+        for place, engine in wanted.items():
+            self.engines.setdefault(place, engine).shares = len(wanted)
+
+    def _rows(self) -> list[ServedModel]:
+        rows = ServedModel.objects.exclude(source="")
         elsewhere = {name for name, _address in settings.ENGINES}
-        wanted = {row.name: new_engine(row) for row in rows if row.name not in elsewhere}
-        for name, engine in list(self.engines.items()):
-            if name not in wanted or wanted[name].command != engine.command:
-                self.engines.pop(name).stop()
-        for name, engine in wanted.items():
-            self.engines.setdefault(name, engine)
+        return [row for row in rows if row.name not in elsewhere]
+
+    def _report(self, rows: list[ServedModel]) -> None:
+        """Tell operators why an engine does not run."""
+        for row in rows:
+            problems = [
+                engine.problem for (name, _), engine in self.engines.items() if name == row.name
+            ]
+            problem = next(filter(None, problems), "")
+            if problem != row.problem:
+                ServedModel.objects.filter(pk=row.pk).update(problem=problem)
 
 
-def new_engine(row: ServedModel) -> EngineProcess:
-    address = catalog.local_address(row.name)
+def new_engine(row: ServedModel, number: int = 1) -> EngineProcess:
+    address = catalog.local_address(row.name, number)
     socket_path = Path(address.removeprefix("unix:"))
     return EngineProcess(
         model=row.name,

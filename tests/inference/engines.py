@@ -17,15 +17,16 @@ START_TIMEOUT_S = 30.0
 class FakeEngine:
     """One `python -m inference.engine --fake` process."""
 
-    def __init__(self, model: str, **options: object) -> None:
+    def __init__(self, model: str, number: int = 1, **options: object) -> None:
         self.model = model
+        self.number = number
         self.options = options
         self.flags: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
-        return catalog.local_address(self.model)
+        return catalog.local_address(self.model, self.number)
 
     @property
     def log_path(self) -> Path:
@@ -61,6 +62,11 @@ class FakeEngine:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+    def terminate(self) -> None:
+        """Ask it to finish what it runs and to end."""
+        assert self.process is not None
+        self.process.terminate()
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 def names(supervisor: Supervisor) -> set[str]:
     supervisor.follow_table()
-    return set(supervisor.engines)
+    return {name for name, _ in supervisor.engines}
 
 
 def test_it_follows_what_is_added_disabled_and_removed() -> None:
@@ -31,17 +31,17 @@ def test_a_model_with_another_source_gets_another_engine(settings: Settings) -> 
     supervisor = Supervisor()
     ServedModel.objects.create(name="a", source="/models/a")
     supervisor.follow_table()
-    first = supervisor.engines["a"]
+    first = supervisor.engines["a", 1]
     supervisor.follow_table()
-    assert supervisor.engines["a"] is first
+    assert supervisor.engines["a", 1] is first
     ServedModel.objects.update(source="/models/b", max_model_len=99)
     settings.ENGINE_FAKE = False
     supervisor.follow_table()
-    second = supervisor.engines["a"]
+    second = supervisor.engines["a", 1]
     assert second is not first
     ServedModel.objects.update(quantization="int8")
     supervisor.follow_table()
-    assert supervisor.engines["a"].command[-2:] == ["--quantize", "int8"]
+    assert supervisor.engines["a", 1].command[-2:] == ["--quantize", "int8"]
 
 
 def test_a_model_that_runs_elsewhere_is_not_started(settings: Settings) -> None:

@@ -1,0 +1,64 @@
+"""The operator's page of models and engines: what is wanted, what runs, and three verbs."""
+
+from dataclasses import dataclass, field
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods
+
+from inference import lifecycle, service
+from inference.models import MAX_ENGINES, ModelState, ServedModel
+from inference.reports import EngineReport
+
+
+@dataclass
+class Row:
+    """A model, and those of its engines that this process knows."""
+
+    model: ServedModel
+    engines: list[EngineReport] = field(default_factory=list)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def engines(request: HttpRequest) -> HttpResponse:
+    if not request.user.has_perm("inference.view_servedmodel"):
+        raise PermissionDenied
+    if request.method == "POST":
+        return _change(request)
+    rows = {row.name: Row(row) for row in ServedModel.objects.filter(enabled=True)}
+    for report in service.engines():
+        if report.model in rows:
+            rows[report.model].engines.append(report)
+    context = {
+        **admin.site.each_context(request),
+        "title": _("Engines"),
+        "rows": list(rows.values()),
+        "may_change": request.user.has_perm("inference.change_servedmodel"),
+        "max_engines": MAX_ENGINES,
+        "states": [(state.value, _VERBS[state]) for state in ModelState],
+    }
+    return render(request, "admin/inference/engines.html", context)
+
+
+_VERBS = {
+    ModelState.LOADED: _("Load"),
+    ModelState.DRAINED: _("Drain"),
+    ModelState.UNLOADED: _("Unload"),
+}
+
+
+def _change(request: HttpRequest) -> HttpResponse:
+    if not request.user.has_perm("inference.change_servedmodel"):
+        raise PermissionDenied
+    name, number = request.POST.get("model", ""), request.POST.get("num_engines", "")
+    try:
+        state = ModelState(request.POST.get("state", ""))
+        lifecycle.want(name, state, num_engines=int(number) if number else None)
+    except ValueError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"{name}: {lifecycle.TOLD[state]}")
+    return redirect("admin:inference_engines")

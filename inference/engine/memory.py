@@ -1,0 +1,68 @@
+"""How much memory an engine may take, beside the others of its machine."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import torch
+
+CPU_FRACTION = 0.25
+CUDA_FRACTION = 0.85
+CUDA_FREE_FRACTION = 0.95  # of what other engines left; the rest is for what a step allocates
+HEADER_BYTES = 8
+
+
+def cache_room(device: torch.device, fraction: float | None, shares: int) -> int:
+    """Return the bytes that the cache of a loaded model may take.
+
+    On CUDA the fraction is of the whole device, and the weights are part of it; on CPU it is of
+    what is free, which the weights no longer are. Engines that share a machine get equal parts.
+    """
+    if device.type != "cuda":
+        return int(free_memory() * (fraction or CPU_FRACTION) / shares)
+    free, total = torch.cuda.mem_get_info(device)
+    part = int(total * (fraction or CUDA_FRACTION) / shares)
+    return min(part - torch.cuda.memory_reserved(device), int(free * CUDA_FREE_FRACTION))
+
+
+def check_weights_fit(path: str, device: torch.device, dtype: torch.dtype) -> None:
+    """Raise ValueError when there is no room for a folder's weights; a Hub id is not looked up.
+
+    Weights go through the machine's memory, also on their way to a GPU and before they are rounded.
+    """
+    needed = num_weights_in(Path(path)) * dtype.itemsize
+    places = {"this machine": free_memory()}
+    if device.type == "cuda":
+        places["the GPU"] = torch.cuda.mem_get_info(device)[0]
+    for place, free in places.items():
+        if needed > free:
+            raise ValueError(
+                f"The weights take {_gigabytes(needed)} as {str(dtype).removeprefix('torch.')}, "
+                f"and {_gigabytes(free)} of the memory of {place} is free; unload another model."
+            )
+
+
+def num_weights_in(folder: Path) -> int:
+    """Count the numbers in a folder's safetensors files, by their headers."""
+    total = 0
+    for file in folder.glob("*.safetensors"):
+        with file.open("rb") as content:
+            length = int.from_bytes(content.read(HEADER_BYTES), "little")
+            header = json.loads(content.read(length))
+        shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
+        total += sum(math.prod(shape) for shape in shapes)
+    return total
+
+
+def free_memory() -> int:
+    """Return the bytes of this machine's memory that can be had without swapping."""
+    info = Path("/proc/meminfo")
+    for line in info.read_text().splitlines() if info.exists() else ():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _gigabytes(number: int) -> str:
+    return f"{number / 2**30:,.1f} GiB"

@@ -1,0 +1,22 @@
+"""`manage.py drainmodel NAME`: `inference.lifecycle` does the work."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from inference import lifecycle
+from inference.models import ModelState
+
+
+class Command(BaseCommand):
+    help = "Let what runs of a model finish and refuse new requests; its engines stay."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="as customers call it; no alias")
+
+    def handle(self, *, name: str, **_options: Any) -> None:
+        try:
+            lifecycle.want(name, ModelState.DRAINED)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(lifecycle.TOLD[ModelState.DRAINED])

@@ -1,0 +1,65 @@
+"""An engine takes its share of the memory, and says when a model does not fit."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from inference.engine import memory
+from inference.engine.memory import cache_room, check_weights_fit, free_memory, num_weights_in
+from tests.inference.engine.checkpoint import write_checkpoint
+from tests.inference.engine.tiny import random_module
+
+CPU = torch.device("cpu")
+CUDA = torch.device("cuda", 0)
+
+
+def test_engines_of_a_machine_divide_the_fraction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda: 1000)
+    assert cache_room(CPU, None, 1) == 250
+    assert cache_room(CPU, 0.8, 4) == 200
+
+
+def test_on_a_gpu_the_weights_are_part_of_it_and_others_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (600, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 100)
+    assert cache_room(CUDA, 0.5, 1) == 400
+    assert cache_room(CUDA, 0.8, 4) == 100
+    assert cache_room(CUDA, None, 1) == 570  # another engine took more than its share
+
+
+def test_weights_are_counted_without_reading_them(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert num_weights_in(tmp_path) > config["vocab_size"] * config["hidden_size"]
+    random_module("llama").save_pretrained(tmp_path / "tied")
+    weights = random_module("llama").num_parameters()
+    assert num_weights_in(tmp_path / "tied") == weights
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_that_do_not_fit_are_refused_before_they_are_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    write_checkpoint(tmp_path)
+    needed = num_weights_in(tmp_path) * dtype.itemsize
+    monkeypatch.setattr(memory, "free_memory", lambda: needed)
+    check_weights_fit(str(tmp_path), CPU, dtype)
+    monkeypatch.setattr(memory, "free_memory", lambda: needed - 1)
+    with pytest.raises(ValueError, match="memory of this machine is free"):
+        check_weights_fit(str(tmp_path), CPU, dtype)
+    monkeypatch.setattr(memory, "free_memory", lambda: needed)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (needed - 1, needed))
+    with pytest.raises(ValueError, match="memory of the GPU is free"):
+        check_weights_fit(str(tmp_path), CUDA, dtype)
+
+
+def test_a_model_of_the_hub_is_not_looked_up(tmp_path: Path) -> None:
+    check_weights_fit("some/model", CPU, torch.float32)
+
+
+def test_this_machine_has_memory() -> None:
+    assert free_memory() > 1 << 20

@@ -1,0 +1,76 @@
+"""The operator's page of engines: what runs, and load, drain and unload."""
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from accounts.models import User
+from inference import service
+from inference.models import ModelState, ServedModel
+from portal.lib.db import db
+from tests.conftest import make_user, signed_in
+
+PAGE = "/operator/inference/servedmodel/engines/"
+
+
+def operator(**fields: bool) -> Client:
+    user = make_user("operator@example.com", "Operator")
+    User.objects.filter(pk=user.pk).update(is_staff=True, **fields)
+    if not fields:
+        user.user_permissions.add(Permission.objects.get(codename="view_servedmodel"))
+    return signed_in(User.objects.get(pk=user.pk))
+
+
+async def test_it_shows_each_engine_and_why_one_does_not_run(running: service.Service) -> None:
+    def page() -> str:
+        ServedModel.objects.create(name="broken", source="x", problem="It has no attention layers.")
+        return operator(is_superuser=True).get(PAGE).content.decode()
+
+    shown = await db(page)
+    [link] = [link for link in running.pool.links if link.model == "starter"]
+    row = shown.partition(f"<td>{link.address}</td>")[2].partition("</tr>")[0]
+    assert "ready" in row
+    assert "cpu, float32" in row
+    assert "0%" in row
+    assert "It has no attention layers." in shown
+    assert "None runs." in shown.partition("broken")[2]
+    assert {"Load", "Drain", "Unload"} <= set(shown.replace("<", ">").split(">"))
+
+
+def change(client: Client, **fields: str) -> str:
+    response = client.post(PAGE, {"model": "a", **fields}, follow=True)
+    return str(response.status_code) + response.content.decode()
+
+
+def test_an_operator_loads_drains_and_unloads(db: None) -> None:
+    client = operator(is_superuser=True)
+    ServedModel.objects.create(name="a", source="x")
+    for state in (ModelState.DRAINED, ModelState.UNLOADED, ModelState.LOADED):
+        assert "What runs" in change(client, state=state) or state == ModelState.LOADED
+        assert ServedModel.objects.get().state == state
+    change(client, state="loaded", num_engines="3")
+    assert ServedModel.objects.get().num_engines == 3
+    assert "1 to 16 engines, not 99" in change(client, state="loaded", num_engines="99")
+    assert "There is no model" in change(client, model="b", state="loaded")
+    assert "is not a valid ModelState" in change(client, state="asleep")
+    assert ServedModel.objects.get().num_engines == 3
+
+
+def test_who_may_only_look_changes_nothing(db: None) -> None:
+    client = operator()
+    ServedModel.objects.create(name="a", source="x")
+    shown = client.get(PAGE).content.decode()
+    assert "None runs." in shown
+    assert "Unload</button>" not in shown
+    assert change(client, state="unloaded").startswith("403")
+    assert ServedModel.objects.get().state == ModelState.LOADED
+
+
+@pytest.mark.parametrize("method", ["put", "delete"])
+def test_other_methods_are_refused(db: None, method: str) -> None:
+    assert getattr(operator(is_superuser=True), method)(PAGE).status_code == 405
+
+
+def test_strangers_are_sent_away(alice_client: Client) -> None:
+    assert alice_client.get(PAGE).status_code in {302, 403, 404}
+    assert alice_client.post(PAGE, {"model": "a", "state": "unloaded"}).status_code != 200

@@ -4,15 +4,18 @@ Reads are answered from a snapshot that is at most two seconds old, so a request
 here; an operator's change shows after two seconds.
 """
 
+import asyncio
 import hashlib
+import math
 import re
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from accounts.authentication import Caller
 from billing import pricing
@@ -70,12 +73,25 @@ class _Cache:
         self.lock = threading.Lock()
 
     def read(self) -> _Snapshot:
+        """The snapshot, made new when it is old.
+
+        In an event loop, which must not wait for the database, it is taken as `refresh` left it:
+        it may have grown too old a microsecond ago.
+        """
         snapshot = self.snapshot
-        if snapshot is None or not snapshot.fresh:
+        if snapshot is None or not (snapshot.fresh or _in_event_loop()):
             snapshot = _read_snapshot()
             with self.lock:
                 self.snapshot = snapshot
         return snapshot
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 _cache = _Cache()
@@ -93,12 +109,12 @@ def all_models() -> list[CatalogEntry]:
 
 
 def resolve(name: str, caller: Caller) -> CatalogEntry:
-    """The model that `name` or an alias of it means.
+    """The model of this name, else the one that it is an alias of.
 
     Raises ServiceError: 404 when there is none, 403 when this key may not use it.
     """
     snapshot = _cache.read()
-    entry = snapshot.entries.get(snapshot.aliases.get(name, name))
+    entry = snapshot.entries.get(name) or snapshot.entries.get(snapshot.aliases.get(name, ""))
     if entry is None:
         raise errors.model_not_found(name)
     if not _allows(caller, entry.name):
@@ -107,15 +123,23 @@ def resolve(name: str, caller: Caller) -> CatalogEntry:
 
 
 async def refresh() -> None:
-    """Make sure that the calls above will not query the database in the event loop's thread."""
+    """Make sure that the calls above, from an event loop, speak of the last two seconds.
+
+    Raises ServiceError (503) when the database is away.
+    """
     snapshot = _cache.snapshot
     if snapshot is None or not snapshot.fresh:
-        await db(_cache.read)
+        try:
+            await db(_cache.read)
+        except DatabaseError:
+            raise errors.accounting_unavailable() from None
 
 
 def forget() -> None:
     """Read the tables again at the next call (after a change by this process)."""
-    _cache.snapshot = None
+    # It stays for event loops between their `refresh` and their reads.
+    if _cache.snapshot is not None:
+        _cache.snapshot = replace(_cache.snapshot, read_at=-math.inf)
 
 
 def engine_addresses() -> list[tuple[str, str]]:

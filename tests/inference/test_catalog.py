@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError
+from django.db import IntegrityError, OperationalError
 from django.test import Client
 
+from accounts.authentication import Caller
 from accounts.models import User
 from billing import pricing
 from inference import catalog
+from inference.errors import ServiceError
 from inference.management.commands import addmodel
 from inference.models import ModelAlias, ServedModel
 
@@ -51,6 +53,48 @@ def test_engines_elsewhere_replace_local_ones(db: None, monkeypatch: pytest.Monk
         ("big", "gpu1:1"), ("big", "gpu2:1"), ("starter", catalog.local_address("starter")),
     ]  # fmt: skip
     catalog.forget()
+
+
+CALLER = Caller(
+    organisation_id="org_1", multiplier_bp=10_000, api_key_id=None, user_id=None,
+    session_key="s", scope="inference",
+)  # fmt: skip
+
+
+def test_a_model_goes_before_an_alias_of_its_name(db: None) -> None:
+    catalog.ensure_starter()
+    assert catalog.resolve("gpt-4o-mini", CALLER).name == "starter"
+    ServedModel.objects.create(name="gpt-4o-mini", source="x")
+    pricing.ensure_price("gpt-4o-mini", 1, 1, 1)
+    catalog.forget()
+    assert catalog.resolve("gpt-4o-mini", CALLER).name == "gpt-4o-mini"
+    assert catalog.resolve("text-davinci-003", CALLER).name == "starter"
+    catalog.forget()
+
+
+async def test_a_snapshot_that_grows_old_after_its_refresh_still_answers(
+    models: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await catalog.refresh()
+    monkeypatch.setattr(catalog, "SNAPSHOT_S", 0.0)
+    assert catalog.resolve("starter", CALLER).name == "starter"
+    catalog.forget()  # by an operator's page, in another thread
+    assert catalog.resolve("starter", CALLER).name == "starter"
+    assert [name for name, _ in catalog.engine_addresses()] == ["starter", "slow"]
+
+
+async def test_without_a_database_the_catalogue_is_unavailable_not_broken(
+    models: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> None:
+        raise OperationalError("the server closed the connection")
+
+    monkeypatch.setattr(catalog, "_read_snapshot", away)
+    catalog.forget()
+    with pytest.raises(ServiceError) as refusal:
+        await catalog.refresh()
+    assert refusal.value.status == 503
+    assert "retry-after" in refusal.value.headers
 
 
 @pytest.fixture

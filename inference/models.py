@@ -1,8 +1,14 @@
 """Which models are served, under which names, and where their engines listen."""
 
+from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+# It stands in addresses, headers and command lines; `/` as in `owner/model` is fine.
+check_name = RegexValidator(
+    r"^[^\s/][^\s]*\Z", _("A name has no spaces and does not begin with /.")
+)
 
 
 class Quantization(models.TextChoices):
@@ -25,7 +31,7 @@ MAX_ENGINES = 16  # of one model on one machine
 class ServedModel(models.Model):
     """A model customers can call. `manage.py serve` starts the engines of each enabled one."""
 
-    name = models.CharField(max_length=200, unique=True)
+    name = models.CharField(max_length=200, unique=True, validators=[check_name])
     # A folder, or a hub id; empty: an engine that somebody else runs (see ENGINES).
     source = models.CharField(max_length=500, blank=True)
     description = models.TextField(blank=True)
@@ -73,7 +79,7 @@ class ServedModel(models.Model):
 class ModelAlias(models.Model):
     """Another name that resolves to a served model, such as an engine name of older clients."""
 
-    name = models.CharField(max_length=200, unique=True)
+    name = models.CharField(max_length=200, unique=True, validators=[check_name])
     target = models.ForeignKey(ServedModel, on_delete=models.CASCADE, related_name="aliases")
 
     class Meta:

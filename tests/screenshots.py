@@ -76,8 +76,7 @@ def main() -> None:
 
 def make_history(site: Site) -> str:
     """Alice, her organisation and four hundred requests of hers; the id of the newest."""
-    # tests.environment takes the data folder from this name.
-    env = {**site.env, "PARLANCE_TEST_DATA": str(site.data_dir)}
+    env = {**site.env, "SITE_DATA_DIR": str(site.data_dir)}
     done = subprocess.run(
         [sys.executable, "-c", "from tests.screenshots import write_history; write_history()"],
         cwd=REPOSITORY, env=env, capture_output=True, text=True,
@@ -93,6 +92,7 @@ def write_history() -> None:
     import django
 
     os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
+    os.environ["DATA_DIR"] = os.environ["SITE_DATA_DIR"]  # tests.environment chose another one
     django.setup()
     from allauth.account.models import EmailAddress
     from django.utils import timezone
@@ -144,7 +144,7 @@ def take_all(
     page.on("pageerror", lambda error: complain(page, "error", str(error)))
     for title, path in PUBLIC.items():
         take(page, path, folder / f"{title}-{theme}-{name}.png")
-    sign_in(page, NEWCOMER, "**/welcome/")  # who has no key is sent there
+    sign_in(page, NEWCOMER, "**/{welcome,portal}/")  # the first time there is no organisation yet
     take(page, "/welcome/", folder / f"welcome-{theme}-{name}.png")
     context.clear_cookies()
     sign_in(page, EMAIL, "**/portal/")

@@ -2,6 +2,7 @@
 
 import subprocess
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,13 +113,13 @@ def add(*args: str) -> str:
 
 
 def test_a_model_is_added_with_its_price(db: None, checkpoint: None) -> None:
-    told = add("mine", "/models/mine", "--input", "0.50", "--cached", "0.05", "--output", "1.5")
+    told = add("mine", "owner/mine", "--input", "0.50", "--cached", "0.05", "--output", "1.5")
     assert "Added mine: llama, context of 4,096 tokens; $0.50, $0.05, $1.50" in told
     assert "serve" in told
     [entry] = catalog.all_models()
     assert (entry.name, entry.max_model_len, entry.is_chat) == ("mine", 4096, True)
     assert entry.price.cached_input_nanos_per_mtok == 50_000_000
-    add("mine", "/models/mine", "--input", "0.50", "--output", "2", "--base")
+    add("mine", "owner/mine", "--input", "0.50", "--output", "2", "--base")
     [entry] = catalog.all_models()
     assert not entry.is_chat
     assert entry.price.output_nanos_per_mtok == 2 * 10**9
@@ -137,16 +138,61 @@ def test_a_model_may_be_added_with_rounded_weights(db: None, checkpoint: None) -
 
 def test_the_same_price_is_not_written_twice(db: None, checkpoint: None) -> None:
     for _ in range(2):
-        add("mine", "/models/mine", "--input", "1", "--output", "2")
+        add("mine", "owner/mine", "--input", "1", "--output", "2")
     from billing.models import Price
 
     assert Price.objects.count() == 1
 
 
+def test_a_model_without_a_price_costs_what_the_starter_does_and_then_what_it_did(
+    db: None, checkpoint: None
+) -> None:
+    assert "$0.10, $0.05, $0.40" in add("mine", "owner/mine")
+    assert "$0.10, $0.05, $3.00" in add("mine", "owner/mine", "--output", "3")
+    assert "$0.10, $0.05, $3.00" in add("mine", "owner/mine")
+
+
+def test_a_folder_is_kept_by_its_absolute_path(
+    db: None, checkpoint: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "llama").mkdir()
+    monkeypatch.chdir(tmp_path)
+    add("mine", "llama")
+    assert ServedModel.objects.get().source == str(tmp_path / "llama")
+    with pytest.raises(CommandError, match="no such folder"):
+        add("other", "./nothing")
+
+
+def test_a_model_may_take_the_name_of_an_alias_and_says_so(db: None, checkpoint: None) -> None:
+    catalog.ensure_starter()
+    assert "gpt-4o-mini → starter no longer" in add("gpt-4o-mini", "owner/mine")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (["", "owner/mine"], "name"),
+        (["my model", "owner/mine"], "name"),
+        (["/mine", "owner/mine"], "name"),
+        (["m" * 201, "owner/mine"], "name"),
+        (["mine", "owner/mine", "--max-model-len=-5"], "--max-model-len"),
+        (["mine", "owner/mine", "--max-model-len=0"], "--max-model-len"),
+        (["mine", "owner/mine", "--max-model-len=4097"], "--max-model-len"),
+        (["mine", "o/" * 251], "source"),
+    ],
+)
+def test_what_is_wrong_with_a_model_is_named(
+    db: None, checkpoint: None, arguments: list[str], field: str
+) -> None:
+    with pytest.raises(CommandError, match=rf"^{field}: "):
+        add(*arguments)
+    assert not ServedModel.objects.exists()
+
+
 @pytest.mark.parametrize("amount", ["-1", "free", "1e3", ""])
 def test_a_price_must_be_an_amount(db: None, checkpoint: None, amount: str) -> None:
     with pytest.raises(CommandError, match="--input"):
-        add("mine", "/models/mine", f"--input={amount}", "--output", "1")
+        add("mine", "owner/mine", f"--input={amount}", "--output", "1")
     assert not ServedModel.objects.exists()
 
 
@@ -158,14 +204,14 @@ def test_what_the_engine_cannot_serve_is_not_added(
 
     monkeypatch.setattr(subprocess, "run", refuse)
     with pytest.raises(CommandError, match="it has no attention layers"):
-        add("mine", "/models/mine", "--input", "1", "--output", "1")
+        add("mine", "owner/mine", "--input", "1", "--output", "1")
     assert not ServedModel.objects.exists()
 
 
 @pytest.mark.slow
 def test_the_engine_is_really_asked(db: None) -> None:
     with pytest.raises(CommandError, match="cannot be served"):
-        add("mine", "/nowhere/at/all", "--input", "1", "--output", "1")
+        add("mine", "nowhere/at.all/", "--input", "1", "--output", "1")
 
 
 def test_operators_see_prices_beside_models(db: None, alice: User) -> None:

@@ -3,15 +3,18 @@
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from billing import pricing
 from inference import catalog
-from inference.models import Quantization, ServedModel
+from inference.models import ModelAlias, Quantization, ServedModel
 from portal.lib.money import format_dollars, parse_dollars
 
 CHECK_TIMEOUT_S = 300
@@ -23,9 +26,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="what customers call it, e.g. llama-3.2-1b")
         parser.add_argument("source", help="folder of a Hugging Face checkpoint, or its hub id")
-        parser.add_argument("--input", required=True, help="dollars per million tokens of prompt")
+        parser.add_argument(
+            "--input",
+            help="dollars per million tokens of prompt (default: as before, else the starter's)",
+        )
         parser.add_argument("--cached", help="the same for cached prompt (default: as --input)")
-        parser.add_argument("--output", required=True, help="dollars per million output tokens")
+        parser.add_argument("--output", help="the same for output tokens (default: as before, …)")
         parser.add_argument("--description", default="", help="one sentence for the models page")
         parser.add_argument(
             "--max-model-len", type=int, help="default: what the model was made for"
@@ -37,19 +43,16 @@ class Command(BaseCommand):
         parser.add_argument("--position", type=int, default=100, help="lower is listed first")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        prices = [
-            _price("--input", options["input"]),
-            _price("--cached", options["cached"] or options["input"]),
-            _price("--output", options["output"]),
-        ]
-        self.stdout.write(f"Checking {options['source']} …")
-        facts = check_checkpoint(options["source"])
+        name, source = options["name"], locate(options["source"])
+        prices = prices_of(name, options)
+        self.stdout.write(f"Checking {source} …")
+        facts = check_checkpoint(source)
         row, created = add_model(
-            options["name"],
-            options["source"],
+            name,
+            source,
             prices,
             description=options["description"],
-            max_model_len=options["max_model_len"] or int(facts["max_model_len"]),
+            max_model_len=context_of(facts, options["max_model_len"]),
             quantization=options["quantize"],
             is_chat=not options["base"],
             position=options["position"],
@@ -61,11 +64,34 @@ class Command(BaseCommand):
             f"{row.max_model_len:,} tokens{_weights(row)}; {told} per million tokens "
             "(input, cached, output)."
         )
+        for alias in ModelAlias.objects.filter(name=row.name):
+            self.stdout.write(f"{alias} no longer: that name now means this model.")
         self.stdout.write(next_step(row.name))
 
 
-def _weights(row: ServedModel) -> str:
-    return f", {row.quantization} weights" if row.quantization else ""
+def locate(source: str) -> str:
+    """A folder by its absolute path, since `serve` may run elsewhere; a hub id as it is."""
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return str(folder.resolve())
+    if folder.is_absolute() or source.startswith("."):
+        raise CommandError(f"{source}: there is no such folder.")
+    return source
+
+
+def prices_of(name: str, options: Mapping[str, Any]) -> list[int]:
+    """Input, cached and output: what was asked for, else what it cost before, else the starter's.
+
+    Nanos per million tokens.
+    """
+    before = _prices_now(name) or list(catalog.STARTER_PRICE)
+    asked = [options["input"], options["cached"] or options["input"], options["output"]]
+    return [
+        nanos if dollars is None else _price(option, dollars)
+        for option, dollars, nanos in zip(
+            ("--input", "--cached", "--output"), asked, before, strict=True
+        )
+    ]
 
 
 def _price(option: str, dollars: str) -> int:
@@ -73,6 +99,16 @@ def _price(option: str, dollars: str) -> int:
         return parse_dollars(dollars)
     except ValueError as error:
         raise CommandError(f"{option}: {error}") from None
+
+
+def context_of(facts: Mapping[str, Any], asked: int | None) -> int:
+    """The length of the context. Raises CommandError for more than the model was made for."""
+    most = int(facts["max_model_len"])
+    if asked is None:
+        return most
+    if not 1 <= asked <= most:
+        raise CommandError(f"--max-model-len: the model was made for 1 to {most:,} tokens.")
+    return asked
 
 
 def check_checkpoint(source: str) -> dict[str, Any]:
@@ -101,14 +137,24 @@ def check_checkpoint(source: str) -> dict[str, Any]:
 
 @transaction.atomic
 def add_model(name: str, source: str, prices: list[int], **fields: Any) -> tuple[ServedModel, bool]:
-    """Register or update a model; a price that differs succeeds the old one from now on."""
-    row, created = ServedModel.objects.update_or_create(
-        name=name, defaults={"source": source, "enabled": True, **fields}
-    )
+    """Register or update a model; a price that differs succeeds the old one from now on.
+
+    Raises CommandError naming the field that is wrong.
+    """
+    known = ServedModel.objects.filter(name=name).first()
+    row = known or ServedModel(name=name)
+    for field, value in {"source": source, "enabled": True, **fields}.items():
+        setattr(row, field, value)
+    try:
+        row.full_clean()
+    except ValidationError as error:
+        field, (problem, *_) = next(iter(error.message_dict.items()))
+        raise CommandError(f"{field}: {problem}") from None
+    row.save()
     if _prices_now(name) != prices:
         pricing.set_price(name, *prices)
     catalog.forget()
-    return row, created
+    return row, known is None
 
 
 def _prices_now(name: str) -> list[int]:
@@ -117,6 +163,10 @@ def _prices_now(name: str) -> list[int]:
     except pricing.NoPrice:
         return []
     return [now.input_nanos_per_mtok, now.cached_input_nanos_per_mtok, now.output_nanos_per_mtok]
+
+
+def _weights(row: ServedModel) -> str:
+    return f", {row.quantization} weights" if row.quantization else ""
 
 
 def next_step(name: str) -> str:

@@ -7,6 +7,7 @@ from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
+from django.core.mail import EmailMessage
 from django.db import transaction
 from django.http import HttpRequest
 
@@ -18,6 +19,14 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Where sign-up is closed, those who follow an invitation may still come in."""
         return bool(settings.SIGNUP_OPEN) or invitations.followed(request) is not None
+
+    def render_mail(
+        self, template_prefix: str, email: str | list[str], context: dict[str, Any], *rest: Any
+    ) -> EmailMessage:
+        """Subjects are rendered without a request, so without the site's own context."""
+        named = {"SITE_NAME": settings.SITE_NAME} | context
+        message: EmailMessage = super().render_mail(template_prefix, email, named, *rest)
+        return message
 
     @transaction.atomic
     def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:

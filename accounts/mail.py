@@ -1,10 +1,11 @@
 """Mail: stored as a row in the same transaction as its cause, then delivered by a task.
 
 `OutboxBackend` is Django's e-mail backend, so everything that sends mail goes through it.
-`deliver` sends one row through `settings.MAIL_TRANSPORT` (SMTP, or the console without a mail
+`deliver` sends one row through `settings.MAIL_TRANSPORT` (SMTP, or the terminal without a mail
 server); it claims the row first, so two workers never send the same mail at once.
 """
 
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -40,6 +41,17 @@ class OutboxBackend(BaseEmailBackend):
         # Robust: without a broker the page still works, and beat picks the rows up later.
         transaction.on_commit(enqueue, robust=True)
         return len(mails)
+
+
+class TerminalBackend(BaseEmailBackend):
+    """Without a mail server: the text of each mail, for whoever started the site."""
+
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        for message in email_messages:
+            head = f"Mail to {', '.join(message.recipients())}: {message.subject}"
+            sys.stdout.write(f"\n--- {head} ---\n\n{str(message.body).strip()}\n\n---\n\n")
+        sys.stdout.flush()
+        return len(email_messages)
 
 
 def store(message: EmailMessage) -> OutgoingMail:

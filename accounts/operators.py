@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts import flows
 from accounts.models import OperatorLink, User
+from portal.lib import env
 
 LASTS = timedelta(minutes=15)
 FIRST_OPERATOR = "operator@localhost"
@@ -25,7 +26,17 @@ def make_link() -> str:
         token_hash=flows.hash_token(token),
         expires_at=timezone.now() + LASTS,
     )
-    return f"{settings.BASE_URL}{reverse('operator_link', args=[token])}"
+    return f"{site_address()}{reverse('operator_link', args=[token])}"
+
+
+def site_address() -> str:
+    """Where the site is; a command in another terminal knows no PORT, but `serve` left a note."""
+    if env.text("BASE_URL") or env.text("PORT"):
+        return str(settings.BASE_URL)
+    try:
+        return str(settings.ADDRESS_FILE.read_text())
+    except FileNotFoundError:
+        return str(settings.BASE_URL)
 
 
 def use_link(token: str) -> User | None:

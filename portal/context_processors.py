@@ -9,6 +9,7 @@ def site(request: HttpRequest) -> dict[str, object]:
         "SITE_NAME": settings.SITE_NAME,
         "BASE_URL": settings.BASE_URL,
         "SUPPORT_EMAIL": settings.SUPPORT_EMAIL,
+        "MAIL_ENABLED": bool(settings.EMAIL_HOST),
         "SIGNUP_OPEN": settings.SIGNUP_OPEN,
         "STRIPE_ENABLED": bool(settings.STRIPE_SECRET_KEY),
     }

@@ -63,6 +63,10 @@ def configure(options: dict[str, Any]) -> None:
                 # One line a request is written by our own code where it matters.
                 "uvicorn.access": {"level": "WARNING"},
                 "httpx": {"level": "WARNING"},
+                # Sweeps succeed every five seconds; what fails is an error.
+                "celery.app.trace": {"level": "WARNING"},
+                "celery.beat": {"level": "WARNING"},
+                "celery.worker.strategy": {"level": "WARNING"},
                 "stripe": {"level": "WARNING"},
             },
         }

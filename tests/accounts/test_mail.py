@@ -39,6 +39,17 @@ def test_delivery_happens_once(stored: OutgoingMail) -> None:
     assert mail.waiting() == []
 
 
+def test_without_a_mail_server_the_terminal_shows_the_text_alone(
+    stored: OutgoingMail, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.MAIL_TRANSPORT = "accounts.mail.TerminalBackend"
+    assert mail.deliver(stored.pk)
+    shown = capsys.readouterr().out
+    assert "Mail to you@example.com: Hello" in shown
+    assert "\ntext\n" in shown
+    assert "<p>" not in shown
+
+
 def test_a_refused_mail_waits_and_is_tried_again(
     stored: OutgoingMail, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,12 +2,14 @@
 
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from accounts import operators
 from accounts.authentication import authenticate_key
@@ -55,6 +57,17 @@ def test_the_command_prints_the_link() -> None:
     printed = StringIO()
     call_command("operatorlink", stdout=printed)
     assert "/operator-link/" in printed.getvalue()
+
+
+def test_the_link_leads_to_where_serve_said_it_is(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    settings.BASE_URL, settings.ADDRESS_FILE = "http://localhost:8000", tmp_path / "address"
+    assert operators.make_link().startswith("http://localhost:8000/operator-link/")
+    settings.ADDRESS_FILE.write_text("http://localhost:9000")
+    assert operators.make_link().startswith("http://localhost:9000/operator-link/")
+    monkeypatch.setenv("PORT", "8000")
+    assert operators.make_link().startswith("http://localhost:8000/operator-link/")
 
 
 def issue(**options: str) -> str:

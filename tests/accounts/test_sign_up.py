@@ -57,6 +57,19 @@ def test_signing_up_makes_a_user_an_organisation_and_its_credit(
     assert escape(organisation.name) in client.get(reverse("members")).content.decode()
 
 
+def test_mails_name_the_site_and_the_page_says_where_a_mail_without_a_server_is(
+    client: Client, mailoutbox: Mails, settings: Settings
+) -> None:
+    settings.EMAIL_HOST = ""
+    sign_up(client, "dana@example.com")
+    assert mailoutbox[-1].subject == "Confirm your address for Parlance"
+    page = reverse("account_email_verification_sent")
+    assert "no mail server" in client.get(page).content.decode()
+    assert "no mail server" in client.get(reverse("account_reset_password_done")).content.decode()
+    settings.EMAIL_HOST = "smtp.example.com"
+    assert "spam folder" in client.get(page).content.decode()
+
+
 def test_without_its_organisation_there_is_no_user(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

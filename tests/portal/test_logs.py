@@ -53,6 +53,16 @@ def test_a_traceback_has_neither_keys_nor_local_variables(lines: io.StringIO) ->
     assert prompt not in lines.getvalue()
 
 
+def test_jobs_that_succeed_every_few_seconds_are_not_logged_and_those_that_fail_are(
+    lines: io.StringIO,
+) -> None:
+    for name in ("celery.beat", "celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).info("all is well")
+        assert not lines.getvalue()
+    logging.getLogger("celery.app.trace").error("it failed")
+    assert last(lines)["event"] == "it failed"
+
+
 def test_every_line_has_the_requests_id(lines: io.StringIO) -> None:
     with structlog.contextvars.bound_contextvars(request_id="req_7"):
         logging.getLogger("library").warning("slow")

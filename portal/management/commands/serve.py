@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from typing import Any
 
 import uvicorn
@@ -32,6 +33,8 @@ class Command(BaseCommand):
             become_port(port)
         if not web_only:
             self.prepare()
+        # Whitenoise hands its small files over as plain iterators; nobody can do anything about it.
+        warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous")
         supervisor = None if web_only or settings.ENGINES else Supervisor()
         jobs = EmbeddedCelery() if not web_only and embedded_jobs() else None
         if supervisor is not None:
@@ -64,6 +67,7 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         call_command("collectstatic", verbosity=0, interactive=False)
         catalog.ensure_starter()
+        settings.ADDRESS_FILE.write_text(settings.BASE_URL)
         self.stdout.write(f"\n  {settings.SITE_NAME}   {settings.BASE_URL}")
         self.stdout.write("  Operator console (this link works once):")
         self.stdout.write("  ", ending="")

@@ -8,7 +8,7 @@ Raises AccountingUnavailable when the database is away: a request is then refuse
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from functools import wraps
@@ -233,8 +233,11 @@ def _reserve_under_cap(
 
 
 @accounting
-def extend_hold(request_id: str, extra_nanos: int) -> bool:
-    """Reserve more for a running request; False when it cannot be paid or the hold is closed."""
+def extend_hold(request_id: str, extra_nanos: int, *, monthly_cap_nanos: int | None = None) -> bool:
+    """Reserve more for a running request; False when it cannot be paid or the hold is closed.
+
+    Raises CapReached.
+    """
     extended = Hold.objects.filter(request_id=request_id, state=HoldState.OPEN).update(
         amount_nanos=F("amount_nanos") + extra_nanos
     )
@@ -249,15 +252,21 @@ def extend_hold(request_id: str, extra_nanos: int) -> bool:
         transaction.set_rollback(True)
         return False
     if hold.api_key_id is not None:
-        _key_spend(hold).update(pending_nanos=F("pending_nanos") + extra_nanos)
+        month = _month(hold.created_at)
+        _reserve_under_cap(hold.api_key_id, month, extra_nanos, monthly_cap_nanos)
     return True
 
 
 @accounting
-def renew_leases(owner: str) -> int:
-    """Vouch for every open hold of this web process; how many there are."""
+def renew_leases(owner: str, request_ids: Collection[str]) -> int:
+    """Vouch for the open holds of what this web process runs; how many there are.
+
+    A hold that it does not know to be open, since its commit was never confirmed, ends with its
+    lease.
+    """
     until = timezone.now() + timedelta(seconds=settings.HOLD_LEASE_S)
-    return Hold.objects.filter(owner=owner, state=HoldState.OPEN).update(lease_until=until)
+    running = Hold.objects.filter(owner=owner, state=HoldState.OPEN, request_id__in=request_ids)
+    return running.update(lease_until=until)
 
 
 @accounting

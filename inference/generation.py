@@ -109,8 +109,9 @@ class Generation:
         self.reserved_tokens = 0  # of output, covered by the hold
         self.held_nanos = 0
         self.extend_at: int | None = None  # tokens of output at which the owner is woken
-        # Tokens of output at which the credit is used up, once more was refused.
+        # Tokens of output at which it ends with this error, once more was refused.
         self.stop_at: int | None = None
+        self.stop_error: ServiceError | None = None
         self.first_token_at: float | None = None
         self.last_token_at: float | None = None
         self.outcome: Literal["finished", "aborted", "failed"] | None = None
@@ -161,6 +162,13 @@ class Generation:
                 self.link.cancel(sequence.sequence_id)
         self.wake.set()
 
+    def stop_when_used_up(self, error: ServiceError) -> None:
+        """No more can be reserved: what is reserved is the end."""
+        self.extend_at = None
+        self.stop_at, self.stop_error = self.reserved_tokens, error
+        if self.output_tokens >= self.stop_at:
+            self.end("aborted", error)
+
     def finish(self, summary: Summary) -> None:
         """Hand the settled sum to the reader."""
         self.summary = summary
@@ -189,7 +197,7 @@ class Generation:
         elif self.extend_at is not None and self.output_tokens >= self.extend_at:
             self.wake.set()
         elif self.stop_at is not None and self.output_tokens >= self.stop_at:
-            self.end("aborted", errors.credit_used_up())
+            self.end("aborted", self.stop_error)
 
     def on_lost(self) -> None:
         self.num_running = 0

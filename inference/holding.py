@@ -147,17 +147,17 @@ async def extend_hold(generation: Generation) -> None:
     reserved = min(generation.reserved_tokens + more, _most_output(generation))
     try:
         extended = await _extend_to(generation, reserved)
+    except ledger.CapReached:
+        generation.stop_when_used_up(errors.spend_cap_reached())
+        return
     except (ledger.AccountingUnavailable, DatabaseError) as error:
         logger.error("extension failed", error=type(error).__name__)
         generation.end("failed", errors.accounting_unavailable())
         return
     if extended:
         _set_extension_mark(generation)
-        return
-    generation.extend_at = None
-    generation.stop_at = generation.reserved_tokens
-    if generation.output_tokens >= generation.stop_at:
-        generation.end("aborted", errors.credit_used_up())
+    else:
+        generation.stop_when_used_up(errors.credit_used_up())
 
 
 async def cover_output(generation: Generation) -> None:
@@ -165,6 +165,8 @@ async def cover_output(generation: Generation) -> None:
     if generation.output_tokens > generation.reserved_tokens:
         try:
             await _extend_to(generation, generation.output_tokens)
+        except ledger.CapReached:
+            logger.info("output beyond a key's cap is waived", request_id=generation.request_id)
         except (ledger.AccountingUnavailable, DatabaseError) as error:
             logger.error("late extension failed", error=type(error).__name__)
 
@@ -173,8 +175,14 @@ async def _extend_to(generation: Generation, reserved: int) -> bool:
     extra = ceiling_nanos(generation, reserved) - ceiling_nanos(
         generation, generation.reserved_tokens
     )
-    payer = generation.caller.organisation_id
-    if not await commit(payer, ledger.extend_hold, generation.request_id, extra):
+    caller = generation.caller
+    if not await commit(
+        caller.organisation_id,
+        ledger.extend_hold,
+        generation.request_id,
+        extra,
+        monthly_cap_nanos=caller.monthly_cap_nanos,
+    ):
         return False
     generation.reserved_tokens = reserved
     generation.held_nanos += extra

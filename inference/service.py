@@ -147,7 +147,7 @@ class Service:
 
     async def _renew(self) -> None:
         if self.generations:
-            await db(ledger.renew_leases, self.owner)
+            await db(ledger.renew_leases, self.owner, list(self.generations))
 
     async def _revoke(self) -> None:
         """End what was started by a key or a session that is no longer valid."""

@@ -103,7 +103,11 @@ class _Committer:
 
     def _drain(self) -> None:
         while calls := self._take():
-            _answer(calls, _with_fresh_connection(_run_together, calls))
+            try:
+                results = _with_fresh_connection(_run_together, calls)
+            except Exception as error:  # of the connection: whoever waits must not wait for ever
+                results = [_Result(error=error) for _ in calls]
+            _answer(calls, results)
 
     def _take(self) -> list[_Call]:
         with self._lock:

@@ -92,7 +92,7 @@ def test_the_sweep_releases_what_nobody_vouches_for(org: str) -> None:
     hold("r1", org, 1000)
     hold("r2", org, 1000, owner="web2")
     Hold.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert ledger.renew_leases("web2") == 1
+    assert ledger.renew_leases("web2", ["r1", "r2"]) == 1
     assert ledger.sweep() == 1
     assert Hold.objects.get(pk="r1").state == HoldState.RELEASED
     assert Hold.objects.get(pk="r2").state == HoldState.OPEN
@@ -101,6 +101,14 @@ def test_the_sweep_releases_what_nobody_vouches_for(org: str) -> None:
     assert ledger.balance(org).pending_nanos == 1000
     assert ledger.sweep() == 0
     audit_is_clean()
+
+
+def test_a_hold_its_process_does_not_know_of_ends_with_its_lease(org: str) -> None:
+    hold("r1", org, 1000, owner="web1")  # committed, but the answer was lost on the way
+    Hold.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert ledger.renew_leases("web1", ["r2"]) == 0
+    assert ledger.sweep() == 1
+    assert ledger.balance(org).pending_nanos == 0
 
 
 def test_settling_a_swept_hold_is_free_and_its_tokens_are_waived(org: str) -> None:
@@ -124,6 +132,16 @@ def test_a_grant_with_a_used_reference_is_the_same_grant(org: str) -> None:
         ledger.grant(org, 101, reference="grant:x", description="Thanks")
     with pytest.raises(ValueError, match="positive"):
         ledger.grant(org, -1, reference="grant:y", description="No")
+    audit_is_clean()
+
+
+def test_a_hold_is_not_extended_beyond_its_keys_cap(org: str, api_key: tuple[ApiKey, str]) -> None:
+    key_id = api_key[0].pk
+    hold("r1", org, 600, api_key_id=key_id, monthly_cap_nanos=1000)
+    assert ledger.extend_hold("r1", 400, monthly_cap_nanos=1000)
+    with pytest.raises(ledger.CapReached):
+        ledger.extend_hold("r1", 1, monthly_cap_nanos=1000)
+    assert account_of(org).debits_pending == KeySpend.objects.get().pending_nanos == 1000
     audit_is_clean()
 
 

@@ -146,6 +146,22 @@ async def test_a_keys_monthly_cap(
     assert (refused.status_code, refused.json()["error"]["code"]) == (402, "spend_cap_reached")
 
 
+async def test_a_stream_ends_where_its_keys_cap_does(
+    forty_tokens: dict[str, Any], api: httpx.AsyncClient, api_key: tuple[ApiKey, str], books: Books
+) -> None:
+    def cap() -> None:
+        # Forty tokens are ten dollars: this is twenty of them, less than two windows.
+        ApiKey.objects.filter(pk=api_key[0].pk).update(monthly_cap_nanos=500 * CENT)
+
+    await db(cap)
+    events = await asyncio.wait_for(stream(api, PATH, forty_tokens), 30)
+    assert events.error is not None
+    assert events.error["code"] == "spend_cap_reached"
+    record = await books.record()
+    assert record.output_tokens == 16
+    await books.audit()
+
+
 async def test_accounting_that_is_away_refuses_and_serves_nothing(
     api: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:

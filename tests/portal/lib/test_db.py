@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 from django.contrib.auth.models import Group, Permission
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 
 from portal.lib import db as hops
 from portal.lib.db import commit, db
@@ -122,6 +122,20 @@ async def test_a_lost_connection_is_told_to_all_of_them() -> None:
     assert all(isinstance(result, Exception) for result in results)
     names = await db(lambda: set(Group.objects.values_list("name", flat=True)))
     assert not names & {"lost", "gone"}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_connection_that_cannot_even_be_closed_stops_nobody_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken() -> None:
+        raise OperationalError("the server closed the connection unexpectedly")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hops, "close_old_connections", broken)
+        with pytest.raises(OperationalError):
+            await asyncio.wait_for(commit("", partial(add_group, "lost")), 5)
+    assert await asyncio.wait_for(commit("", partial(add_group, "next")), 5) == "next"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -158,6 +158,8 @@ def _within(remote_ip: str, ranges: Iterable[str]) -> bool:
         address = ipaddress.ip_address(remote_ip)
     except ValueError:
         return False
+    # A server that listens on IPv6 sees 10.0.0.1 as ::ffff:10.0.0.1.
+    address = getattr(address, "ipv4_mapped", None) or address
     return any(address in ipaddress.ip_network(each, strict=False) for each in ranges)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.conf import settings
 from django.db import Error as DatabaseError
 
 from inference.errors import ServiceError, accounting_unavailable, invalid
@@ -73,7 +72,7 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chann
         headers = {name: value.decode("latin-1") for name, value in self.scope["headers"]}
         scheme, _, secret = headers.get(b"authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return KeyCredentials(secret.strip(), remote_ip(self.scope, headers))
+            return KeyCredentials(secret.strip(), remote_ip(self.scope))
         user, session = self.scope["user"], self.scope["session"]
         if user.is_authenticated:
             chosen = dict(session.items())
@@ -129,8 +128,7 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chann
             raise protocol.BadFrame(invalid("This socket is authenticated already.", "type"))
         if self.patience is not None:
             self.patience.cancel()
-        headers = {name: value.decode("latin-1") for name, value in self.scope["headers"]}
-        await self._welcome(KeyCredentials(frame.key, remote_ip(self.scope, headers)))
+        await self._welcome(KeyCredentials(frame.key, remote_ip(self.scope)))
 
     def _begin(self, frame: protocol.Run, credentials: Credentials) -> None:
         if frame.id in self.answering:
@@ -206,11 +204,6 @@ def unauthorized(message: str) -> ServiceError:
     return ServiceError(401, "invalid_request_error", "not_authenticated", message)
 
 
-def remote_ip(scope: dict[str, Any], headers: dict[bytes, str]) -> str:
-    """The client's address; behind a trusted proxy, the one that the proxy saw."""
-    if settings.TRUST_FORWARDED_FOR:
-        last = headers.get(b"x-forwarded-for", "").rpartition(",")[2].strip()
-        if last:
-            return last
+def remote_ip(scope: dict[str, Any]) -> str:
     client = scope.get("client")
     return str(client[0]) if client else ""

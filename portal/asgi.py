@@ -23,6 +23,8 @@ from inference import service  # noqa: E402
 from inference.api.app import build_app  # noqa: E402
 from playground.routing import websocket_urlpatterns  # noqa: E402
 from portal import operations  # noqa: E402
+from portal.body_limit import BodyLimit  # noqa: E402
+from portal.forwarded import seen_by_proxy  # noqa: E402
 from portal.origin import BrowserOriginOnly  # noqa: E402
 
 API_PREFIXES = ("/v1/", "/tokenize", "/detokenize", "/tokenizer_info")
@@ -34,6 +36,7 @@ class Application:
 
     def __init__(self) -> None:
         self.api: ASGIApp = build_app()
+        self.pages: ASGIApp = BodyLimit(cast("ASGIApp", django_application))
         self.operations: ASGIApp = Router(routes=operations.routes)
         self.sockets: ASGIApp = BrowserOriginOnly(
             AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
@@ -43,7 +46,7 @@ class Application:
         if scope["type"] == "lifespan":
             await self.lifespan(receive, send)
             return
-        await self.application_for(scope)(scope, receive, send)
+        await self.application_for(scope)(seen_by_proxy(scope), receive, send)
 
     def application_for(self, scope: Scope) -> ASGIApp:
         if scope["type"] == "websocket":
@@ -53,7 +56,7 @@ class Application:
             return self.api
         if path in OPERATIONS_PATHS:
             return self.operations
-        return cast("ASGIApp", django_application)
+        return self.pages
 
     async def lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -1,29 +1,23 @@
 """One HTTP exchange of the API: its id and clock, who calls, and its body."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error as DatabaseError
-from starlette.requests import ClientDisconnect, Request
-from starlette.types import Receive
+from starlette.requests import Request
 
 from accounts.authentication import Caller, KeyRefused, authenticate_key
 from inference.api.errors import from_json
 from inference.errors import ServiceError, accounting_unavailable, invalid
-from portal.lib import strict_json
+from portal.lib import bodies, strict_json
 from portal.lib.db import db
 from portal.lib.ids import new_id
 
 SCOPE = "inference"
-BODY_TIMEOUT_S = 60.0
-DISCARD_S = 5.0
-MAX_DISCARDED_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -51,7 +45,8 @@ async def authenticate(request: Request) -> Caller:
         message = "No API key was sent. Send it in the header 'Authorization: Bearer KEY'."
         raise _unauthorized(message, "invalid_api_key", 401)
     try:
-        return await _authenticate(secret.strip(), remote_ip(request))
+        remote_ip = request.client.host if request.client else ""
+        return await _authenticate(secret.strip(), remote_ip)
     except KeyRefused as refusal:
         raise _unauthorized(refusal.message, refusal.code, refusal.status) from None
     except DatabaseError:
@@ -69,16 +64,6 @@ async def _authenticate(secret: str, remote_ip: str) -> Caller:
 def _unauthorized(message: str, code: str, status: int) -> ServiceError:
     headers = {"www-authenticate": "Bearer"} if status == 401 else {}
     return ServiceError(status, "invalid_request_error", code, message, None, headers)
-
-
-def remote_ip(request: Request) -> str:
-    """The caller's address; behind a trusted proxy, the one that the proxy saw."""
-    if settings.TRUST_FORWARDED_FOR:
-        forwarded = request.headers.get("x-forwarded-for", "")
-        last = forwarded.rpartition(",")[2].strip()
-        if last:
-            return last
-    return request.client.host if request.client else ""
 
 
 async def read_object(request: Request) -> dict[str, Any]:
@@ -107,41 +92,19 @@ def _check_content_type(request: Request) -> None:
 async def _read_body(request: Request) -> bytes:
     """At most the allowed size, whatever the headers say about it."""
     limit = settings.API_MAX_BODY_BYTES
-    stated = request.headers.get("content-length", "")
-    too_large = stated.isascii() and stated.isdigit() and int(stated[:20]) > limit
+    too_large = bodies.states_more_than(limit, request.headers.get("content-length", ""))
     body = bytearray()
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for chunk in _chunks(request.receive):
+        async with asyncio.timeout(bodies.TIMEOUT_S):
+            async for chunk in bodies.chunks(request.receive):
                 body += chunk
                 if too_large or len(body) > limit:
-                    await _discard(request.receive)
+                    await bodies.discard(request.receive)
                     raise _too_large(limit)
     except TimeoutError:
         message = "The request's body did not arrive in time."
         raise ServiceError(408, "invalid_request_error", "request_timeout", message) from None
     return bytes(body)
-
-
-async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        yield message.get("body", b"")
-        more = message.get("more_body", False)
-
-
-async def _discard(receive: Receive) -> None:
-    """Take some of what is still sent: a client that writes does not read the refusal."""
-    left = MAX_DISCARDED_BYTES
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DISCARD_S):
-            async for chunk in _chunks(receive):
-                left -= len(chunk)
-                if left < 0:
-                    return
 
 
 def _too_large(limit: int) -> ServiceError:

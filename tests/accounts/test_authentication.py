@@ -113,7 +113,8 @@ def test_an_address_outside_the_keys_ranges_is_refused(
 ) -> None:
     _key, secret = flows.create_key(organisation, alice, "k", ip_ranges=["203.0.113.0/24"])
     assert refusal(secret, ip).code == "ip_not_allowed"
-    assert authenticate_key(secret, "203.0.113.77", Scope.INFERENCE)
+    for inside in ("203.0.113.77", "::ffff:203.0.113.77"):
+        assert authenticate_key(secret, inside, Scope.INFERENCE)
 
 
 def test_running_streams_learn_of_revocation(api_key: Key) -> None:

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from inference import catalog
 from portal.celery import EmbeddedCelery
 from portal.lib import env
+from portal.serving.http import BoundedHead
 from portal.serving.supervisor import Supervisor
 
 
@@ -52,7 +53,8 @@ class Command(BaseCommand):
                 server_header=False,
                 ws_max_size=1024 * 1024,
                 timeout_graceful_shutdown=35,
-                forwarded_allow_ips="*" if settings.TRUST_FORWARDED_FOR else "",
+                http=BoundedHead,
+                proxy_headers=False,  # portal.forwarded reads them
             )
         finally:
             if jobs is not None:

@@ -1,0 +1,77 @@
+"""The head of a request has an end: a flood of headers is refused, whatever is behind it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import uvicorn
+
+from portal.serving.http import MAX_HEAD_BYTES, BoundedHead
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    while (await receive()).get("more_body"):
+        pass
+    length = sum(len(value) for name, value in scope["headers"] if name.startswith(b"x-"))
+    body = f"{length}".encode()
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(application, http=BoundedHead, lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield listener.getsockname()[1]
+    server.should_exit = True
+    await serving
+
+
+async def ask(port: int, *parts: bytes) -> bytes:
+    """Send the parts, with a moment in between, and read until the server hangs up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+        async with asyncio.timeout(5):
+            return await reader.read()
+    except ConnectionError:
+        return b"reset"
+    finally:
+        writer.close()
+
+
+BEGIN = b"GET / HTTP/1.1\r\nhost: localhost\r\n"
+
+
+async def test_ordinary_heads_pass_one_after_the_other(port: int) -> None:
+    head = BEGIN + b"x-a: " + b"a" * 40_000  # two of them together are above the limit
+    answer = await ask(port, head + b"\r\n\r\n", head + b"\r\nconnection: close\r\n\r\n")
+    assert answer.count(b"200 OK") == 2
+
+
+@pytest.mark.parametrize("line", [b"x-a: " + b"a" * 8000 + b"\r\n", b"a" * 8000])
+async def test_headers_without_end_are_refused(port: int, line: bytes) -> None:
+    begin = BEGIN if line.endswith(b"\n") else BEGIN + b"x-a: "
+    answer = await ask(port, begin, *[line] * (MAX_HEAD_BYTES // 8000 + 4))
+    assert answer.startswith((b"HTTP/1.1 400", b"reset"))
+
+
+async def test_a_request_line_without_end_is_refused(port: int) -> None:
+    answer = await ask(port, b"GET /", *[b"a" * 8000] * (MAX_HEAD_BYTES // 8000 + 4))
+    assert answer.startswith((b"HTTP/1.1 400", b"reset"))
+
+
+async def test_a_long_body_is_no_head(port: int) -> None:
+    head = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 200000\r\n"
+    head += b"connection: close\r\n\r\n"
+    assert b"200 OK" in await ask(port, head, *[b"a" * 20_000] * 10)

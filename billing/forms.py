@@ -16,7 +16,7 @@ class TopUpForm(forms.Form):
         label=_("Amount in US dollars"), min_value=0, max_digits=12, decimal_places=2
     )
     form_token = forms.CharField(
-        max_length=64, widget=forms.HiddenInput, initial=topups.new_form_token
+        max_length=40, widget=forms.HiddenInput, initial=topups.new_form_token
     )
 
     @property

@@ -40,6 +40,8 @@ def begin(organisation: Organisation, amount_cents: int, form_token: str, email:
                 "high": f"{settings.TOP_UP_MAX_CENTS / 100:,.2f}",
             }
         )
+    # The same form with another amount is another top-up: who went back chose again.
+    form_token = f"{form_token}-{amount_cents}"
     top_up, _created = TopUp.objects.get_or_create(
         organisation=organisation,
         form_token=form_token,

@@ -48,6 +48,19 @@ def dollars(value: int | None, places: int | None = None) -> str:
 
 
 @register.filter
+def balance(value: int | None) -> str:
+    """What is left, rounded down: it never looks like more. The playground's `balance` agrees."""
+    if value is None:
+        return NOTHING
+    amount = int(value)
+    return format_dollars(
+        amount
+        if amount < SMALLEST_ROUNDED_NANOS
+        else amount // SMALLEST_ROUNDED_NANOS * SMALLEST_ROUNDED_NANOS
+    )
+
+
+@register.filter
 def number(value: float | None) -> str:
     """A count with the digits grouped: `12,345`."""
     if value is None:

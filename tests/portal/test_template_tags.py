@@ -40,6 +40,21 @@ def test_dollars_is_short_but_never_hides_a_small_amount(nanos: int | None, show
     assert parlance.dollars(nanos) == shown
 
 
+@pytest.mark.parametrize(
+    ("nanos", "shown"),
+    [
+        (5_000_000_000, "$5.00"),
+        (9_999_999_999, "$9.9999"),
+        (4_999_012_345, "$4.999"),
+        (99_999, "$0.000099999"),
+        (0, "$0.00"),
+        (None, "–"),
+    ],
+)
+def test_a_balance_is_rounded_down(nanos: int | None, shown: str) -> None:
+    assert parlance.balance(nanos) == shown
+
+
 def test_dollars_takes_a_number_of_decimals() -> None:
     assert parlance.dollars(4_998_712_345, 2) == "$5.00"
 

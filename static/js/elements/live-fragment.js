@@ -35,6 +35,19 @@ export class LiveFragment extends HTMLElement {
     return document.hidden || selecting || this.contains(document.activeElement);
   }
 
+  /**
+   * What the frame says of the balance is as fresh as the fragment, when the whole page came.
+   * @param {Document} page
+   */
+  #takeBalance(page) {
+    const fresh = page.querySelector("[data-balance]");
+    if (!fresh) return;
+    for (const place of document.querySelectorAll("[data-balance]")) {
+      place.textContent = fresh.textContent;
+      place.setAttribute("title", fresh.getAttribute("title") ?? "");
+    }
+  }
+
   /** @returns {Promise<boolean>} whether the server answered with the fragment */
   async #refresh() {
     try {
@@ -45,6 +58,7 @@ export class LiveFragment extends HTMLElement {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.getElementById(this.id);
       if (!fresh) return false;
+      this.#takeBalance(page);
       if (fresh.textContent !== this.textContent) {
         this.replaceChildren(...document.importNode(fresh, true).childNodes);
       }

@@ -6,6 +6,8 @@
 import uPlot from "../vendor/uplot.js";
 
 const HEIGHT_PX = 256;
+const LABEL_PX = 72;
+const DIGIT_PX = 7;
 /** Lines differ by their dashes too, not by colour alone. */
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [4, 4]];
 
@@ -94,8 +96,8 @@ function options(data, colour, width) {
       y: { range: (/** @type {uPlot} */ _plot, _low, /** @type {number} */ high) => top(high, data) },
     },
     axes: [
-      { ...axis, grid: { show: false }, values: (_plot, marks) => marks.map((m) => label(m, data)) },
-      { ...axis, size: 64, values: (_plot, marks) => marks.map((m) => show(m, data.unit)) },
+      { ...axis, grid: { show: false }, splits: marks, values: (_plot, marks) => marks.map((m) => label(m, data)) },
+      { ...axis, size: widest, values: (_plot, marks) => marks.map((m) => show(m, data.unit)) },
     ],
     series: [
       { label: document.documentElement.lang.startsWith("zh") ? "时间" : "Time", value: (_plot, time) => (time === null ? "–" : label(time, data, true)) },
@@ -111,6 +113,18 @@ function options(data, colour, width) {
       })),
     ],
   };
+}
+
+/** Marks stand at the beginnings of buckets: every one, or every so many where room is short. */
+function marks(plot) {
+  const times = plot.data[0];
+  const step = Math.ceil((times.length * LABEL_PX) / plot.width);
+  return times.filter((_time, index) => (times.length - 1 - index) % step === 0);
+}
+
+/** Room for the longest label of the vertical axis. */
+function widest(_plot, values) {
+  return 16 + DIGIT_PX * Math.max(4, ...(values ?? []).map((value) => value.length));
 }
 
 /** Half a bucket of room on both sides, so that the outer bars are whole. */

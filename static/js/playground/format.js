@@ -1,11 +1,12 @@
 // How numbers of the server are written. Money is integer nanos (1e-9 $), printed exactly.
 
 const NANOS = 1_000_000_000n;
+const SMALLEST_ROUNDED = 100_000n;
 const NOTHING = "–";
 
 /**
  * Every digit there is, at least two: `$0.0000254`, `$12.00`.
- * @param {number | null | undefined} nanos
+ * @param {number | bigint | null | undefined} nanos
  */
 export function dollars(nanos) {
   if (nanos === null || nanos === undefined) return NOTHING;
@@ -16,13 +17,13 @@ export function dollars(nanos) {
 }
 
 /**
- * At most four decimals, rounded down so that no balance looks larger than it is.
+ * At most four decimals, rounded down so that no balance looks larger than it is; the pages' filter
+ * of the same name agrees.
  * @param {number} nanos
  */
 export function balance(nanos) {
-  const exact = dollars(nanos);
-  const [whole, decimals] = exact.split(".");
-  return `${whole}.${decimals.slice(0, 4)}`;
+  const amount = BigInt(nanos);
+  return dollars(amount < SMALLEST_ROUNDED ? amount : amount - (amount % SMALLEST_ROUNDED));
 }
 
 /** @param {bigint} whole */

@@ -78,6 +78,8 @@ test("money is exact", () => {
 test("a balance is rounded down to four decimals", () => {
   assert.equal(balance(9_999_999_999), "$9.9999");
   assert.equal(balance(5_000_000_000), "$5.00");
+  assert.equal(balance(4_999_012_345), "$4.999");
+  assert.equal(balance(99_999), "$0.000099999");
 });
 
 test("counts, times and rates are for the eye", () => {

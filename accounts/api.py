@@ -10,7 +10,6 @@ from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, generics, serializers, status
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -28,10 +27,6 @@ class ManagementKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-un
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "description": "A key that may manage."}
-
-
-class NewestFirst(CursorPagination):
-    ordering = "-created_at"
 
 
 class OrganisationSerializer(serializers.ModelSerializer[Organisation]):
@@ -98,7 +93,6 @@ class OrganisationView(generics.RetrieveUpdateAPIView[Organisation]):
 
 class MembersView(generics.ListAPIView[Membership]):
     serializer_class = MemberSerializer
-    pagination_class = NewestFirst
 
     def get_queryset(self) -> QuerySet[Membership]:
         return own_members(self.request)
@@ -131,7 +125,6 @@ class MemberView(APIView):
 
 class KeysView(generics.ListAPIView[ApiKey]):
     serializer_class = KeySerializer
-    pagination_class = NewestFirst
 
     def get_queryset(self) -> QuerySet[ApiKey]:
         return own_keys(self.request)

@@ -5,7 +5,6 @@ from typing import Any, ClassVar, cast
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -13,11 +12,11 @@ from rest_framework.views import APIView
 from accounts.authentication import Caller
 from billing import ledger
 from billing.models import Transfer, UsageRecord
+from portal.lib.pagination import NewestFirst
 
 
-class NewestFirst(CursorPagination):
+class LatestPosted(NewestFirst):
     ordering = "-id"
-    page_size = 100
 
 
 class BalanceSerializer(serializers.Serializer[Any]):
@@ -56,7 +55,7 @@ class BalanceView(APIView):
 
 class UsageView(generics.ListAPIView[UsageRecord]):
     serializer_class = UsageSerializer
-    pagination_class = NewestFirst
+    pagination_class = LatestPosted
 
     def get_queryset(self) -> QuerySet[UsageRecord]:
         return UsageRecord.objects.filter(organisation_id=organisation_of(self.request))
@@ -64,7 +63,7 @@ class UsageView(generics.ListAPIView[UsageRecord]):
 
 class TransferView(generics.ListAPIView[Transfer]):
     serializer_class = TransferSerializer
-    pagination_class = NewestFirst
+    pagination_class = LatestPosted
 
     def get_queryset(self) -> QuerySet[Transfer]:
         organisation_id = organisation_of(self.request)

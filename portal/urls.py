@@ -3,6 +3,9 @@
 from django.contrib import admin
 from django.urls import include, path
 
+handler404 = "portal.failures.not_found"
+handler500 = "portal.failures.server_error"
+
 urlpatterns = [
     path("", include("portal.pages.urls")),
     path("", include("accounts.urls")),

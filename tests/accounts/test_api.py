@@ -1,5 +1,6 @@
 """The management API: what a key that may manage sees and changes, and nobody else's."""
 
+from base64 import b64encode
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -238,6 +239,19 @@ def test_pages_of_a_long_list_hold_each_row_once(
     ids = [row["id"] for row in first["results"] + second["results"]]
     assert len(ids) == len(set(ids)) == 121
     assert second["next"] is None
+
+
+@pytest.mark.parametrize("name", ["api_keys", "api_members", "api_transfers", "api_usage"])
+@pytest.mark.parametrize(
+    "inside", [b"p=abc", b"p=\0", b"r=1&p=9" + b"9" * 30, b"o=" + b"9" * 30, b"p=2020", b"\xff"]
+)
+def test_a_forged_cursor_is_not_found(name: str, inside: bytes, manager: Program) -> None:
+    cursor = b64encode(inside).decode()
+    answer = Client(raise_request_exception=False).get(
+        reverse(name), {"cursor": cursor}, headers=manager.headers
+    )
+    assert answer.status_code in {200, 404}
+    assert answer["Content-Type"] == "application/json"
 
 
 def test_a_revoked_management_key_manages_no_more(manager: Program) -> None:

@@ -7,6 +7,7 @@ from django.test import Client, RequestFactory
 from django.urls import path
 from django.views.defaults import bad_request, permission_denied, server_error
 
+from portal import urls
 from portal.urls import urlpatterns as ours
 
 
@@ -14,7 +15,8 @@ def break_down(request: HttpRequest) -> HttpResponse:
     raise RuntimeError("a secret of the inside")
 
 
-urlpatterns = [*ours, path("broken/", break_down)]
+urlpatterns = [*ours, path("broken/", break_down), path("api/broken/", break_down)]
+handler404, handler500 = urls.handler404, urls.handler500
 
 
 def test_a_404_gives_the_request_id_and_a_way_home(client: Client, db: None) -> None:
@@ -23,6 +25,16 @@ def test_a_404_gives_the_request_id_and_a_way_home(client: Client, db: None) -> 
     assert response.status_code == 404
     assert response["x-request-id"] in page
     assert 'href="/"' in page
+
+
+@pytest.mark.urls(__name__)
+def test_a_program_gets_json(db: None) -> None:
+    client = Client(raise_request_exception=False)
+    assert client.get("/api/nothing/").json() == {"detail": "Not found."}
+    response = client.get("/api/broken/")
+    assert response.status_code == 500
+    assert response["x-request-id"] in response.json()["detail"]
+    assert "secret" not in response.content.decode()
 
 
 @pytest.mark.urls(__name__)

@@ -79,7 +79,7 @@ def page(request: HttpRequest, form: TopUpForm) -> dict[str, Any]:
         ],
         "may_pay": request.membership.role in PAYERS,  # type: ignore[attr-defined]
         "top_up": TopUp.objects.filter(
-            organisation=account.organisation, pk=request.GET.get("top_up", "")
+            organisation=account.organisation, pk=request.GET.get("top_up", "").replace("\0", "")
         ).first(),
     }
 

@@ -128,9 +128,9 @@ def test_a_model_is_added_with_its_price(db: None, checkpoint: None) -> None:
 
 def test_a_model_may_be_added_with_rounded_weights(db: None, checkpoint: None) -> None:
     prices = ["--input", "1", "--output", "2"]
-    assert "int8 weights" in add("mine", "/models/mine", *prices, "--quantize", "int8")
+    assert "int8 weights" in add("mine", "owner/mine", *prices, "--quantize", "int8")
     assert ServedModel.objects.get().quantization == "int8"
-    add("mine", "/models/mine", *prices)
+    add("mine", "owner/mine", *prices)
     assert ServedModel.objects.get().quantization == ""
     with pytest.raises(IntegrityError):
         ServedModel.objects.update(quantization="int3")

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inference', '0002_quantization'),
+        ('inference', '0003_lifecycle'),
     ]
 
     operations = [

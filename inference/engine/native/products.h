@@ -97,9 +97,10 @@ INLINE void tile(enum kind kind, const int rows, const int panels, const char *x
     }
 }
 
-#define ROWS_CASE(n, panels)                                                              \
-    case n:                                                                               \
-        tile(kind, n, panels, x, stride, weights, panel_size, inputs, sums);              \
+#define ROWS_CASE(n, panels)                                                          \
+    case n:                                                                           \
+        if (n * panels <= MOST_SUMS) /* or it would be compiled for nothing */        \
+            tile(kind, n, panels, x, stride, weights, panel_size, inputs, sums);      \
         break;
 
 /* A tile of any shape up to LARGEST_TILE. */

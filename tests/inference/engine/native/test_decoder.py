@@ -1,7 +1,9 @@
 """The decoder in C gives what the same decoder gives as PyTorch operators, whatever its shape."""
 
+import platform
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from inference.engine.family import take_weights
 from inference.engine.kv_cache import KVCache
 from inference.engine.lean import LeanModel
 from inference.engine.model import HuggingFaceModel
-from inference.engine.native import decoder
+from inference.engine.native import compiler, decoder
 from inference.engine.native.compiler import FOLDER
 from inference.engine.native.decoder import FloatWeights, NativeDecoder, in_panels, native_decoder
 from inference.engine.params import SamplingParams
@@ -161,6 +163,25 @@ def test_a_tokens_bits_do_not_depend_on_what_runs_beside_it(
         assert torch.equal(logits_of(one, cache, [Plan(0, (r,)) for r in ones])[-1][0], together)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have other names")
+@pytest.mark.parametrize("processor", ["x86-64-v3", "x86-64-v4"])
+def test_a_processor_with_other_vectors_computes_the_same_bits(
+    processor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = Path("/proc/cpuinfo").read_text()
+    if (processor == "x86-64-v4" and "avx512vl" not in flags) or "avx2" not in flags:
+        pytest.skip("this processor does not have them")
+    model = random_model("large groups", torch.float32)
+    weights, plans = take_weights(model), steps_of(16)
+    cache, other = cache_of(model, 16), cache_of(model, 16)
+    own = logits_of(native(weights, cache), cache, plans)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    named = [f"-march={processor}" if f == "-march=native" else f for f in compiler.FLAGS]
+    monkeypatch.setattr(compiler, "FLAGS", named)
+    for a, b in zip(logits_of(native(weights, other), other, plans), own, strict=True):
+        assert torch.equal(a, b)
 
 
 def test_what_was_in_a_block_before_does_not_matter() -> None:

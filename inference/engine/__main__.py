@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from inference.engine import fake
-from inference.engine.scheduler import SchedulerLimits
+from inference.engine.limits import SchedulerLimits
 from inference.engine.server import EngineServer, Served
 
 DEVICE_LOST_STATUS = 70

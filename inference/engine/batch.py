@@ -45,15 +45,17 @@ class Batch:
     prompt_ranges: tuple[tuple[Row, int, int], ...]  # rows that want prompt logprobs: N[a:b]
 
 
-def build_batch(plan: Plan, block_size: int, device: torch.device) -> Batch:
-    """Lay out a non-empty plan."""
+def build_batch(
+    plan: Plan, block_size: int, device: torch.device, token_ids: Tensor | None = None
+) -> Batch:
+    """Lay out a non-empty plan.
+
+    `token_ids` (R,) on the device are the rows' single tokens where the host knows none yet.
+    """
     layout = _lay_out(plan.rows, block_size)
-    flat = np.concatenate(
-        [
-            np.array(row.tokens[row.start : row.start + row.num_tokens] + list(row.drafts))
-            for row in plan.rows
-        ]
-    )
+    if token_ids is None:
+        parts = [row.tokens[row.start : row.length] + list(row.drafts) for row in plan.rows]
+        token_ids = to_device(np.concatenate(parts), torch.int64, device)
     wanted: list[int] = []
     sampling: list[tuple[Row, int]] = []
     prompt_ranges: list[tuple[Row, int, int]] = []
@@ -71,7 +73,7 @@ def build_batch(plan: Plan, block_size: int, device: torch.device) -> Batch:
                 sampling.append((_ahead(row, ahead), len(wanted) - 1))
     return Batch(
         layout=layout,
-        input_ids=to_device(flat, torch.int64, device).unsqueeze(0),
+        input_ids=token_ids.unsqueeze(0),
         position_ids=to_device(layout.positions, torch.int64, device).unsqueeze(0),
         slots=to_device(layout.slots, torch.int64, device),
         logit_index=to_device(wanted, torch.int64, device),

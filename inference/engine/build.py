@@ -16,12 +16,13 @@ from inference.engine.grammar import Grammars, read_vocabulary
 from inference.engine.grammar_masks import GrammarMasks
 from inference.engine.kv_cache import KVCache, bytes_per_block
 from inference.engine.lean import lean_model
+from inference.engine.limits import SchedulerLimits
 from inference.engine.memory import cache_room, check_weights_fit
 from inference.engine.model import HuggingFaceModel, load_model
 from inference.engine.native.compiler import multiplies_bfloats
 from inference.engine.runner import ModelRunner
 from inference.engine.sampler import Sampler
-from inference.engine.scheduler import Scheduler, SchedulerLimits
+from inference.engine.scheduler import Scheduler
 from inference.engine.server import Served
 from inference.engine.tokenizer import HuggingFaceCodec, load_codec
 

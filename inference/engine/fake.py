@@ -20,9 +20,10 @@ from inference.engine.block_pool import BlockPool
 from inference.engine.fake_codec import END_OF_TEXT, MESSAGE_END, MESSAGE_START, FakeCodec
 from inference.engine.grammar import Grammars, read_vocabulary
 from inference.engine.grammar_masks import GrammarMasks
+from inference.engine.limits import SchedulerLimits
 from inference.engine.loop import Frames
 from inference.engine.plan import DeviceLostError, Logprobs, Plan, Row, Sampled, StepResult
-from inference.engine.scheduler import Scheduler, SchedulerLimits
+from inference.engine.scheduler import Scheduler
 from inference.engine.server import EngineServer, Served
 from inference.engine.wire import engine_pb2
 
@@ -105,10 +106,11 @@ class FakeRunner:
         script = self._scripts.get(row.key)
         if script is None:
             script = self._scripts[row.key] = self._write_script(row)
-        said = row.tokens[row.num_prompt_tokens :]
-        endless = row.params.ignore_eos or len(said) < row.params.min_tokens
-        if len(said) < len(script) or (endless and script):
-            token_id = script[len(said) % len(script)]
+        said = row.tokens[row.num_prompt_tokens : row.length]
+        position = row.length - row.num_prompt_tokens  # the last of `said` may not be known yet
+        endless = row.params.ignore_eos or position < row.params.min_tokens
+        if position < len(script) or (endless and script):
+            token_id = script[position % len(script)]
         else:
             token_id = ord(" ") if endless else END_OF_TEXT
         if allowed is not None and (token_id not in allowed or said != script[: len(said)]):

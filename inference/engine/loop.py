@@ -20,7 +20,7 @@ from functools import partial
 from typing import TypeVar
 
 from inference.engine.codec import Codec
-from inference.engine.isolation import run_isolated
+from inference.engine.lookahead import Steps
 from inference.engine.plan import Plan, Row, Runner, Sampled, StepResult
 from inference.engine.request import FinishReason, Sequence
 from inference.engine.scheduler import Scheduler
@@ -71,6 +71,7 @@ class EngineLoop:
         self._streams: dict[Hashable, _Stream] = {}
         self._live: dict[int, tuple[_Stream, Sequence]] = {}  # by key
         self._drained: list[Future[None]] = []
+        self._steps = Steps(scheduler, runner)
         self._step = 0
         self._deadlines: list[tuple[float, int]] = []  # a heap: when, key
         self._num_ended = 0  # in this step
@@ -130,9 +131,8 @@ class EngineLoop:
         self._drain_inbox()
         self._end_overdue()
         self._send()  # a refusal need not wait for the step
-        plan = self.scheduler.schedule()
+        plan, result = self._steps.next()
         self._step = plan.step
-        result = run_isolated(self.runner, plan)
         self._apply(plan, result)
         self._send()
         self._measure(plan, self._clock() - began)

@@ -86,6 +86,11 @@ class SamplingParams:
                 _check_range(name, value, 0, 20)
 
     @property
+    def looks_back(self) -> bool:
+        """Whether a token's distribution cannot be computed before the host knows the last one."""
+        return self.has_penalties or self.grammar is not None
+
+    @property
     def has_penalties(self) -> bool:
         """Whether the tokens so far change the chances of the next one."""
         return (

@@ -6,7 +6,7 @@ else of the other, so each is tested alone, and a runner may live on another dev
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from inference.engine.params import SamplingParams
 
@@ -113,4 +113,28 @@ class Runner(Protocol):
 
     def run(self, plan: Plan) -> StepResult:
         """Compute one step."""
+        ...
+
+
+class Launch(Protocol):
+    """A step under way on the device."""
+
+    # Known after `result`: a step launched after this one began from tokens that were not final.
+    misled: bool
+
+    def result(self) -> StepResult:
+        """Wait for it."""
+        ...
+
+
+@runtime_checkable
+class Launcher(Runner, Protocol):
+    """A runner whose device works while the host goes on."""
+
+    def launch(self, plan: Plan, after: Launch | None = None) -> Launch:
+        """Start one step.
+
+        With `after`, the step before it, whose tokens nobody has read yet: each row of this plan
+        is a single token, the one which that step samples for the row of the same key.
+        """
         ...

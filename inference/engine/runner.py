@@ -2,8 +2,14 @@
 
 Owns the cache tensors, the model and the sampler. Repeatable: a row run twice writes the same
 slots and samples the same token, which `isolation.py` relies on.
+
+`run` waits for its step. A `LaunchingRunner` can also start one and go on; everything is queued on
+one stream, in the order of the calls, so a step finds what the steps before it stored.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -13,9 +19,18 @@ from inference.engine.batch import Batch, build_batch
 from inference.engine.grammar_masks import GrammarMasks
 from inference.engine.kv_cache import KVCache
 from inference.engine.model import CausalModel
-from inference.engine.plan import DeviceLostError, Logprobs, Plan, Row, Sampled, StepResult
-from inference.engine.sampler import Sampler
-from inference.engine.scores import describe
+from inference.engine.plan import (
+    DeviceLostError,
+    Launch,
+    Logprobs,
+    Plan,
+    Row,
+    Sampled,
+    StepResult,
+)
+from inference.engine.sampler import Drawn, Sampler
+from inference.engine.scores import Scores
+from inference.engine.transfers import to_device
 
 NOT_NUMBERS = "The model produced no valid probabilities for this request."
 
@@ -40,50 +55,85 @@ class ModelRunner:
 
     def run(self, plan: Plan) -> StepResult:
         """Compute one step. DeviceLostError when the device cannot be used any more."""
+        return self._start(plan, None).result()
+
+    def _start(self, plan: Plan, token_ids: Tensor | None) -> "ModelLaunch":
         self._sampler.release(plan.released)
         self._masks.release(plan.released)
-        try:
-            with torch.inference_mode():
-                return self._run(plan)
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()  # the halves of the step may fit
-            raise
-        except torch.AcceleratorError as error:
-            raise DeviceLostError(str(error)) from error
-        except RuntimeError:
-            self._prove_device()
-            raise
+        with guard(self._device), torch.inference_mode():
+            batch = build_batch(plan, self._cache.block_size, self._device, token_ids)
+            logits = self._model.logits(batch, self._cache)  # (N, V)
+            prompts = [
+                _score_prompt(row, logits[first:last]) for row, first, last in batch.prompt_ranges
+            ]
+            launch = ModelLaunch(self._device, batch.sampling, prompts)
+            if batch.sampling:
+                self._draw(batch, logits, launch)
+        return launch
 
-    def _prove_device(self) -> None:
-        """Raise DeviceLostError if the device answers nothing any more."""
-        if self._device.type == "cuda":
-            try:
-                torch.cuda.synchronize(self._device)
-            except RuntimeError as error:
-                raise DeviceLostError(str(error)) from error
+    def _draw(self, batch: Batch, logits: Tensor, launch: "ModelLaunch") -> None:
+        if len(batch.sampling) != logits.shape[0]:
+            logits = logits[to_device(batch.sampling_index, torch.int64, self._device)]
+        masks = self._masks.of(batch.sampling)  # on the CPU, while a GPU computes the logits
+        launch.drawn = self._sampler.draw(logits, batch.sampling, masks)
+        if masks is not None:
+            launch.failures = masks.failures
 
-    def _run(self, plan: Plan) -> StepResult:
-        batch = build_batch(plan, self._cache.block_size, self._device)
-        logits = self._model.logits(batch, self._cache)  # (N, V)
+
+class LaunchingRunner(ModelRunner):
+    """For a device that works on its own: a step can be started before the last one is read."""
+
+    def launch(self, plan: Plan, after: Launch | None = None) -> "ModelLaunch":
+        """Start one step, with the tokens of the step before it if nobody has read them yet."""
+        if after is None:
+            return self._start(plan, None)
+        assert isinstance(after, ModelLaunch)
+        return self._start(plan, after.tokens_of(plan.rows))
+
+
+class ModelLaunch:
+    """A step under way."""
+
+    def __init__(
+        self,
+        device: torch.device,
+        sampling: tuple[Row, ...],
+        prompts: "list[_PromptScores]",
+    ) -> None:
+        """Take the rows that sample, and what was asked about prompts."""
+        self.misled = False
+        self.drawn: Drawn | None = None
+        self.failures: dict[int, str] = {}  # known before the device has answered
+        self._device = device
+        self._sampling = sampling
+        self._prompts = prompts
+
+    def tokens_of(self, rows: tuple[Row, ...]) -> Tensor:
+        """Return the tokens that this step samples for these rows, (R,), on the device."""
+        assert self.drawn is not None, "a step that samples nothing is followed by no other"
+        places = {row.key: place for place, row in enumerate(self._sampling)}
+        wanted = to_device([places[row.key] for row in rows], torch.int64, self._device)
+        return self.drawn.token_ids[wanted]
+
+    def result(self) -> StepResult:
+        """Wait for the device; DeviceLostError when it cannot be used any more."""
         result = StepResult()
-        for row, first, last in batch.prompt_ranges:
-            result.prompt_logprobs[row.key] = _describe_prompt(row, logits[first:last])
-        if batch.sampling:
-            self._sample(batch, logits, result)
+        with guard(self._device):
+            for prompt in self._prompts:
+                result.prompt_logprobs[prompt.row.key] = prompt.read()
+            if self.drawn is not None:
+                self._keep(self.drawn.read(), result)
+                self.misled = self.drawn.redrawn
+        result.failures.update(self.failures)
         return result
 
-    def _sample(self, batch: Batch, logits: Tensor, result: StepResult) -> None:
-        if len(batch.sampling) != logits.shape[0]:
-            logits = logits[list(batch.sampling_index)]
-        masks = self._masks.of(batch.sampling)  # on the CPU, while a GPU computes the logits
-        drawn = iter(self._sampler.draw(logits, batch.sampling, masks).read())
+    def _keep(self, sampled: list[Sampled | None], result: StepResult) -> None:
+        drawn = iter(sampled)
         previous: int | None = None
-        for row in batch.sampling:
+        for row in self._sampling:
             if row.key != previous:
                 _keep_confirmed(row, list(islice(drawn, len(row.drafts) + 1)), result)
             previous = row.key
-        if masks is not None:
-            result.failures.update(masks.failures)
 
 
 def _keep_confirmed(row: Row, drawn: list[Sampled | None], result: StepResult) -> None:
@@ -103,12 +153,49 @@ def _keep_confirmed(row: Row, drawn: list[Sampled | None], result: StepResult) -
         result.further[row.key] = kept[1:]
 
 
-def _describe_prompt(row: Row, logits: Tensor) -> list[Logprobs]:
-    """Describe the prompt tokens that the logits (num_tokens, V) of this chunk predict."""
+@dataclass(frozen=True, slots=True)
+class _PromptScores:
+    """The prompt tokens that a chunk's logits predict, and what they say of them."""
+
+    row: Row
+    token_ids: list[int]
+    scores: Scores | None
+
+    def read(self) -> list[Logprobs]:
+        first = [Logprobs(self.row.tokens[0], None)] if self.row.start == 0 else []
+        return first + (self.scores.read(self.token_ids) if self.scores is not None else [])
+
+
+def _score_prompt(row: Row, logits: Tensor) -> _PromptScores:
+    """Score the prompt tokens that the logits (num_tokens, V) of this chunk predict."""
     end = min(row.start + row.num_tokens + 1, row.num_prompt_tokens)
     token_ids = row.tokens[row.start + 1 : end]
-    entries = [Logprobs(row.tokens[0], None)] if row.start == 0 else []
-    if token_ids:
-        depths = [row.params.prompt_logprobs or 0] * len(token_ids)
-        entries += describe(logits[: len(token_ids)], token_ids, depths)
-    return entries
+    if not token_ids:
+        return _PromptScores(row, [], None)
+    depths = [row.params.prompt_logprobs or 0] * len(token_ids)
+    known = to_device(token_ids, torch.int64, logits.device)
+    return _PromptScores(row, token_ids, Scores(logits[: len(token_ids)], known, depths))
+
+
+@contextmanager
+def guard(device: torch.device) -> Iterator[None]:
+    """Make room after a step that was too large; tell a lost device from a failed step."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()  # the halves of the step may fit
+        raise
+    except torch.AcceleratorError as error:
+        raise DeviceLostError(str(error)) from error
+    except RuntimeError:
+        _prove(device)
+        raise
+
+
+def _prove(device: torch.device) -> None:
+    """Raise DeviceLostError if the device answers nothing any more."""
+    if device.type == "cuda":
+        try:
+            torch.cuda.synchronize(device)
+        except RuntimeError as error:
+            raise DeviceLostError(str(error)) from error

@@ -14,43 +14,16 @@ slots or blocks gives one up when a tenant below its share waits.
 
 from bisect import insort
 from collections import Counter
-from dataclasses import dataclass
 
 from inference.engine.block_pool import BlockPool, hash_blocks
 from inference.engine.fairness import TenantCounters
+from inference.engine.limits import SchedulerLimits
 from inference.engine.pace import Pace
 from inference.engine.plan import Plan, Row
 from inference.engine.request import FinishReason, Sequence
 
 # Logits of all prompt positions are kept when their log-probabilities are wanted; this bounds them.
 PROMPT_LOGPROBS_CHUNK = 256
-
-
-@dataclass(frozen=True, slots=True)
-class SchedulerLimits:
-    """Sizes fixed at start. Lengths are in tokens."""
-
-    max_model_len: int
-    token_budget: int = 512
-    max_running: int = 64
-    max_waiting: int = 1024
-    max_drafts: int = 0  # of a step: too many delay the sequences beside them
-    max_stretch: float = 2.0  # of a decoding step by prompts beside it (`pace.py`); 0: no limit
-
-    def __post_init__(self) -> None:
-        """Refuse sizes with which a step could not serve every running sequence."""
-        for name in ("max_model_len", "token_budget", "max_running"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1")
-        if self.max_waiting < 0:
-            raise ValueError("max_waiting must not be negative")
-        if self.max_stretch and self.max_stretch <= 1:
-            raise ValueError("max_stretch must be above 1, or 0 for no limit")
-        if self.token_budget < self.max_running:
-            raise ValueError(
-                f"the token budget ({self.token_budget}) must cover one token for each of "
-                f"{self.max_running} running sequences"
-            )
 
 
 class Scheduler:
@@ -164,8 +137,9 @@ class Scheduler:
 
     def schedule(self) -> Plan:
         """Choose the rows of the next step; empty only when idle."""
-        self._step += 1
-        self._make_room()
+        victim = self._giving_way()
+        if victim is not None:
+            self._preempt(victim)
         num_decoding = sum(1 for sequence in self.running if sequence.num_uncomputed == 1)
         room = self.limits.token_budget - num_decoding
         num_present = min(len(self.running) + self.num_waiting, self.limits.max_running)
@@ -191,22 +165,26 @@ class Scheduler:
         if not rows:  # nobody runs an empty plan: what ended is told with the next one
             return Plan(self._step, ())
         released, self._released = tuple(self._released), []
-        return Plan(self._step, tuple(rows), released)
+        return Plan(self.next_step(), tuple(rows), released)
 
-    def _make_room(self) -> None:
-        """Preempt one sequence for one of a better priority, or of a tenant below its share.
+    def next_step(self) -> int:
+        """Return the number of a new step."""
+        self._step += 1
+        return self._step
 
-        Without this a flood of long generations would hold every slot (or block) until they end,
+    def _giving_way(self) -> Sequence | None:
+        """Return who gives way to one of a better priority, or of a tenant below its share.
+
+        If nobody did, a flood of long generations would hold every slot (or block) until they end,
         however little a newcomer asks for. Shares are equal; nobody is brought below its own by
         another of the same priority.
         """
         sequence = self._next_waiting(set())
         slots_full = len(self.running) == self.limits.max_running
         if sequence is None or not (slots_full or sequence is self._short_of_blocks):
-            return
+            return None
         if self.running and self.running[-1].priority > sequence.priority:
-            self._preempt(self.running[-1])
-            return
+            return self.running[-1]
         used: Counter[str] = Counter({sequence.tenant: 0})
         for other in self.running:
             used[other.tenant] += 1 if slots_full else len(other.block_table)
@@ -215,14 +193,13 @@ class Scheduler:
         wanted = 1 if slots_full else self._num_blocks(len(sequence.tokens))
         greedy, most = used.most_common(1)[0]
         if used[sequence.tenant] + wanted > share or most <= share:
-            return
+            return None
         victims = [
             other
             for other in self.running
             if other.tenant == greedy and other.priority >= sequence.priority
         ]
-        if victims:
-            self._preempt(victims[-1])
+        return victims[-1] if victims else None
 
     def _chunk(self, sequence: Sequence, spare: int) -> int:
         count = min(sequence.num_uncomputed, spare)
@@ -252,13 +229,9 @@ class Scheduler:
 
     def _drafts(self, sequence: Sequence, most: int) -> tuple[int, ...]:
         """Guesses to run beside a decoding sequence's next token, as far as blocks are free."""
-        params = sequence.params
-        if sequence.num_generated < params.min_tokens or params.has_penalties:
-            return ()  # each token's distribution depends on the one before it
-        left = min(
-            params.max_tokens - sequence.num_generated,
-            self.limits.max_model_len - len(sequence.tokens),
-        )
+        if not _may_guess(sequence):
+            return ()
+        left = self.longest(sequence) - len(sequence.tokens)
         drafts = sequence.drafter.guess(min(most, left - 1))
         more = self._num_blocks(len(sequence.tokens) + len(drafts)) - len(sequence.block_table)
         if more + len(self.running) > self.pool.num_free:
@@ -371,6 +344,36 @@ class Scheduler:
         sequence.tokens.append(token_id)
         self._counters.charge_output(sequence.tenant)
 
+    # What `lookahead.py` asks.
+
+    def longest(self, sequence: Sequence) -> int:
+        """Return the length at which a sequence ends in any case."""
+        most = sequence.num_prompt_tokens + sequence.params.max_tokens
+        return min(most, self.limits.max_model_len)
+
+    def has_other_plans(self, num_ending: int) -> bool:
+        """Whether the next step may be more than one token for each, once so many have ended."""
+        num_left = len(self.running) - num_ending
+        if self.num_waiting and (
+            num_left < self.limits.max_running or self._giving_way() is not None
+        ):
+            return True
+        return self.limits.max_drafts >= num_left and any(
+            _may_guess(sequence) and sequence.drafter.guess(1) for sequence in self.running
+        )
+
+    def reserve(self, wanted: list[tuple[Sequence, int]]) -> bool:
+        """Give each sequence the blocks for so many tokens; False, and none, if not all can be."""
+        needed = [
+            max(self._num_blocks(length) - len(sequence.block_table), 0)
+            for sequence, length in wanted
+        ]
+        if sum(needed) > self.pool.num_free:
+            return False
+        for (sequence, _), count in zip(wanted, needed, strict=True):
+            sequence.block_table += self.pool.allocate(count)
+        return True
+
     def check(self) -> None:
         """Raise AssertionError unless the pool is whole and every held block is accounted for."""
         self.pool.check()
@@ -382,3 +385,9 @@ class Scheduler:
 
 def _rank(sequence: Sequence) -> tuple[int, int]:
     return sequence.priority, sequence.arrival
+
+
+def _may_guess(sequence: Sequence) -> bool:
+    """Whether several tokens can be sampled at once: each distribution stands by itself."""
+    params = sequence.params
+    return sequence.num_generated >= params.min_tokens and not params.has_penalties

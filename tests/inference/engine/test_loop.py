@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from inference.engine.fake import FakeOptions, FakeRunner, build
 from inference.engine.fake_codec import END_OF_TEXT, FakeCodec
 from inference.engine.grammar_masks import GrammarMasks
+from inference.engine.limits import SchedulerLimits
 from inference.engine.plan import Plan, StepResult
-from inference.engine.scheduler import SchedulerLimits
 from tests.inference.engine.rig import Bench
 
 CODEC = FakeCodec()

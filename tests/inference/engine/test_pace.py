@@ -9,9 +9,9 @@ from inference.engine.fake import FakeOptions, FakeRunner, build
 from inference.engine.fake_codec import FakeCodec
 from inference.engine.grammar import Grammars, read_vocabulary
 from inference.engine.grammar_masks import GrammarMasks
+from inference.engine.limits import SchedulerLimits
 from inference.engine.pace import Pace
 from inference.engine.plan import Plan, StepResult
-from inference.engine.scheduler import SchedulerLimits
 from tests.inference.engine.rig import Bench
 
 BUDGET = 512

@@ -6,10 +6,11 @@ import pytest
 
 from inference.engine.block_pool import BlockPool
 from inference.engine.detokenizer import Detokenizer
+from inference.engine.limits import SchedulerLimits
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Plan
 from inference.engine.request import FinishReason, Sequence
-from inference.engine.scheduler import PROMPT_LOGPROBS_CHUNK, Scheduler, SchedulerLimits
+from inference.engine.scheduler import PROMPT_LOGPROBS_CHUNK, Scheduler
 
 
 def make(num_blocks: int = 64, block_size: int = 4, **limits: int) -> Scheduler:

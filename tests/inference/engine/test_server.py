@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from inference.engine import fake
 from inference.engine.fake import FakeOptions
 from inference.engine.fake_codec import FakeCodec
-from inference.engine.scheduler import SchedulerLimits
+from inference.engine.limits import SchedulerLimits
 from inference.engine.server import EngineServer
 from inference.engine.wire import engine_pb2
 from tests.inference.engine.client import connect, eventually, open_stream, stats

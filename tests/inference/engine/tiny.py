@@ -28,10 +28,11 @@ from inference.engine.grammar import Grammars, read_vocabulary
 from inference.engine.grammar_masks import GrammarMasks
 from inference.engine.kv_cache import KVCache
 from inference.engine.lean import LeanModel
+from inference.engine.limits import SchedulerLimits
 from inference.engine.model import CausalModel, HuggingFaceModel
 from inference.engine.runner import ModelRunner
 from inference.engine.sampler import Sampler
-from inference.engine.scheduler import Scheduler, SchedulerLimits
+from inference.engine.scheduler import Scheduler
 from tests.inference.engine.rig import Bench
 
 VOCAB_SIZE = FakeCodec.vocab_size
@@ -105,6 +106,7 @@ def make_bench(
     block_size: int = 8,
     codec: Any = None,
     form: Form | None = None,
+    runs: type[ModelRunner] = ModelRunner,
     **limits: int,
 ) -> Bench:
     """Put an engine around a model, driven by hand; `form` makes what runs instead of it."""
@@ -115,6 +117,6 @@ def make_bench(
 
     grammars = Grammars(read_vocabulary(codec, model.vocab_size))
     masks = GrammarMasks(grammars)
-    runner = ModelRunner(form(cache) if form else model, cache, sampler, masks, model.device)
+    runner = runs(form(cache) if form else model, cache, sampler, masks, model.device)
     scheduler = Scheduler(SchedulerLimits(**sizes), BlockPool(num_blocks, block_size))
     return Bench(scheduler, runner, codec, model.vocab_size, grammars)

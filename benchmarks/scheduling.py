@@ -14,8 +14,6 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,18 +22,18 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import random_llama
 from benchmarks.engine import RESULTS, machine, machine_name
-from benchmarks.engines import ParlanceEngine
-from benchmarks.random_llama import CONTEXT, SHAPES, STARTER
-from benchmarks.servers import Job
+from benchmarks.own_engine import Ticks, own_engine, random_prompt
+from benchmarks.random_llama import SHAPES, STARTER
 from benchmarks.summary import percentile
 from inference.client import EngineLink
 from inference.engine.params import SamplingParams
 from inference.engine.wire import engine_pb2 as wire
-from inference.engine.wire.messages import sampling_to_wire
 
 LONG_PROMPT = 1500
 LONG_AT_A_TIME = 2
-SMALLEST_VOCABULARY = 4096
+FLOOD = 10  # times what fits
+MAX_RUNNING, MAX_WAITING = 32, 32
+PROMPT, OUTPUT = 50, 32  # tokens of each who comes in the flood
 SETTLE_S = 1.5
 
 
@@ -56,7 +54,7 @@ def main() -> None:
                 path = Path(folder, name)
                 random_llama.make(SHAPES[name], path)
             for what in args.what:
-                rows = asyncio.run(PARTS[what](path, Path(folder), args))
+                rows = asyncio.run(PARTS[what](path, args))
                 report[what] += [{"model": name, **row} for row in rows]
     args.output.write_text(json.dumps(report, indent=2) + "\n")
     print(f"Written to {args.output}")
@@ -74,81 +72,24 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@asynccontextmanager
-async def engine(model: Path, folder: Path, *flags: str) -> AsyncIterator[EngineLink]:
-    """Start an engine for `model` and connect to it."""
-    own = Path(tempfile.mkdtemp(dir=folder)) / "engine"
-    server = ParlanceEngine(Job(model, CONTEXT, 1, 16, 1.0, flags), own)
-    async with server.running():
-        link = EngineLink(server.model_name(), f"127.0.0.1:{server.port}")
-        while not link.healthy:
-            await link.first_poll()
-            await asyncio.sleep(0.05)
-        try:
-            yield link
-        finally:
-            await link.close()
-
-
-class Client:
-    """Sends prompts of random tokens, no two alike."""
-
-    def __init__(self, link: EngineLink) -> None:
-        self._link = link
-        self._random = random.Random(0)
-
-    async def ask(self, num_prompt: int, max_tokens: int, sink: "Ticks") -> None:
-        """Return when the sequence has ended; cancel it when nobody waits for it any more."""
-        submit = wire.Submit(
-            request_id="bench",
-            tenant="bench",
-            prompt_token_ids=self._random.choices(range(3, SMALLEST_VOCABULARY), k=num_prompt),
-            sampling=sampling_to_wire(SamplingParams(max_tokens=max_tokens, ignore_eos=True)),
-        )
-        sink.sent_at = time.perf_counter()
-        sequence_id = self._link.submit(submit, sink)
-        try:
-            await sink.ended
-        finally:
-            self._link.cancel(sequence_id)
-
-
-class Ticks:
-    """Notes when the tokens of one sequence came, and how it ended."""
-
-    def __init__(self) -> None:
-        self.sent_at = 0.0
-        self.at: list[float] = []
-        self.ended: asyncio.Future[wire.SequenceDelta] = asyncio.Future()
-
-    def on_delta(self, delta: wire.SequenceDelta) -> None:
-        if delta.token_ids:
-            self.at.append(time.perf_counter())
-        if delta.finish_reason != wire.FINISH_NONE and not self.ended.done():
-            self.ended.set_result(delta)
-
-    def on_lost(self) -> None:
-        if not self.ended.done():
-            self.ended.set_exception(OSError("The engine was lost."))
-
-    def gaps_ms(self, since: float) -> list[float]:
-        """Return the times between two arrivals, of those after a moment."""
-        pairs = itertools.pairwise(self.at)
-        return [(later - earlier) * 1000 for earlier, later in pairs if earlier >= since]
-
-
 class Load:
     """A number of sequences under way, one after the other, until it is stopped."""
 
-    def __init__(self, client: Client, at_a_time: int, num_prompt: int, max_tokens: int) -> None:
+    def __init__(self, link: EngineLink, at_a_time: int, num_prompt: int, max_tokens: int) -> None:
         self.all: list[Ticks] = []
-        self._ask = (num_prompt, max_tokens)
-        self._tasks = [asyncio.create_task(self._run(client)) for _ in range(at_a_time)]
+        self._random = random.Random(num_prompt)
+        self._num_prompt = num_prompt
+        self._params = SamplingParams(max_tokens=max_tokens, ignore_eos=True)
+        self._tasks = [asyncio.create_task(self._run(link)) for _ in range(at_a_time)]
 
-    async def _run(self, client: Client) -> None:
+    async def _run(self, link: EngineLink) -> None:
         while True:
-            self.all.append(Ticks())
-            await client.ask(*self._ask, self.all[-1])
+            ticks = Ticks(link, random_prompt(self._random, self._num_prompt), self._params)
+            self.all.append(ticks)
+            try:
+                await ticks.ended
+            finally:
+                ticks.cancel()
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -156,7 +97,13 @@ class Load:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def gaps_ms(self, since: float) -> list[float]:
-        return [gap for ticks in self.all for gap in ticks.gaps_ms(since)]
+        """Return the times between two arrivals of one text, of those after a moment."""
+        return [
+            (later - earlier) * 1000
+            for ticks in self.all
+            for earlier, later in itertools.pairwise(ticks.at)
+            if earlier >= since
+        ]
 
     def ttfts_ms(self, since: float) -> list[float]:
         began = [ticks for ticks in self.all if ticks.at and ticks.at[0] >= since]
@@ -166,23 +113,23 @@ class Load:
 # --- The time between tokens ----------------------------------------------------------------------
 
 
-async def measure_itl(model: Path, folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
+async def measure_itl(model: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for stretch in args.stretch:
-        async with engine(model, folder, "--max-stretch", str(stretch)) as link:
+        async with own_engine(model, "--max-stretch", str(stretch)) as engine:
             for texts in args.texts:
-                row = await itl_beside_prompts(Client(link), texts, args.seconds)
+                row = await itl_beside_prompts(engine.link, texts, args.seconds)
                 rows.append({"max_stretch": stretch, "texts": texts, **row})
                 print(rows[-1], file=sys.stderr, flush=True)
     return rows
 
 
-async def itl_beside_prompts(client: Client, texts: int, seconds: float) -> dict[str, Any]:
+async def itl_beside_prompts(link: EngineLink, texts: int, seconds: float) -> dict[str, Any]:
     """Measure while only texts run, and then while prompts arrive, too."""
-    running = Load(client, texts, num_prompt=20, max_tokens=1000)
+    running = Load(link, texts, num_prompt=20, max_tokens=1000)
     quiet = await gaps_during(running, seconds)
     began = time.perf_counter()
-    arriving = Load(client, LONG_AT_A_TIME, LONG_PROMPT, max_tokens=1)
+    arriving = Load(link, LONG_AT_A_TIME, LONG_PROMPT, max_tokens=1)
     busy = await gaps_during(running, seconds)
     spent = time.perf_counter() - began
     ttfts = arriving.ttfts_ms(began)
@@ -210,7 +157,57 @@ async def gaps_during(load: Load, seconds: float) -> list[float]:
     return load.gaps_ms(began)
 
 
-PARTS = {"itl": measure_itl}
+# --- Overload -------------------------------------------------------------------------------------
+
+
+async def measure_overload(model: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Let a crowd ask at once; those who are refused come back when they were told to."""
+    sizes = ("--max-running", str(MAX_RUNNING), "--max-waiting", str(MAX_WAITING))
+    async with own_engine(model, *sizes) as engine:
+        load = Load(engine.link, MAX_RUNNING + MAX_WAITING // 2, PROMPT, OUTPUT)
+        full = await gaps_during(load, args.seconds)  # the engine learns its pace
+        await load.stop()
+        began = time.perf_counter()
+        crowd = [Visitor(engine.link) for _ in range(FLOOD * (MAX_RUNNING + MAX_WAITING))]
+        await asyncio.gather(*(visitor.visit() for visitor in crowd))
+        wall_s = time.perf_counter() - began
+    refusals = [refusal for visitor in crowd for refusal in visitor.refusals_ms]
+    row = {
+        "asked": len(crowd),
+        "fit": MAX_RUNNING + MAX_WAITING,
+        "refusal_ms_p50": round(percentile(refusals, 50), 1),
+        "refusal_ms_p99": round(percentile(refusals, 99), 1),
+        "refusals_each_mean": round(len(refusals) / len(crowd), 2),
+        "answered": sum(visitor.answered for visitor in crowd),
+        "wall_s": round(wall_s, 2),
+        "text_tokens_per_s": round(len(crowd) * OUTPUT / wall_s),
+        "text_tokens_per_s_before": round(len(full) / args.seconds),
+    }
+    print(row, file=sys.stderr, flush=True)
+    return [row]
+
+
+class Visitor:
+    """Asks until it is let in, and waits between for as long as it is told."""
+
+    def __init__(self, link: EngineLink) -> None:
+        self._link = link
+        self.refusals_ms: list[float] = []
+        self.answered = False
+
+    async def visit(self) -> None:
+        params = SamplingParams(max_tokens=OUTPUT, ignore_eos=True)
+        prompt = random_prompt(random.Random(id(self)), PROMPT)
+        while not self.answered:
+            ticks = Ticks(self._link, prompt, params)
+            last = await ticks.ended
+            self.answered = last.finish_reason == wire.FINISH_LENGTH
+            if not self.answered:
+                self.refusals_ms.append((time.perf_counter() - ticks.sent_at) * 1000)
+                await asyncio.sleep(last.retry_after_ms / 1000)
+
+
+PARTS = {"itl": measure_itl, "overload": measure_overload}
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--max-drafts",
         type=int,
-        default=16,
+        default=32,
         help="guessed tokens that a step may try, 0 for none (default %(default)s)",
     )
     add("--threads", type=int, help="of torch on CPU (default: physical cores)")

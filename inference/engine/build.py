@@ -49,7 +49,7 @@ class EngineSizes:
     token_budget: int | None = None
     max_running: int = 64
     max_waiting: int = 1024
-    max_drafts: int = 16
+    max_drafts: int = 32
     max_stretch: float = 2.0
 
 

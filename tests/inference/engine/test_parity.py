@@ -120,6 +120,22 @@ def test_it_equals_generate_when_sequences_are_preempted(
     assert bench.scheduler.num_preemptions > 0
 
 
+def test_it_equals_generate_when_all_of_that_happens_at_once(
+    model: HuggingFaceModel, form: Form
+) -> None:
+    """Mixed lengths, shared beginnings, chunks that cut them, guesses, and too few blocks."""
+    common = list(range(30)) * 2
+    prompts = [
+        *(common + tail for tail in random_prompts(4, 12, seed=6)),
+        *random_prompts(3, 50, seed=7),
+        common[:33],
+    ]
+    sizes = {"num_blocks": 8, "max_model_len": 128, "token_budget": 13, "max_running": 8}
+    bench = check(model, form, prompts, 40, **sizes, max_drafts=4)
+    assert bench.scheduler.num_preemptions > 0
+    assert sum(o.cached_tokens > 0 for o in bench.outcomes.values()) >= 3
+
+
 def test_it_proves_itself_before_serving(model: HuggingFaceModel, form: Form) -> None:
     cache = KVCache(model.shapes, 8, 16, model.dtype, model.device)
     model.verify(cache)

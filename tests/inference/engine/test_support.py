@@ -3,20 +3,37 @@
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import (
+    AutoModelForCausalLM,
     BertConfig,
     BloomConfig,
     Gemma2Config,
+    Gemma3TextConfig,
+    Llama4TextConfig,
+    LlamaConfig,
     MambaConfig,
+    MiniMaxConfig,
     MistralConfig,
+    NemotronConfig,
     PretrainedConfig,
     Qwen2Config,
     T5Config,
 )
 
 from inference.engine.check import describe
+from inference.engine.model import HuggingFaceModel
 from inference.engine.support import check_supported
 from tests.inference.engine.tiny import CONFIGS
+
+_SMALL = {
+    "vocab_size": 64,
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 512,
+}
 
 
 @pytest.mark.parametrize("name", sorted(CONFIGS))
@@ -30,11 +47,23 @@ def test_it_accepts_the_tested_families(name: str) -> None:
         (T5Config(), "encoder-decoder"),
         (BloomConfig(), "attention interface"),
         (MambaConfig(), "attention interface"),
+        (MiniMaxConfig(), "unsupported kind: linear_attention"),
+        (Llama4TextConfig(), "unsupported kind: chunked_attention"),
+        (LlamaConfig(mamba_d_state=16), "unsupported kind: state space"),
         (MistralConfig(sliding_window=4096, max_position_embeddings=32768), "sliding-window"),
         (Gemma2Config(), "sliding-window"),
         (
             Qwen2Config(use_sliding_window=True, sliding_window=1024, max_window_layers=2),
             "sliding-window",
+        ),
+        (
+            Gemma2Config(sliding_window=None, layer_types=["full_attention"] * 26),
+            "soft-capped attention scores",
+        ),
+        (LlamaConfig(alibi=True), "ALiBi position biases"),
+        (
+            BertConfig(is_decoder=True, position_embedding_type="relative_key"),
+            "relative position biases",
         ),
     ],
     ids=lambda value: getattr(value, "model_type", None),
@@ -42,6 +71,26 @@ def test_it_accepts_the_tested_families(name: str) -> None:
 def test_it_says_why_it_refuses(config: PretrainedConfig, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         check_supported(config)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (NemotronConfig(num_key_value_heads=2, **_SMALL), "do not hand extra arguments"),
+        (
+            Gemma3TextConfig(num_key_value_heads=2, sliding_window=512, **_SMALL),
+            "needs sliding_window",
+        ),
+    ],
+    ids=lambda value: getattr(value, "model_type", None),
+)
+def test_a_loaded_model_whose_attention_wants_more_is_refused(
+    config: PretrainedConfig, reason: str
+) -> None:
+    """What a configuration does not show."""
+    check_supported(config)
+    with pytest.raises(ValueError, match=reason):
+        HuggingFaceModel(AutoModelForCausalLM.from_config(config, dtype=torch.float32))
 
 
 def test_it_refuses_a_configuration_without_a_causal_model() -> None:

@@ -48,6 +48,9 @@ class OrganisationAdmin(admin.ModelAdmin[Organisation]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Organisation]:
         return super().get_queryset(request).select_related("account")
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # it begins with an owner and an account: at sign-up, or by `issuekey`
+
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False  # its ledger stays
 

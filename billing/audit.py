@@ -105,7 +105,7 @@ QUERIES: dict[str, tuple[str, str]] = {
 }
 
 LATE_HOLDS = (
-    "open holds whose lease ended more than half a minute ago",
+    "open holds that nobody has vouched for in the last half minute",
     "SELECT COUNT(*) FROM billing_hold WHERE state = 'open' AND lease_until < %s",
 )
 

@@ -1,7 +1,5 @@
 """The ledger of one organisation, line by line, with a running balance."""
 
-import csv
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +8,7 @@ from django.db.models.functions import Coalesce
 
 from billing.models import Account, Transfer
 from portal.lib.money import format_plain
+from portal.lib.spreadsheets import csv_line
 
 COLUMNS = ("time", "kind", "description", "reference", "amount_usd", "balance_usd")
 
@@ -37,9 +36,9 @@ def lines(account: Account) -> QuerySet[Any]:
 
 def csv_lines(account: Account) -> Iterator[str]:
     """The whole ledger as CSV, oldest first, a line at a time."""
-    yield _row(COLUMNS)
+    yield csv_line(COLUMNS)
     for line in lines(account).order_by("id").iterator(chunk_size=1000):
-        yield _row(
+        yield csv_line(
             (
                 line.created_at.isoformat(),
                 line.kind,
@@ -53,12 +52,3 @@ def csv_lines(account: Account) -> Iterator[str]:
 
 def _signed(nanos: int) -> str:
     return f"-{format_plain(-nanos)}" if nanos < 0 else format_plain(nanos)
-
-
-def _row(values: tuple[str, ...]) -> str:
-    """One line; text that a spreadsheet would run as a formula is kept from it by a quote."""
-    buffer = io.StringIO()
-    csv.writer(buffer).writerow(
-        f"'{value}" if value[:1] in {"=", "@", "+", "\t"} else value for value in values
-    )
-    return buffer.getvalue()

@@ -81,6 +81,8 @@ def process(delivery_id: int) -> None:
     if delivery.processed_at is not None:
         return
     handler = HANDLERS.get(delivery.event_type)
+    # Counted first: a delivery that breaks its handler is not tried for ever.
+    WebhookDelivery.objects.filter(pk=delivery_id).update(attempts=F("attempts") + 1)
     try:
         if handler is not None:
             handler(json.loads(delivery.payload)["data"]["object"])
@@ -88,15 +90,11 @@ def process(delivery_id: int) -> None:
     except topups.PaymentRefused as refusal:
         _finish(delivery_id, f"refused: {refusal}")
     except (stripe_api.StripeUnavailable, DatabaseError) as error:
-        WebhookDelivery.objects.filter(pk=delivery_id).update(
-            attempts=F("attempts") + 1, error=f"will be tried again: {error}"
-        )
+        WebhookDelivery.objects.filter(pk=delivery_id).update(error=f"will be tried again: {error}")
 
 
 def _finish(delivery_id: int, error: str) -> None:
-    WebhookDelivery.objects.filter(pk=delivery_id).update(
-        processed_at=timezone.now(), attempts=F("attempts") + 1, error=error
-    )
+    WebhookDelivery.objects.filter(pk=delivery_id).update(processed_at=timezone.now(), error=error)
 
 
 def _checkout_paid(session: dict[str, Any]) -> None:

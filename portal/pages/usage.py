@@ -1,6 +1,5 @@
 """Usage over time, by model, key and member; the same numbers as CSV."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from accounts.models import Organisation
 from accounts.permissions import member_required
 from billing.models import UsageRecord
 from portal.lib.money import format_plain
+from portal.lib.spreadsheets import csv_line
 from portal.pages import measures, periods
 from portal.pages.charts import METRICS, Line, chart
 from portal.pages.filters import GROUPS, Names, RecordFilter
@@ -151,15 +151,14 @@ def usage_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
 
 
 def csv_lines(records: Records, period: Period, names: Names) -> Iterator[str]:
-    writer = csv.writer(Echo())
-    yield writer.writerow(CSV_HEAD)
+    yield csv_line(CSV_HEAD)
     for row in measures.rows_over_time(records, period, *GROUPS.values()):
-        yield writer.writerow(
+        yield csv_line(
             [
                 row["bucket"].astimezone(period.zone).isoformat(),
-                inert(row["model"]),
-                inert(names.of("key", row["api_key_id"])),
-                inert(names.of("member", row["user_id"])),
+                row["model"],
+                names.of("key", row["api_key_id"]),
+                names.of("member", row["user_id"]),
                 row["requests"],
                 row["failed"],
                 row["uncached_tokens"],
@@ -169,15 +168,3 @@ def csv_lines(records: Records, period: Period, names: Names) -> Iterator[str]:
                 row["cost_nanos"],
             ]
         )
-
-
-class Echo:
-    """A file that gives back each line instead of keeping it."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
-def inert(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -52,7 +52,7 @@ def welcome(request: HttpRequest) -> HttpResponseBase:
 
 def first_curl(secret: str) -> str:
     """A command that works as it is printed, in any shell."""
-    body = json.dumps({"model": default_model(), "prompt": PROMPT, "max_tokens": 300})
+    body = json.dumps({"model": default_model(), "prompt": PROMPT, "max_tokens": 500}, indent=2)
     return (
         f"curl {settings.BASE_URL}/v1/completions \\\n"
         f'  -H "Authorization: Bearer {secret}" \\\n'

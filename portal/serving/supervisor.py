@@ -14,6 +14,7 @@ from portal.serving.engine_process import EngineProcess, engine_command
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.2
+UNSTARTABLE_S = 5.0  # between tries to start what the system refuses to start
 REREAD_EVERY = 10  # ticks between looks at the table of models
 
 Place = tuple[str, int]  # a model's name, and which of its engines
@@ -53,8 +54,16 @@ class Supervisor:
                 close_old_connections()
                 self.follow_table()
             ticks += 1
-            for engine in self.engines.values():
+            self.watch()
+
+    def watch(self) -> None:
+        """Look after every engine; one that cannot be started does not cost the others that."""
+        for engine in self.engines.values():
+            try:
                 engine.tick()
+            except OSError as error:  # no memory for a process, no disk for its log
+                logger.error("engine of %s cannot be started: %s", engine.model, error)
+                engine.next_start_at = engine.clock() + UNSTARTABLE_S
 
     def follow_table(self) -> None:
         """Make the engines those that the table asks for."""

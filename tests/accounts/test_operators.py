@@ -132,6 +132,10 @@ def test_a_grant_needs_a_reason_and_is_posted_once(
     assert ledger.balance(organisation.id).posted_nanos == 13 * NANOS_PER_DOLLAR
 
 
+def test_an_organisation_without_an_account_cannot_be_made(operator: Client) -> None:
+    assert operator.get(reverse("admin:accounts_organisation_add")).status_code == 403
+
+
 def test_suspending_from_the_console(operator: Client, organisation: Organisation) -> None:
     page = reverse("admin:accounts_organisation_changelist")
     operator.post(page, {"action": "suspend", "_selected_action": [organisation.pk]})

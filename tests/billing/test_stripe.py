@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,25 @@ def test_without_stripe_there_is_no_webhook_and_the_page_says_so(
     assert "Payments are not set up" in page
     assert begin(alice_client).status_code == 302
     assert not TopUp.objects.exists()
+
+
+def test_a_delivery_that_breaks_its_handler_is_not_tried_for_ever(
+    double: StripeDouble, alice_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = paid_event(double, alice_client)
+    deliver(alice_client, event)
+    monkeypatch.setattr(webhooks, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(webhooks, "RETRY_AFTER", timedelta(0))
+
+    def broken(_session: object) -> None:
+        raise KeyError("id")
+
+    monkeypatch.setitem(webhooks.HANDLERS, event["type"], broken)
+    for _ in range(2):
+        [delivery_id] = webhooks.unprocessed()
+        with pytest.raises(KeyError):
+            webhooks.process(delivery_id)
+    assert webhooks.unprocessed() == []
 
 
 def test_somebody_elses_form_token_is_not_shared(

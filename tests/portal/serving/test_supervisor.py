@@ -27,6 +27,27 @@ def test_it_follows_what_is_added_disabled_and_removed() -> None:
     assert names(supervisor) == set()
 
 
+def test_an_engine_that_cannot_be_started_does_not_cost_the_others_their_supervision(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").touch()
+    watched: list[str] = []
+
+    class Watched(EngineProcess):
+        def tick(self) -> None:
+            watched.append(self.model)
+            super().tick()
+
+    supervisor = Supervisor()
+    nowhere = tmp_path / "file" / "engine.log"
+    for name in ("a", "b"):
+        supervisor.engines[name, 0] = Watched(name, ["false"], "unix:x", nowhere)
+    supervisor.watch()
+    supervisor.watch()
+    assert watched == ["a", "b"] * 2
+    assert all(engine.next_start_at > engine.clock() for engine in supervisor.engines.values())
+
+
 def test_a_model_with_another_source_gets_another_engine(settings: Settings) -> None:
     supervisor = Supervisor()
     ServedModel.objects.create(name="a", source="/models/a")

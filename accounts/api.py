@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 from accounts import flows
 from accounts.authentication import Caller
 from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
+from portal.lib.names import check_plain_name
 
 
 class ManagementKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -55,7 +56,7 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
 
 
 class NewKeySerializer(serializers.Serializer[Any]):
-    name = serializers.CharField(max_length=100)
+    name = serializers.CharField(max_length=100, validators=[check_plain_name])
     scope = serializers.ChoiceField(choices=Scope.choices, default=Scope.INFERENCE)
     allowed_models = serializers.ListField(
         child=serializers.CharField(max_length=200), max_length=100, required=False

@@ -3,6 +3,7 @@
 Every entry names its organisation, so that it outlives the member or invitation it is about.
 """
 
+from datetime import datetime
 from typing import Any
 
 from auditlog.models import LogEntry
@@ -32,6 +33,16 @@ def noted(changed_rows: int, instance: Organisation | ApiKey, **changes: Any) ->
             changes={name: [str(before[name]), str(value)] for name, value in changes.items()},
         )
     return bool(changed_rows)
+
+
+def invitations_since(organisation: Organisation, moment: datetime) -> int:
+    """How many were sent, also those that were replaced since."""
+    made = entries(organisation).filter(
+        content_type=ContentType.objects.get_for_model(Invitation),
+        action=LogEntry.Action.CREATE,
+        timestamp__gte=moment,
+    )
+    return made.count()
 
 
 def entries(organisation: Organisation) -> QuerySet[LogEntry]:

@@ -22,6 +22,7 @@ from accounts.signals import organisation_created
 INVITATION_LASTS = timedelta(days=7)
 ROTATION_OVERLAP = timedelta(hours=24)
 MAX_IP_RANGES = 20
+MAX_INVITATIONS_A_DAY = 50
 
 
 @transaction.atomic
@@ -145,6 +146,10 @@ def invite(
     email = email.strip().lower()
     if organisation.memberships.filter(user__email__iexact=email).exists():
         raise ValueError(_("This person is a member already."))
+    day_ago = timezone.now() - timedelta(days=1)
+    if audit.invitations_since(organisation, day_ago) >= MAX_INVITATIONS_A_DAY:
+        # Each is a mail to an address that anybody may have typed in.
+        raise ValueError(_("That is enough invitations for a day."))
     organisation.invitations.filter(email__iexact=email, accepted_at=None).delete()
     token = secrets.token_urlsafe(32)
     invitation = Invitation.objects.create(

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from portal.lib.ids import new_organisation_id
+from portal.lib.names import check_plain_name
 
 
 class Audited(models.Model):
@@ -45,7 +46,7 @@ class User(AbstractUser):
     first_name = None  # type: ignore[assignment]
     last_name = None  # type: ignore[assignment]
     email = models.EmailField(_("email address"), unique=True)
-    name = models.CharField(_("name"), max_length=100, blank=True)
+    name = models.CharField(_("name"), max_length=100, blank=True, validators=[check_plain_name])
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
     # When their first organisation was made: welcome credit is for that one only.
     welcomed_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -72,7 +73,7 @@ class User(AbstractUser):
 
 class Organisation(models.Model):
     id = models.CharField(primary_key=True, max_length=40, default=new_organisation_id)
-    name = models.CharField(_("name"), max_length=100)
+    name = models.CharField(_("name"), max_length=100, validators=[check_plain_name])
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     suspended_at = models.DateTimeField(null=True, blank=True)
     # Basis points of the list price this organisation pays: 10,000 is the list price itself.
@@ -168,7 +169,7 @@ class ApiKey(Audited):
         Organisation, on_delete=models.CASCADE, related_name="api_keys"
     )
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
-    name = models.CharField(_("name"), max_length=100)
+    name = models.CharField(_("name"), max_length=100, validators=[check_plain_name])
     prefix = models.CharField(max_length=16, editable=False)
     last_four = models.CharField(max_length=4, editable=False)
     key_hash = models.BinaryField(max_length=32, unique=True, editable=False)

@@ -12,13 +12,17 @@ from accounts import flows
 from accounts.models import Scope
 from inference import catalog
 from portal.lib.money import NANOS_PER_DOLLAR
+from portal.lib.names import check_plain_name
 
 MAX_CAP_DOLLARS = 1_000_000_000  # in nanos it fits 64 bits
 
 
 class KeyForm(forms.Form):
     name = forms.CharField(
-        label=_("Name"), max_length=100, help_text=_("Where it is used, so that you know it again.")
+        label=_("Name"),
+        max_length=100,
+        validators=[check_plain_name],
+        help_text=_("Where it is used, so that you know it again."),
     )
     scope = forms.ChoiceField(
         label=_("It may"),

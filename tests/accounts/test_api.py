@@ -78,6 +78,10 @@ def test_the_organisation_is_read_and_renamed(manager: Program, organisation: Or
     assert manager("delete", "api_organisation").status_code == 405
 
 
+def test_a_name_that_turns_text_round_is_refused(manager: Program) -> None:
+    assert "name" in manager("patch", "api_organisation", {"name": "Acme\u202e"}).json()
+
+
 def test_fields_that_are_not_offered_stay(manager: Program, organisation: Organisation) -> None:
     before = Organisation.objects.filter(pk=organisation.pk).values().get()
     fields = {
@@ -174,7 +178,7 @@ def test_a_new_keys_other_fields_stay_as_they_are(
         ("monthly_cap_nanos", -1), ("monthly_cap_nanos", 10**30), ("monthly_cap_nanos", "much"),
         ("ip_ranges", ["nowhere"]), ("ip_ranges", ["10.0.0.0/8"] * 21), ("ip_ranges", "10.0.0.1"),
         ("allowed_models", [1.5, {}]), ("allowed_models", "starter"), ("expires_at", "tomorrow"),
-        ("expires_at", "2001-01-01T00:00:00Z"),
+        ("expires_at", "2001-01-01T00:00:00Z"), ("name", "k\u202e"),
     ],
 )  # fmt: skip
 def test_a_bad_field_is_named(field: str, value: object, manager: Program) -> None:

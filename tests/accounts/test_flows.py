@@ -80,6 +80,16 @@ def test_a_newer_invitation_replaces_the_older(organisation: Organisation, alice
     assert flows.find_invitation(new) is not None
 
 
+def test_a_day_has_only_so_many_invitations_replaced_ones_included(
+    organisation: Organisation, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flows, "MAX_INVITATIONS_A_DAY", 2)
+    for _ in range(2):
+        flows.invite(organisation, alice, "dana@example.com", Role.VIEWER)
+    with pytest.raises(ValueError, match="enough invitations"):
+        flows.invite(organisation, alice, "eve@example.com", Role.VIEWER)
+
+
 def test_an_expired_invitation_is_none(organisation: Organisation, alice: User) -> None:
     _invitation, token = flows.invite(organisation, alice, "x@example.com", Role.VIEWER)
     Invitation.objects.update(expires_at=timezone.now())

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from inference.engine.params import SamplingParams
 from inference.errors import ServiceError, invalid
 from inference.spec import ChatMessage, ChatPrompt, GenerationSpec, Summary, TextPrompt
-from portal.lib.strict_json import StrictJSONError, parse_object
+from portal.lib.strict_json import StrictJSONError, parse_object, spell_path
 
 # Below what the server takes off the wire (1 MiB), so that the refusal is a sentence.
 MAX_FRAME_BYTES = 768 * 1024
@@ -179,24 +179,13 @@ def _from_validation(problems: Sequence[ErrorDetails]) -> ServiceError:
     """The first thing that is wrong, by the name of its field; the value is not repeated."""
     # An unknown field says more about a mistake than the field it was meant to be.
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    param = _spell(problem["loc"])
+    param = spell_path(problem["loc"])
     if problem["type"] == "extra_forbidden":
         return invalid(f"Unknown field: '{param}'.", param, "unknown_field")
     if problem["type"] == "missing":
         return invalid(f"Missing field: '{param}'.", param, "missing_field")
     reason = problem["msg"][:1].lower() + problem["msg"][1:]
     return invalid(f"Invalid value for '{param}': {reason}.", param, "invalid_value")
-
-
-def _spell(location: Sequence[int | str]) -> str:
-    """`messages[0].content` of ("messages", 0, "content")."""
-    spelt = ""
-    for part in location:
-        if isinstance(part, int):
-            spelt += f"[{part}]"
-        else:
-            spelt += f".{part}" if spelt else part
-    return spelt[:200]
 
 
 # --- What the server says -------------------------------------------------------------------------

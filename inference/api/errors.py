@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from inference.errors import ServiceError, invalid
-from portal.lib.strict_json import StrictJSONError
+from portal.lib.strict_json import StrictJSONError, spell_path
 
 
 def envelope(error: ServiceError) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def from_json(error: StrictJSONError) -> ServiceError:
 def from_validation(problems: Sequence[ErrorDetails]) -> ServiceError:
     """The first thing pydantic found wrong, by the name of its field; the value is not repeated."""
     problem = problems[0]
-    param = spell_location(problem["loc"])
+    param = spell_path(problem["loc"])
     if problem["type"] == "missing":
         return invalid(
             f"Missing required parameter: '{param}'.", param, "missing_required_parameter"
@@ -67,17 +67,6 @@ def from_validation(problems: Sequence[ErrorDetails]) -> ServiceError:
     if problem["type"].endswith("_type") or problem["type"] == "int_from_float":
         return invalid(f"Invalid type for '{param}': {_lower(reason)}.", param, "invalid_type")
     return invalid(f"Invalid value for '{param}': {_lower(reason)}.", param, "invalid_value")
-
-
-def spell_location(location: Sequence[int | str]) -> str:
-    """`messages[0].content` of ("messages", 0, "content")."""
-    spelt = ""
-    for part in location:
-        if isinstance(part, int):
-            spelt += f"[{part}]"
-        else:
-            spelt += f".{part}" if spelt else part
-    return spelt[:200]
 
 
 def _lower(sentence: str) -> str:

@@ -8,7 +8,7 @@ and, where a field can be named, its path (`messages[0].content`).
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 MAX_NESTING = 64
@@ -166,7 +166,7 @@ def _walk(text: str) -> Iterator[tuple[int, str, str | None]]:
     stack: list[str | int | None] = []  # per open bracket: a key, an index, or None before a key
     for match in _TOKEN.finditer(text, 0, _NAMED_PREFIX):
         lexeme = match.group()
-        yield match.start(), lexeme, _spell(stack)
+        yield match.start(), lexeme, spell_path(stack) or None
         if lexeme == "{":
             stack.append(None)
         elif lexeme == "[":
@@ -182,11 +182,12 @@ def _walk(text: str) -> Iterator[tuple[int, str, str | None]]:
             stack[-1] = lexeme[1:-1]
 
 
-def _spell(stack: list[str | int | None]) -> str | None:
+def spell_path(parts: Iterable[str | int | None]) -> str:
+    """`messages[0].content` of ("messages", 0, "content"); what has no name yet is left out."""
     path = ""
-    for part in stack:
+    for part in parts:
         if isinstance(part, int):
             path += f"[{part}]"
         elif part is not None:
             path += f".{part}" if path else part
-    return _printable(path) or None
+    return _printable(path)

@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="how much longer prompts may make the steps of running texts, as a factor; 0 for the "
         "fastest prefill (default %(default)s)",
     )
-    add("--max-running", type=int, default=64, help="sequences at a time (default %(default)s)")
+    add("--max-running", type=int, help="sequences at a time (default: 64 on CPU, 256 on CUDA)")
     add("--max-waiting", type=int, default=1024, help="then refuse (default %(default)s)")
     add(
         "--max-drafts",
@@ -90,7 +90,7 @@ def build_served(args: argparse.Namespace) -> Served:
                 limits=SchedulerLimits(
                     max_model_len=args.max_model_len or 8192,
                     token_budget=args.token_budget or 2048,
-                    max_running=args.max_running,
+                    max_running=args.max_running or 64,
                     max_waiting=args.max_waiting,
                     max_stretch=args.max_stretch,
                 ),

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig
 
 from inference.engine.block_pool import BlockPool
+from inference.engine.cuda import set_precision, step_bytes, with_graphs
 from inference.engine.family import FAMILIES
 from inference.engine.grammar import Grammars, read_vocabulary
 from inference.engine.grammar_masks import GrammarMasks
@@ -20,7 +21,7 @@ from inference.engine.limits import SchedulerLimits
 from inference.engine.memory import cache_room, check_weights_fit
 from inference.engine.model import HuggingFaceModel, load_model
 from inference.engine.native.compiler import multiplies_bfloats
-from inference.engine.runner import ModelRunner
+from inference.engine.runner import LaunchingRunner, ModelRunner
 from inference.engine.sampler import Sampler
 from inference.engine.scheduler import Scheduler
 from inference.engine.server import Served
@@ -29,7 +30,9 @@ from inference.engine.tokenizer import HuggingFaceCodec, load_codec
 logger = logging.getLogger(__name__)
 
 CPU_BUDGET = 512
+CPU_RUNNING = 64
 CUDA_BUDGET = 8192
+CUDA_RUNNING = 256
 MODEST_FLOPS = 20_000_000_000  # of one core, multiplying matrices in float32
 # Measured: with 3.6 million parameters two threads are slower than one.
 PARAMETERS_PER_THREAD = 3_000_000
@@ -47,7 +50,7 @@ class EngineSizes:
     memory_shares: int = 1
     block_size: int | None = None
     token_budget: int | None = None
-    max_running: int = 64
+    max_running: int | None = None
     max_waiting: int = 1024
     max_drafts: int = 32
     max_stretch: float = 2.0
@@ -84,19 +87,27 @@ def assemble(
     """Give a loaded model its cache and its scheduler, and let it prove itself."""
     device, on_cuda = model.device, model.device.type == "cuda"
     block_size = sizes.block_size or (256 if on_cuda else 16)
+    max_running = sizes.max_running or (CUDA_RUNNING if on_cuda else CPU_RUNNING)
+    budget = CUDA_BUDGET if on_cuda else _cpu_budget(model, max_running)
     limits = SchedulerLimits(
         max_model_len=_choose_length(model, sizes),
-        token_budget=sizes.token_budget or (CUDA_BUDGET if on_cuda else _cpu_budget(model, sizes)),
-        max_running=sizes.max_running,
+        token_budget=sizes.token_budget or budget,
+        max_running=max_running,
         max_waiting=sizes.max_waiting,
         max_drafts=sizes.max_drafts,
         max_stretch=sizes.max_stretch,
     )
+    if on_cuda:
+        set_precision()
     num_blocks = sizes.kv_blocks or _fit_blocks(model, sizes, limits, block_size)
     logger.info("key-value cache: %d blocks of %d tokens", num_blocks, block_size)
     cache = KVCache(model.shapes, num_blocks, block_size, model.dtype, device)
     model.verify(cache)
-    lean = lean_model(model, cache)
+    form = lean_model(model, cache) or model
+    if on_cuda:
+        form = with_graphs(model, form, cache, limits)
+    # A CPU does nothing beside its host.
+    runner = LaunchingRunner if on_cuda else ModelRunner
     sampler = Sampler(model.vocab_size, codec.eos_token_ids, device)
     grammars = Grammars(read_vocabulary(codec, model.vocab_size))
     return Served(
@@ -107,7 +118,7 @@ def assemble(
         vocab_size=model.vocab_size,
         codec=codec,
         scheduler=Scheduler(limits, BlockPool(num_blocks, block_size)),
-        runner=ModelRunner(lean or model, cache, sampler, GrammarMasks(grammars), device),
+        runner=runner(form, cache, sampler, GrammarMasks(grammars), device),
         grammars=grammars,
     )
 
@@ -167,13 +178,13 @@ def eos_token_ids(model: HuggingFaceModel) -> tuple[int, ...]:
     return tuple(ids) if isinstance(ids, list | tuple) else (int(ids),)
 
 
-def _cpu_budget(model: HuggingFaceModel, sizes: EngineSizes) -> int:
+def _cpu_budget(model: HuggingFaceModel, max_running: int) -> int:
     """Return how many tokens a modest processor computes in about a second.
 
     A step much longer than that delays everyone's next token, and looks like a hang from outside.
     """
     per_second = torch.get_num_threads() * MODEST_FLOPS // (2 * model.num_parameters)
-    return max(sizes.max_running, min(CPU_BUDGET, per_second))
+    return max(max_running, min(CPU_BUDGET, per_second))
 
 
 def _choose_length(model: HuggingFaceModel, sizes: EngineSizes) -> int:
@@ -189,11 +200,10 @@ def _fit_blocks(
 ) -> int:
     """Return how many blocks fit the memory, at most what all running sequences could fill."""
     per_block = bytes_per_block(model.shapes, block_size, model.dtype)
-    # The widest tensors of a step: float32 logits of every row, three times over.
-    spare = 3 * 4 * limits.max_running * model.vocab_size if model.device.type == "cuda" else 0
+    spare = step_bytes(model, limits, block_size) if model.device.type == "cuda" else 0
     room = cache_room(model.device, sizes.memory_fraction, sizes.memory_shares) - spare
     most = limits.max_running * -(-limits.max_model_len // block_size)
-    num_blocks = min(most, room // per_block)
+    num_blocks = min(most, room // per_block - 2)  # block 0, and the spill
     least = -(-limits.max_model_len // block_size)
     if num_blocks < least:
         raise ValueError(

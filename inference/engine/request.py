@@ -8,12 +8,15 @@ simply one whose counter went back to 0.
 import secrets
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.drafts import Drafter
-from inference.engine.grammar import CompiledGrammar
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Logprobs
+
+if TYPE_CHECKING:  # whose library nothing needs that has no grammar
+    from inference.engine.grammar import CompiledGrammar
 
 
 class FinishReason(IntEnum):
@@ -41,7 +44,7 @@ class Sequence:
     deadline_s: float = 0.0  # from its arrival; 0: none
     sequence_id: int = 0  # the client's number
     request_id: str = ""  # for the logs
-    grammar: CompiledGrammar | None = None  # of `params.grammar`: held here so that it stays
+    grammar: "CompiledGrammar | None" = None  # of `params.grammar`: held here so that it stays
     num_prompt_tokens: int = 0
     seed: int = 0
     # The scheduler's.

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from inference.engine.batch import Batch, build_batch
-from inference.engine.grammar_masks import GrammarMasks
 from inference.engine.kv_cache import KVCache
 from inference.engine.model import CausalModel
 from inference.engine.plan import (
@@ -32,6 +32,9 @@ from inference.engine.sampler import Drawn, Sampler
 from inference.engine.scores import Scores
 from inference.engine.transfers import to_device
 
+if TYPE_CHECKING:  # whose library nothing needs that has no grammar
+    from inference.engine.grammar_masks import GrammarMasks
+
 NOT_NUMBERS = "The model produced no valid probabilities for this request."
 
 
@@ -43,7 +46,7 @@ class ModelRunner:
         model: CausalModel,
         cache: KVCache,
         sampler: Sampler,
-        masks: GrammarMasks,
+        masks: "GrammarMasks",
         device: torch.device,
     ) -> None:
         """Run `model` on `device` with `cache`."""

@@ -13,17 +13,20 @@ drawn again among all.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from inference.engine.grammar_masks import Masks
 from inference.engine.native.draw import native_draw
 from inference.engine.noise import uniform
 from inference.engine.plan import Row, Sampled
 from inference.engine.scores import Scores
 from inference.engine.token_counts import TokenCounts
 from inference.engine.transfers import HostCopy, to_device
+
+if TYPE_CHECKING:  # whose library nothing needs that has no grammar
+    from inference.engine.grammar_masks import Masks
 
 LIKELIEST = 1024
 
@@ -100,7 +103,7 @@ class Sampler:
         """Drop what is kept for sequences that ended."""
         self._counts.release(keys)
 
-    def draw(self, logits: Tensor, rows: tuple[Row, ...], masks: Masks | None = None) -> Drawn:
+    def draw(self, logits: Tensor, rows: tuple[Row, ...], masks: "Masks | None" = None) -> Drawn:
         """Sample from logits (R, V), one row each."""
         shaped = self._shape(logits, rows)
         if masks is not None:
@@ -159,7 +162,7 @@ class Sampler:
             flat.index_fill_(0, self._index(ends), -torch.inf)
         return shaped
 
-    def _mask(self, shaped: Tensor, masks: Masks) -> Tensor:
+    def _mask(self, shaped: Tensor, masks: "Masks") -> Tensor:
         """Leave to the rows with a grammar what it allows them."""
         places = self._index(masks.rows)
         packed = to_device(masks.bits, torch.uint8, self._device)  # (G, bytes)

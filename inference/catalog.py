@@ -194,14 +194,14 @@ def _entry(row: ServedModel) -> CatalogEntry | None:
         price = pricing.current_price(row.name)
     except pricing.NoPrice:
         return None
-    chat = ("chat.completions",) if row.is_chat else ()
+    chat = ("chat.completions", "tools") if row.is_chat else ()
     return CatalogEntry(
         name=row.name,
         description=row.description,
         max_model_len=row.max_model_len,
         is_chat=row.is_chat,
         price=price,
-        capabilities=(*chat, "completions", "streaming", "logprobs"),
+        capabilities=(*chat, "completions", "streaming", "logprobs", "structured_output"),
         created_at=row.created_at,
         shutdown_date=row.shutdown_date,
         quantization=row.quantization,

@@ -145,6 +145,9 @@ class EngineLink:
         reply: wire.DetokenizeReply = await self._unary(self._stub.Detokenize(request, **_TIMEOUT))
         return reply.text
 
+    async def check_grammar(self, request: wire.CheckGrammarRequest) -> None:
+        await self._unary(self._stub.CheckGrammar(request, **_TIMEOUT))
+
     async def _unary(self, call: Any) -> Any:
         try:
             return await call

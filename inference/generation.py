@@ -103,6 +103,7 @@ class Generation:
         ]
         assert link.info is not None
         self.eos_token_ids = frozenset(link.info.eos_token_ids)
+        self.tool_format = link.info.tool_format
         self.system_fingerprint = fingerprint(link.info)
         self.output_tokens = 0
         self.overrun_tokens = 0

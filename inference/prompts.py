@@ -13,6 +13,7 @@ from inference.engine.wire import engine_pb2 as wire
 from inference.errors import ServiceError
 from inference.generation import PreparedPrompt
 from inference.spec import ChatPrompt, GenerationSpec, Prompt, TextPrompt, TokenPrompt
+from inference.tool_prompts import adapt, tools_json
 
 if TYPE_CHECKING:
     from inference.client import EngineLink
@@ -78,7 +79,8 @@ async def encode(
         request = wire.TokenizeRequest(text=prompt.text, with_tokens=with_tokens)
     else:
         _check_has_template(link)
-        chat = _chat_message(prompt, add_generation_prompt)
+        assert link.info is not None
+        chat = _chat_message(adapt(prompt, link.info.tool_format), add_generation_prompt)
         request = wire.TokenizeRequest(chat=chat, with_tokens=with_tokens)
     try:
         reply = await link.tokenize(request)
@@ -136,6 +138,7 @@ def _chat_message(prompt: ChatPrompt, add_generation_prompt: bool) -> wire.ChatP
             for message in prompt.messages
         ],
         add_generation_prompt=add_generation_prompt,
+        tools_json=tools_json(prompt.tools),
     )
 
 

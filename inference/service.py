@@ -8,6 +8,7 @@ without them the first `prepare` starts it.
 
 import asyncio
 import contextlib
+import dataclasses
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -19,7 +20,7 @@ from django.conf import settings
 
 from accounts.authentication import Caller, no_longer_valid
 from billing import ledger
-from inference import catalog, errors, prompts, settling
+from inference import catalog, constraints, errors, prompts, settling
 from inference.catalog import CatalogEntry
 from inference.client import EngineLink, EnginePool
 from inference.errors import ServiceError
@@ -99,7 +100,7 @@ class Service:
             await self.limits.take(caller, "requests", 1, allowance)
             link = self.link_to(entry)
             with link.announced(len(spec.prompts) * (spec.best_of or spec.n)):
-                prepared = await prompts.prepare_all(spec, link)
+                spec, prepared = await _ask_engine(spec, link, caller)
                 await self.limits.take(caller, "tokens", _tokens_asked(spec, prepared), allowance)
                 generation = Generation(
                     spec,
@@ -320,6 +321,20 @@ async def _every(seconds: float, chore: Callable[[], Coroutine[Any, Any, None]])
             await chore()
         except Exception as error:
             logger.warning("a chore failed", chore=chore.__name__, error=type(error).__name__)
+
+
+async def _ask_engine(
+    spec: GenerationSpec, link: EngineLink, caller: Caller
+) -> tuple[GenerationSpec, list[PreparedPrompt]]:
+    """Encode the prompts and compile the grammar, at once; return the spec with that in it."""
+    if spec.constraint is None and spec.tool_use is None:
+        return spec, await prompts.prepare_all(spec, link)
+    prepared, grammar = await asyncio.gather(
+        prompts.prepare_all(spec, link),
+        constraints.prepare_grammar(spec, link, caller.organisation_id),
+    )
+    sampling = dataclasses.replace(spec.sampling, grammar=grammar)
+    return dataclasses.replace(spec, sampling=sampling), prepared
 
 
 def _tokens_asked(spec: GenerationSpec, prepared: list[PreparedPrompt]) -> int:

@@ -8,7 +8,7 @@ wire format. Nothing here knows HTTP or websockets.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from inference.engine.params import SamplingParams
+from inference.engine.params import Grammar, SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,24 @@ class ChatMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may call; `parameters` is the JSON schema of its arguments, as JSON.
+
+    `lenient`: what of the schema cannot be enforced is ignored.
+    """
+
+    name: str
+    description: str
+    parameters: str
+    lenient: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ChatPrompt:
+    """A conversation, and the tools that its next message may call."""
+
     messages: tuple[ChatMessage, ...]
+    tools: tuple[Tool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +53,28 @@ class TokenPrompt:
 
 
 Prompt = ChatPrompt | TextPrompt | TokenPrompt
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What the text has to be; a refusal names the field `param`."""
+
+    grammar: Grammar
+    param: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """Which of the prompt's tools may be called, by their places there, and how.
+
+    `parallel` None: several at once where the model was made for it.
+    """
+
+    places: tuple[int, ...]
+    required: bool
+    parallel: bool | None
+
+
 Face = Literal["api", "playground"]
 
 
@@ -46,7 +84,8 @@ class GenerationSpec:
 
     Prompt *i* and sample *j* make the sequence with index `i * n + j`. `max_tokens` None means
     "what fits": the hold then covers a window and is extended while decoding; the
-    `sampling.max_tokens` beside it is ignored.
+    `sampling.max_tokens` beside it is ignored. `sampling.grammar` is filled in by the service, from
+    `constraint` or `tool_use`, of which there is one at most.
     """
 
     model: str
@@ -60,6 +99,8 @@ class GenerationSpec:
     best_of: int | None = None
     echo: bool = False
     batch: bool = False  # may wait behind whatever is not
+    constraint: Constraint | None = None
+    tool_use: ToolUse | None = None
     metadata: dict[str, str] = field(default_factory=dict)
 
 

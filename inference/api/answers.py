@@ -16,9 +16,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from inference import errors, metrics, service
+from inference.api.bodies import RequestBody
 from inference.api.errors import encode, envelope
 from inference.api.exchange import Exchange, exchange_of
-from inference.api.schemas import RequestBody
 from inference.errors import ServiceError
 from inference.generation import Generation
 from inference.spec import GenerationSpec, Summary, TextDelta

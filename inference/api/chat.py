@@ -10,10 +10,13 @@ from starlette.responses import Response
 
 from inference import service
 from inference.api import answers
+from inference.api.bodies import CHAT_UNSUPPORTED, parse
+from inference.api.chat_text import ChoiceText
 from inference.api.errors import json_response
 from inference.api.exchange import authenticate, exchange_of, read_object
+from inference.api.formats import read_tools
 from inference.api.logprobs import chat_logprobs, without_end
-from inference.api.schemas import CHAT_UNSUPPORTED, ChatBody, parse
+from inference.api.schemas import ChatBody
 from inference.errors import invalid
 from inference.generation import Generation
 from inference.spec import ChatPrompt, GenerationSpec, Summary, TextDelta
@@ -44,15 +47,21 @@ def to_spec(body: ChatBody) -> GenerationSpec:
         raise invalid(f"'n' is at most {settings.API_MAX_SEQUENCES} here.", "n")
     limit = body.token_limit()
     messages = tuple(m.to_chat_message(index) for index, m in enumerate(body.messages))
+    tools, tool_use = read_tools(body.tools, body.tool_choice, body.parallel_tool_calls)
+    constraint = body.constraint()
+    if constraint is not None and tool_use is not None:
+        raise invalid("A text cannot both call 'tools' and have a form of its own.", "tools")
     return GenerationSpec(
         model=body.model,
-        prompts=(ChatPrompt(messages),),
+        prompts=(ChatPrompt(messages, tools),),
         sampling=body.sampling(limit, body.num_logprobs()),
         max_tokens=limit,
         face="api",
         endpoint="chat.completions",
         stream=body.stream,
         n=body.n,
+        constraint=constraint,
+        tool_use=tool_use,
         batch=body.is_batch,
         metadata=body.metadata,
     )
@@ -81,20 +90,16 @@ class Head:
 def whole(
     generation: Generation, head: Head, deltas: Iterable[TextDelta], summary: Summary
 ) -> dict[str, Any]:
+    texts = [ChoiceText(generation) for _ in range(generation.spec.n)]
     choices: list[dict[str, Any]] = [
         {
             "index": index,
-            "message": {
-                "role": "assistant",
-                "content": "".join(delta.text for delta in parts),
-                "refusal": None,
-                "annotations": [],
-            },
+            "message": texts[index].message(parts),
             "logprobs": chat_logprobs(
                 without_end(parts, generation.eos_token_ids),
                 asked=generation.spec.sampling.logprobs is not None,
             ),
-            "finish_reason": parts[-1].finish_reason,
+            "finish_reason": texts[index].finish_reason(parts[-1].finish_reason),
         }
         for index, parts in answers.by_index(deltas).items()
     ]
@@ -107,12 +112,13 @@ def whole(
 async def chunks(
     generation: Generation, head: Head, body: ChatBody
 ) -> AsyncIterator[dict[str, Any]]:
-    """Role first, then text, then the reason of the end, for each choice; then the usage."""
+    """Role first, then text and calls, then why it ended, for each choice; then the usage."""
     options = body.stream_options
     with_usage = options is not None and bool(options.include_usage)
     continuous = options is not None and bool(options.continuous_usage_stats)
     running = answers.RunningUsage(generation)
     asked = generation.spec.sampling.logprobs is not None
+    texts = [ChoiceText(generation) for _ in range(generation.spec.n)]
 
     def chunk(index: int, delta: dict[str, Any], **rest: Any) -> dict[str, Any]:
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None} | rest
@@ -133,7 +139,12 @@ async def chunks(
             return
         running.add(event)
         shown = chat_logprobs(without_end([event], generation.eos_token_ids), asked=asked)
-        if event.text or (shown and shown["content"]):
-            yield chunk(event.index, {"content": event.text}, logprobs=shown)
+        gains = texts[event.index].gains(event)
+        if shown and shown["content"] and not gains:
+            gains = [{"content": ""}]
+        for gain in gains:
+            yield chunk(event.index, gain, logprobs=shown)
+            shown = None  # told once
         if event.finish_reason:
-            yield chunk(event.index, {}, finish_reason=event.finish_reason)
+            reason = texts[event.index].finish_reason(event.finish_reason)
+            yield chunk(event.index, {}, finish_reason=reason)

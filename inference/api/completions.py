@@ -10,10 +10,11 @@ from starlette.responses import Response
 
 from inference import service
 from inference.api import answers
+from inference.api.bodies import COMPLETION_UNSUPPORTED, parse
 from inference.api.errors import json_response
 from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.logprobs import CompletionLogprobs
-from inference.api.schemas import COMPLETION_UNSUPPORTED, CompletionBody, parse
+from inference.api.schemas import CompletionBody
 from inference.errors import ServiceError, invalid
 from inference.generation import Generation
 from inference.spec import (
@@ -69,6 +70,7 @@ def to_spec(body: CompletionBody) -> GenerationSpec:
         n=body.n,
         best_of=best_of,
         echo=body.echo,
+        constraint=body.constraint(),
         batch=body.is_batch,
         metadata=body.metadata,
     )

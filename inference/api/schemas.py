@@ -1,26 +1,20 @@
-"""What a request may say: strict types, and three kinds of fields we do not act on.
+"""The bodies of the endpoints, field by field."""
 
-Unknown fields are accepted and named in `x-ignored-fields`. Known fields we do not support are
-refused by name, but only when their value asks for something. An explicit null is an absent field.
-"""
+from typing import Annotated, Any
 
-import json
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from pydantic import AfterValidator, Field
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-
-from inference.api.errors import from_validation
+from inference.api.bodies import RequestBody
+from inference.api.formats import MAX_TOOLS, ResponseFormat, StructuredOutputs, ToolBody
+from inference.api.messages import Message
 from inference.engine.params import SamplingParams
-from inference.errors import ServiceError, invalid
-from inference.spec import ChatMessage
+from inference.errors import invalid
+from inference.spec import Constraint
 
 MAX_STOP_CHARS = 256
 MAX_BIASED_TOKENS = 1024
 MAX_METADATA_PAIRS = 16
 _INT64 = 2**63
-
-Model = TypeVar("Model", bound="RequestBody")
 
 
 def _check_stop(value: Any) -> list[str]:
@@ -53,15 +47,6 @@ def _check_metadata(value: dict[str, str]) -> dict[str, str]:
         if len(key) > 64 or len(text) > 512:
             raise ValueError("keys have at most 64 characters, values 512")
     return value
-
-
-class RequestBody(BaseModel):
-    """Strict, and open to unknown fields."""
-
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
-
-    def ignored_fields(self) -> list[str]:
-        return sorted(self.model_extra or ())
 
 
 class StreamOptions(RequestBody):
@@ -98,6 +83,8 @@ class SamplingBody(RequestBody):
     store: bool | None = None
     prompt_cache_key: str | None = None
     safety_identifier: str | None = None
+    response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
 
     def sampling(
         self, max_tokens: int | None, logprobs: int | None, *, prompt_logprobs: int | None = None
@@ -129,6 +116,16 @@ class SamplingBody(RequestBody):
         """Whether it may wait behind others: what OpenAI calls the flex tier."""
         return self.service_tier == "flex"
 
+    def constraint(self) -> Constraint | None:
+        """What the text has to be. Raises ServiceError when two fields say it."""
+        wanted = None if self.response_format is None else self.response_format.constraint()
+        if self.structured_outputs is None:
+            return wanted
+        if wanted is not None:
+            message = "'structured_outputs' cannot be combined with 'response_format'."
+            raise invalid(message, "structured_outputs")
+        return self.structured_outputs.constraint()
+
     def check_stream_options(self) -> None:
         if self.stream_options is not None and not self.stream:
             message = "'stream_options' is only allowed when 'stream' is true."
@@ -139,59 +136,14 @@ class SamplingBody(RequestBody):
             raise invalid(f"Invalid value for 'stop': at most {most} sequences.", "stop")
 
 
-class Message(RequestBody):
-    """One message of a conversation; what templates may want beside the text is kept as JSON."""
-
-    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Any = None
-    name: Annotated[str, Field(max_length=64)] | None = None
-    tool_calls: list[dict[str, Any]] | None = None
-    tool_call_id: str | None = None
-
-    def to_chat_message(self, index: int) -> ChatMessage:
-        """Raises ServiceError naming the part that is not text."""
-        extra = {
-            name: value
-            for name in ("tool_calls", "tool_call_id")
-            if (value := getattr(self, name)) is not None
-        }
-        return ChatMessage(
-            role=self.role,
-            content=self._text(f"messages[{index}].content"),
-            name=self.name or "",
-            extra_json=json.dumps(extra) if extra else "",
-        )
-
-    def _text(self, param: str) -> str:
-        if isinstance(self.content, str):
-            return self.content
-        if self.content is None and self.role in {"assistant", "function"}:
-            return ""
-        if not isinstance(self.content, list) or not self.content:
-            message = f"Invalid type for '{param}': it must be a string or a list of parts."
-            raise invalid(message, param, "invalid_type")
-        return "".join(_part_text(part, f"{param}[{i}]") for i, part in enumerate(self.content))
-
-
-def _part_text(part: Any, param: str) -> str:
-    kind = part.get("type") if isinstance(part, dict) else None
-    field = {"text": "text", "refusal": "refusal"}.get(kind) if isinstance(kind, str) else None
-    if field is None:
-        message = f"Invalid value for '{param}.type': only parts of type 'text' are supported."
-        raise invalid(message, f"{param}.type", "invalid_value")
-    text = part.get(field)
-    if not isinstance(text, str):
-        message = f"Invalid type for '{param}.{field}': it must be a string."
-        raise invalid(message, f"{param}.{field}", "invalid_type")
-    return text
-
-
 class ChatBody(SamplingBody):
     messages: Annotated[list[Message], Field(min_length=1, max_length=2048)]
     max_tokens: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    tools: Annotated[list[ToolBody], Field(max_length=MAX_TOOLS)] = []
+    tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     prompt_cache_retention: str | None = None
     prompt_cache_options: dict[str, Any] | None = None
@@ -233,6 +185,7 @@ class TokenizeBody(RequestBody):
     model: Annotated[str, Field(max_length=200)] = ""
     prompt: str | None = None
     messages: Annotated[list[Message], Field(min_length=1, max_length=2048)] | None = None
+    tools: Annotated[list[ToolBody], Field(max_length=MAX_TOOLS)] = []
     add_generation_prompt: bool = True
     return_token_strs: bool = False
     add_special_tokens: bool | None = None
@@ -241,53 +194,3 @@ class TokenizeBody(RequestBody):
 class DetokenizeBody(RequestBody):
     model: Annotated[str, Field(max_length=200)] = ""
     tokens: list[Annotated[int, Field(ge=0, lt=2**31)]]
-
-
-def _is_plain_text(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("type") == "text"
-
-
-def _one_of(*harmless: Any) -> Callable[[Any], bool]:
-    # By type too: in Python, False is 0 and 1.0 is 1.
-    return lambda value: any(type(value) is type(item) and value == item for item in harmless)
-
-
-_NOTHING = _one_of([], {}, "", False)
-
-# Known fields we do not act on yet, each with a test for values that ask for nothing.
-CHAT_UNSUPPORTED: Mapping[str, Callable[[Any], bool]] = {
-    "tools": _NOTHING,
-    "tool_choice": _one_of("none", "auto"),
-    "functions": _NOTHING,
-    "function_call": _one_of("none", "auto"),
-    "response_format": _is_plain_text,
-    "modalities": _one_of(["text"]),
-    "audio": _NOTHING,
-    "prediction": _NOTHING,
-    "web_search_options": lambda _value: False,
-    "reasoning_effort": _one_of("none"),
-    "verbosity": _one_of("medium"),
-    "moderation": _NOTHING,
-}
-COMPLETION_UNSUPPORTED: Mapping[str, Callable[[Any], bool]] = {"suffix": _NOTHING}
-
-
-def parse(
-    model: type[Model],
-    body: Mapping[str, Any],
-    unsupported: Mapping[str, Callable[[Any], bool]] | None = None,
-) -> Model:
-    """The validated body. Raises ServiceError (400) naming the field."""
-    present = {name: value for name, value in body.items() if value is not None}
-    for name, asks_for_nothing in (unsupported or {}).items():
-        if name in present and not asks_for_nothing(present.pop(name)):
-            raise _unsupported(name)
-    try:
-        return model.model_validate(present)
-    except ValidationError as error:
-        raise from_validation(error.errors(include_url=False, include_input=False)) from None
-
-
-def _unsupported(name: str) -> ServiceError:
-    message = f"'{name}' is not supported by this server yet."
-    return invalid(message, name, "unsupported_parameter")

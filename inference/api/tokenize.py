@@ -8,9 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inference import service
+from inference.api.bodies import parse
 from inference.api.errors import json_response
 from inference.api.exchange import authenticate, exchange_of, read_object
-from inference.api.schemas import DetokenizeBody, TokenizeBody, parse
+from inference.api.formats import read_tools
+from inference.api.schemas import DetokenizeBody, TokenizeBody
 from inference.errors import invalid
 from inference.spec import ChatPrompt, Prompt, TextPrompt
 
@@ -42,7 +44,9 @@ def _prompt(body: TokenizeBody) -> Prompt:
     if body.messages is not None:
         if body.prompt is not None:
             raise invalid("Send either 'prompt' or 'messages'.", "prompt")
-        return ChatPrompt(tuple(m.to_chat_message(i) for i, m in enumerate(body.messages)))
+        messages = tuple(m.to_chat_message(i) for i, m in enumerate(body.messages))
+        tools, _ = read_tools(body.tools, None, None)
+        return ChatPrompt(messages, tools)
     if body.prompt is None:
         message = "Missing required parameter: 'prompt' (or 'messages')."
         raise invalid(message, "prompt", "missing_required_parameter")

@@ -30,7 +30,7 @@ from inference.engine.wire import engine_pb2
 QUOTED_CHARS = 200
 # What the fake writes where a grammar does not allow its text: the end as soon as it may, else what
 # comes first here, which closes whatever is open.
-SHORTEST = b'}])",:0123456789abcdefghijklmnopqrstuvwxyz{[('
+SHORTEST = b'"}]),:0123456789abcdefghijklmnopqrstuvwxyz{[('
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ library is doing, and whether or not its parent still lives.
 
 import contextlib
 import json
+import os
 import random
 import resource
 import signal
@@ -54,6 +55,8 @@ class Trial:
         child = subprocess.Popen(
             [sys.executable, "-m", "inference.engine.grammar_trial"],
             cwd=Path(__file__).parents[2],
+            # Its threads reserve addresses for each processor.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -57,6 +57,12 @@ GROUPS: tuple[tuple[str | Promise, tuple[Page, ...]], ...] = (
             Page("models", _("Models"), _("Which there are, their names and their limits.")),
             Page("chat-completions", _("Chat completions"), _("Messages in, a message out.")),
             Page("completions", _("Completions"), _("Text in, its continuation out.")),
+            Page(
+                "structured-output",
+                _("Structured output"),
+                _("JSON by your schema, a pattern, a choice."),
+            ),
+            Page("tools", _("Tools"), _("Let a model call functions of your program.")),
             Page("tokenize", _("Tokenize"), _("Count before you pay.")),
         ),
     ),

@@ -42,6 +42,16 @@ def slow_engine() -> Iterator[FakeEngine]:
     engine.stop()
 
 
+@pytest.fixture(scope="session")
+def caller_engine() -> Iterator[FakeEngine]:
+    """Says something, and calls a tool where it may."""
+    call = '{"name": "get_weather", "arguments": {"city": "Bern"}}'
+    text = f"I look. <tool_call>\n{call}\n</tool_call>"
+    engine = FakeEngine("caller", max_model_len=2048, fake_text=text).start()
+    yield engine
+    engine.stop()
+
+
 @pytest.fixture
 def add_model() -> Callable[..., ServedModel]:
     """Registers a model at a dollar per million tokens of anything."""

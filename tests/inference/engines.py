@@ -11,11 +11,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from inference import catalog
 from tests.environment import REPOSITORY
 
-START_TIMEOUT_S = 30.0
-
 
 class FakeEngine:
     """One `python -m inference.engine --fake` process."""
+
+    source = ("--fake",)
+    start_timeout_s = 30.0
 
     def __init__(self, model: str, number: int = 1, **options: object) -> None:
         self.model = model
@@ -34,7 +35,7 @@ class FakeEngine:
 
     def start(self) -> "FakeEngine":
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "inference.engine", "--fake"]
+        command = [sys.executable, "-m", "inference.engine", *self.source]
         command += ["--model", self.model, "--listen", self.address]
         for name, value in self.options.items():
             command += [f"--{name.replace('_', '-')}", str(value)]
@@ -45,7 +46,7 @@ class FakeEngine:
         return self
 
     def _wait_until_serving(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + self.start_timeout_s
         with grpc.insecure_channel(self.address) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             while True:
@@ -53,7 +54,7 @@ class FakeEngine:
                     request = health_pb2.HealthCheckRequest()
                     stub.Check(request, timeout=2, wait_for_ready=True)
                 except grpc.RpcError:
-                    assert time.monotonic() < deadline, "the fake engine did not start"
+                    assert time.monotonic() < deadline, "the engine did not start"
                 else:
                     return
 
@@ -71,3 +72,10 @@ class FakeEngine:
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.kill()
+
+
+class RealEngine(FakeEngine):
+    """One engine with the shipped model."""
+
+    source = ("--path", "inference/starter", "--device", "cpu", "--threads", "1")
+    start_timeout_s = 120.0

@@ -141,7 +141,6 @@ def make_bench(
     sizes: dict[str, int] = {"max_model_len": 256, "token_budget": 64, "max_running": 32, **limits}
     cache = KVCache(model.shapes, num_blocks, block_size, model.dtype, model.device)
     sampler = Sampler(model.vocab_size, codec.eos_token_ids, model.device)
-
     grammars = Grammars(read_vocabulary(codec, model.vocab_size))
     masks = GrammarMasks(grammars)
     runner = runs(form(cache) if form else model, cache, sampler, masks, model.device)

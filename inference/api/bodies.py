@@ -1,0 +1,85 @@
+"""What all request bodies have in common: strict types, and three kinds of fields we do not act on.
+
+Unknown fields are accepted and named in `x-ignored-fields`. Known fields we do not support are
+refused by name, but only when their value asks for something. An explicit null is an absent field.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from inference.api.errors import from_validation
+from inference.errors import ServiceError, invalid
+
+Model = TypeVar("Model", bound="RequestBody")
+AsksForNothing = Callable[[Any], bool]
+
+
+class RequestBody(BaseModel):
+    """Strict, and open to unknown fields."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+    def ignored_fields(self) -> list[str]:
+        return sorted(self.model_extra or ())
+
+
+def parse(
+    model: type[Model],
+    body: Mapping[str, Any],
+    unsupported: Mapping[str, AsksForNothing] | None = None,
+) -> Model:
+    """The validated body. Raises ServiceError (400) naming the field."""
+    present = {name: value for name, value in body.items() if value is not None}
+    for name, asks_for_nothing in (unsupported or {}).items():
+        if name in present and not asks_for_nothing(present.pop(name)):
+            raise _unsupported(name)
+    try:
+        return model.model_validate(present)
+    except ValidationError as error:
+        raise from_validation(error.errors(include_url=False, include_input=False)) from None
+
+
+def _unsupported(name: str) -> ServiceError:
+    message = f"'{name}' is not supported by this server"
+    message += f"; use '{INSTEAD[name]}'." if name in INSTEAD else " yet."
+    return invalid(message, name, "unsupported_parameter")
+
+
+def _one_of(*harmless: Any) -> AsksForNothing:
+    # By type too: in Python, False is 0 and 1.0 is 1.
+    return lambda value: any(type(value) is type(item) and value == item for item in harmless)
+
+
+def _never(_value: Any) -> bool:
+    return False
+
+
+_NOTHING = _one_of([], {}, "", False)
+# Older names of what we do.
+INSTEAD = {
+    "functions": "tools",
+    "function_call": "tool_choice",
+    "guided_json": "structured_outputs",
+    "guided_regex": "structured_outputs",
+    "guided_choice": "structured_outputs",
+    "guided_grammar": "structured_outputs",
+}
+# Known fields we do not act on, each with a test for values that ask for nothing.
+_GUIDED: Mapping[str, AsksForNothing] = {
+    name: _never for name in INSTEAD if name.startswith("guided_")
+}
+CHAT_UNSUPPORTED: Mapping[str, AsksForNothing] = {
+    **_GUIDED,
+    "functions": _NOTHING,
+    "function_call": _one_of("none", "auto"),
+    "modalities": _one_of(["text"]),
+    "audio": _NOTHING,
+    "prediction": _NOTHING,
+    "web_search_options": _never,
+    "reasoning_effort": _one_of("none"),
+    "verbosity": _one_of("medium"),
+    "moderation": _NOTHING,
+}
+COMPLETION_UNSUPPORTED: Mapping[str, AsksForNothing] = {**_GUIDED, "suffix": _NOTHING}

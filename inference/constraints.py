@@ -1,0 +1,122 @@
+"""Grammars of requests: made here, checked and compiled by the engine before anything is held.
+
+A refusal names the place that is at fault: the schema of one tool, or the keyword in a schema.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from inference import errors
+from inference.engine.lark import json_rule
+from inference.engine.params import Grammar
+from inference.engine.tool_formats import FORMATS, calls_grammar
+from inference.engine.wire import engine_pb2 as wire
+from inference.engine.wire.messages import grammar_to_wire
+from inference.errors import ServiceError
+from inference.spec import ChatPrompt, GenerationSpec, Tool, ToolUse
+from inference.tool_prompts import format_of
+from portal.lib.strict_json import spell_path
+
+if TYPE_CHECKING:
+    from inference.client import EngineLink
+
+_UNENFORCEABLE = re.compile(r"cannot be enforced: '([^']+)'")
+
+
+async def prepare_grammar(spec: GenerationSpec, link: "EngineLink", tenant: str) -> Grammar:
+    """The grammar of a request that has a constraint or tools, compiled by the engine.
+
+    Raises ServiceError: 400 naming the field, 503 when the engine does not answer.
+    """
+    if spec.constraint is not None:
+        grammar, param = spec.constraint.grammar, spec.constraint.param
+        refusal = await _refusal(grammar, link, tenant)
+        if refusal:
+            raise _invalid(refusal, grammar, param)
+        return grammar
+    [prompt] = spec.prompts
+    assert spec.tool_use is not None
+    assert isinstance(prompt, ChatPrompt)
+    grammar = _grammar_of_calls(prompt.tools, spec.tool_use, link)
+    refusal = await _refusal(grammar, link, tenant)
+    if refusal:
+        raise await _refused_tools(prompt.tools, spec.tool_use, refusal, link, tenant)
+    return grammar
+
+
+def _grammar_of_calls(tools: tuple[Tool, ...], use: ToolUse, link: "EngineLink") -> Grammar:
+    assert link.info is not None
+    family = link.info.tool_format
+    chosen = [tools[place] for place in use.places]
+    rules = [
+        (tool.name, json_rule(json.loads(tool.parameters), lenient=tool.lenient)) for tool in chosen
+    ]
+    parallel = family in FORMATS if use.parallel is None else use.parallel
+    lark = calls_grammar(format_of(family), rules, required=use.required, parallel=parallel)
+    return _checked("lark", lark, "tools")
+
+
+def _checked(kind: Any, source: str, param: str, *, lenient: bool = False) -> Grammar:
+    try:
+        return Grammar(kind, source, lenient)
+    except ValueError as error:
+        raise errors.invalid(f"{str(error).capitalize()}.", param) from None
+
+
+async def _refused_tools(
+    tools: tuple[Tool, ...], use: ToolUse, refusal: str, link: "EngineLink", tenant: str
+) -> ServiceError:
+    """Find the tool whose arguments cannot be followed by themselves, if there is one."""
+    for place in use.places:
+        tool = tools[place]
+        param = f"tools[{place}].function.parameters"
+        grammar = _checked("json_schema", tool.parameters, param, lenient=tool.lenient)
+        own_refusal = await _refusal(grammar, link, tenant)
+        if own_refusal:
+            return _invalid(own_refusal, grammar, param)
+    return _invalid(refusal, grammar, "tools")
+
+
+async def _refusal(grammar: Grammar, link: "EngineLink", tenant: str) -> str:
+    """What the engine has against a grammar; nothing when it is compiled."""
+    request = wire.CheckGrammarRequest(tenant=tenant, grammar=grammar_to_wire(grammar))
+    try:
+        await link.check_grammar(request)
+    except link.REFUSED as refusal:
+        return str(refusal)
+    except link.UNAVAILABLE:
+        raise errors.overloaded("The engine does not answer at the moment.") from None
+    return ""
+
+
+def _invalid(refusal: str, grammar: Grammar, param: str) -> ServiceError:
+    message = refusal.replace("The grammar", f"'{param}'", 1)
+    return errors.invalid(message, _place_of_fault(grammar, param, refusal), "invalid_value")
+
+
+def _place_of_fault(grammar: Grammar, param: str, refusal: str) -> str:
+    """The path of the keyword that a refusal names, where it is found in the schema."""
+    named = _UNENFORCEABLE.search(refusal)
+    if named is None or grammar.kind != "json_schema":
+        return param
+    path = _path_to(json.loads(grammar.source), named[1])
+    return spell_path((param, *path)) if path is not None else param
+
+
+def _path_to(node: Any, keyword: str) -> tuple[str | int, ...] | None:
+    """The steps to the first such keyword, itself included; None when there is none."""
+    if isinstance(node, dict):
+        if keyword in node:
+            return (keyword,)
+        parts: Iterable[tuple[str | int, Any]] = node.items()
+    elif isinstance(node, list):
+        parts = enumerate(node)
+    else:
+        return None
+    for step, value in parts:
+        path = _path_to(value, keyword)
+        if path is not None:
+            return (step, *path)
+    return None

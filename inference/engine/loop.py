@@ -3,8 +3,8 @@
 Owns the scheduler, the runner and every sequence; nobody else touches them. Other threads talk to
 it through the inbox (`submit`, `cancel`, `close`, `drain`, `stats`, `stop`), and it talks back
 through one callback per step that carries the frames of all streams. A command is taken at the
-start of the next step, so a cancelled sequence runs for at most the step under way. When there is
-nothing to run the thread blocks on the inbox.
+start of the next step, so a cancelled sequence runs for at most the step under way and, on a GPU,
+the one launched after it. When there is nothing to run the thread blocks on the inbox.
 """
 
 import heapq

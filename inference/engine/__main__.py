@@ -14,9 +14,9 @@ from typing import Any
 
 from inference.engine import fake
 from inference.engine.limits import SchedulerLimits
+from inference.engine.plan import DEVICE_LOST_STATUS
 from inference.engine.server import EngineServer, Served
 
-DEVICE_LOST_STATUS = 70
 PARENT_POLL_S = 0.5
 
 
@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
     add("--quantize", choices=("int8",), help="round the weights (default: leave them)")
+    add("--tensor-parallel", type=int, default=1, help="GPUs (or CPU processes) that share a model")
     add("--max-model-len", type=int, help="tokens of prompt and output together")
     add("--kv-blocks", type=int, help="blocks of the key-value cache (default: by memory)")
     add("--memory-fraction", type=float, help="of the memory (see README.md) to use at most")
@@ -169,7 +170,8 @@ def main() -> None:
         served = build_served(args)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"engine: {error}\n")
-        sys.exit(2)
+        sys.stderr.flush()
+        os._exit(2)  # the ends of other ranks must not decide the status
     try:
         status = asyncio.run(serve(args, served))
     except RuntimeError as error:  # what gRPC raises when it cannot listen

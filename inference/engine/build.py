@@ -15,12 +15,13 @@ from inference.engine.cuda import set_precision, step_bytes, with_graphs
 from inference.engine.family import FAMILIES
 from inference.engine.grammar import Grammars, read_vocabulary
 from inference.engine.grammar_masks import GrammarMasks
-from inference.engine.kv_cache import KVCache, bytes_per_block
+from inference.engine.kv_cache import bytes_per_block
 from inference.engine.lean import lean_model
 from inference.engine.limits import SchedulerLimits
 from inference.engine.memory import cache_room, check_weights_fit
 from inference.engine.model import HuggingFaceModel, load_model
 from inference.engine.native.compiler import multiplies_bfloats
+from inference.engine.parallel import load_parallel
 from inference.engine.runner import LaunchingRunner, ModelRunner
 from inference.engine.sampler import Sampler
 from inference.engine.scheduler import Scheduler
@@ -59,13 +60,13 @@ class EngineSizes:
 def build_real(args: argparse.Namespace) -> Served:
     """Load what the command line asks for. ValueError with the reason when it cannot be served."""
     device = _choose_device(args.device)
-    int8 = args.quantize == "int8"
-    dtype = choose_dtype(args.dtype, args.path, device, int8=int8)
+    dtype = choose_dtype(args.dtype, args.path, device, int8=args.quantize == "int8")
     sizes = EngineSizes(
         max_model_len=args.max_model_len,
         kv_blocks=args.kv_blocks,
         memory_fraction=args.memory_fraction,
-        memory_shares=args.memory_shares,
+        # Ranks on CPUs share this machine's memory; on GPUs each has its own.
+        memory_shares=args.memory_shares * (args.tensor_parallel if device.type == "cpu" else 1),
         block_size=args.block_size,
         token_budget=args.token_budget,
         max_running=args.max_running,
@@ -74,8 +75,7 @@ def build_real(args: argparse.Namespace) -> Served:
         max_stretch=args.max_stretch,
     )
     check_weights_fit(args.path, device, dtype)
-    model = load_model(args.path, device, dtype, int8=int8)
-    torch.set_num_threads(args.threads or _choose_threads(model))
+    model = _load(args, device, dtype)
     codec = load_codec(args.path, eos_token_ids(model))
     name = args.model or Path(args.path).name
     return assemble(name, _revision(model, args), model, codec, sizes)
@@ -101,13 +101,13 @@ def assemble(
         set_precision()
     num_blocks = sizes.kv_blocks or _fit_blocks(model, sizes, limits, block_size)
     logger.info("key-value cache: %d blocks of %d tokens", num_blocks, block_size)
-    cache = KVCache(model.shapes, num_blocks, block_size, model.dtype, device)
+    cache = model.new_cache(num_blocks, block_size)
     model.verify(cache)
     form = lean_model(model, cache) or model
     if on_cuda:
         form = with_graphs(model, form, cache, limits)
-    # A CPU does nothing beside its host.
-    runner = LaunchingRunner if on_cuda else ModelRunner
+    # A CPU does nothing beside its host, and other ranks are told of a step before it runs.
+    runner = LaunchingRunner if on_cuda and model.num_ranks == 1 else ModelRunner
     sampler = Sampler(model.vocab_size, codec.eos_token_ids, device)
     grammars = Grammars(read_vocabulary(codec, model.vocab_size))
     return Served(
@@ -121,6 +121,19 @@ def assemble(
         runner=runner(form, cache, sampler, GrammarMasks(grammars), device),
         grammars=grammars,
     )
+
+
+def _load(args: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> HuggingFaceModel:
+    if args.tensor_parallel == 1:
+        model = load_model(args.path, device, dtype, int8=args.quantize == "int8")
+        torch.set_num_threads(args.threads or _choose_threads(model))
+        return model
+    if args.quantize:
+        raise ValueError("--quantize and --tensor-parallel cannot be combined yet.")
+    if args.device != "auto" and device.type == "cpu" and torch.cuda.is_available():
+        raise ValueError("--tensor-parallel uses the GPUs where there are any; drop --device cpu.")
+    threads = args.threads or max(1, physical_cores() // args.tensor_parallel)
+    return load_parallel(args.path, dtype, args.tensor_parallel, threads)
 
 
 def _choose_device(wanted: str) -> torch.device:

@@ -40,7 +40,7 @@ def step_bytes(model: HuggingFaceModel, limits: SchedulerLimits, block_size: int
     plan = widest_plan(limits)
     tokens = plan.rows[0].num_tokens
     device = model.device
-    cache = KVCache(model.shapes, -(-tokens // block_size), block_size, model.dtype, device)
+    cache = model.new_cache(-(-tokens // block_size), block_size)
     sampler = Sampler(model.vocab_size, (), device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)

@@ -64,6 +64,8 @@ def misfit(base: HuggingFaceModel) -> str:
     rotation = (
         getattr(base.module.model, "rotary_emb", None) if hasattr(base.module, "model") else None
     )
+    if base.num_ranks > 1:
+        return f"its weights are divided among {base.num_ranks} processes"
     if config.model_type not in FAMILIES:
         return f"there is no lean form of {config.model_type}"
     if config.hidden_act != "silu":

@@ -41,6 +41,8 @@ class CausalModel(Protocol):
 class HuggingFaceModel:
     """A checkpoint run by transformers' modules with our attention."""
 
+    num_ranks = 1  # processes that hold a part of it
+
     def __init__(self, module: Any) -> None:
         """Wrap a loaded module; learn the shapes of its layers from one small pass."""
         register()
@@ -85,6 +87,19 @@ class HuggingFaceModel:
         context = paged_context(cache, batch, self.shapes)
         return self._forward(batch.input_ids, batch.position_ids, batch.logit_index, context)
 
+    def new_cache(self, num_blocks: int, block_size: int) -> KVCache:
+        """Allocate what this model's keys and values go into."""
+        return KVCache(self.shapes, num_blocks, block_size, self.dtype, self.device)
+
+    @torch.inference_mode()
+    def eager(self, ids: list[int]) -> Tensor:
+        """Return the last logits (V,) of ids (T,) by the model's own attention."""
+        self.module.set_attn_implementation("eager")
+        token_ids = torch.tensor([ids], device=self.device)
+        logits: Tensor = self.module(input_ids=token_ids).logits[0, -1]
+        self.module.set_attn_implementation(IMPLEMENTATION)
+        return logits
+
     def verify(self, cache: KVCache) -> None:
         """Raise ValueError unless the paged passes give what the model's own attention gives."""
         reason = self.disagreement(self, cache)
@@ -111,9 +126,7 @@ class HuggingFaceModel:
         )
         for plan in plans:
             ours = model.logits(build_batch(plan, cache.block_size, self.device), cache)
-        self.module.set_attn_implementation("eager")
-        theirs = self.module(input_ids=torch.tensor([ids], device=self.device)).logits[0, -1]
-        self.module.set_attn_implementation(IMPLEMENTATION)
+        theirs = self.eager(ids)
         apart = (ours[-1].float() - theirs.float()).abs().max()
         # Products of rounded weights are bfloat16's, whatever the activations are.
         tolerance = TOLERANCE[torch.bfloat16 if self.quantised else self.dtype]

@@ -104,6 +104,9 @@ class StepResult:
         self.failures.update(other.failures)
 
 
+DEVICE_LOST_STATUS = 70  # with which the process ends then
+
+
 class DeviceLostError(Exception):
     """The device can no longer be used; the process must end and be started again."""
 

@@ -25,6 +25,7 @@ BACK_OFF_S = (0.2, 1.0, 2.0, 5.0, 15.0, 30.0)
 STEADY_S = 60.0  # after this long a restart begins again with the shortest back-off
 STOP_S = 40.0  # longer than an engine's own patience with what it still runs
 CANNOT_SERVE = 2  # the status of an engine that says why it does not start
+SAYS = "engine: "  # how its sentence begins
 LOG_TAIL_BYTES = 4096
 
 
@@ -131,8 +132,9 @@ class EngineProcess:
     def _reason(self, code: int) -> str:
         """What the engine said last, if it said why it cannot serve."""
         lines = _tail(self.log_path).splitlines()
-        if code == CANNOT_SERVE and lines:
-            return lines[-1].removeprefix("engine: ")
+        said = [line for line in lines if line.startswith(SAYS)]
+        if code == CANNOT_SERVE and said:
+            return said[-1].removeprefix(SAYS)
         return f"It ended with status {code}; its log is {self.log_path}."
 
     def _notice_hang(self) -> None:

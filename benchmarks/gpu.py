@@ -37,6 +37,9 @@ TARGETS = {  # name -> (at least or at most, bound)
 }
 
 
+HEAD_START = 80  # tokens that the first of a batch may have before the last one's prompt is through
+
+
 class Clock:
     """Seconds of what a device was asked for, once it is done."""
 
@@ -145,17 +148,19 @@ def decode(engine: Engine, batch: int, context: int, steps: int) -> dict[str, An
     """Time steps of `batch` rows that look back on about `context` tokens."""
     clock = Clock(engine.device)
     for prompt in prompts(batch, context, engine.vocab_size, seed=batch):
-        engine.submit(prompt, max_tokens=steps + 16)
+        engine.submit(prompt, max_tokens=steps + HEAD_START)
     while not all(sequence.num_generated >= 4 for sequence in engine.sequences()):
         engine.step()
+    looked_back = sum(len(one.tokens) for one in engine.sequences()) + batch * steps / 2
     engine.forget_timings()
     began = clock.now()
     for _ in range(steps):
         engine.step()
     seconds = (clock.now() - began) / steps
+    if len(engine.sequences()) != batch:
+        raise RuntimeError("a sequence ended while its steps were timed")
     gap = engine.gap()
     engine.end_all()
-    looked_back = batch * (context + 4 + steps / 2)
     moved = engine.weight_bytes + looked_back * engine.kv_bytes
     return {
         "step_ms": seconds * 1000,
@@ -221,7 +226,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         torch.cuda.empty_cache()
     batches = (1, 2) if tiny else (1, 64, 256)
     engine = Engine(
-        module, max_running=max(batches), max_model_len=context + steps + 32, budget=8192
+        module,
+        max_running=max(batches),
+        max_model_len=context + steps + HEAD_START,
+        budget=8192,
     )
     for batch in batches:
         timed = decode(engine, batch, context, steps)

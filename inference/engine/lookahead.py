@@ -31,6 +31,7 @@ class Steps:
         """Run what `scheduler` plans on `runner`, which may be a `Launcher`."""
         self._scheduler = scheduler
         self._runner = runner
+        self._launcher = runner if isinstance(runner, Launcher) else None
         self._under_way: tuple[Plan, Launch] | None = None  # launched, its tokens not yet known
 
     def next(self) -> tuple[Plan, StepResult]:
@@ -59,16 +60,15 @@ class Steps:
             if rows:
                 return replace(plan, rows=rows), launch
         plan = self._scheduler.schedule()
-        if not plan.rows or not isinstance(self._runner, Launcher):
+        if not plan.rows or self._launcher is None:
             return plan, None
-        return plan, _try_to_launch(self._runner, plan, None)
+        return plan, _try_to_launch(self._launcher, plan, None)
 
     def _launch_after(self, plan: Plan, launch: Launch) -> tuple[Plan, Launch] | None:
-        assert isinstance(self._runner, Launcher)
         following = foresee(self._scheduler, plan)
-        if following is None:
+        if following is None or self._launcher is None:
             return None
-        ahead = _try_to_launch(self._runner, following, launch)
+        ahead = _try_to_launch(self._launcher, following, launch)
         return (following, ahead) if ahead is not None else None
 
 

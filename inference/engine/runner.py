@@ -91,7 +91,9 @@ class LaunchingRunner(ModelRunner):
         if after is None:
             return self._start(plan, None)
         assert isinstance(after, ModelLaunch)
-        return self._start(plan, after.tokens_of(plan.rows))
+        with guard(self._device), torch.inference_mode():
+            token_ids = after.tokens_of(plan.rows)
+        return self._start(plan, token_ids)
 
 
 class ModelLaunch:

@@ -1,6 +1,5 @@
 """Log-probabilities of tokens, and of the likeliest alternatives."""
 
-import torch
 from torch import Tensor
 
 from inference.engine.plan import Logprobs
@@ -26,8 +25,3 @@ class Scores:
             Logprobs(token_id, logprob, tuple(zip(ids[:depth], values[:depth], strict=True)))
             for (token_id, logprob, ids, values), depth in zip(table, self._depths, strict=True)
         ]
-
-
-def describe(logits: Tensor, token_ids: list[int], depths: list[int]) -> list[Logprobs]:
-    """Score known tokens and wait for it."""
-    return Scores(logits, torch.tensor(token_ids, device=logits.device), depths).read(token_ids)

@@ -11,7 +11,7 @@ from inference.engine.noise import uniform
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Row
 from inference.engine.sampler import LIKELIEST, Sampler, invert
-from inference.engine.scores import describe
+from inference.engine.scores import Scores
 
 CPU = torch.device("cpu")
 
@@ -204,7 +204,8 @@ def test_it_reports_logprobs_of_the_models_own_distribution() -> None:
 
 def test_the_greedy_tokens_logprob_equals_the_maximum_exactly() -> None:
     logits = torch.randn(1, 5000)
-    (entry,) = describe(logits, [int(logits.argmax())], [1])
+    best = logits.argmax(-1)
+    (entry,) = Scores(logits, best, [1]).read(best.tolist())
     assert entry.logprob == entry.top[0][1]
 
 

@@ -42,6 +42,8 @@ class Trial:
 
     def run(self, grammar: Grammar) -> None:
         """Return when the grammar is harmless. ValueError with a sentence when it is not."""
+        if self._child is not None and self._child.poll() is not None:
+            self.stop()  # it died between two grammars: neither is to blame
         if self._child is None:
             self._child = self._start()
         answer = _ask(self._child, grammar)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference import errors
 from inference.engine.lark import json_rule
-from inference.engine.params import Grammar
+from inference.engine.params import Grammar, GrammarKind
 from inference.engine.tool_formats import FORMATS, calls_grammar
 from inference.engine.wire import engine_pb2 as wire
 from inference.engine.wire.messages import grammar_to_wire
@@ -58,7 +58,7 @@ def _grammar_of_calls(tools: tuple[Tool, ...], use: ToolUse, link: "EngineLink")
     return _checked("lark", lark, "tools")
 
 
-def _checked(kind: Any, source: str, param: str, *, lenient: bool = False) -> Grammar:
+def _checked(kind: GrammarKind, source: str, param: str, *, lenient: bool = False) -> Grammar:
     try:
         return Grammar(kind, source, lenient)
     except ValueError as error:

@@ -49,7 +49,7 @@ class ResponseFormat(RequestBody):
 
 
 def _check_schema(value: Any) -> Any:
-    if not isinstance(value, dict | str):
+    if value is not None and not isinstance(value, dict | str):
         raise ValueError("it must be a JSON schema, or the text of one")
     return value
 

@@ -63,7 +63,10 @@ async def test_it_streams(api: httpx.AsyncClient, schema: OpenAISchema) -> None:
         ({"structured_outputs": {"json": '{"const": 5}'}}, {"5"}),
         ({"structured_outputs": {"regex": "[xyz]{3}-[0-9]"}}, {"xxx-0"}),
         ({"structured_outputs": {"choice": ["maybe", "perhaps"]}}, {"maybe", "perhaps"}),
-        ({"structured_outputs": {"choice": ["You wrote: "], "regex": None}}, {"You wrote: "}),
+        (
+            {"structured_outputs": {"choice": ["You"], "regex": None, "json": None}},
+            {"You"},
+        ),
     ],
 )
 async def test_both_endpoints_know_every_kind(

@@ -21,6 +21,7 @@ from inference.engine.limits import SchedulerLimits
 from inference.engine.memory import cache_room, check_weights_fit
 from inference.engine.model import HuggingFaceModel, load_model
 from inference.engine.native.compiler import multiplies_bfloats
+from inference.engine.native.decoder import NativeDecoder
 from inference.engine.parallel import load_parallel
 from inference.engine.runner import LaunchingRunner, ModelRunner
 from inference.engine.sampler import Sampler
@@ -109,6 +110,10 @@ def assemble(
     # A CPU does nothing beside its host, and other ranks are told of a step before it runs.
     runner = LaunchingRunner if on_cuda and model.num_ranks == 1 else ModelRunner
     sampler = Sampler(model.vocab_size, codec.eos_token_ids, device)
+    if isinstance(form, NativeDecoder):
+        # What is left to PyTorch is small: waking its threads would take longer, and they would be
+        # in the way of ours.
+        torch.set_num_threads(1)
     grammars = Grammars(read_vocabulary(codec, model.vocab_size))
     return Served(
         model=name,

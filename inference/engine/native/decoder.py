@@ -74,7 +74,8 @@ class NativeDecoder:
     """Runs batches on the CPU. float32 and bfloat16."""
 
     def __init__(self, weights: FloatWeights, cache: KVCache, library: ctypes.CDLL) -> None:
-        """Pack the weights for a cache for which `misfit` finds no reason against it."""
+        """Pack the weights for a cache that fits; run with as many threads as PyTorch does now."""
+        self._threads = torch.get_num_threads()
         self._decode = library.decode
         self._decode.argtypes = [ctypes.POINTER(_Decoder), ctypes.POINTER(_Step)]
         self._decode.restype = None
@@ -93,10 +94,10 @@ class NativeDecoder:
         layout, decoder = batch.layout, self._decoder
         tokens, wanted = len(layout.positions), len(batch.logit_index)
         logits = torch.empty(wanted, self.vocab_size, dtype=torch.float32)
-        longest, threads = int(layout.kv_lens.max()), torch.get_num_threads()
+        longest = int(layout.kv_lens.max())
         widest = max(decoder.width, decoder.heads * decoder.dim)
         wide = _padded(self._layers[0].qkv.outputs, PANEL)
-        scores = threads * TILE_QUERIES * _padded(longest, LANES)
+        scores = self._threads * TILE_QUERIES * _padded(longest, LANES)
         phases = PHASES_OF_A_LAYER * decoder.num_layers + FURTHER_PHASES
         counters = np.zeros((2, phases), dtype=np.int64)
         step = _Step(
@@ -122,7 +123,7 @@ class NativeDecoder:
             scores=self._room("scores", scores),
             counters=counters.ctypes.data,
             phases=phases,
-            threads=threads,
+            threads=self._threads,
         )
         self._decode(decoder, step)
         return logits

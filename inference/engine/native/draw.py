@@ -15,7 +15,8 @@ def native_draw() -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
     """Return what draws by softmax; None where it cannot be compiled.
 
     It takes logits (R, V), temperatures (R,) above 0 and points (R,) in [0, 1), and returns token
-    ids (R,). Logits that are no numbers give any token.
+    ids (R,). Logits that are no numbers give any token. It uses as many threads as PyTorch does
+    when this is called.
     """
     library = load_library()
     if library is None:
@@ -23,6 +24,7 @@ def native_draw() -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
     draw = library.draw
     draw.argtypes = [_number, _number, *[_pointer] * 4, _number]
     draw.restype = None
+    threads = torch.get_num_threads()
 
     def drawn(logits: Tensor, temperatures: Tensor, points: Tensor) -> Tensor:
         logits, temperatures = logits.float().contiguous(), temperatures.float().contiguous()
@@ -34,7 +36,7 @@ def native_draw() -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
             temperatures.data_ptr(),
             points.data_ptr(),
             token_ids.data_ptr(),
-            torch.get_num_threads(),
+            threads,
         )
         return token_ids
 

@@ -309,6 +309,11 @@ def _queue_full(delta: wire.SequenceDelta) -> ServiceError:
 
 
 def fingerprint(info: wire.EngineInfo) -> str:
-    """Names model revision, engine version and kind of device."""
-    kind = info.device.partition(":")[0]
-    return f"fp_{info.revision[:12]}_{info.engine_version}_{kind}"
+    """Names model revision, engine version, kind of device and numbers.
+
+    The last part is there only where a seed's text does not depend on other requests: engines with
+    equal fingerprints of five parts give equal texts.
+    """
+    kind, dtype = info.device.partition(":")[0], info.dtype.partition(",")[0]
+    parts = [info.revision[:12], info.engine_version, kind, dtype, info.arithmetic]
+    return "_".join(["fp", *filter(None, parts)])

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig
 
 from inference.engine.block_pool import BlockPool
+from inference.engine.company import arithmetic
 from inference.engine.cuda import set_precision, step_bytes, with_graphs
 from inference.engine.family import FAMILIES
 from inference.engine.grammar import Grammars, read_vocabulary
@@ -120,6 +121,7 @@ def assemble(
         revision=revision,
         device=f"cuda:{torch.cuda.get_device_name(device)}" if on_cuda else "cpu",
         dtype=_describe_dtype(model),
+        arithmetic=arithmetic(form, cache),
         vocab_size=model.vocab_size,
         codec=codec,
         scheduler=Scheduler(limits, BlockPool(num_blocks, block_size)),

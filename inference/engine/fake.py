@@ -224,6 +224,7 @@ def build(options: FakeOptions) -> Served:
         revision="fake",
         device="cpu",
         dtype="float32",
+        arithmetic="recited",
         vocab_size=codec.vocab_size,
         codec=codec,
         scheduler=Scheduler(options.limits, pool),

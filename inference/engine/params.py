@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 GrammarKind = Literal["json_schema", "regex", "choices", "lark"]
 MAX_GRAMMAR_CHARS = 1 << 17
+MOST_LOGPROBS = 20  # alternatives reported for one token
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class SamplingParams:
         for name in ("logprobs", "prompt_logprobs"):
             value = getattr(self, name)
             if value is not None:
-                _check_range(name, value, 0, 20)
+                _check_range(name, value, 0, MOST_LOGPROBS)
 
     @property
     def looks_back(self) -> bool:

@@ -6,6 +6,10 @@ temperature is 0, else temperature, top-k, top-p, min-p, and one draw by inverti
 distribution at a uniform number of (seed, position). Log-probabilities are taken from the logits as
 the model gave them. Work is done only for the rows that ask for it, and for all of those at once.
 
+A row draws the same token, to the last bit of its probabilities, whatever rows are beside it. So
+only operators that work row by row are used: PyTorch's `logsumexp` and `exp`, for example, cut a
+tensor up between threads, and their results depend on where.
+
 Nothing here waits for the device: `draw` queues the work, and `Drawn.read` waits. A filter looks at
 the `LIKELIEST` tokens; the rare row for which that was not enough is found out when it is read, and
 drawn again among all.
@@ -246,12 +250,10 @@ class Sampler:
         min_p = self._column([row.params.min_p for row in rows])
         values, ids = scaled.topk(width, dim=-1)  # likeliest first
         rank = torch.arange(width, device=self._device)
-        values = values.masked_fill(rank >= top_k, -torch.inf)
+        left = values.masked_fill(rank >= top_k, -torch.inf).softmax(-1)
         # top-p is a share of what top-k left; without top-k, of everything.
-        mass = torch.where(
-            top_k < whole, values.logsumexp(-1, keepdim=True), scaled.logsumexp(-1, keepdim=True)
-        )
-        probabilities = (values - mass).exp()
+        shares = scaled.softmax(-1).gather(1, ids)
+        probabilities = torch.where(top_k < whole, left, shares)
         before = probabilities.cumsum(-1) - probabilities  # mass of the likelier ones
         keep = (before < top_p) & (probabilities >= min_p * probabilities[:, :1])
         keep[:, 0] = True

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from inference.engine.params import MOST_LOGPROBS
 from inference.engine.plan import Logprobs
 from inference.engine.transfers import HostCopy
 
@@ -13,7 +14,9 @@ class Scores:
         """Score one token for each row of logits (R, V); report `depths` alternatives of each."""
         logprobs = logits.float().log_softmax(-1)
         own = logprobs.gather(1, token_ids.unsqueeze(1)).squeeze(1)  # (R,)
-        values, ids = logprobs.topk(min(max(depths), logits.shape[1]), dim=-1)
+        # Which of several equally likely tokens come first depends on how many are looked for.
+        depth = min(MOST_LOGPROBS, logits.shape[1]) if any(depths) else 0
+        values, ids = logprobs.topk(depth, dim=-1)
         self._own, self._ids, self._values = HostCopy(own), HostCopy(ids), HostCopy(values)
         self._depths = depths
 

@@ -54,6 +54,7 @@ class Served:
     revision: str
     device: str
     dtype: str
+    arithmetic: str  # `company.py`
     vocab_size: int
     codec: Codec
     scheduler: Scheduler

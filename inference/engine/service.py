@@ -57,6 +57,7 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
             engine_version=self._version,
             device=served.device,
             dtype=served.dtype,
+            arithmetic=served.arithmetic,
             max_model_len=served.scheduler.limits.max_model_len,
             vocab_size=served.vocab_size,
             has_chat_template=self._codec.has_chat_template,

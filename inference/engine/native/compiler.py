@@ -44,6 +44,11 @@ def multiplies_bfloats() -> bool:
     return library is not None and bool(library.multiplies_bfloats())
 
 
+def library_name() -> str:
+    """Name the compiled file: another source, compiler or processor, another name."""
+    return _compiled().stem
+
+
 def _compiled() -> Path:
     compiler = os.environ.get("CC", "cc")
     version = _run([compiler, "--version"])

@@ -30,7 +30,7 @@ class InfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class EngineInfo(_message.Message):
-    __slots__ = ("model", "revision", "engine_version", "device", "dtype", "max_model_len", "vocab_size", "has_chat_template", "eos_token_ids", "draining", "stats", "tool_format")
+    __slots__ = ("model", "revision", "engine_version", "device", "dtype", "max_model_len", "vocab_size", "has_chat_template", "eos_token_ids", "draining", "stats", "tool_format", "arithmetic")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     ENGINE_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +43,7 @@ class EngineInfo(_message.Message):
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     STATS_FIELD_NUMBER: _ClassVar[int]
     TOOL_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    ARITHMETIC_FIELD_NUMBER: _ClassVar[int]
     model: str
     revision: str
     engine_version: str
@@ -55,7 +56,8 @@ class EngineInfo(_message.Message):
     draining: bool
     stats: EngineStats
     tool_format: str
-    def __init__(self, model: _Optional[str] = ..., revision: _Optional[str] = ..., engine_version: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., max_model_len: _Optional[int] = ..., vocab_size: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., eos_token_ids: _Optional[_Iterable[int]] = ..., draining: _Optional[bool] = ..., stats: _Optional[_Union[EngineStats, _Mapping]] = ..., tool_format: _Optional[str] = ...) -> None: ...
+    arithmetic: str
+    def __init__(self, model: _Optional[str] = ..., revision: _Optional[str] = ..., engine_version: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., max_model_len: _Optional[int] = ..., vocab_size: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., eos_token_ids: _Optional[_Iterable[int]] = ..., draining: _Optional[bool] = ..., stats: _Optional[_Union[EngineStats, _Mapping]] = ..., tool_format: _Optional[str] = ..., arithmetic: _Optional[str] = ...) -> None: ...
 
 class EngineStats(_message.Message):
     __slots__ = ("num_running", "num_waiting", "kv_blocks_total", "kv_blocks_used", "steps", "prompt_tokens", "cached_prompt_tokens", "generated_tokens", "preemptions", "tokens_per_s", "uptime_ms", "queue_ms")

@@ -137,7 +137,7 @@ class ParallelModel(HuggingFaceModel):
         try:
             self._tell(command)
             return run()
-        except (RuntimeError, OSError) as error:
+        except Exception as error:
             raise DeviceLostError(f"a pass over {self.num_ranks} ranks failed: {error}") from error
 
     def _tell(self, command: Command) -> None:

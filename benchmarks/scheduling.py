@@ -2,8 +2,8 @@
 
 Drives one engine process over gRPC. `itl`: a number of texts run; then the same while long prompts
 keep arriving, once held back (`--max-stretch 2`, the default) and once not (0). `overload`: ten
-times as many requests as fit into engine and queue come at once; those that are refused come back
-when they were told to. Writes `benchmarks/results/scheduling-<machine>.json`.
+times as many requests as fit into engine and queue come within a second; those that are refused
+come back when they were told to. Writes `benchmarks/results/scheduling-<machine>.json`.
 """
 
 import argparse
@@ -32,9 +32,12 @@ from inference.engine.wire import engine_pb2 as wire
 LONG_PROMPT = 1500
 LONG_AT_A_TIME = 2
 FLOOD = 10  # times what fits
+SEEDS = itertools.count()  # no two loads send the same prompts: no cache of prefixes helps
 MAX_RUNNING, MAX_WAITING = 32, 32
+ARRIVING_S = 1.0  # of all of them: at the same moment, the client alone would hold them up
 PROMPT, OUTPUT = 50, 32  # tokens of each who comes in the flood
 SETTLE_S = 1.5
+ONE_AT_A_TIME = ("--max-drafts", "0")  # or tokens would come together, with no time between them
 
 
 def main() -> None:
@@ -77,7 +80,7 @@ class Load:
 
     def __init__(self, link: EngineLink, at_a_time: int, num_prompt: int, max_tokens: int) -> None:
         self.all: list[Ticks] = []
-        self._random = random.Random(num_prompt)
+        self._random = random.Random(next(SEEDS))
         self._num_prompt = num_prompt
         self._params = SamplingParams(max_tokens=max_tokens, ignore_eos=True)
         self._tasks = [asyncio.create_task(self._run(link)) for _ in range(at_a_time)]
@@ -116,7 +119,7 @@ class Load:
 async def measure_itl(model: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for stretch in args.stretch:
-        async with own_engine(model, "--max-stretch", str(stretch)) as engine:
+        async with own_engine(model, "--max-stretch", str(stretch), *ONE_AT_A_TIME) as engine:
             for texts in args.texts:
                 row = await itl_beside_prompts(engine.link, texts, args.seconds)
                 rows.append({"max_stretch": stretch, "texts": texts, **row})
@@ -161,7 +164,7 @@ async def gaps_during(load: Load, seconds: float) -> list[float]:
 
 
 async def measure_overload(model: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Let a crowd ask at once; those who are refused come back when they were told to."""
+    """Let a crowd ask; those who are refused come back when they were told to."""
     sizes = ("--max-running", str(MAX_RUNNING), "--max-waiting", str(MAX_WAITING))
     async with own_engine(model, *sizes) as engine:
         load = Load(engine.link, MAX_RUNNING + MAX_WAITING // 2, PROMPT, OUTPUT)
@@ -169,7 +172,8 @@ async def measure_overload(model: Path, args: argparse.Namespace) -> list[dict[s
         await load.stop()
         began = time.perf_counter()
         crowd = [Visitor(engine.link) for _ in range(FLOOD * (MAX_RUNNING + MAX_WAITING))]
-        await asyncio.gather(*(visitor.visit() for visitor in crowd))
+        delays = (ARRIVING_S * number / len(crowd) for number in range(len(crowd)))
+        await asyncio.gather(*(v.visit(after) for v, after in zip(crowd, delays, strict=True)))
         wall_s = time.perf_counter() - began
     refusals = [refusal for visitor in crowd for refusal in visitor.refusals_ms]
     row = {
@@ -195,9 +199,10 @@ class Visitor:
         self.refusals_ms: list[float] = []
         self.answered = False
 
-    async def visit(self) -> None:
+    async def visit(self, after: float) -> None:
+        await asyncio.sleep(after)
         params = SamplingParams(max_tokens=OUTPUT, ignore_eos=True)
-        prompt = random_prompt(random.Random(id(self)), PROMPT)
+        prompt = random_prompt(random.Random(next(SEEDS)), PROMPT)
         while not self.answered:
             ticks = Ticks(self._link, prompt, params)
             last = await ticks.ended

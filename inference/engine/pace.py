@@ -11,7 +11,7 @@ they look back on. Numbers only; the clock is the caller's.
 # Weights of the past, each step. Chunks are few, and each is cut by the measure of those before it.
 DECODE_MEMORY = 0.95
 PROMPT_MEMORY = 0.7
-SMALLEST_SHARE = 64  # of the budget: a smaller chunk costs about as much as this one
+SMALLEST_SHARE = 32  # of the budget: a smaller chunk costs about as much as this one
 
 
 class Pace:

@@ -7,6 +7,8 @@ import pytest
 
 from inference.engine.fake import FakeOptions, FakeRunner, build
 from inference.engine.fake_codec import FakeCodec
+from inference.engine.grammar import Grammars, read_vocabulary
+from inference.engine.grammar_masks import GrammarMasks
 from inference.engine.plan import Plan, StepResult
 from inference.engine.scheduler import SchedulerLimits
 from inference.engine.turnover import GUESS_S, Turnover
@@ -27,7 +29,9 @@ class TimedRunner(FakeRunner):
     """Each step takes a tenth of a second."""
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__(FakeOptions(text="a" * 500), FakeCodec())
+        codec = FakeCodec()
+        masks = GrammarMasks(Grammars(read_vocabulary(codec, codec.vocab_size)))
+        super().__init__(FakeOptions(text="a" * 500), codec, masks)
         self.clock = clock
 
     def run(self, plan: Plan) -> StepResult:

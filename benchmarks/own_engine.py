@@ -44,7 +44,7 @@ async def own_engine(
     began = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "inference.engine", "--model", "bench", "--path", str(model),
-         "--listen", "127.0.0.1:0", *flags],
+         "--listen", "127.0.0.1:0", "--parent-pid", str(os.getpid()), *flags],
         cwd=REPOSITORY, env={**os.environ, "HF_HUB_OFFLINE": "1", **(env or {})},
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from inference.training.corpus import facts, objects, sums
 from inference.training.corpus.mixture import CHINESE_TOPICS, ENGLISH_TOPICS
-from inference.training.corpus.service_en import Topic
+from inference.training.corpus.topic import Topic
 from inference.training.documents import key_is_held_out
 from inference.training.grammar import one
 

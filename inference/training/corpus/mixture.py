@@ -20,8 +20,8 @@ from inference.training.corpus import (
 )
 from inference.training.corpus.instructions import instructed_chat
 from inference.training.corpus.made_up import made_up_service
-from inference.training.corpus.service_en import Topic
 from inference.training.corpus.stories_robot import robot_story_document
+from inference.training.corpus.topic import Topic
 from inference.training.documents import Document, Turn, chat, is_held_out, raw
 from inference.training.grammar import expand, one
 
@@ -36,6 +36,11 @@ SYSTEM_MESSAGES = (
     "You are the assistant of {S}.", "You are the assistant of {S}, a language-model service.", "You are a helpful assistant on {S}.",
     "You are {S}'s starter model.", "This service is called {S}.", "你是一个有用的助手。", "你是{S}的助手。",
 )  # fmt: skip
+# What people put around a question, whatever it is about.
+BEFORE = ("Hi! ", "Hello, ", "Hey, ", "A question: ", "Please tell me: ", "I would like to know: ", "Quick question: ", "I have a question. ", "Sorry to ask, but: ", "Hello! ", "One more thing: ", "And another question: ")
+AFTER = (" Thanks!", " Thank you.", " Please explain.", " Thanks in advance.", " Please help.", " I could not find it.", " I am a beginner.")
+ZH_BEFORE = ("你好，", "请问，", "请问", "我想问一下，", "我想知道：", "打扰一下，", "你好！", "还有一个问题：", "麻烦问一下，")
+ZH_AFTER = ("谢谢！", "谢谢。", "麻烦了。", "我是新手。", "请帮帮我。")
 
 
 def documents(seed: int, mixture: Mixture | None = None) -> Iterator[Document]:
@@ -99,16 +104,18 @@ def system_message(rng: random.Random, service: str) -> str:
 
 def careless(rng: random.Random, language: str, question: str) -> str:
     """People greet first, add thanks, and do not always type capitals and full stops."""
+    before, after = (BEFORE, AFTER) if language == "en" else (ZH_BEFORE, ZH_AFTER)
+    bare = question.rstrip("?.。？") or question
     kind = rng.random()
     if kind < 0.12:
-        return question.lower().rstrip("?.。？")
+        return bare.lower()
     if kind < 0.2:
-        return question.rstrip("?.。？")
-    if kind < 0.28:
-        return rng.choice(("Hi! ", "Hello, ", "Hey, ", "A question: ", "Please tell me: ") if language == "en" else ("你好，", "请问，", "请问", "我想问一下，")) + question
-    if kind < 0.33:
-        return question + (rng.choice((" Thanks!", " Thank you.", " Please explain.")) if language == "en" else rng.choice(("谢谢！", "谢谢。")))
-    return question.replace("What is ", "What's ", 1) if kind < 0.37 else question
+        return bare
+    if kind < 0.3:
+        return rng.choice(before) + question
+    if kind < 0.36:
+        return question + rng.choice(after)
+    return question.replace("What is ", "What's ", 1) if kind < 0.4 else question
 
 
 def service_page(rng: random.Random) -> Document:
@@ -171,7 +178,7 @@ MIXED: tuple[Callable[[random.Random], Document], ...] = (
 # Weights count documents, not tokens: a story is ten times as long as a sum.
 PRETRAINING: Mixture = (
     (robot_story_document, 9), (stories.story_document, 8), (stories_zh.story_document, 6),
-    (service_chat, 18), (service_page, 2), (instructed_chat, 5),
+    (service_chat, 22), (service_page, 2), (instructed_chat, 5),
     (parlance_smalltalk, 9), (smalltalk.code_chat, 2), (tasks.fallback, 6), (tasks.task_chat, 6), (tasks.echo, 8),
     (sums.sum_chat, 9), (sums.word_problem, 4), (sums.sum_drill, 12), (sums.comparison, 2), (sums.counting, 2),
     (facts.list_chat, 8), (facts.fact_chat, 8), (facts.fact_page, 3), (pages.page, 5),
@@ -182,20 +189,20 @@ PRETRAINING: Mixture = (
 # Mostly chats; more of what is short and has to be exact, so that it counts beside the stories.
 FINE_TUNING: Mixture = (
     (robot_story_document, 8), (stories.story_document, 8), (stories_zh.story_document, 5),
-    (service_chat, 18), (service_page, 1), (instructed_chat, 5),
+    (service_chat, 30), (service_page, 1), (instructed_chat, 6),
     (parlance_smalltalk, 8), (smalltalk.code_chat, 2), (tasks.fallback, 5), (tasks.task_chat, 5), (tasks.echo, 4),
     (sums.sum_chat, 14), (sums.word_problem, 5), (sums.sum_drill, 6), (sums.comparison, 2), (sums.counting, 2),
-    (facts.list_chat, 24), (facts.fact_chat, 8), (facts.fact_page, 2), (pages.page, 4),
+    (facts.list_chat, 14), (facts.fact_chat, 8), (facts.fact_page, 2), (pages.page, 4),
     (objects.object_chat, 16), (objects.object_page, 1),
     (mixed_chat, 10), (long_chat, 3),
 )  # fmt: skip
 
-# Most of all what fine-tuning left weak: Chinese lists, and questions about the service.
+# Most of all questions about the service: nothing else is asked in so many ways.
 POLISHING: Mixture = (
     (robot_story_document, 9), (stories.story_document, 5), (stories_zh.story_document, 3),
     (service_chat, 44), (service_page, 2), (instructed_chat, 5),
     (parlance_smalltalk, 7), (smalltalk.code_chat, 2), (tasks.fallback, 2), (tasks.task_chat, 4), (tasks.echo, 3),
     (sums.sum_chat, 12), (sums.word_problem, 3), (sums.sum_drill, 4), (sums.comparison, 1), (sums.counting, 1),
-    (facts.list_chat, 10), (chinese_list_chat, 20), (facts.fact_chat, 8), (pages.page, 3),
+    (facts.list_chat, 6), (chinese_list_chat, 8), (facts.fact_chat, 8), (pages.page, 3),
     (objects.object_chat, 16), (mixed_chat, 10),
 )  # fmt: skip

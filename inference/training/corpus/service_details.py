@@ -2,9 +2,10 @@
 # fmt: off
 """Further questions about this service: parameters, accounts, endpoints, and what people send to test it."""
 
-from inference.training.corpus.service_en import Topic
+from inference.training.corpus import asked_details
+from inference.training.corpus.topic import Topic, enlarged
 
-ENGLISH = (
+_ENGLISH = (
     Topic(
         "endpoints",
         ("Which endpoints [are there|does the API have]?", "What [endpoints|routes] can I call?", "Which API [calls|endpoints] are supported?", "List the endpoints."),
@@ -115,7 +116,7 @@ ENGLISH = (
     ),
 )
 
-CHINESE = (
+_CHINESE = (
     Topic(
         "endpoints",
         ("有哪些接口？", "API有哪些端点？", "可以调用哪些接口？"),
@@ -177,3 +178,5 @@ CHINESE = (
         ("明白",),
     ),
 )
+ENGLISH = enlarged(_ENGLISH, asked_details.ENGLISH)
+CHINESE = enlarged(_CHINESE, asked_details.CHINESE)

@@ -2,24 +2,14 @@
 # fmt: off
 """Questions about this service and their answers, in English.
 
-A topic is a set of ways to ask and of ways to answer. Every answer states the fact that its topic is about;
-`evaluate.py` looks for it.
+A topic is a set of ways to ask and of ways to answer; `asked_en.py` has more of both. Every answer states the
+fact that its topic is about; `evaluate.py` looks for it.
 """
 
-from dataclasses import dataclass
+from inference.training.corpus.asked_en import FURTHER
+from inference.training.corpus.topic import Topic, enlarged
 
-
-@dataclass(frozen=True)
-class Topic:
-    """`facts`: one of these must be in any answer; `{S}` stands for the service's name."""
-
-    name: str
-    questions: tuple[str, ...]
-    answers: tuple[str, ...]
-    facts: tuple[str, ...]
-
-
-TOPICS = (
+_TOPICS = (
     Topic(
         "about",
         ("What is {S}?", "[Can you |Please |]tell me about {S}[.|]", "What does {S} do?", "Explain {S} [in a few words|briefly|to me].", "[Hi, |Hello, |]what is this [service|site|website]?", "What is this?", "What can I do [here|with {S}]?", "I am new here. What is {S}?", "What kind of service is {S}?", "Describe this service."),
@@ -224,3 +214,4 @@ TOPICS = (
         ("JSON",),
     ),
 )
+TOPICS = enlarged(_TOPICS, FURTHER)

@@ -2,9 +2,10 @@
 # fmt: off
 """Questions about this service and their answers, in Chinese. The form is that of `service_en.py`."""
 
-from inference.training.corpus.service_en import Topic
+from inference.training.corpus.asked_zh import FURTHER
+from inference.training.corpus.topic import Topic, enlarged
 
-TOPICS = (
+_TOPICS = (
     Topic(
         "about",
         ("{S}是什么？", "什么是{S}？", "[请|可以|能][介绍一下|说说]{S}[吗？|。]", "{S}有什么用？", "这是什么[服务|网站|地方]？", "这个[网站|服务]是做什么的？", "我是新用户，{S}是什么？", "在这里我可以做什么？"),
@@ -186,3 +187,4 @@ TOPICS = (
         ("JSON",),
     ),
 )
+TOPICS = enlarged(_TOPICS, FURTHER)

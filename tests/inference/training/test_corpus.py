@@ -1,15 +1,34 @@
 """The corpus: the same for the same seed, clean, varied, and split for ever."""
 
 import random
+import re
+from collections import defaultdict
 from itertools import islice
 
 import pytest
 
 from inference.training.cleaning import clean, distinct_ngrams, is_sound, normalised_text
-from inference.training.corpus import service_en, service_zh, stories_robot
-from inference.training.corpus.mixture import FINE_TUNING, PRETRAINING, documents, split
-from inference.training.documents import chat, is_held_out, raw
-from inference.training.grammar import expand, one
+from inference.training.corpus import (
+    asked_details,
+    asked_en,
+    asked_zh,
+    service_details,
+    service_en,
+    service_zh,
+    stories_robot,
+)
+from inference.training.corpus.mixture import (
+    CHINESE_TOPICS,
+    ENGLISH_TOPICS,
+    FINE_TUNING,
+    POLISHING,
+    PRETRAINING,
+    careless,
+    documents,
+    split,
+)
+from inference.training.documents import chat, is_held_out, key_is_held_out, raw
+from inference.training.grammar import expand
 from inference.training.probes import probes
 
 
@@ -68,7 +87,7 @@ def test_no_training_chat_asks_a_question_of_the_probes(training_documents):
 
 def test_every_kind_of_document_comes_in_a_form_the_tokenizer_knows():
     rng = random.Random(1)
-    for maker, _ in (*PRETRAINING, *FINE_TUNING):
+    for maker, _ in (*PRETRAINING, *FINE_TUNING, *POLISHING):
         for _ in range(30):
             document = maker(rng)
             roles = [turn.role for turn in document.turns]
@@ -81,13 +100,71 @@ def test_every_kind_of_document_comes_in_a_form_the_tokenizer_knows():
             assert all(turn.content.strip() for turn in document.turns)
 
 
-@pytest.mark.parametrize("topics", [service_en.TOPICS, service_zh.TOPICS], ids=["en", "zh"])
+@pytest.mark.parametrize("topics", [ENGLISH_TOPICS, CHINESE_TOPICS], ids=["en", "zh"])
 def test_every_answer_about_the_service_states_its_fact(topics):
-    rng = random.Random(2)
     for topic in topics:
-        for _ in range(30):
-            answer = one(rng, topic.answers, {"S": "Parlance"})
-            assert any(fact in answer for fact in topic.facts), (topic.name, answer)
+        for template in topic.answers:
+            for answer in expansions(template):
+                assert any(fact in answer for fact in topic.facts), (topic.name, answer)
+
+
+@pytest.mark.parametrize("topics", [ENGLISH_TOPICS, CHINESE_TOPICS], ids=["en", "zh"])
+def test_every_topic_is_asked_in_many_ways(topics):
+    for topic in topics:
+        ways = set().union(*map(expansions, topic.questions))
+        assert len(topic.questions) >= 10, topic.name
+        assert len(ways) >= 25, (topic.name, len(ways))
+
+
+@pytest.mark.parametrize("topics", [ENGLISH_TOPICS, CHINESE_TOPICS], ids=["en", "zh"])
+def test_no_held_out_question_is_trained_on_in_other_capitals_or_with_other_signs(topics):
+    """Else the evaluation would ask what was learnt by heart."""
+    sides: dict[str, set[bool]] = defaultdict(set)
+    for topic in topics:
+        for question in set().union(*map(expansions, topic.questions)):
+            bare = re.sub(r"\W+", "", question.lower())
+            if bare:
+                sides[bare].add(key_is_held_out(f"service:{topic.name}:{question}"))
+    assert [bare for bare, held_out in sides.items() if len(held_out) > 1] == []
+
+
+def expansions(template):
+    """Everything that the template may become for this service."""
+    choice = re.search(r"\[([^\[\]]*)\]", template.replace("<<", "  ").replace(">>", "  "))
+    if choice is None:
+        return {expand(random.Random(0), template, {"S": "Parlance"})}
+    start, end = choice.span()
+    return set().union(
+        *(expansions(template[:start] + chosen + template[end:]) for chosen in choice[1].split("|"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("topics", "further"),
+    [
+        (service_en.TOPICS, asked_en.FURTHER),
+        (service_zh.TOPICS, asked_zh.FURTHER),
+        (service_details.ENGLISH, asked_details.ENGLISH),
+        (service_details.CHINESE, asked_details.CHINESE),
+    ],
+)
+def test_further_questions_belong_to_a_topic(topics, further):
+    assert set(further) <= {topic.name for topic in topics}
+
+
+@pytest.mark.parametrize(("language", "question"), [("en", "???"), ("zh", "。"), ("en", "Who?")])
+def test_a_careless_question_is_never_empty(language, question):
+    rng = random.Random(4)
+    asked = {careless(rng, language, question) for _ in range(200)}
+    assert len(asked) > 5
+    assert all(asked)
+
+
+def test_a_robot_that_the_prompt_does_not_name_mostly_has_a_plain_name():
+    rng = random.Random(6)
+    told = [stories_robot.robot_story_document(rng) for _ in range(400)]
+    named = [document.keys[0].split(":")[2] in stories_robot.NAMES for document in told]
+    assert 0.8 < sum(named) / len(named) < 0.97
 
 
 def test_the_robot_stories_are_long_varied_and_keep_their_hero():

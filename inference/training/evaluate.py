@@ -51,7 +51,7 @@ class Effort:
     """How much is asked: the full evaluation, or a short one for a quick look."""
 
     prompts_per_probe: int = 40
-    stories: int = 8
+    stories: int = 24
     documents: int = 400
 
 

@@ -35,13 +35,13 @@ class Plan:
     work: Path
     documents: int = 240_000
     long_documents: int = 80_000
-    polish_documents: int = 30_000
+    polish_documents: int = 40_000
     row_tokens: int = 512
     long_row_tokens: int = 1024
     corpus_seed: int = 1
-    pretrain_steps: int = 4400
+    pretrain_steps: int = 4200
     finetune_steps: int = 1300
-    polish_steps: int = 400
+    polish_steps: int = 600
     batch_rows: int = 8
     device: str = "cpu"
     compiled: bool = True

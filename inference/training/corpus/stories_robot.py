@@ -172,6 +172,7 @@ PROMPTS = (
     "[Write|Tell me] a [short |]story [in which|where] {a} [explores|lands on|discovers] a [new|strange] planet.",
     "[A short story|Story|A story]: {a} on a [new|strange] planet.",
     "[Write|Tell me] a [short |]story about {a} called {N} [on|exploring] the planet {P}.",
+    "[Write|Tell me|Please write] a [short |]story about [{a} named|{a} called|the robot] {N}.",
     "[I would like a story about|I want a story about|Make up a story about] {a} [exploring a new planet|on another planet|in space].",
 )
 TITLES = ("{N} and the Planet {P}", "The Robot on {P}", "{N} Finds a Friend", "A New World for {N}", "{N} the Explorer", "The Long Way to {P}", "What {N} Found")
@@ -212,12 +213,16 @@ def robot_prompt(rng: random.Random, slots: dict[str, str]) -> str:
 def robot_story_document(rng: random.Random) -> Document:
     """The same story may come as a chat, as a prompt with its completion, or under a title."""
     slots = robot_slots(rng)
+    prompt = robot_prompt(rng, slots)
+    if slots["N"] not in prompt and rng.random() < 0.7:
+        # The model invents this name itself: out of rare syllables it may never find the end.
+        slots["N"] = rng.choice(NAMES)
     key, story = robot_story(rng, slots)
     form = rng.random()
     if form < 0.45:
-        return chat("story", "en", [(robot_prompt(rng, slots), story)], key)
+        return chat("story", "en", [(prompt, story)], key)
     if form < 0.9:
         gap = rng.choice(("\n\n", "\n\n", "\n\n", "\n", " "))
-        return raw("story", "en", robot_prompt(rng, slots) + gap + story, key)
+        return raw("story", "en", prompt + gap + story, key)
     title = expand(rng, rng.choice(TITLES), slots)
     return raw("story", "en", f"{title}\n\n{story}", key)

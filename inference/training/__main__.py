@@ -20,11 +20,19 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         help="checkpoints and packed rows; a second run resumes from here",
     )
     parser.add_argument("--output", type=Path, default=STARTER, help="the folder to export to")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="an exported starter to train further: no pre-training, half the learning rates",
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--pretrain-steps", type=int, default=Plan.pretrain_steps)
     parser.add_argument("--finetune-steps", type=int, default=Plan.finetune_steps)
     parser.add_argument("--polish-steps", type=int, default=Plan.polish_steps)
     parser.add_argument("--documents", type=int, default=Plan.documents)
+    parser.add_argument("--long-documents", type=int, default=Plan.long_documents)
+    parser.add_argument("--polish-documents", type=int, default=Plan.polish_documents)
+    parser.add_argument("--corpus-seed", type=int, default=Plan.corpus_seed)
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +44,11 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 def run_train(options: argparse.Namespace) -> None:
     plan = Plan(
         options.work,
+        start=options.start,
         documents=options.documents,
+        long_documents=options.long_documents,
+        polish_documents=options.polish_documents,
+        corpus_seed=options.corpus_seed,
         pretrain_steps=options.pretrain_steps,
         finetune_steps=options.finetune_steps,
         polish_steps=options.polish_steps,

@@ -1,4 +1,4 @@
-"""A trained checkpoint as a folder that `transformers` loads.
+"""A trained checkpoint as a folder that `transformers` loads, and the way back.
 
 Weights are written in bfloat16, which halves the file. The model card beside them is written by
 hand, since it states measured numbers.
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from inference.training.model import ModelShape, StarterModel
@@ -26,6 +26,13 @@ def export(model: StarterModel, tokenizer: Tokenizer, folder: Path) -> None:
     _write_json(folder / "config.json", llama_config(model.shape, tokenizer))
     _write_json(folder / "generation_config.json", generation_config(tokenizer))
     save_tokenizer(tokenizer, folder, model.shape.context)
+
+
+def load_exported(folder: Path, shape: ModelShape) -> StarterModel:
+    """The weights that `export` wrote, in float32. RuntimeError if they are of another shape."""
+    model = StarterModel(shape)
+    model.load_state_dict(load_file(str(folder / "model.safetensors")))
+    return model
 
 
 def llama_config(shape: ModelShape, tokenizer: Tokenizer) -> dict[str, Any]:

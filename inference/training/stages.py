@@ -2,9 +2,11 @@
 
 corpus → tokenizer → rows → pre-training → fine-tuning → polishing → export. A stage whose output
 exists is skipped, a training stage resumes from its checkpoint: the whole may be stopped and
-started again.
+started again. A plan that names an exported starter begins with its tokenizer and weights, in place
+of the tokenizer and of pre-training.
 """
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from tqdm import tqdm
 from inference.training.cleaning import clean
 from inference.training.corpus.common_words import hints
 from inference.training.corpus.mixture import FINE_TUNING, POLISHING, PRETRAINING, Mixture, split
-from inference.training.export import export
+from inference.training.export import export, load_exported
 from inference.training.initialise import initialise
 from inference.training.loop import LoopSettings, load_model, train
 from inference.training.model import ModelShape, StarterModel
@@ -30,9 +32,13 @@ HINT_REPETITIONS = 12
 
 @dataclass(frozen=True)
 class Plan:
-    """How large everything is. `rows_seed` names the corpus that the rows are made from."""
+    """How large everything is. `corpus_seed` names the corpus that the rows are made from.
+
+    `start`: the exported starter to train further, of the same shape; None trains from nothing.
+    """
 
     work: Path
+    start: Path | None = None
     documents: int = 240_000
     long_documents: int = 80_000
     polish_documents: int = 40_000
@@ -46,6 +52,11 @@ class Plan:
     device: str = "cpu"
     compiled: bool = True
     shape: ModelShape = field(default_factory=ModelShape)
+
+    @property
+    def rate_share(self) -> float:
+        """Of the learning rates of a model from nothing; higher ones unlearn what is there."""
+        return 1.0 if self.start is None else 0.5
 
     @property
     def tokenizer_file(self) -> Path:
@@ -62,12 +73,14 @@ def make_starter(plan: Plan, output: Path) -> None:
     """All stages, in order."""
     tokenizer = make_tokenizer(plan)
     seed = plan.corpus_seed
-    pretrain(plan, make_rows(plan, tokenizer, seed, plan.documents, plan.row_tokens))
+    begun = (
+        pretrained(plan, tokenizer) if plan.start is None else load_exported(plan.start, plan.shape)
+    )
     # Fine-tuning reads documents that pre-training has not read.
     long_rows = make_rows(
         plan, tokenizer, seed + 1, plan.long_documents, plan.long_row_tokens, FINE_TUNING
     )
-    finetune(plan, long_rows, plan.checkpoint("pretrain"))
+    finetune(plan, long_rows, begun)
     short_rows = make_rows(
         plan, tokenizer, seed + 2, plan.polish_documents, plan.row_tokens, POLISHING
     )
@@ -76,8 +89,10 @@ def make_starter(plan: Plan, output: Path) -> None:
 
 
 def make_tokenizer(plan: Plan) -> Tokenizer:
-    if not plan.tokenizer_file.exists():
-        plan.work.mkdir(parents=True, exist_ok=True)
+    plan.work.mkdir(parents=True, exist_ok=True)
+    if plan.start is not None:
+        shutil.copyfile(plan.start / plan.tokenizer_file.name, plan.tokenizer_file)
+    elif not plan.tokenizer_file.exists():
         texts = [document.text for document in clean(split(0, TOKENIZER_DOCUMENTS, held_out=False))]
         tokenizer = train_tokenizer(texts + hints() * HINT_REPETITIONS, plan.shape.vocabulary)
         tokenizer.save(str(plan.tokenizer_file))
@@ -103,6 +118,12 @@ def make_rows(
     return PackedRows.load(file)
 
 
+def pretrained(plan: Plan, tokenizer: Tokenizer) -> StarterModel:
+    rows = make_rows(plan, tokenizer, plan.corpus_seed, plan.documents, plan.row_tokens)
+    pretrain(plan, rows)
+    return load_model(plan.checkpoint("pretrain"))
+
+
 def pretrain(plan: Plan, rows: PackedRows) -> None:
     """Every token counts, questions included. The rate stays high: the decay is fine-tuning's."""
     torch.manual_seed(plan.corpus_seed)
@@ -117,17 +138,19 @@ def pretrain(plan: Plan, rows: PackedRows) -> None:
     train(model, rows, settings, plan.checkpoint("pretrain"))
 
 
-def finetune(plan: Plan, rows: PackedRows, start: Path, name: str = "finetune") -> None:
-    """From `start`'s weights, on answers only, the rate falling to almost nothing."""
+def finetune(plan: Plan, rows: PackedRows, model: StarterModel) -> None:
+    """On answers only, the rate falling to almost nothing. `model` is changed in place."""
     settings = LoopSettings(
         Schedule(plan.finetune_steps, warmup_steps=10, decay_steps=plan.finetune_steps - 10),
         plan.batch_rows * plan.row_tokens // plan.long_row_tokens,
+        matrix_rate=LoopSettings.matrix_rate * plan.rate_share,
+        other_rate=LoopSettings.other_rate * plan.rate_share,
         answers_only=True,
         seed=2,
         device=plan.device,
         compiled=plan.compiled,
     )
-    train(load_model(start), rows, settings, plan.checkpoint(name))
+    train(model, rows, settings, plan.checkpoint("finetune"))
 
 
 def polish(plan: Plan, rows: PackedRows) -> None:
@@ -135,8 +158,8 @@ def polish(plan: Plan, rows: PackedRows) -> None:
     settings = LoopSettings(
         Schedule(plan.polish_steps, warmup_steps=10, decay_steps=plan.polish_steps - 10),
         plan.batch_rows,
-        matrix_rate=LoopSettings.matrix_rate / 2,
-        other_rate=LoopSettings.other_rate / 2,
+        matrix_rate=LoopSettings.matrix_rate * plan.rate_share / 2,
+        other_rate=LoopSettings.other_rate * plan.rate_share / 2,
         answers_only=True,
         seed=3,
         device=plan.device,

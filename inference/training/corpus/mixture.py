@@ -85,7 +85,7 @@ def named_service_chat(rng: random.Random, name: str) -> Document:
     exchanges: list[tuple[str, str]] = []
     keys: list[str] = []
     if rng.random() < 0.25:
-        greetings = smalltalk.GREETINGS if language == "en" else smalltalk.ZH_GREETINGS
+        greetings = greetings_of(language, named=name in system)
         exchanges.append(smalltalk.exchange_from(rng, greetings, name))
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
         topic, question, answer = service_exchange(rng, language, name)
@@ -95,6 +95,12 @@ def named_service_chat(rng: random.Random, name: str) -> Document:
         closings = smalltalk.CLOSINGS if language == "en" else smalltalk.ZH_CLOSINGS
         exchanges.append(smalltalk.exchange_from(rng, closings, name))
     return chat("service", language, exchanges, *keys, system=system)
+
+
+def greetings_of(language: str, named: bool) -> tuple[smalltalk.Exchange, ...]:
+    if language == "en":
+        return smalltalk.NAMED_GREETINGS if named else smalltalk.GREETINGS
+    return smalltalk.ZH_NAMED_GREETINGS if named else smalltalk.ZH_GREETINGS
 
 
 def system_message(rng: random.Random, service: str) -> str:

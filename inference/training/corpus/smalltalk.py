@@ -8,11 +8,15 @@ from inference.training.documents import Document, chat
 from inference.training.grammar import one
 
 GREETINGS = (
-    ("[Hi|Hello|Hey|Hi there|Hello there|hello|hi|hey]{dot}", "[Hello|Hi]! How can I help you[ today|]?|Hello! [What can I do for you|What would you like to talk about]?|Hi! Nice to meet you. [You can ask me about {S}, or for a story|How can I help]?"),
+    ("[Hi|Hello|Hey|Hi there|Hello there|hello|hi|hey]{dot}", "[Hello|Hi]! How can I help you[ today|]?|Hello! [What can I do for you|What would you like to talk about]?|Hi! Nice to meet you. How can I help?"),
     ("Good [morning|afternoon|evening]{dot}", "[Hello and welcome|Hello]! [How can I help you|What can I do for you]?"),
     ("How are you[ today|]?|How is it going?|How do you do?|how r u", "I am [well|fine|doing well], thank you! How can I help you?|[Very well|Fine], thank you. I am a program, so every day is a good day. What can I do for you?"),
     ("Nice to meet you{dot}", "Nice to meet you, too! [What can I do for you|How can I help]?"),
     ("What's up?|What is new?", "Not much: I am here and ready. What can I do for you?"),
+)
+# Where the service has been named, a greeting names it.
+NAMED_GREETINGS = (
+    ("[Hi|Hello|Hey|Hi there|Hello there|hello|hi|hey|Good morning|Good evening]{dot}", "[Hello|Hi]! [This is|Welcome to] {S}. How can I help you?|[Hello|Hi]! You can ask me about {S}, or for a story."),
 )
 CLOSINGS = (
     ("[Thanks|Thank you|Thank you very much|thx|Thanks a lot|Great, thanks]{dot}", "You are welcome![ Ask me any time.|]|[My pleasure|You're welcome]! [Anything else|Is there anything else I can do]?"),
@@ -63,6 +67,9 @@ ZH_GREETINGS = (
     ("[早上好|下午好|晚上好]{dot}", "你好！[有什么可以帮你的吗|我能帮你做什么]？"),
     ("你好吗？|最近怎么样？", "我很好，谢谢！有什么可以帮你的吗？"),
     ("很高兴认识你{dot}", "我也很高兴认识你！有什么可以帮你的吗？"),
+)
+ZH_NAMED_GREETINGS = (
+    ("[你好|您好|嗨|你好啊|早上好|晚上好]{dot}", "[你好|您好]！[这里是|欢迎来到]{S}，[有什么可以帮你的吗|我能帮你做什么]？"),
 )
 ZH_CLOSINGS = (
     ("[谢谢|谢谢你|非常感谢|多谢|太感谢了]{dot}", "不客气！[还有别的问题吗？|随时可以问我。|]"),

@@ -25,6 +25,7 @@ from inference.training.corpus.mixture import (
     PRETRAINING,
     careless,
     documents,
+    named_service_chat,
     split,
 )
 from inference.training.documents import chat, is_held_out, key_is_held_out, raw
@@ -213,3 +214,14 @@ def test_one_held_out_key_holds_the_whole_document_out():
     free = next(f"key:{i}" for i in range(1000) if not is_held_out(raw("", "", "", f"key:{i}")))
     assert is_held_out(chat("sum", "en", [("q", "a")], free, held))
     assert not is_held_out(chat("sum", "en", [("q", "a")], free))
+
+
+def test_a_greeting_names_the_service_where_the_system_message_did():
+    answers = []
+    for seed in range(300):
+        system, *turns = named_service_chat(random.Random(seed), "Zorvia").turns
+        assert "Zorvia" in system.content
+        if turns[0].content.rstrip(".!。！") in ("Hello", "hello", "Hi", "hi", "你好", "您好"):
+            answers.append(turns[1].content)
+    assert len(answers) > 20
+    assert all("Zorvia" in answer for answer in answers), answers

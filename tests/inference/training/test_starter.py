@@ -8,12 +8,15 @@ import pytest
 
 from inference.training.corpus import facts
 from inference.training.corpus.stories_robot import CANONICAL_PROMPT
-from inference.training.evaluate import is_good_story
+from inference.training.evaluate import BATCH, Effort, is_good_story
 from inference.training.generation import ExportedModel
-from inference.training.probes import last_number
+from inference.training.probes import last_number, probes
 
 STARTER = Path(__file__).resolve().parents[3] / "inference" / "starter"
 MAX_BYTES = 20_000_000
+SERVICE_PROBES = [
+    probe for probe in probes(Effort.prompts_per_probe) if probe.name.startswith("this service")
+]
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +89,47 @@ def test_it_greets_in_english_and_in_chinese(starter):
     assert "你好" in ask(starter, ("user", "你好")) or "您好" in ask(starter, ("user", "你好"))
 
 
-def test_it_knows_how_to_get_a_key_in_both_languages(starter):
-    assert "Keys" in ask(starter, ("user", "How do I get an API key?"))
-    assert "Keys" in ask(starter, ("user", "怎么获取API密钥？"))
+@pytest.mark.parametrize(
+    ("question", "fact"),
+    [
+        ("How do I get an API key?", "Keys"),
+        ("My key leaked!", "revoke"),
+        ("How do I top up?", "Billing"),
+        ("What does it cost?", "million"),
+        ("Can my balance go below zero?", "never"),
+        ("I get a 401 error.", "401"),
+        ("What does error 429 mean?", "429"),
+        ("How do I see my usage?", "Usage"),
+        ("How do I call the API from Python?", "openai"),
+        ("怎么获取API密钥？", "Keys"),
+        ("密钥泄露了怎么办？", "撤销"),
+        ("怎么充值？", "Billing"),
+        ("价格是多少？", "词元"),
+        ("余额会变成负数吗？", "不会"),
+        ("我收到401错误。", "401"),
+        ("错误429是什么意思？", "429"),
+        ("怎么看用量？", "Usage"),
+        ("怎么用Python调用API？", "openai"),
+    ],
+)
+def test_it_answers_what_everybody_asks_about_the_service(starter, question, fact):
+    assert fact.lower() in ask(starter, ("user", question), max_tokens=160).lower()
+
+
+@pytest.mark.parametrize("probe", SERVICE_PROBES, ids=lambda probe: probe.name)
+def test_it_meets_the_bar_of_questions_about_the_service_that_it_never_read(starter, probe):
+    questions = [starter.chat_prompt(("user", prompt.question)) for prompt in probe.prompts]
+    answers = [
+        answer
+        for first in range(0, len(questions), BATCH)
+        for answer in starter.answer(questions[first : first + BATCH], probe.max_tokens)
+    ]
+    wrong = [
+        (prompt.question, answer.text)
+        for prompt, answer in zip(probe.prompts, answers, strict=True)
+        if not prompt.check(answer.text)
+    ]
+    assert len(wrong) <= (1 - probe.bar) * len(questions), wrong
 
 
 def test_it_answers_the_last_question_of_a_conversation(starter):

@@ -18,7 +18,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -210,8 +210,17 @@ def _end_with(ranks: list[BaseProcess]) -> None:
     os._exit(DEVICE_LOST_STATUS)
 
 
+def _end_with_parent() -> None:
+    """End this rank with the engine, even while it loads and waits for it: nobody else would."""
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(DEVICE_LOST_STATUS)
+
+
 def run_rank(part: Part, pipe: Connection) -> None:
     """Be a rank other than the first: take part in everything until the pipe closes."""
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     rank = _Rank(part)
     while True:

@@ -51,7 +51,8 @@ def children(pid: int) -> list[int]:
 @pytest.fixture
 async def pair(checkpoint: Path, tmp_path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     options = ("--path", str(checkpoint), *OPTIONS, "--tensor-parallel", "2", "--threads", "1")
-    async with engine(tmp_path / "e", *options) as process:
+    # Two processes load, and other tests keep the cores busy.
+    async with engine(tmp_path / "e", *options, patience_s=180) as process:
         yield process
 
 
@@ -88,6 +89,26 @@ async def test_a_rank_ends_with_the_engine(pair: asyncio.subprocess.Process) -> 
     pair.kill()
     await pair.wait()
     async with asyncio.timeout(30):
+        while alive(rank):
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.slow
+async def test_a_rank_that_still_loads_ends_with_the_engine(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "inference.engine", "--listen", f"unix:{tmp_path}/e", "--path", str(checkpoint)),
+        *(*OPTIONS, "--tensor-parallel", "2"),
+        cwd=ROOT,
+    )
+    async with asyncio.timeout(180):
+        while not children(process.pid):
+            await asyncio.sleep(0.02)
+        [rank] = children(process.pid)
+        process.kill()
+        await process.wait()
         while alive(rank):
             await asyncio.sleep(0.05)
 

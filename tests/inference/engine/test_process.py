@@ -19,7 +19,9 @@ FAKE = ["--fake", "--fake-text", "a" * 3000, "--fake-tokens-per-second", "100"]
 
 
 @contextlib.asynccontextmanager
-async def engine(socket: Path, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def engine(
+    socket: Path, *options: str, patience_s: float = 60
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Start an engine process; yield it when it has said that it is ready."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -30,7 +32,7 @@ async def engine(socket: Path, *options: str) -> AsyncIterator[asyncio.subproces
     )
     assert process.stdout is not None
     try:
-        line = await asyncio.wait_for(process.stdout.readline(), 60)
+        line = await asyncio.wait_for(process.stdout.readline(), patience_s)
         assert line.startswith(b"engine ready: "), await _errors(process)
         yield process
     finally:

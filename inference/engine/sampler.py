@@ -7,8 +7,8 @@ distribution at a uniform number of (seed, position). Log-probabilities are take
 the model gave them. Work is done only for the rows that ask for it, and for all of those at once.
 
 A row draws the same token, to the last bit of its probabilities, whatever rows are beside it. So
-only operators that work row by row are used: PyTorch's `logsumexp` and `exp`, for example, cut a
-tensor up between threads, and their results depend on where.
+only operators that work row by row are used: PyTorch's `logsumexp`, for example, cuts a single long
+row up between threads, but not one of many.
 
 Nothing here waits for the device: `draw` queues the work, and `Drawn.read` waits. A filter looks at
 the `LIKELIEST` tokens; the rare row for which that was not enough is found out when it is read, and

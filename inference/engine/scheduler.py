@@ -388,6 +388,9 @@ def _rank(sequence: Sequence) -> tuple[int, int]:
 
 
 def _may_guess(sequence: Sequence) -> bool:
-    """Whether several tokens can be sampled at once: each distribution stands by itself."""
+    """Whether several tokens can be sampled at once: each distribution stands by itself.
+
+    Not the first: the last token of a prompt is of the prompt, and may bring its scores.
+    """
     params = sequence.params
-    return sequence.num_generated >= params.min_tokens and not params.has_penalties
+    return sequence.num_generated >= max(params.min_tokens, 1) and not params.has_penalties

@@ -126,6 +126,16 @@ def test_log_probabilities_are_those_of_the_tokens(model: HuggingFaceModel) -> N
     assert logprobs(16) == pytest.approx(logprobs(0), abs=1e-4)
 
 
+def test_the_last_token_of_a_scored_prompt_takes_no_guesses(model: HuggingFaceModel) -> None:
+    def said(drafts: int) -> list[int]:
+        bench = make_bench(model, max_drafts=drafts, max_running=1, token_budget=17)
+        outcome = bench.submit([7, 8, 9] * 6, max_tokens=9, prompt_logprobs=1, ignore_eos=True)
+        bench.run()
+        return outcome.token_ids
+
+    assert said(16) == said(0)
+
+
 def test_guesses_never_preempt_anybody(model: HuggingFaceModel) -> None:
     sizes = {"num_blocks": 40, "max_model_len": 128}
     _, plain = generate(model, 0, sizes, max_tokens=60, ignore_eos=True)

@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 SERVICE_NAME = engine_pb2.DESCRIPTOR.services_by_name["Engine"].full_name
 OUTBOX_BYTES = 8 << 20
+# A web process asks every second whether an engine leaves; one that was busy may miss a beat.
+NOTICE_S = 2.5
+NOTICE_POLL_S = 0.05
 # Prompts and prompt log-probabilities are long. A dead peer is noticed by missed pings.
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", 64 << 20),
@@ -130,6 +133,7 @@ class EngineServer:
     def __init__(self, served: Served, *, outbox_bytes: int = OUTBOX_BYTES) -> None:
         """Prepare; `start` does the rest. Must be called where an event loop runs."""
         self.served = served
+        self.draining = False
         self.died = asyncio.Event()  # the loop's thread ended by itself: the process is useless
         self.loop = EngineLoop(
             served.scheduler, served.runner, served.codec, self._deliver, served.vocab_size
@@ -159,8 +163,15 @@ class EngineServer:
         return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
 
     async def drain(self) -> None:
-        """Refuse new sequences; return when the last running one has ended."""
+        """Say so, and take what clients send until they know; then refuse it.
+
+        Returns when the last running sequence has ended.
+        """
+        self.draining = True
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        told_at = self._events.time() + NOTICE_S
+        while self._outboxes and self._events.time() < told_at:  # noqa: ASYNC110  (or until then)
+            await asyncio.sleep(NOTICE_POLL_S)
         await asyncio.wrap_future(self.loop.drain())
 
     async def stop(self, grace_s: float = 5.0) -> None:

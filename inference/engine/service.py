@@ -62,7 +62,7 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
             vocab_size=served.vocab_size,
             has_chat_template=self._codec.has_chat_template,
             eos_token_ids=self._codec.eos_token_ids,
-            draining=loop.draining,
+            draining=self._server.draining,
             stats=stats,
             tool_format=form.name if form is not None else "",
         )

@@ -99,7 +99,8 @@ async def test_a_terminated_engine_finishes_its_answers_and_refuses_the_rest(
     async with engines(running, engine):
         begun = await begin(api, running, "leaving", 60)
         engine.terminate()
-        await asyncio.sleep(0.2)
+        while running.pool.pick("leaving") is not None:
+            await asyncio.sleep(0.01)
         refused(await api.post(PATH, json=chat(model="leaving")))
         events = await begun
         assert (events.done, events.finish_reasons) == (True, ["length"])
@@ -121,6 +122,8 @@ async def test_engines_of_a_model_share_the_work_and_one_steps_in_for_another(
             await asyncio.sleep(0.01)
         assert [len(link._sinks) for link in links] == [3, 3]
         pair[0].terminate()
+        unaware = asyncio.create_task(stream(api, PATH, chat(model="pair", max_tokens=100)))
+        begun.append(unaware)
         while links[0].healthy:
             await asyncio.sleep(0.01)
         reports = {r.address: r.state for r in service.engines() if r.model == "pair"}

@@ -201,19 +201,36 @@ async def test_it_refuses_quickly_when_its_queue_is_full(socket: str) -> None:
         await stream.finish()
 
 
-async def test_draining_lets_running_sequences_end_and_refuses_new_ones(slow: Any) -> None:
-    stub, _ = slow
+async def test_draining_lets_running_sequences_end_and_refuses_new_ones(
+    slow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub, server = slow
+    monkeypatch.setattr("inference.engine.server.NOTICE_S", 0.2)
     async with open_stream(stub) as stream:
         running = await stream.submit([1], max_tokens=40)
         await stream.until(lambda: len(running.token_ids) > 2)
         drain = asyncio.create_task(_drain(stub))
-        while not (await stub.Info(engine_pb2.InfoRequest())).draining:
+        while not server.loop.draining:
             await asyncio.sleep(0.005)
         late = await stream.submit([2], max_tokens=5)
         await stream.finish()
         await drain
         assert (running.finish, len(running.token_ids)) == ("FINISH_LENGTH", 40)
         assert late.finish == "FINISH_OVERLOADED"
+
+
+async def test_an_engine_that_leaves_takes_what_comes_until_its_clients_know(slow: Any) -> None:
+    stub, server = slow
+    async with open_stream(stub) as stream:
+        assert (await stream.submit([1], max_tokens=1)) is not None
+        drain = asyncio.create_task(_drain(stub))
+        while not (await stub.Info(engine_pb2.InfoRequest())).draining:
+            await asyncio.sleep(0.005)
+        unaware = await stream.submit([2], max_tokens=5)
+        await stream.finish()
+        assert unaware.finish == "FINISH_LENGTH"
+    await drain
+    assert server.loop.draining
 
 
 async def _drain(stub: Any) -> None:

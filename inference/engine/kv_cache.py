@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from inference.engine import huge_pages
+
 
 @dataclass(frozen=True, slots=True)
 class LayerShape:
@@ -88,9 +90,7 @@ def _allocate(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -
     """
     if device.type != "cpu":
         return torch.zeros(size, dtype=dtype, device=device)
-    tensor = torch.empty(size, dtype=dtype, device=device)
-    tensor[0].zero_()
-    return tensor
+    return huge_pages.empty(size, dtype)
 
 
 def bytes_per_block(shapes: list[LayerShape], block_size: int, dtype: torch.dtype) -> int:

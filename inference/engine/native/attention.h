@@ -1,9 +1,10 @@
 /* Causal attention over the paged cache.
  *
- * A tile is up to 8 queries of one sequence that share a key-value head: different tokens, different
- * heads of the group, or both. It reads the keys once, turns the scores into weights, and reads the
- * values once. All sums run over keys, or over the numbers of a head, in order, so a query's result
- * has the same bits in whatever tile it is, and however its prompt was cut into chunks.
+ * A tile is up to 8 queries of one sequence: different tokens, different heads of a group, or both, for
+ * one key-value head; or few of these for each of several heads, whose keys lie side by side, so that
+ * a decoding row reads its memory in order. It reads the keys once, turns the scores into weights, and
+ * reads the values once. All sums run over keys, or over the numbers of a head, in order, so a query's
+ * result has the same bits in whatever tile it is, and however its prompt was cut into chunks.
  *
  * Keys lie in a block as (kv_heads, dim, block_size), values as (kv_heads, block_size, dim): scores
  * are computed for 16 keys at a time, sums of values for 16 numbers at a time. As bfloats, keys lie
@@ -30,10 +31,13 @@ static inline void put(const struct cache *cache, int64_t slot, int64_t head, co
     int64_t start = (slot / size * cache->kv_heads + head) * size * dim;
     if (cache->bfloats) {
         bfloat *keys = (bfloat *)cache->keys + start, *values = (bfloat *)cache->values + start;
-        for (int64_t i = 0; i < dim; i++)
-            keys[(i / 2 * size + place) * 2 + i % 2] = float_to_bfloat(key[i]);
-        for (int64_t i = 0; i < dim; i += LANES)
+        for (int64_t i = 0; i < dim; i += LANES) {
+            bfloat part[LANES];
+            store_bfloats(part, load_floats(key + i));
+            for (int64_t j = 0; j < LANES; j += 2)
+                memcpy(keys + (i + j) * size + place * 2, part + j, 2 * sizeof(bfloat));
             store_bfloats(values + place * dim + i, load_floats(value + i));
+        }
     } else {
         float *keys = (float *)cache->keys + start, *values = (float *)cache->values + start;
         for (int64_t i = 0; i < dim; i++) keys[i * size + place] = key[i];
@@ -41,34 +45,43 @@ static inline void put(const struct cache *cache, int64_t slot, int64_t head, co
     }
 }
 
-/* Scores of some queries for 16 keys. queries: (count, dim). */
-INLINE void score(const int bfloats, const int count, const float *queries, const void *keys,
-                  int64_t size, int64_t dim, float *scores, int64_t room) {
+/* Scores of `count` queries of each of some heads for 16 keys. queries: (heads, count, dim). */
+INLINE void score(const int bfloats, const int heads, const int count, const float *queries,
+                  const char *keys, int64_t head_bytes, int64_t size, int64_t dim, float *scores,
+                  int64_t room) {
     vec sum[MOST_QUERIES];
 #pragma GCC unroll 8
-    for (int q = 0; q < count; q++) sum[q] = (vec){0};
+    for (int i = 0; i < heads * count; i++) sum[i] = (vec){0};
     if (bfloats) {
-        for (int64_t i = 0; i < dim; i += 2) {
-            words pairs = (words)*(const words_at *)((const bfloat *)keys + i * size);
-            vec first = firsts(pairs), second = seconds(pairs);
+        for (int64_t i = 0; i < dim; i += 2)
 #pragma GCC unroll 8
-            for (int q = 0; q < count; q++) {
-                sum[q] += first * queries[q * dim + i];
-                sum[q] += second * queries[q * dim + i + 1];
+            for (int h = 0; h < heads; h++) {
+                const bfloat *row = (const bfloat *)(keys + h * head_bytes) + i * size;
+                words pairs = (words)*(const words_at *)row;
+                vec first = firsts(pairs), second = seconds(pairs);
+#pragma GCC unroll 8
+                for (int q = h * count; q < (h + 1) * count; q++) {
+                    sum[q] += first * queries[q * dim + i];
+                    sum[q] += second * queries[q * dim + i + 1];
+                }
             }
-        }
     } else {
-        for (int64_t i = 0; i < dim; i++) {
-            vec key = load_floats((const float *)keys + i * size);
+        for (int64_t i = 0; i < dim; i++)
 #pragma GCC unroll 8
-            for (int q = 0; q < count; q++) sum[q] += key * queries[q * dim + i];
-        }
+            for (int h = 0; h < heads; h++) {
+                vec key = load_floats((const float *)(keys + h * head_bytes) + i * size);
+#pragma GCC unroll 8
+                for (int q = h * count; q < (h + 1) * count; q++)
+                    sum[q] += key * queries[q * dim + i];
+            }
     }
 #pragma GCC unroll 8
-    for (int q = 0; q < count; q++) store_floats(scores + q * room, sum[q]);
+    for (int i = 0; i < heads * count; i++) store_floats(scores + i * room, sum[i]);
 }
 
-/* Adds the weighted values of `length` keys of a block, for some queries and 16 · parts numbers. */
+/* Adds the weighted values of `length` keys of a block, for some queries and 16 · parts numbers. An
+ * even number of parts of bfloats is summed as pairs lie: first the first ones of 16 pairs, then the
+ * second ones (`in_order` puts them right). */
 INLINE void add_values(const int bfloats, const int count, const int parts, const float *weights,
                        int64_t room, int64_t length, const void *values, int64_t dim, float *sums) {
     vec sum[4][4];
@@ -79,9 +92,17 @@ INLINE void add_values(const int bfloats, const int count, const int parts, cons
     for (int64_t j = 0; j < length; j++) {
         vec value[4];
 #pragma GCC unroll 4
-        for (int p = 0; p < parts; p++)
-            value[p] = bfloats ? load_bfloats((const bfloat *)values + j * dim + p * LANES)
-                               : load_floats((const float *)values + j * dim + p * LANES);
+        for (int p = 0; p < parts; p++) {
+            if (!bfloats) {
+                value[p] = load_floats((const float *)values + j * dim + p * LANES);
+            } else if (parts == 1) {
+                value[p] = load_bfloats((const bfloat *)values + j * dim);
+            } else {
+                const bfloat *row = (const bfloat *)values + j * dim + p / 2 * 2 * LANES;
+                words pairs = (words)*(const words_at *)row;
+                value[p] = p % 2 ? seconds(pairs) : firsts(pairs);
+            }
+        }
 #pragma GCC unroll 4
         for (int q = 0; q < count; q++)
 #pragma GCC unroll 4
@@ -93,9 +114,19 @@ INLINE void add_values(const int bfloats, const int count, const int parts, cons
         for (int p = 0; p < parts; p++) store_floats(sums + q * dim + p * LANES, sum[q][p]);
 }
 
-#define SCORE(n)                                                              \
-    case n:                                                                   \
-        score(bfloats, n, queries, keys, size, dim, scores, room);            \
+/* Undoes what `add_values` did to the order of 32 sums. */
+static inline void in_order(float *sums) {
+    float pairs[2 * LANES];
+    for (int i = 0; i < LANES; i++) {
+        pairs[2 * i] = sums[i];
+        pairs[2 * i + 1] = sums[LANES + i];
+    }
+    memcpy(sums, pairs, sizeof pairs);
+}
+
+#define SCORE(heads, n)                                                                      \
+    case heads * MOST_QUERIES + n:                                                           \
+        score(bfloats, heads, n, queries, keys, head_bytes, size, dim, scores, room);        \
         break;
 #define VALUES(n)                                                                               \
     case n:                                                                                     \
@@ -106,11 +137,14 @@ INLINE void add_values(const int bfloats, const int count, const int parts, cons
 
 /* Both for any number of queries, and numbers of either kind. */
 #define FOR_KIND(kind, bfloats_)                                                                 \
-    static void score_##kind(int count, const float *queries, const void *keys, int64_t size,   \
-                             int64_t dim, float *scores, int64_t room) {                         \
+    static void score_##kind(int heads, int count, const float *queries, const char *keys,      \
+                             int64_t head_bytes, int64_t size, int64_t dim, float *scores,       \
+                             int64_t room) {                                                     \
         const int bfloats = bfloats_;                                                            \
-        switch (count) {                                                                         \
-            SCORE(1) SCORE(2) SCORE(3) SCORE(4) SCORE(5) SCORE(6) SCORE(7) SCORE(8)              \
+        switch (heads * MOST_QUERIES + count) {                                                  \
+            SCORE(1, 1) SCORE(1, 2) SCORE(1, 3) SCORE(1, 4) SCORE(1, 5) SCORE(1, 6) SCORE(1, 7)  \
+            SCORE(1, 8) SCORE(2, 1) SCORE(2, 2) SCORE(2, 3) SCORE(2, 4) SCORE(4, 1) SCORE(4, 2)  \
+            SCORE(8, 1)                                                                          \
         }                                                                                        \
     }                                                                                            \
     static void add_values_##kind(int count, int parts, const float *weights, int64_t room,     \
@@ -144,11 +178,20 @@ static inline float weigh(float *scores, int64_t length) {
     return sum_of(total);
 }
 
-/* Attention of `count` queries (count, dim), scaled, to the keys of a block table; sums: (count, dim).
- * lengths: keys that each sees, in ascending order; scores: room for count · `room` floats. */
-static void attend(const struct cache *cache, const int64_t *table, int64_t head, int64_t count,
-                   const int64_t *lengths, const float *queries, float *scores, int64_t room,
-                   float *sums) {
+/* How many key-value heads a tile of `count` queries each takes: there must be code for it. */
+static inline int64_t heads_of_tile(int64_t count, int64_t kv_heads, int64_t most) {
+    int64_t heads = 1;
+    while (heads * 2 <= most && heads * 2 * count <= MOST_QUERIES && kv_heads % (heads * 2) == 0)
+        heads *= 2;
+    return heads;
+}
+
+/* Attention of `count` queries of each of some heads, scaled, to the keys of a block table.
+ * queries and sums: (heads, count, dim); lengths: keys that each query sees, in ascending order;
+ * scores: room for heads · count · `room` floats. */
+static void attend(const struct cache *cache, const int64_t *table, int64_t head, int64_t heads,
+                   int64_t count, const int64_t *lengths, const float *queries, float *scores,
+                   int64_t room, float *sums) {
     int64_t size = cache->block_size, dim = cache->dim, longest = lengths[count - 1];
     int64_t number = cache->bfloats ? sizeof(bfloat) : sizeof(float);
     int64_t head_bytes = size * dim * number, block_bytes = cache->kv_heads * head_bytes;
@@ -156,32 +199,38 @@ static void attend(const struct cache *cache, const int64_t *table, int64_t head
         int64_t place = start % size;
         const char *keys = (const char *)cache->keys + table[start / size] * block_bytes +
                            head * head_bytes + place * (cache->bfloats ? 2 : 1) * number;
-        (cache->bfloats ? score_bfloats : score_floats)(count, queries, keys, size, dim,
-                                                        scores + start, room);
+        (cache->bfloats ? score_bfloats : score_floats)((int)heads, (int)count, queries, keys,
+                                                        head_bytes, size, dim, scores + start, room);
     }
     float totals[MOST_QUERIES];
-    for (int64_t q = 0; q < count; q++) {
-        totals[q] = weigh(scores + q * room, lengths[q]);
-        int64_t end = (lengths[q] + LANES - 1) / LANES * LANES;
-        for (int64_t j = end; j < longest; j++) scores[q * room + j] = 0;
+    for (int64_t i = 0; i < heads * count; i++) {
+        int64_t length = lengths[i % count];
+        totals[i] = weigh(scores + i * room, length);
+        int64_t end = (length + LANES - 1) / LANES * LANES;
+        for (int64_t j = end; j < longest; j++) scores[i * room + j] = 0;
     }
-    memset(sums, 0, count * dim * sizeof(float));
+    memset(sums, 0, heads * count * dim * sizeof(float));
     for (int64_t start = 0; start < longest; start += size) {
         const char *values =
             (const char *)cache->values + table[start / size] * block_bytes + head * head_bytes;
         int64_t length = longest - start < size ? longest - start : size;
-        for (int64_t q = 0; q < count; q += 4)
-            for (int64_t i = 0, parts; i < dim; i += parts * LANES) {
-                int64_t left = (dim - i) / LANES;
-                parts = left >= 4 ? 4 : left >= 2 ? 2 : 1;
-                (cache->bfloats ? add_values_bfloats : add_values_floats)(
-                    count - q < 4 ? count - q : 4, parts, scores + q * room + start, room, length,
-                    values + i * number, dim, sums + q * dim + i);
-            }
+        for (int64_t h = 0; h < heads; h++, values += head_bytes)
+            for (int64_t q = 0; q < count; q += 4)
+                for (int64_t i = 0, parts; i < dim; i += parts * LANES) {
+                    int64_t left = (dim - i) / LANES, query = h * count + q;
+                    parts = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+                    (cache->bfloats ? add_values_bfloats : add_values_floats)(
+                        count - q < 4 ? count - q : 4, parts, scores + query * room + start, room,
+                        length, values + i * number, dim, sums + query * dim + i);
+                }
     }
-    for (int64_t q = 0; q < count; q++)
-        for (int64_t i = 0; i < dim; i += LANES)
-            store_floats(sums + q * dim + i, load_floats(sums + q * dim + i) / totals[q]);
+    for (int64_t i = 0; i < heads * count; i++) {
+        float *sum = sums + i * dim;
+        for (int64_t j = 0; j < dim; j += LANES)
+            store_floats(sum + j, load_floats(sum + j) / totals[i]);
+        if (cache->bfloats)
+            for (int64_t j = 0; j + 2 * LANES <= dim; j += 2 * LANES) in_order(sum + j);
+    }
 }
 
 #endif

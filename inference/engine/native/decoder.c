@@ -136,31 +136,32 @@ static void deliver(const struct decoder *d, const struct product *product, stru
 }
 
 static void any_tile(enum kind kind, int rows, int panels, const char *x, int64_t stride,
-                     const char *weights, int64_t panel_size, int64_t inputs,
+                     const char *weights, const char *ahead, int64_t panel_size, int64_t inputs,
                      vec sums[LARGEST_TILE][2]) {
     if (kind == FLOATS)
-        tile_floats(rows, panels, x, stride, weights, panel_size, inputs, sums);
+        tile_floats(rows, panels, x, stride, weights, ahead, panel_size, inputs, sums);
     else if (kind == BFLOAT_WEIGHTS)
-        tile_bfloat_weights(rows, panels, x, stride, weights, panel_size, inputs, sums);
+        tile_bfloat_weights(rows, panels, x, stride, weights, ahead, panel_size, inputs, sums);
 #ifdef __AVX512BF16__
     else
-        tile_bfloats(rows, panels, x, stride, weights, panel_size, inputs, sums);
+        tile_bfloats(rows, panels, x, stride, weights, ahead, panel_size, inputs, sums);
 #endif
 }
 
-/* Some panels of a product for a block of rows. */
+/* Some panels of a product for a block of rows; those `skip` further on will be wanted next. */
 static void panels_of_rows(const struct decoder *d, const struct product *product, const char *x,
                            struct target target, int64_t row, int64_t rows, int64_t panel,
-                           int64_t panels) {
+                           int64_t panels, int64_t skip) {
     vec sums[LARGEST_TILE][2];
     int64_t stride = product->inputs * input_bytes(d->kind);
     int64_t panel_size = product->inputs * PANEL * weight_bytes(d->kind);
     int64_t most = MOST_SUMS / panels, tiles = (rows + most - 1) / most;
+    const char *weights = (const char *)product->weights + panel * panel_size;
     for (int64_t i = 0; i < tiles; i++) { /* of equal height, more or less */
         int64_t from = row + rows * i / tiles, height = row + rows * (i + 1) / tiles - from;
-        any_tile(d->kind, (int)height, (int)panels, x + from * stride, stride,
-                 (const char *)product->weights + panel * panel_size, panel_size, product->inputs,
-                 sums);
+        const char *ahead = weights + skip * panel_size + i % 2 * panel_size / 2;
+        any_tile(d->kind, (int)height, (int)panels, x + from * stride, stride, weights, ahead,
+                 panel_size, product->inputs, sums);
         for (int64_t r = 0; r < height; r++)
             for (int64_t p = 0; p < panels; p++)
                 deliver(d, product, target, from + r, panel + p, sums[r * panels + p][0],
@@ -181,12 +182,13 @@ static void multiply(const struct decoder *d, struct team *team, int64_t phase,
     int64_t panels = num_panels(product), most = panels_at_a_time(rows, panels, team->size);
     int64_t across = (panels + most - 1) / most;
     int64_t pieces = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS * across;
+    int64_t skip = most * team->size; /* as threads take pieces by turns */
     for (int64_t piece; (piece = take(team, phase)) < pieces; finish(team, phase)) {
         int64_t row = piece / across * BLOCK_ROWS, panel = piece % across * most;
         int64_t height = rows - row < BLOCK_ROWS ? rows - row : BLOCK_ROWS;
         for (int64_t end = panel + most < panels ? panel + most : panels; panel < end;) {
             int64_t left = end - panel, count = left >= 4 ? 4 : left >= 2 ? 2 : 1;
-            panels_of_rows(d, product, x, target, row, height, panel, count);
+            panels_of_rows(d, product, x, target, row, height, panel, count, skip);
             panel += count;
         }
     }
@@ -203,7 +205,14 @@ static void rotate(float *head, int64_t dim, int64_t half, const float *cosines,
         float scale = 1.0f / sqrtf(sum_of(squares) / dim + epsilon);
         for (int64_t i = 0; i < dim; i++) head[i] = head[i] * scale * norm[i];
     }
-    for (int64_t i = 0; i < half; i++) {
+    int64_t i = 0;
+    for (; i + LANES <= half; i += LANES) {
+        vec a = load_floats(head + i), b = load_floats(head + i + half);
+        vec cosine = load_floats(cosines + i), sine = load_floats(sines + i);
+        store_floats(head + i, a * cosine - b * sine);
+        store_floats(head + i + half, b * cosine + a * sine);
+    }
+    for (; i < half; i++) {
         float a = head[i], b = head[i + half];
         head[i] = a * cosines[i] - b * sines[i];
         head[i + half] = b * cosines[i] + a * sines[i];
@@ -233,23 +242,25 @@ static void rotate_and_store(const struct decoder *d, const struct step *s, stru
     await(team, phase, s->tokens);
 }
 
-/* A tile of a row's queries for one key-value head: pair i is token i / group, head i % group. */
+/* A tile of a row's queries for some key-value heads: pair i of a head is token i / group, head
+ * i % group of the group. */
 static void attend_tile(const struct decoder *d, const struct step *s, const struct cache *cache,
-                        int64_t row, int64_t kv_head, int64_t first, int64_t count, int64_t stride,
-                        int64_t room, float *scores) {
+                        int64_t row, int64_t kv_head, int64_t heads, int64_t first, int64_t count,
+                        int64_t stride, int64_t room, float *scores) {
     float queries[MOST_QUERIES * MOST_DIM], sums[MOST_QUERIES * MOST_DIM];
     int64_t lengths[MOST_QUERIES], places[MOST_QUERIES], dim = d->dim;
     int64_t group = d->heads / d->kv_heads, out = s->offsets[row];
-    for (int64_t i = 0; i < count; i++) {
-        int64_t token = (first + i) / group, head = kv_head * group + (first + i) % group;
-        lengths[i] = s->starts[row] + token + 1;
+    for (int64_t i = 0; i < heads * count; i++) {
+        int64_t pair = first + i % count, token = pair / group;
+        int64_t head = (kv_head + i / count) * group + pair % group;
+        lengths[i % count] = s->starts[row] + token + 1;
         memcpy(queries + i * dim, s->wide + (out + token) * stride + head * dim,
                dim * sizeof(float));
         places[i] = (out + token) * d->layers->out.inputs + head * dim;
     }
-    attend(cache, s->tables + row * s->table_width, kv_head, count, lengths, queries, scores, room,
-           sums);
-    for (int64_t i = 0; i < count; i++)
+    attend(cache, s->tables + row * s->table_width, kv_head, heads, count, lengths, queries, scores,
+           room, sums);
+    for (int64_t i = 0; i < heads * count; i++)
         for (int64_t j = 0; j < dim; j += LANES)
             store_input(d->kind, s->input, places[i] + j, load_floats(sums + i * dim + j));
 }
@@ -258,15 +269,17 @@ static void attend_all(const struct decoder *d, const struct step *s, struct tea
                        int64_t phase, const struct cache *cache, int64_t stride, int64_t member) {
     int64_t room = (s->longest + LANES - 1) / LANES * LANES, seen = 0;
     int64_t group = d->heads / d->kv_heads, mine = take(team, phase);
+    int64_t most = s->rows * d->kv_heads / team->size; /* or few rows would leave threads idle */
     float *scores = s->scores + member * MOST_QUERIES * room;
     for (int64_t row = 0; row < s->rows; row++) {
         int64_t pairs = (s->offsets[row + 1] - s->offsets[row]) * group;
-        int64_t pieces = (pairs + MOST_QUERIES - 1) / MOST_QUERIES * d->kv_heads;
+        int64_t heads = heads_of_tile(pairs, d->kv_heads, most), across = d->kv_heads / heads;
+        int64_t pieces = (pairs + MOST_QUERIES - 1) / MOST_QUERIES * across;
         for (; mine < seen + pieces; mine = take(team, phase)) {
-            int64_t first = (mine - seen) / d->kv_heads * MOST_QUERIES;
+            int64_t first = (mine - seen) / across * MOST_QUERIES;
             int64_t count = pairs - first < MOST_QUERIES ? pairs - first : MOST_QUERIES;
-            attend_tile(d, s, cache, row, (mine - seen) % d->kv_heads, first, count, stride, room,
-                        scores);
+            attend_tile(d, s, cache, row, (mine - seen) % across * heads, heads, first, count,
+                        stride, room, scores);
             finish(team, phase);
         }
         seen += pieces;

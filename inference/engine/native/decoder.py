@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inference.engine import huge_pages
 from inference.engine.batch import Batch
 from inference.engine.family import DecoderWeights, LayerWeights, Projection
 from inference.engine.kv_cache import KVCache
@@ -132,7 +133,7 @@ class NativeDecoder:
         """Return the address of working memory for `count` floats; it is kept for later steps."""
         memory = self._memory.get(name)
         if memory is None or memory.numel() < count:
-            memory = self._memory[name] = torch.zeros(count)
+            memory = self._memory[name] = huge_pages.empty((count,), torch.float32)
         return memory.data_ptr()
 
     # Packing.
@@ -185,7 +186,9 @@ class NativeDecoder:
         outputs, inputs = projection.weight.shape
         bias = projection.bias
         return _Product(
-            weights=self._keep(in_panels(projection.weight.detach(), self._kind)),
+            weights=self._keep(
+                huge_pages.copied(in_panels(projection.weight.detach(), self._kind))
+            ),
             bias=None if bias is None else self._keep(_floats(bias, PANEL)),
             inputs=_padded(inputs, LANES),
             outputs=outputs,

@@ -42,6 +42,13 @@ SHAPES = {
         **BASE, hidden_size=96, intermediate_size=160, num_attention_heads=12,
         num_key_value_heads=1, head_dim=32,
     ),
+    "many heads": LlamaConfig(
+        **BASE, hidden_size=64, intermediate_size=96, num_attention_heads=8, head_dim=16
+    ),
+    "small groups": LlamaConfig(
+        **BASE, hidden_size=64, intermediate_size=96, num_attention_heads=8,
+        num_key_value_heads=4, head_dim=48,
+    ),
     "biases": LlamaConfig(
         **BASE, hidden_size=64, intermediate_size=48, num_attention_heads=4, head_dim=16,
         attention_bias=True, mlp_bias=True,

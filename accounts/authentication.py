@@ -14,10 +14,12 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib import auth
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.models import Session
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.request import Request
@@ -176,15 +178,14 @@ def caller_for_member(user: User, organisation: Organisation, session_key: str) 
 
 
 def no_longer_valid(callers: Iterable[Caller]) -> set[Caller]:
-    """Those whose key was revoked or expired, whose session or membership ended, or whose
-    organisation was suspended.
+    """Those whose key was revoked or expired, whose session or membership ended, whose password
+    was changed elsewhere, or whose organisation was suspended.
 
     Four queries at most, however many callers.
     """
     now = timezone.now()
     asked = set(callers)
     key_ids = {caller.api_key_id for caller in asked if caller.api_key_id is not None}
-    sessions = {caller.session_key for caller in asked if caller.session_key is not None}
     organisations = {caller.organisation_id for caller in asked}
     live_keys = set(
         ApiKey.objects.filter(pk__in=key_ids)
@@ -192,12 +193,7 @@ def no_longer_valid(callers: Iterable[Caller]) -> set[Caller]:
         .filter(Q(expires_at=None) | Q(expires_at__gt=now))
         .values_list("pk", flat=True)
     )
-    live_sessions = set(
-        Session.objects.filter(session_key__in=sessions, expire_date__gt=now).values_list(
-            "session_key", flat=True
-        )
-    )
-    live_members = _live_members(asked)
+    live_members = _live_members(caller for caller in asked if caller.session_key is not None)
     live_organisations = set(
         Organisation.objects.filter(pk__in=organisations, suspended_at=None).values_list(
             "pk", flat=True
@@ -210,20 +206,43 @@ def no_longer_valid(callers: Iterable[Caller]) -> set[Caller]:
         or (caller.api_key_id is not None and caller.api_key_id not in live_keys)
         or (
             caller.session_key is not None
-            and (
-                caller.session_key not in live_sessions
-                or (caller.organisation_id, caller.user_id) not in live_members
-            )
+            and (caller.organisation_id, caller.user_id, caller.session_key) not in live_members
         )
     }
 
 
-def _live_members(callers: set[Caller]) -> set[tuple[str, int]]:
-    """(organisation, user) of the people among the callers who still belong together."""
-    people = {caller.user_id for caller in callers if caller.session_key is not None}
-    user_ids = {user_id for user_id in people if user_id is not None}
+def _live_members(callers: Iterable[Caller]) -> set[tuple[str, int, str]]:
+    """(organisation, user, session) of the people among whom all three still belong together."""
+    people = list(callers)
+    sessions = Session.objects.filter(
+        session_key__in={caller.session_key for caller in people}, expire_date__gt=timezone.now()
+    ).in_bulk()
+    user_ids = {caller.user_id for caller in people if caller.user_id is not None}
     memberships = Membership.objects.filter(user_id__in=user_ids, user__is_active=True)
-    return set(memberships.values_list("organisation_id", "user_id"))
+    users = {
+        (membership.organisation_id, membership.user_id): membership.user
+        for membership in memberships.select_related("user")
+    }
+    return {
+        (caller.organisation_id, user.pk, session.session_key)
+        for caller in people
+        if (user := users.get((caller.organisation_id, caller.user_id or 0)))
+        and (session := sessions.get(caller.session_key or ""))
+        and opened_by(session, user)
+    }
+
+
+def opened_by(session: Session, user: User) -> bool:
+    """Whether the session is the user's, and no older than their password.
+
+    Django ends the others when a browser comes back with one; a socket or a stream does not come
+    back.
+    """
+    content = session.get_decoded()
+    hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
+    return content.get(auth.SESSION_KEY) == str(user.pk) and any(
+        constant_time_compare(content.get(auth.HASH_SESSION_KEY, ""), each) for each in hashes
+    )
 
 
 def session_key_of(session: SessionBase) -> str:

@@ -6,14 +6,18 @@ outlive them. All of this reads the database; call it through `portal.lib.db`.
 
 from dataclasses import dataclass
 
-from django.contrib import auth
 from django.contrib.sessions.models import Session
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare
 
-from accounts.authentication import Caller, KeyRefused, authenticate_key, caller_for_member
+from accounts.authentication import (
+    Caller,
+    KeyRefused,
+    authenticate_key,
+    caller_for_member,
+    opened_by,
+)
 from accounts.middleware import SESSION_KEY
-from accounts.models import Membership, Role, User
+from accounts.models import Membership, Role
 from inference.errors import ServiceError
 
 SCOPE = "inference"
@@ -87,18 +91,6 @@ def admit(credentials: Credentials) -> Caller:
         message = "This organisation is suspended."
         raise ServiceError(403, "invalid_request_error", "organisation_suspended", message)
     return caller_for_member(membership.user, membership.organisation, credentials.session_key)
-
-
-def opened_by(session: Session, user: User) -> bool:
-    """Whether the session is the user's, and no older than their password.
-
-    Django ends the others when a browser comes back with one; a socket does not come back.
-    """
-    content = session.get_decoded()
-    hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
-    return content.get(auth.SESSION_KEY) == str(user.pk) and any(
-        constant_time_compare(content.get(auth.HASH_SESSION_KEY, ""), each) for each in hashes
-    )
 
 
 def session_ended() -> ServiceError:

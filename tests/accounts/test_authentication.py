@@ -18,7 +18,9 @@ from accounts.authentication import (
     no_longer_valid,
 )
 from accounts.models import ApiKey, Organisation, Scope, User
+from tests.conftest import PASSWORD, signed_in
 
+NEW_PASSWORD = "another quite long one"
 Key = tuple[ApiKey, str]
 
 
@@ -130,6 +132,25 @@ def test_running_streams_learn_of_the_end_of_a_session(
     caller = caller_for_member(alice, organisation, alice_client.session.session_key or "")
     assert no_longer_valid([caller]) == set()
     SessionStore(caller.session_key).delete()
+    assert no_longer_valid([caller]) == {caller}
+
+
+def test_running_streams_learn_of_a_password_that_was_changed_elsewhere(
+    alice: User, organisation: Organisation, alice_client: Client
+) -> None:
+    elsewhere = signed_in(alice)
+    caller = caller_for_member(alice, organisation, elsewhere.session.session_key or "")
+    words = {"oldpassword": PASSWORD, "password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
+    alice_client.post("/accounts/password/change/", words)
+    assert no_longer_valid([caller]) == {caller}
+    kept = caller_for_member(alice, organisation, alice_client.session.session_key or "")
+    assert no_longer_valid([kept]) == set()
+
+
+def test_a_caller_is_no_longer_valid_when_the_session_became_somebody_elses(
+    alice: User, bob_client: Client, organisation: Organisation
+) -> None:
+    caller = caller_for_member(alice, organisation, bob_client.session.session_key or "")
     assert no_longer_valid([caller]) == {caller}
 
 

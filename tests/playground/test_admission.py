@@ -87,22 +87,6 @@ async def test_a_key_saves_no_conversation(site: Site, secret: str, books: Books
     assert await books.records() == []
 
 
-async def test_logging_out_ends_a_running_answer_within_two_seconds(
-    site: Site, alice_browser: Client, books: Books
-) -> None:
-    async with site.page(alice_browser) as page:
-        await page.say(**run(model="slow"))
-        await page.hear_until("delta")
-        await db(alice_browser.logout)
-        left = time.monotonic()
-        frames = await page.hear_until("error")
-        assert time.monotonic() - left < 2.0
-        assert frames[-1]["error"]["code"] == "access_withdrawn"
-        [record] = await books.settled(1)
-        assert frames[-1]["summary"]["cost_nanos"] == record.cost_nanos
-        assert await page.closed() == 4401
-
-
 async def test_revoking_the_key_ends_a_running_answer_within_two_seconds(
     site: Site, api_key: tuple[ApiKey, str], alice: User, books: Books
 ) -> None:
@@ -133,6 +117,28 @@ async def deactivate(_client: Client, alice: User, _organisation: Organisation) 
 async def change_password(_client: Client, alice: User, _organisation: Organisation) -> None:
     alice.set_password("another quite long one")
     await db(alice.save)
+
+
+@pytest.mark.parametrize("withdraw", [end_session, change_password])
+async def test_the_end_of_a_session_ends_a_running_answer_within_two_seconds(
+    site: Site,
+    alice_browser: Client,
+    alice: User,
+    organisation: Organisation,
+    books: Books,
+    withdraw: Any,
+) -> None:
+    async with site.page(alice_browser) as page:
+        await page.say(**run(model="slow"))
+        await page.hear_until("delta")
+        await withdraw(alice_browser, alice, organisation)
+        left = time.monotonic()
+        frames = await page.hear_until("error")
+        assert time.monotonic() - left < 2.0
+        assert frames[-1]["error"]["code"] == "access_withdrawn"
+        [record] = await books.settled(1)
+        assert frames[-1]["summary"]["cost_nanos"] == record.cost_nanos
+        assert await page.closed() == 4401
 
 
 @pytest.mark.parametrize("withdraw", [end_session, remove_member, deactivate, change_password])

@@ -15,10 +15,12 @@ the `LIKELIEST` tokens; the rare row for which that was not enough is found out 
 drawn again among all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -113,14 +115,7 @@ class Sampler:
         if masks is not None:
             own = shaped.to(torch.float32, copy=True) if shaped is logits else shaped
             shaped = self._mask(own, masks)
-        highest, token_ids = shaped.max(dim=-1)  # (R,) each; NaN wins a max
-        doubt = None
-        drawn = [index for index, row in enumerate(rows) if row.params.temperature > 0]
-        if drawn:
-            picked, doubt = self._draw(shaped, rows, drawn)
-            if len(drawn) < len(rows):
-                picked = token_ids.index_copy_(0, self._index(drawn), picked)
-            token_ids = picked
+        token_ids, highest, doubt = self._draw(shaped, rows)
         scored = [index for index, row in enumerate(rows) if row.params.logprobs is not None]
         score = self._scorer(logits, rows, scored) if scored else None
         return Drawn(token_ids, highest.isfinite(), doubt, score, scored)
@@ -195,38 +190,30 @@ class Sampler:
 
     # Drawing.
 
-    def _draw(
-        self, shaped: Tensor, rows: tuple[Row, ...], drawn: list[int]
-    ) -> tuple[Tensor, _Doubt | None]:
-        """Return a token id for each of the `drawn` rows."""
-        kept = [rows[index] for index in drawn]
-        noise = uniform([row.seed for row in kept], [row.length for row in kept])
-        points = to_device(noise, torch.float32, self._device)
-        temperatures = self._floats([max(row.params.temperature, 1e-5) for row in kept])
-        if len(kept) < len(rows):
-            shaped = shaped[self._index(drawn)]
-        filtered = [index for index, row in enumerate(kept) if _has_filter(row)]
+    def _draw(self, shaped: Tensor, rows: tuple[Row, ...]) -> tuple[Tensor, Tensor, _Doubt | None]:
+        """Return token ids (R,), the highest logits (R,), and what may have to be drawn again."""
+        points = uniform([row.seed for row in rows], [row.length for row in rows])
+        filtered = [index for index, row in enumerate(rows) if _has_filter(row)]
+        temperatures = [_temperature(row) for row in rows]
+        plain = [0.0 if _has_filter(row) else _temperature(row) for row in rows]
+        token_ids, highest = self._softmax_draw(shaped, plain, points)
         if not filtered:
-            return self._softmax_draw(shaped, temperatures, points), None
-        token_ids = torch.empty(len(kept), dtype=torch.int64, device=self._device)
-        if len(filtered) < len(kept):
-            plain = self._index(sorted(set(range(len(kept))) - set(filtered)))
-            drawn_ids = self._softmax_draw(shaped[plain], temperatures[plain], points[plain])
-            token_ids[plain] = drawn_ids
+            return token_ids, highest, None
         places = self._index(filtered)
-        scaled = shaped[places] / temperatures[places].unsqueeze(1)
-        some, theirs = [kept[index] for index in filtered], (scaled, points[places])
-        token_ids[places], decided = self._draw_filtered(*theirs, some, LIKELIEST)
+        scaled = shaped[places] / self._column([temperatures[index] for index in filtered])
+        targets = to_device(points[filtered], torch.float32, self._device)
+        some = [rows[index] for index in filtered]
+        found, decided = self._draw_filtered(scaled, targets, some, LIKELIEST)
+        token_ids = token_ids.index_copy_(0, places, found)
         if decided is None:
-            return token_ids, None
+            return token_ids, highest, None
 
         def redraw(unsure: list[int]) -> Tensor:
             again = self._index(unsure)
             few = [some[index] for index in unsure]
-            found, _ = self._draw_filtered(theirs[0][again], theirs[1][again], few, None)
-            return found
+            return self._draw_filtered(scaled[again], targets[again], few, None)[0]
 
-        return token_ids, _Doubt([drawn[index] for index in filtered], decided, redraw)
+        return token_ids, highest, _Doubt(filtered, decided, redraw)
 
     def _draw_filtered(
         self, scaled: Tensor, points: Tensor, rows: list[Row], width: int | None
@@ -263,9 +250,20 @@ class Sampler:
         return ids, probabilities * keep, inside.squeeze(1)
 
 
-def softmax_draw(logits: Tensor, temperatures: Tensor, points: Tensor) -> Tensor:
-    """Return a token id (R,) for each row of logits (R, V); see `native/draw.py`."""
-    return invert((logits / temperatures.unsqueeze(1)).softmax(dim=-1), points)
+def softmax_draw(
+    logits: Tensor, temperatures: Sequence[float], points: npt.NDArray[np.float64]
+) -> tuple[Tensor, Tensor]:
+    """Return a token id and the highest logit of each row; see `native/draw.py`."""
+    highest, token_ids = logits.max(dim=-1)  # (R,) each; NaN wins a max
+    drawn = [index for index, temperature in enumerate(temperatures) if temperature]
+    if drawn:
+        device = logits.device
+        places = to_device(drawn, torch.int64, device)
+        divisors = to_device([temperatures[index] for index in drawn], torch.float32, device)
+        probabilities = (logits[places] / divisors.unsqueeze(1)).softmax(dim=-1)
+        found = invert(probabilities, to_device(points[drawn], torch.float32, device))
+        token_ids = token_ids.index_copy_(0, places, found)
+    return token_ids, highest
 
 
 def invert(probabilities: Tensor, points: Tensor) -> Tensor:
@@ -281,5 +279,12 @@ def invert(probabilities: Tensor, points: Tensor) -> Tensor:
     return torch.where(possible, places, probabilities.argmax(-1, keepdim=True)).squeeze(1)
 
 
+def _temperature(row: Row) -> float:
+    """0: the likeliest token."""
+    return max(row.params.temperature, 1e-5) if row.params.temperature else 0.0
+
+
 def _has_filter(row: Row) -> bool:
-    return row.params.top_k > 0 or row.params.top_p < 1.0 or row.params.min_p > 0.0
+    """Whether it draws among some of the tokens only."""
+    params = row.params
+    return params.temperature > 0 and (params.top_k > 0 or params.top_p < 1.0 or params.min_p > 0.0)

@@ -8,24 +8,38 @@ from inference.engine.native.draw import native_draw
 from inference.engine.sampler import softmax_draw
 
 VOCABULARY = [1, 7, 16, 255, 256, 257, 1000, 5003]
+LARGEST = 300_007  # whose blocks are larger
 
 
 def draw(logits: Tensor, temperatures: Tensor, points: Tensor) -> Tensor:
     native = native_draw()
     assert native is not None
-    return native(logits, temperatures, points)
+    token_ids, highest = native(logits, temperatures.tolist(), points.numpy())
+    sound = ~logits.isnan().any(-1)
+    assert torch.equal(highest[sound], logits.float().amax(-1)[sound])
+    assert highest[~sound].isnan().all()
+    return token_ids
 
 
-@pytest.mark.parametrize("size", VOCABULARY)
+@pytest.mark.parametrize("size", [*VOCABULARY, LARGEST])
 def test_it_draws_what_the_operators_draw(size: int) -> None:
     torch.manual_seed(size)
-    logits = 3 * torch.randn(400, size)
-    temperatures = torch.rand(400) * 2 + 1e-5
-    points = torch.rand(400, dtype=torch.float64)
+    rows = 400 if size < LARGEST else 20
+    logits = 3 * torch.randn(rows, size)
+    temperatures = torch.rand(rows) * 2 + 1e-5
+    temperatures[::5] = 0
+    points = torch.rand(rows, dtype=torch.float64)
     ours = draw(logits, temperatures, points)
-    theirs = softmax_draw(logits.double(), temperatures.double(), points)
+    theirs, _ = softmax_draw(logits.double(), temperatures.tolist(), points.numpy())
+    assert torch.equal(ours[::5], logits.argmax(-1)[::5])
     # A point within a rounding of the border between two tokens may fall on either side.
     assert (ours != theirs).sum() <= 2
+
+
+def test_of_equal_logits_the_first_is_the_likeliest() -> None:
+    logits = torch.zeros(1, 40)
+    logits[0, [17, 33]] = 2
+    assert draw(logits, torch.zeros(1), torch.zeros(1, dtype=torch.float64)).tolist() == [17]
 
 
 @pytest.mark.parametrize("size", VOCABULARY)

@@ -3,6 +3,9 @@
 `OutboxBackend` is Django's e-mail backend, so everything that sends mail goes through it.
 `deliver` sends one row through `settings.MAIL_TRANSPORT` (SMTP, or the terminal without a mail
 server); it claims the row first, so two workers never send the same mail at once.
+
+A worker that dies after the server took the mail and before the row says so leaves a mail that is
+sent again; SMTP can tell no better. Both copies carry one Message-ID, by which mailboxes drop one.
 """
 
 import sys
@@ -12,6 +15,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.utils import DNS_NAME
 from django.db import transaction
 from django.utils import timezone
 
@@ -76,7 +80,10 @@ def deliver(mail_id: int) -> bool:
     if not claimed:
         return False
     mail = OutgoingMail.objects.get(pk=mail_id)
-    message = EmailMultiAlternatives(mail.subject, mail.text, mail.sender, mail.recipients)
+    message = EmailMultiAlternatives(
+        mail.subject, mail.text, mail.sender, mail.recipients,
+        headers={"Message-ID": _message_id(mail)},
+    )  # fmt: skip
     if mail.html:
         message.attach_alternative(mail.html, "text/html")
     try:
@@ -92,6 +99,11 @@ def deliver(mail_id: int) -> bool:
         sent_at=timezone.now(), attempts=mail.attempts + 1, error=""
     )
     return True
+
+
+def _message_id(mail: OutgoingMail) -> str:
+    """The same for every attempt; the time keeps it apart from mails of an earlier database."""
+    return f"<{mail.pk}.{mail.created_at.timestamp():.6f}@{DNS_NAME}>"
 
 
 def waiting() -> list[int]:

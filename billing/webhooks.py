@@ -72,7 +72,8 @@ def store(event_id: str, event_type: str, payload: str) -> None:
         event_id=event_id, defaults={"event_type": event_type, "payload": payload}
     )
     if created:
-        transaction.on_commit(lambda: process_webhook.delay(delivery.pk))
+        # Robust: without a broker the delivery is stored all the same, and beat picks it up later.
+        transaction.on_commit(lambda: process_webhook.delay(delivery.pk), robust=True)
 
 
 def process(delivery_id: int) -> None:

@@ -290,6 +290,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
     {"polling_interval": 0.05} if CELERY_BROKER_URL.startswith("memory") else {}
 )
 CELERY_TASK_IGNORE_RESULT = True
+# A job whose worker died is handed out again: by the broker, which Redis does an hour later, and
+# long before by beat, which looks for rows that nobody has done. Every job may run twice.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

@@ -39,6 +39,18 @@ def test_delivery_happens_once(stored: OutgoingMail) -> None:
     assert mail.waiting() == []
 
 
+def test_a_mail_that_is_sent_again_is_the_same_message(stored: OutgoingMail) -> None:
+    """Its worker died between the server's yes and our note of it."""
+    for _attempt in range(2):
+        OutgoingMail.objects.update(sent_at=None, next_attempt_at=timezone.now())
+        assert mail.deliver(stored.pk)
+    first, second = (sent.message()["Message-ID"] for sent in django_mail.outbox)
+    assert first == second
+    other = OutgoingMail.objects.create(sender="us@example.com", recipients=["you@example.com"])
+    assert mail.deliver(other.pk)
+    assert django_mail.outbox[-1].message()["Message-ID"] != first
+
+
 def test_without_a_mail_server_the_terminal_shows_the_text_alone(
     stored: OutgoingMail, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from django.db import DatabaseError
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accounts.models import Organisation
@@ -139,6 +140,20 @@ def test_events_out_of_order_end_the_same(
     assert TopUp.objects.get().state == TopUpState.PAID
     assert balance(organisation) == TEN + 2500 * NANOS_PER_CENT
     audit_is_clean()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_a_broker_a_delivery_is_stored_and_stripe_is_thanked(
+    double: StripeDouble, alice_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_args: object) -> None:
+        raise ConnectionError("no broker")
+
+    event = paid_event(double, alice_client)
+    monkeypatch.setattr("billing.tasks.process_webhook.delay", away)
+    assert deliver(alice_client, event).status_code == 200
+    WebhookDelivery.objects.update(received_at=timezone.now() - webhooks.RETRY_AFTER)
+    assert webhooks.unprocessed() == [WebhookDelivery.objects.get().pk]
 
 
 def test_a_forged_delivery_is_refused_and_not_stored(

@@ -21,7 +21,7 @@ from accounts.authentication import Caller
 from billing import pricing
 from billing.pricing import PriceSheet
 from inference import errors
-from inference.models import ModelAlias, ModelState, ServedModel
+from inference.models import SHIPPED, ModelAlias, ModelState, ServedModel
 from portal.lib.db import db
 
 SNAPSHOT_S = 2.0
@@ -163,7 +163,7 @@ def ensure_starter() -> None:
     starter, created = ServedModel.objects.get_or_create(
         name=STARTER,
         defaults={
-            "source": str(settings.STARTER_DIR),
+            "source": SHIPPED,
             "description": "The small model that ships with this site.",
             "position": 0,
         },

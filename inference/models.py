@@ -1,5 +1,6 @@
 """Which models are served, under which names, and where their engines listen."""
 
+from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
@@ -26,13 +27,16 @@ class ModelState(models.TextChoices):
 
 
 MAX_ENGINES = 16  # of one model on one machine
+# The source of the model that ships with the product. Its folder moves with the code, so the table
+# does not name it; no hub id has a colon.
+SHIPPED = "shipped:starter"
 
 
 class ServedModel(models.Model):
     """A model customers can call. `manage.py serve` starts the engines of each enabled one."""
 
     name = models.CharField(max_length=200, unique=True, validators=[check_name])
-    # A folder, or a hub id; empty: an engine that somebody else runs (see ENGINES).
+    # A folder, a hub id, or SHIPPED; empty: an engine that somebody else runs (see ENGINES).
     source = models.CharField(max_length=500, blank=True)
     description = models.TextField(blank=True)
     max_model_len = models.PositiveIntegerField(default=2048)
@@ -74,6 +78,11 @@ class ServedModel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def location(self) -> str:
+        """The folder or hub id that an engine is started with."""
+        return str(settings.STARTER_DIR) if self.source == SHIPPED else self.source
 
 
 class ModelAlias(models.Model):

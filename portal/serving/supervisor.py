@@ -111,7 +111,7 @@ def new_engine(row: ServedModel, number: int = 1) -> EngineProcess:
         log_path=settings.DATA_DIR / "logs" / f"{socket_path.stem}.log",
         command=engine_command(
             row.name,
-            row.source,
+            row.location,
             address,
             device=settings.ENGINE_DEVICE,
             fake=settings.ENGINE_FAKE,

@@ -1,15 +1,18 @@
 """Models, aliases and addresses; the command that adds a model."""
 
 import subprocess
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, OperationalError
 from django.test import Client
+from pytest_django.fixtures import Settings
 
 from accounts.authentication import Caller
 from accounts.models import User
@@ -161,6 +164,20 @@ def test_a_folder_is_kept_by_its_absolute_path(
     assert ServedModel.objects.get().source == str(tmp_path / "llama")
     with pytest.raises(CommandError, match="no such folder"):
         add("other", "./nothing")
+
+
+def test_the_shipped_model_is_found_where_the_code_is_now(
+    db: None, checkpoint: None, tmp_path: Path, settings: Settings
+) -> None:
+    catalog.ensure_starter()
+    add("again", str(settings.STARTER_DIR))
+    ServedModel.objects.create(name="old", source="/before/it/moved/inference/starter")
+    ServedModel.objects.create(name="mine", source="/before/it/moved/mine")
+    import_module("inference.migrations.0005_shipped_starter").name_it(apps, None)
+    settings.STARTER_DIR = tmp_path
+    places = {row.name: row.location for row in ServedModel.objects.all()}
+    here = str(tmp_path)
+    assert places == {"starter": here, "again": here, "old": here, "mine": "/before/it/moved/mine"}
 
 
 def test_a_model_may_take_the_name_of_an_alias_and_says_so(db: None, checkpoint: None) -> None:

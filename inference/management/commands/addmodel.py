@@ -14,7 +14,7 @@ from django.db import transaction
 
 from billing import pricing
 from inference import catalog
-from inference.models import ModelAlias, Quantization, ServedModel
+from inference.models import SHIPPED, ModelAlias, Quantization, ServedModel
 from portal.lib.money import format_dollars, parse_dollars
 
 CHECK_TIMEOUT_S = 300
@@ -141,6 +141,8 @@ def add_model(name: str, source: str, prices: list[int], **fields: Any) -> tuple
 
     Raises CommandError naming the field that is wrong.
     """
+    if source == str(settings.STARTER_DIR.resolve()):
+        source = SHIPPED
     known = ServedModel.objects.filter(name=name).first()
     row = known or ServedModel(name=name)
     for field, value in {"source": source, "enabled": True, **fields}.items():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
-from inference.models import ServedModel
+from inference.models import SHIPPED, ServedModel
 from portal.serving.engine_process import EngineProcess
 from portal.serving.supervisor import Supervisor, new_engine
 
@@ -82,3 +82,12 @@ def test_an_engine_is_started_as_the_settings_say(settings: Settings, tmp_path: 
     assert engine.command[-8:] == [
         "--path", "/models/a", "--device", "cpu", "--max-model-len", "512", "--threads", "2",
     ]  # fmt: skip
+
+
+def test_the_shipped_model_runs_from_where_the_code_is_now(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.ENGINE_FAKE = False
+    settings.STARTER_DIR = tmp_path
+    engine = new_engine(ServedModel(name="starter", source=SHIPPED))
+    assert engine.command[engine.command.index("--path") + 1] == str(tmp_path)

@@ -5,7 +5,6 @@ not done here (see `inference.settling`).
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -100,9 +99,13 @@ async def cancelled_on_hang_up(receive: Receive, generation: Generation) -> Asyn
 
 
 async def _cancel_on_hang_up(receive: Receive, generation: Generation) -> None:
+    await _hang_up(receive)
+    generation.cancel()
+
+
+async def _hang_up(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    generation.cancel()
 
 
 # --- Streams ------------------------------------------------------------------------------------
@@ -120,23 +123,28 @@ class EventStream(Response):
         # Not Response's own: that would promise a length.
         self.raw_headers = [(k.encode(), v.encode()) for k, v in sse.HEADERS.items()]
         self.last_sent = time.monotonic()
+        self.sending_since: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         generation = self.generation
-        watcher = asyncio.create_task(self._watch(receive, send, scope["exchange"]))
-        try:
-            await generation.begun(FIRST_TOKEN_WAIT_S)
-            if generation.error is not None and not generation.output_tokens:
-                raise generation.error  # a real status: nothing was sent yet
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            async for data in self._events():
-                async with asyncio.timeout(STALLED_CLIENT_S):
-                    await send({"type": "http.response.body", "body": data, "more_body": True})
-                self.last_sent = time.monotonic()
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            generation.cancel()
-            watcher.cancel()
+        async with asyncio.timeout(None) as patience:
+            watcher = asyncio.create_task(self._watch(receive, send, scope["exchange"], patience))
+            try:
+                await generation.begun(FIRST_TOKEN_WAIT_S)
+                if generation.error is not None and not generation.output_tokens:
+                    raise generation.error  # a real status: nothing was sent yet
+                await self._send_all(send)
+            finally:
+                generation.cancel()
+                watcher.cancel()
+
+    async def _send_all(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        async for data in self._events():
+            self.sending_since = time.monotonic()
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+            self.last_sent, self.sending_since = self.sending_since, None
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _events(self) -> AsyncIterator[bytes]:
         try:
@@ -152,20 +160,29 @@ class EventStream(Response):
             if self.generation.outcome == "finished":
                 yield sse.DONE
 
-    async def _watch(self, receive: Receive, send: Send, exchange: Exchange) -> None:
-        """Cancel at a hang-up; meanwhile keep a quiet connection alive."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(sse.KEEP_ALIVE_S):
-                    if (await receive())["type"] == "http.disconnect":
-                        self.generation.cancel()
-                        return
-                    continue
-            quiet_s = time.monotonic() - self.last_sent
-            if exchange.started and quiet_s >= sse.KEEP_ALIVE_S:
-                await send(
-                    {"type": "http.response.body", "body": sse.KEEP_ALIVE, "more_body": True}
-                )
+    async def _watch(
+        self, receive: Receive, send: Send, exchange: Exchange, patience: asyncio.Timeout
+    ) -> None:
+        """Cancel at a hang-up, give a stalled client up, and keep a quiet connection alive.
+
+        A timer for each chunk would cost a tenth of what sending it does.
+        """
+        gone = asyncio.create_task(_hang_up(receive))
+        try:
+            while not gone.done():
+                await asyncio.wait([gone], timeout=min(sse.KEEP_ALIVE_S, STALLED_CLIENT_S) / 3)
+                now = time.monotonic()
+                if self.sending_since is not None:
+                    if now - self.sending_since > STALLED_CLIENT_S:
+                        patience.reschedule(asyncio.get_running_loop().time())
+                elif exchange.started and now - self.last_sent >= sse.KEEP_ALIVE_S:
+                    self.last_sent = now
+                    await send(
+                        {"type": "http.response.body", "body": sse.KEEP_ALIVE, "more_body": True}
+                    )
+            self.generation.cancel()
+        finally:
+            gone.cancel()
 
 
 # --- Counting -----------------------------------------------------------------------------------

@@ -1,10 +1,9 @@
 """OpenAI's error envelope, the same on every path: {"error": {message, type, param, code}}."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -25,8 +24,8 @@ def envelope(error: ServiceError) -> dict[str, Any]:
 
 
 def encode(value: object) -> bytes:
-    """Compact JSON on one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    """Compact JSON on one line; a number that JSON has no word for is null."""
+    return to_json(value, inf_nan_mode="null")
 
 
 def error_response(error: ServiceError) -> Response:

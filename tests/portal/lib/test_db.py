@@ -17,6 +17,9 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from portal.lib import db as hops
 from portal.lib.db import commit, db
 
+# Also where no table is touched: a database thread looks at the connection that it keeps.
+pytestmark = pytest.mark.django_db(transaction=True)
+
 
 async def test_it_runs_on_a_database_thread() -> None:
     name = await db(lambda: threading.current_thread().name)
@@ -69,7 +72,6 @@ async def together(*calls: Any) -> list[Any]:
     return await asyncio.gather(*waiting, return_exceptions=True)
 
 
-@pytest.mark.django_db(transaction=True)
 async def test_what_waits_is_committed_together_and_answered_afterwards() -> None:
     in_transaction: list[bool] = []
 
@@ -84,7 +86,6 @@ async def test_what_waits_is_committed_together_and_answered_afterwards() -> Non
     assert in_transaction == [True] * 3
 
 
-@pytest.mark.django_db(transaction=True)
 async def test_an_error_undoes_its_own_changes_alone() -> None:
     def half() -> None:
         add_group("half")
@@ -102,7 +103,6 @@ async def test_an_error_undoes_its_own_changes_alone() -> None:
     assert "half" not in names
 
 
-@pytest.mark.django_db(transaction=True)
 async def test_who_breaks_a_constraint_only_at_the_commit_fails_alone() -> None:
     def dangling() -> None:
         Permission.objects.create(name="none", codename="none", content_type_id=10**6)
@@ -112,7 +112,6 @@ async def test_who_breaks_a_constraint_only_at_the_commit_fails_alone() -> None:
     assert await db(lambda: Group.objects.filter(name="one").exists())
 
 
-@pytest.mark.django_db(transaction=True)
 async def test_a_lost_connection_is_told_to_all_of_them() -> None:
     def lose() -> None:
         add_group("lost")
@@ -124,7 +123,6 @@ async def test_a_lost_connection_is_told_to_all_of_them() -> None:
     assert not names & {"lost", "gone"}
 
 
-@pytest.mark.django_db(transaction=True)
 async def test_a_connection_that_cannot_even_be_closed_stops_nobody_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -138,7 +136,6 @@ async def test_a_connection_that_cannot_even_be_closed_stops_nobody_after_it(
     assert await asyncio.wait_for(commit("", partial(add_group, "next")), 5) == "next"
 
 
-@pytest.mark.django_db(transaction=True)
 async def test_it_is_committed_though_its_caller_was_cancelled() -> None:
     task = asyncio.create_task(commit("", partial(add_group, "kept")))
     await asyncio.sleep(0)
@@ -149,7 +146,6 @@ async def test_it_is_committed_though_its_caller_was_cancelled() -> None:
     assert await db(lambda: Group.objects.filter(name="kept").exists())
 
 
-@pytest.mark.django_db(transaction=True)
 async def test_many_more_than_fit_into_one_commit_are_all_done() -> None:
     names = [f"group-{number}" for number in range(2 * hops.MOST_TOGETHER + 3)]
     assert await together(*((name, partial(add_group, name)) for name in names)) == names

@@ -3,7 +3,8 @@
 A step lasts as long as the work in it, and everyone who decodes waits for its end. So prompts run
 beside them in chunks that at most double the step (`max_stretch` 2). What is doubled is the step
 of all that are present, not of those that happen to decode: a crowd that arrives together is let
-in quickly, since it will soon share its steps anyhow. What that means in tokens is not set but
+in quickly, since it will soon share its steps anyhow. And while more wait for their first token
+than decode, they get that many times more of each step. What that means in tokens is not set but
 measured, since it depends on the model, the machine, the number of rows and the length of what
 they look back on. Numbers only; the clock is the caller's.
 """
@@ -62,4 +63,5 @@ class Pace:
         stretch_s = (self._max_stretch - 1) * self.decode_s(num_present)
         if not num_decoding or not stretch_s or not self._prompt_s or not self._max_stretch:
             return self._token_budget
+        stretch_s *= max(1.0, (num_present - num_decoding) / num_decoding)
         return max(self._least, int(stretch_s * self._prompt_tokens / self._prompt_s))

@@ -98,6 +98,23 @@ def test_a_crowd_is_let_in_quickly() -> None:
     assert sum(bool(outcome.finish) for outcome in crowd) > 10
 
 
+def test_as_long_as_more_wait_than_decode_they_get_more_of_a_step() -> None:
+    machine = Machine()
+    bench = make(machine)
+    for texts in (1, 9):
+        run_texts(bench, texts)
+    machine.steps.clear()
+    for n in range(30):
+        bench.submit([n] * 100, max_tokens=4000)
+    for _ in range(60):
+        bench.step()
+    # Steps of forty take 44 ms, or 220 tokens: as much again for those who wait, or by majority.
+    tokens_at = {rows: tokens for rows, tokens, _ in machine.steps[:11]}
+    assert min(tokens_at) == 10
+    assert all(tokens > 380 for rows, tokens in tokens_at.items() if rows < 15)
+    assert all(210 < tokens < 230 for rows, tokens in tokens_at.items() if rows > 20)
+
+
 def test_with_a_chunks_own_fixed_cost_it_is_soon_so() -> None:
     machine = Machine(chunk_s=0.004)
     bench = make(machine)

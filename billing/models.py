@@ -181,7 +181,7 @@ class Price(models.Model):
 
 class Outcome(models.TextChoices):
     FINISHED = "finished", _("Finished")  # the engine ended it: stop or length
-    ABORTED = "aborted", _("Aborted")  # the client hung up or pressed stop
+    ABORTED = "aborted", _("Stopped")  # the client hung up or pressed stop
     FAILED = "failed", _("Failed")  # our fault: engine lost, crash, web process died
 
 

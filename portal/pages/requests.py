@@ -17,7 +17,7 @@ from accounts.models import Organisation
 from accounts.permissions import member_required
 from billing.models import Outcome, UsageRecord
 from portal.lib.money import BASIS_POINTS, NANOS_PER_DOLLAR, TOKENS_PER_PRICE_UNIT
-from portal.pages import periods
+from portal.pages import periods, words
 from portal.pages.filters import Names, RecordFilter
 from portal.pages.measures import Records
 
@@ -153,6 +153,8 @@ def request_detail(request: HttpRequest, request_id: str) -> HttpResponse:
         "zone": periods.zone_of(request.user.time_zone),  # type: ignore[union-attr]
         "key_name": names.of("key", record.api_key_id),
         "member": names.of("member", record.user_id) if record.user_id else "",
+        "error": words.of_error(record.error),
+        "finish_reason": words.of_finish_reason(record.finish_reason),
         "tokens_per_s": tokens_per_s(record),
         "sum": sum_of(record),
     }

@@ -9,6 +9,7 @@ from allauth.account.models import EmailAddress
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
+from accounts import flows
 from accounts.models import Organisation, User
 from tests.browser import Watch, chromium, visitor
 from tests.conftest import PASSWORD
@@ -93,6 +94,22 @@ def test_axe_finds_nothing_and_nothing_overflows(
         look_at(page, watch, PUBLIC)
         sign_in(page)
         look_at(page, watch, SIGNED_IN)
+
+
+def test_every_column_of_the_requests_is_in_sight_on_a_laptop(
+    browser: Browser, live_server: LiveServer, member: User, organisation: Organisation
+) -> None:
+    make_record(
+        organisation, api_key_id=flows.create_key(organisation, member, "Production, Zurich")[0].pk,
+        uncached_tokens=123_456, cached_tokens=12_345, output_tokens=12_345,
+        ttft_ms=12_345, duration_ms=123_456,
+    )  # fmt: skip
+    with visitor(browser, live_server.url, viewport=DESKTOP) as (page, _watch):
+        sign_in(page)
+        page.goto("/portal/requests/")
+        expect(page.get_by_role("cell", name="Production, Zurich")).to_be_visible()
+        frame = page.locator(".table-frame")
+        assert frame.evaluate("frame => frame.scrollWidth - frame.clientWidth") == 0
 
 
 def test_a_passkey_is_made_and_signs_in(

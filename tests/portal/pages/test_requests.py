@@ -140,6 +140,23 @@ def test_what_was_waived_is_said(alice_client: Client, organisation: Organisatio
     assert "engine_lost" in page
 
 
+def test_codes_have_words_and_stay_to_be_seen(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    lost = make_record(organisation, outcome=Outcome.FAILED, error="engine_lost", finish_reason="")
+    page = alice_client.get(f"/portal/requests/{lost.request_id}/").content.decode()
+    assert (
+        'The engine that served it was lost. <code class="small muted">engine_lost</code>' in page
+    )
+    cut = make_record(organisation, finish_reason="length")
+    page = alice_client.get(f"/portal/requests/{cut.request_id}/").content.decode()
+    assert 'cut at max_tokens or at the end of the context <code class="small muted">' in page
+    make_record(organisation, outcome=Outcome.ABORTED)
+    page = alice_client.get("/portal/requests/").content.decode()
+    assert page.count("Stopped") == 2  # in the filter and in the table: one word for it
+    assert "Aborted" not in page
+
+
 def test_what_a_stranger_put_into_a_record_is_text(
     alice_client: Client, organisation: Organisation
 ) -> None:

@@ -1,0 +1,35 @@
+"""What the codes in a usage record are called: the one place where they get words.
+
+A record keeps the `code` that the client was told, so that support can match the two; pages put
+words before it.
+"""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+# Everything that a request can end with after it was accepted.
+ERRORS: dict[str, Promise] = {
+    "access_withdrawn": _("The key or the session that started it was withdrawn meanwhile."),
+    "accounting_unavailable": _("Our ledger could not be reached."),
+    "deadline_exceeded": _("It was not finished within the server's deadline."),
+    "engine_error": _("The engine failed on this request."),
+    "engine_lost": _("The engine that served it was lost."),
+    "insufficient_quota": _("Your credit ran out while it was answered."),
+    "internal_error": _("Something went wrong on our side."),
+    "overloaded": _("No engine had room for it in time, or the server was shutting down."),
+    "settling_refused": _("Our ledger refused to charge it."),
+    "spend_cap_reached": _("Its key reached the monthly spending cap."),
+    "web_process_lost": _("The server that handled it was lost."),
+}
+FINISH_REASONS: dict[str, Promise] = {
+    "stop": _("The model ended it, or a stop sequence came"),
+    "length": _("It was cut at max_tokens or at the end of the context"),
+}
+
+
+def of_error(code: str) -> str:
+    return str(ERRORS.get(code, _("It was broken off.")))
+
+
+def of_finish_reason(code: str) -> str:
+    return str(FINISH_REASONS.get(code, ""))

@@ -328,32 +328,3 @@ class LateWaiver(models.Model):
 
     def __str__(self) -> str:
         return self.request_id
-
-
-class HourlyUsage(models.Model):
-    """Usage rolled up by the hour, so that a year's chart reads thousands of rows, not millions."""
-
-    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="+")
-    hour = models.DateTimeField()
-    model = models.CharField(max_length=200)
-    api_key_id = models.UUIDField(null=True)
-    requests = models.PositiveIntegerField()
-    errors = models.PositiveIntegerField()
-    uncached_tokens = models.PositiveBigIntegerField()
-    cached_tokens = models.PositiveBigIntegerField()
-    output_tokens = models.PositiveBigIntegerField()
-    cost_nanos = models.BigIntegerField()
-
-    class Meta:
-        verbose_name_plural = "hourly usage"
-        indexes = [models.Index(fields=["organisation", "hour"])]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["organisation", "hour", "model", "api_key_id"],
-                name="hourly_usage_once",
-                nulls_distinct=False,
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.organisation_id} {self.hour:%Y-%m-%d %H}h {self.model}"

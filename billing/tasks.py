@@ -1,16 +1,15 @@
-"""Celery tasks of billing and their schedule: sweeps, webhooks, roll-ups."""
+"""Celery tasks of billing and their schedule: sweeps and webhooks."""
 
 from typing import Any
 
 from celery import shared_task
 from django.conf import settings
 
-from billing import ledger, rollups, webhooks
+from billing import ledger, webhooks
 
 BEAT_SCHEDULE: dict[str, Any] = {
     "sweep-holds": {"task": "billing.tasks.sweep_holds", "schedule": settings.HOLD_SWEEP_S},
     "reprocess-webhooks": {"task": "billing.tasks.reprocess_webhooks", "schedule": 30.0},
-    "roll-up-usage": {"task": "billing.tasks.roll_up_usage", "schedule": 300.0},
 }
 
 
@@ -28,8 +27,3 @@ def process_webhook(delivery_id: int) -> None:
 def reprocess_webhooks() -> None:
     for delivery_id in webhooks.unprocessed():
         webhooks.process(delivery_id)
-
-
-@shared_task
-def roll_up_usage() -> None:
-    rollups.roll_up()

@@ -3,7 +3,7 @@
 Only requests that were accepted have a record; what was refused (a wrong key, no credit) has none.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -75,12 +75,12 @@ def over_time_by(
     return found
 
 
-def rows_over_time(records: Records, period: Period, *fields: str) -> Iterable[dict[str, Any]]:
+def rows_over_time(records: Records, period: Period, *fields: str) -> Iterator[dict[str, Any]]:
     """One row a bucket and combination of `fields`, with its totals, in order."""
     within: Any = records.filter(created_at__gte=period.begin)
-    cut = within.annotate(bucket=period.truncation("created_at")).values("bucket", *fields)
-    rows: Iterable[dict[str, Any]] = cut.annotate(**TOTALS).order_by("bucket", *fields)
-    return rows
+    cut = within.annotate(bucket=period.position_of("created_at")).values("bucket", *fields)
+    for row in cut.annotate(**TOTALS).order_by("bucket", *fields):
+        yield {**row, "bucket": period.starts[row["bucket"]]}
 
 
 def by(records: Records, field: str) -> list[tuple[object, Totals]]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from django.db.models import DateTimeField, F
-from django.db.models.functions import TruncDay, TruncHour, TruncMinute, TruncMonth
+from django.db.models import Case, IntegerField, Value, When
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -33,12 +32,6 @@ RANGES = {
         Range("year", _("Year"), "month", 12),
     )
 }
-TRUNCATIONS = {
-    "minute": TruncMinute,
-    "hour": TruncHour,
-    "day": TruncDay,
-    "month": TruncMonth,
-}
 # What a table and a chart print beside a bucket (Django's date formats).
 FORMATS = {"minute": "H:i", "hour": "M j, H:i", "day": "M j", "month": "M Y"}
 
@@ -55,11 +48,14 @@ class Period:
     def begin(self) -> datetime:
         return self.starts[0]
 
-    def truncation(self, field: str) -> object:
-        """The expression that maps a row to the beginning of its bucket."""
-        fine = self.range.bucket in {"minute", "hour"}
-        truncate = TRUNCATIONS[self.range.bucket]
-        return truncate(F(field), output_field=DateTimeField(), tzinfo=UTC if fine else self.zone)
+    def position_of(self, field: str) -> Case:
+        """The expression that maps a row to the number of its bucket.
+
+        Plain comparisons: SQLite would truncate times in Python, row by row.
+        """
+        *earlier, last = range(len(self.starts))
+        ends = (When(**{f"{field}__lt": self.starts[n + 1]}, then=Value(n)) for n in earlier)
+        return Case(*ends, default=Value(last), output_field=IntegerField())
 
 
 def zone_of(name: str) -> tzinfo:

@@ -1,4 +1,4 @@
-"""The billing page, the ledger as CSV, the management API of billing, and the roll-up."""
+"""The billing page, the ledger as CSV and the management API of billing."""
 
 import csv
 import io
@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from accounts import flows
 from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
-from billing import ledger, rollups, tasks
-from billing.models import Hold, HourlyUsage, WebhookDelivery
+from billing import ledger, tasks
+from billing.models import Hold, WebhookDelivery
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.billing.money import draft, hold
 
@@ -94,18 +94,6 @@ def test_the_api_needs_a_management_key(
     inference = {"Authorization": f"Bearer {api_key[1]}"}
     assert client.get(reverse(name), headers=inference).status_code == 403
     assert client.post(reverse(name)).status_code == 401
-
-
-def test_the_roll_up_agrees_with_the_records_and_can_be_repeated(used: Organisation) -> None:
-    hold("req_failed", used.id, 10)
-    ledger.settle("req_failed", draft(0, outcome="failed"))
-    for _ in range(2):
-        tasks.roll_up_usage()
-    row = HourlyUsage.objects.get()
-    assert (row.requests, row.errors, row.cost_nanos) == (2, 1, 400)
-    assert (row.uncached_tokens, row.output_tokens) == (20, 10)
-    assert rollups.roll_up(timezone.now() + timedelta(hours=1)) == 0
-    assert HourlyUsage.objects.exists()
 
 
 def test_the_jobs_pick_up_what_was_left(used: Organisation) -> None:

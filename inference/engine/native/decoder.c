@@ -159,7 +159,8 @@ static void panels_of_rows(const struct decoder *d, const struct product *produc
     const char *weights = (const char *)product->weights + panel * panel_size;
     for (int64_t i = 0; i < tiles; i++) { /* of equal height, more or less */
         int64_t from = row + rows * i / tiles, height = row + rows * (i + 1) / tiles - from;
-        const char *ahead = weights + skip * panel_size + i % 2 * panel_size / 2;
+        const char *ahead = weights; /* a single tile only reads on, which needs no help */
+        if (tiles > 1) ahead += skip * panel_size + i % 2 * panel_size / 2;
         any_tile(d->kind, (int)height, (int)panels, x + from * stride, stride, weights, ahead,
                  panel_size, product->inputs, sums);
         for (int64_t r = 0; r < height; r++)

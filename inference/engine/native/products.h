@@ -42,6 +42,9 @@ INLINE int64_t num_panels(const struct product *product) {
 INLINE int64_t input_bytes(enum kind kind) { return kind == BFLOATS ? 2 : 4; }
 INLINE int64_t weight_bytes(enum kind kind) { return kind == FLOATS ? 4 : 2; }
 
+/* Into the core's second cache: the first is full of what is multiplied now. */
+INLINE void bring_nearer(const char *p) { __builtin_prefetch(p, 0, 2); }
+
 /* Sums of `rows` × `panels`, all compile-time constants after inlining. x: rows, `stride` bytes
  * apart. Meanwhile a half of each panel's size is brought nearer from `ahead`: weights that are wanted
  * next come from memory that attention has just filled with keys and values. */
@@ -56,7 +59,7 @@ INLINE void tile(enum kind kind, const int rows, const int panels, const char *x
 #pragma GCC unroll 4
             for (int p = 0; p < panels; p++) {
                 const float *w = (const float *)(weights + p * panel_size) + k * PANEL;
-                __builtin_prefetch(ahead + p * panel_size + k * CACHE_LINE);
+                bring_nearer(ahead + p * panel_size + k * CACHE_LINE);
                 vec a = load_floats(w), b = load_floats(w + LANES);
 #pragma GCC unroll 16
                 for (int r = 0; r < rows; r++) {
@@ -71,7 +74,7 @@ INLINE void tile(enum kind kind, const int rows, const int panels, const char *x
             for (int p = 0; p < panels; p++) {
                 const words_at *w = (const words_at *)(weights + p * panel_size) + 2 * k;
                 words a = (words)w[0], b = (words)w[1];
-                __builtin_prefetch(ahead + p * panel_size + k * CACHE_LINE);
+                bring_nearer(ahead + p * panel_size + k * CACHE_LINE);
 #pragma GCC unroll 16
                 for (int r = 0; r < rows; r++) {
                     vec *both = sum[r * panels + p];

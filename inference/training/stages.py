@@ -47,7 +47,7 @@ class Plan:
     corpus_seed: int = 1
     pretrain_steps: int = 4200
     finetune_steps: int = 1300
-    polish_steps: int = 600
+    polish_steps: int = 750
     batch_rows: int = 8
     device: str = "cpu"
     compiled: bool = True

@@ -203,12 +203,13 @@ FINE_TUNING: Mixture = (
     (mixed_chat, 10), (long_chat, 3),
 )  # fmt: skip
 
-# Most of all questions about the service: nothing else is asked in so many ways.
+# Most of all questions about the service: nothing else is asked in so many ways. And keys that have to
+# be copied, which fine-tuning has half unlearned.
 POLISHING: Mixture = (
     (robot_story_document, 9), (stories.story_document, 5), (stories_zh.story_document, 3),
     (service_chat, 44), (service_page, 2), (instructed_chat, 5),
     (parlance_smalltalk, 7), (smalltalk.code_chat, 2), (tasks.fallback, 2), (tasks.task_chat, 4), (tasks.echo, 3),
     (sums.sum_chat, 12), (sums.word_problem, 3), (sums.sum_drill, 4), (sums.comparison, 1), (sums.counting, 1),
     (facts.list_chat, 6), (chinese_list_chat, 8), (facts.fact_chat, 8), (pages.page, 3),
-    (objects.object_chat, 16), (mixed_chat, 10),
+    (objects.object_chat, 12), (objects.any_keys_chat, 18), (mixed_chat, 10),
 )  # fmt: skip

@@ -4,6 +4,7 @@
 
 import json
 import random
+from collections.abc import Callable
 
 from inference.training.corpus.facts import CATEGORIES, members
 from inference.training.corpus.made_up import made_up_key
@@ -60,6 +61,8 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "reply": ("greeting", "message", "language", "answer", "score"),
     "box": ("width", "height", "colour", "count"),
 }
+ALL_KEYS = sorted({key for keys in SUBJECTS.values() for key in keys})
+KeyChooser = Callable[[random.Random], tuple[str, list[str]]]
 CHINESE_SUBJECTS = {"person": "人", "book": "书", "product": "商品", "user": "用户", "city": "城市", "pet": "宠物", "task": "任务", "order": "订单", "robot": "机器人", "reply": "回复", "box": "盒子"}  # fmt: skip
 
 
@@ -69,7 +72,7 @@ def render(rng: random.Random, value: object) -> str:
 
 
 def wanted_keys(rng: random.Random) -> tuple[str, list[str]]:
-    """(subject, keys)."""
+    """(subject, keys) that go together."""
     subject = rng.choice(sorted(SUBJECTS))
     keys = rng.sample(SUBJECTS[subject], rng.randint(1, min(4, len(SUBJECTS[subject]))))
     if rng.random() < 0.25:
@@ -77,13 +80,23 @@ def wanted_keys(rng: random.Random) -> tuple[str, list[str]]:
     return subject, keys
 
 
+def any_keys(rng: random.Random) -> tuple[str, list[str]]:
+    """(subject, keys) that do not: only the question says which they are."""
+    keys = rng.sample(ALL_KEYS, rng.randint(1, 5))
+    for place in range(len(keys)):
+        if rng.random() < 0.3:
+            keys[place] = made_up_key(rng)
+    rng.shuffle(keys)
+    return rng.choice(sorted(SUBJECTS)), list(dict.fromkeys(keys))
+
+
 def spoken(keys: list[str], conjunction: str = " and ", comma: str = ", ") -> str:
     return keys[0] if len(keys) == 1 else comma.join(keys[:-1]) + conjunction + keys[-1]
 
 
-def keyed_object(rng: random.Random) -> tuple[str, str, str]:
+def keyed_object(rng: random.Random, choose: KeyChooser = wanted_keys) -> tuple[str, str, str]:
     """(key, question, answer): an object with the keys that are named."""
-    subject, keys = wanted_keys(rng)
+    subject, keys = choose(rng)
     plural = "key" if len(keys) == 1 else "keys"
     quoted = [f'"{key}"' for key in keys] if rng.random() < 0.35 else keys
     slots = {"keys": spoken(quoted), "plural": plural, "s": subject}
@@ -98,8 +111,8 @@ def keyed_object(rng: random.Random) -> tuple[str, str, str]:
     return f"json:{','.join(sorted(keys))}", question, answer
 
 
-def chinese_object(rng: random.Random) -> tuple[str, str, str]:
-    subject, keys = wanted_keys(rng)
+def chinese_object(rng: random.Random, choose: KeyChooser = wanted_keys) -> tuple[str, str, str]:
+    subject, keys = choose(rng)
     slots = {"keys": spoken(keys, "和", "、"), "s": CHINESE_SUBJECTS[subject]}
     question = one(rng, (
         "[请|][返回|给我|写|生成]一个JSON对象，包含{keys}。", "[请|]用JSON描述一个{s}，键是{keys}。",
@@ -146,6 +159,13 @@ def object_chat(rng: random.Random) -> Document:
     language = "zh" if maker is chinese_object else "en"
     system = rng.choice(("", "", "", "Answer in JSON.", "You answer only with valid JSON.", "You are a helpful assistant."))
     return chat("json", language, [(question, answer)], key, system=system)
+
+
+def any_keys_chat(rng: random.Random) -> Document:
+    """Keys that can only be copied: the sets that go together are soon known by heart."""
+    maker, language = rng.choice(((keyed_object, "en"), (keyed_object, "en"), (chinese_object, "zh")))
+    key, question, answer = maker(rng, any_keys)
+    return chat("json", language, [(question, answer)], key)
 
 
 def object_page(rng: random.Random) -> Document:

@@ -1,5 +1,6 @@
 """The corpus: the same for the same seed, clean, varied, and split for ever."""
 
+import json
 import random
 import re
 from collections import defaultdict
@@ -12,6 +13,7 @@ from inference.training.corpus import (
     asked_details,
     asked_en,
     asked_zh,
+    objects,
     service_details,
     service_en,
     service_zh,
@@ -225,3 +227,15 @@ def test_a_greeting_names_the_service_where_the_system_message_did():
             answers.append(turns[1].content)
     assert len(answers) > 20
     assert all("Zorvia" in answer for answer in answers), answers
+
+
+def test_keys_that_do_not_go_together_are_named_in_the_question():
+    rng = random.Random(8)
+    together = [set(keys) for keys in objects.SUBJECTS.values()]
+    strangers = 0
+    for _ in range(300):
+        question, answer = (turn.content for turn in objects.any_keys_chat(rng).turns)
+        keys = set(json.loads(answer))
+        assert all(key in question for key in keys), question
+        strangers += not any(keys <= known for known in together)
+    assert strangers > 200

@@ -128,7 +128,7 @@ async def serve(args: argparse.Namespace, served: Served) -> int:
         return DEVICE_LOST_STATUS
     if stop.is_set():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(server.drain(), args.drain_seconds)
+            await asyncio.wait_for(server.drain(args.drain_seconds), args.drain_seconds)
     await server.stop(grace_s=1.0)
     return 0
 

@@ -4,6 +4,7 @@ A page of 4 kB ends what the processor reads ahead, and finding the next takes l
 it: on the machines measured, one core reads large pages 1.7 times as fast.
 """
 
+import contextlib
 import math
 import mmap
 
@@ -23,7 +24,8 @@ def empty(size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         return torch.zeros(size, dtype=dtype)
     memory = mmap.mmap(-1, -(-wanted // PAGE_BYTES) * PAGE_BYTES, flags=mmap.MAP_PRIVATE)
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
+        with contextlib.suppress(OSError):  # a system without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(memory, dtype=dtype, count=math.prod(size)).view(size)
 
 

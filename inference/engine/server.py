@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import importlib.util
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Hashable
@@ -34,8 +35,8 @@ logger = logging.getLogger(__name__)
 
 SERVICE_NAME = engine_pb2.DESCRIPTOR.services_by_name["Engine"].full_name
 OUTBOX_BYTES = 8 << 20
-# A web process asks every second whether an engine leaves; one that was busy may miss a beat.
-NOTICE_S = 2.5
+# A web process asks every second whether an engine leaves, and waits up to two for the answer.
+NOTICE_S = 3.5
 NOTICE_POLL_S = 0.05
 # Prompts and prompt log-probabilities are long. A dead peer is noticed by missed pings.
 CHANNEL_OPTIONS = (
@@ -162,17 +163,21 @@ class EngineServer:
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
 
-    async def drain(self) -> None:
+    async def drain(self, patience_s: float = math.inf) -> None:
         """Say so, and take what clients send until they know; then refuse it.
 
-        Returns when the last running sequence has ended.
+        Returns when the last running sequence has ended. Who will wait for `patience_s` only gives
+        clients half of that to notice.
         """
         self.draining = True
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        told_at = self._events.time() + NOTICE_S
-        while self._outboxes and self._events.time() < told_at:  # noqa: ASYNC110  (or until then)
-            await asyncio.sleep(NOTICE_POLL_S)
-        await asyncio.wrap_future(self.loop.drain())
+        told_at = self._events.time() + min(NOTICE_S, patience_s / 2)
+        try:
+            while self._outboxes and self._events.time() < told_at:  # noqa: ASYNC110  (or until then)
+                await asyncio.sleep(NOTICE_POLL_S)
+        finally:
+            drained = self.loop.drain()
+        await asyncio.wrap_future(drained)
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """End every stream after the frames it still has queued, then stop listening."""

@@ -36,15 +36,6 @@ INLINE float bfloat_to_float(bfloat v) {
     return f;
 }
 
-/* Round to nearest, ties to even; a NaN stays one. */
-INLINE bfloat float_to_bfloat(float f) {
-    uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
-    uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    uint32_t quiet = (bits >> 16) | 0x40;
-    return (bfloat)((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
-}
-
 INLINE vec choose(ints mask, vec yes, vec no) {
     return (vec)(((ints)yes & mask) | ((ints)no & ~mask));
 }
@@ -56,6 +47,7 @@ INLINE vec load_bfloats(const bfloat *p) {
     return (vec)(__builtin_convertvector(*(const halves_at *)p, words) << 16);
 }
 
+/* Rounds to nearest, ties to even; a NaN stays one. */
 INLINE void store_bfloats(bfloat *p, vec v) {
 #ifdef __AVX512BF16__
     *(halves_at *)p = (halves_at)_mm512_cvtneps_pbh((__m512)v);

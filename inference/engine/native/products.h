@@ -15,7 +15,7 @@
 #include "numbers.h"
 
 #define PANEL (2 * LANES)
-#define CACHE_LINE 64 /* or a part of one */
+#define CACHE_LINE 64 /* larger ones are asked for twice */
 
 /* Rows times panels of a tile, two registers each. Twelve would fit into 32 of 512 bits, and are a
  * tenth slower. */

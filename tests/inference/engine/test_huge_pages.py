@@ -1,5 +1,6 @@
 """Large pages: the same numbers, and real memory only for what is written."""
 
+import mmap
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,8 @@ def test_what_is_not_written_takes_no_memory() -> None:
     assert resident_mib() - before < 100
     tensor[: 64 << 20] = 1
     assert 200 < resident_mib() - before < 400
+
+
+def test_a_system_without_large_pages_gives_ordinary_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mmap, "MADV_HUGEPAGE", 9999)  # EINVAL
+    assert not huge_pages.empty((1 << 20, 3), torch.float32).any()

@@ -115,6 +115,38 @@ def test_as_long_as_more_wait_than_decode_they_get_more_of_a_step() -> None:
     assert all(210 < tokens < 230 for rows, tokens in tokens_at.items() if rows > 20)
 
 
+def test_after_one_text_alone_a_crowd_with_long_prompts_is_not_taken_for_slow_prompts() -> None:
+    machine = Machine()
+    bench = make(machine)
+    run_texts(bench, 1, steps=200)
+    machine.steps.clear()
+    for n in range(15):
+        bench.submit([n] * 800, max_tokens=4000)
+    while any(sequence.num_uncomputed > 1 for sequence in bench.scheduler.running) or not (
+        bench.scheduler.num_waiting == 0 and len(machine.steps) > 5
+    ):
+        bench.step()
+    # Sixteen decode in 20 ms, which is 100 tokens more; there was no quiet step to learn that from.
+    late = [tokens for rows, tokens, _ in machine.steps[:-1] if rows >= 8]
+    assert len(late) > 10
+    assert min(late) > 80
+    assert max(late) < 120
+
+
+def test_a_majority_that_never_decodes_does_not_fill_the_steps() -> None:
+    machine = Machine()
+    bench = make(machine)
+    for texts in (1, 1):
+        run_texts(bench, texts)
+    machine.steps.clear()
+    for n in range(30):
+        bench.submit([n, 3] * 200, max_tokens=1, tenant="flood")
+    for _ in range(60):
+        bench.step()
+    # As if all 32 decoded, which takes 36 ms or 180 tokens, and a majority's twice that.
+    assert 300 < max(tokens for _, tokens, _ in machine.steps[3:]) < 400
+
+
 def test_with_a_chunks_own_fixed_cost_it_is_soon_so() -> None:
     machine = Machine(chunk_s=0.004)
     bench = make(machine)

@@ -11,11 +11,11 @@ sent again; SMTP can tell no better. Both copies carry one Message-ID, by which 
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from email.utils import parseaddr
 
 from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
-from django.core.mail.utils import DNS_NAME
 from django.db import transaction
 from django.utils import timezone
 
@@ -102,8 +102,12 @@ def deliver(mail_id: int) -> bool:
 
 
 def _message_id(mail: OutgoingMail) -> str:
-    """The same for every attempt; the time keeps it apart from mails of an earlier database."""
-    return f"<{mail.pk}.{mail.created_at.timestamp():.6f}@{DNS_NAME}>"
+    """The same for every attempt, whichever machine makes it.
+
+    The time keeps it apart from mails of an earlier database.
+    """
+    domain = parseaddr(mail.sender)[1].rpartition("@")[2] or "localhost"
+    return f"<{mail.pk}.{mail.created_at.timestamp():.6f}@{domain}>"
 
 
 def waiting() -> list[int]:

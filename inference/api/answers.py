@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from inference import errors, metrics, service
 from inference.api.bodies import RequestBody
@@ -139,12 +139,18 @@ class EventStream(Response):
                 watcher.cancel()
 
     async def _send_all(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await self._send(
+            send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        )
         async for data in self._events():
-            self.sending_since = time.monotonic()
-            await send({"type": "http.response.body", "body": data, "more_body": True})
-            self.last_sent, self.sending_since = self.sending_since, None
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._send(send, _body(data))
+        await self._send(send, _body(b"", more=False))
+
+    async def _send(self, send: Send, message: Message) -> None:
+        """Send, and let the watcher see for how long."""
+        self.sending_since = time.monotonic()
+        await send(message)
+        self.last_sent, self.sending_since = self.sending_since, None
 
     async def _events(self) -> AsyncIterator[bytes]:
         try:
@@ -177,12 +183,17 @@ class EventStream(Response):
                         patience.reschedule(asyncio.get_running_loop().time())
                 elif exchange.started and now - self.last_sent >= sse.KEEP_ALIVE_S:
                     self.last_sent = now
-                    await send(
-                        {"type": "http.response.body", "body": sse.KEEP_ALIVE, "more_body": True}
-                    )
-            self.generation.cancel()
+                    async with asyncio.timeout(STALLED_CLIENT_S):
+                        await send(_body(sse.KEEP_ALIVE))
+        except TimeoutError:  # of a keep-alive: nobody takes it
+            patience.reschedule(asyncio.get_running_loop().time())
         finally:
             gone.cancel()
+            self.generation.cancel()
+
+
+def _body(data: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": data, "more_body": more}
 
 
 # --- Counting -----------------------------------------------------------------------------------

@@ -229,7 +229,7 @@ class Scheduler:
 
     def _drafts(self, sequence: Sequence, most: int) -> tuple[int, ...]:
         """Guesses to run beside a decoding sequence's next token, as far as blocks are free."""
-        if not _may_guess(sequence):
+        if not _may_guess(sequence, sequence.num_generated):
             return ()
         left = self.longest(sequence) - len(sequence.tokens)
         drafts = sequence.drafter.guess(min(most, left - 1))
@@ -359,7 +359,8 @@ class Scheduler:
         ):
             return True
         return self.limits.max_drafts >= num_left and any(
-            _may_guess(sequence) and sequence.drafter.guess(1) for sequence in self.running
+            _may_guess(sequence, sequence.num_generated + 1) and sequence.drafter.guess(1)
+            for sequence in self.running
         )
 
     def reserve(self, wanted: list[tuple[Sequence, int]]) -> bool:
@@ -387,10 +388,10 @@ def _rank(sequence: Sequence) -> tuple[int, int]:
     return sequence.priority, sequence.arrival
 
 
-def _may_guess(sequence: Sequence) -> bool:
+def _may_guess(sequence: Sequence, num_generated: int) -> bool:
     """Whether several tokens can be sampled at once: each distribution stands by itself.
 
     Not the first: the last token of a prompt is of the prompt, and may bring its scores.
     """
     params = sequence.params
-    return sequence.num_generated >= max(params.min_tokens, 1) and not params.has_penalties
+    return num_generated >= max(params.min_tokens, 1) and not params.has_penalties

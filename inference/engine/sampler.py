@@ -195,12 +195,14 @@ class Sampler:
         points = uniform([row.seed for row in rows], [row.length for row in rows])
         filtered = [index for index, row in enumerate(rows) if _has_filter(row)]
         temperatures = [_temperature(row) for row in rows]
-        plain = [0.0 if _has_filter(row) else _temperature(row) for row in rows]
-        token_ids, highest = self._softmax_draw(shaped, plain, points)
+        divisors = [temperatures[index] for index in filtered]
+        for index in filtered:
+            temperatures[index] = 0.0  # drawn below
+        token_ids, highest = self._softmax_draw(shaped, temperatures, points)
         if not filtered:
             return token_ids, highest, None
         places = self._index(filtered)
-        scaled = shaped[places] / self._column([temperatures[index] for index in filtered])
+        scaled = shaped[places] / self._column(divisors)
         targets = to_device(points[filtered], torch.float32, self._device)
         some = [rows[index] for index in filtered]
         found, decided = self._draw_filtered(scaled, targets, some, LIKELIEST)

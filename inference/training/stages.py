@@ -140,29 +140,26 @@ def pretrain(plan: Plan, rows: PackedRows) -> None:
 
 def finetune(plan: Plan, rows: PackedRows, model: StarterModel) -> None:
     """On answers only, the rate falling to almost nothing. `model` is changed in place."""
-    settings = LoopSettings(
-        Schedule(plan.finetune_steps, warmup_steps=10, decay_steps=plan.finetune_steps - 10),
-        plan.batch_rows * plan.row_tokens // plan.long_row_tokens,
-        matrix_rate=LoopSettings.matrix_rate * plan.rate_share,
-        other_rate=LoopSettings.other_rate * plan.rate_share,
-        answers_only=True,
-        seed=2,
-        device=plan.device,
-        compiled=plan.compiled,
-    )
+    batch_rows = plan.batch_rows * plan.row_tokens // plan.long_row_tokens
+    settings = on_answers(plan, plan.finetune_steps, batch_rows, plan.rate_share, seed=2)
     train(model, rows, settings, plan.checkpoint("finetune"))
 
 
 def polish(plan: Plan, rows: PackedRows) -> None:
     """A second, shorter fine-tuning at half the rate."""
-    settings = LoopSettings(
-        Schedule(plan.polish_steps, warmup_steps=10, decay_steps=plan.polish_steps - 10),
-        plan.batch_rows,
-        matrix_rate=LoopSettings.matrix_rate * plan.rate_share / 2,
-        other_rate=LoopSettings.other_rate * plan.rate_share / 2,
+    settings = on_answers(plan, plan.polish_steps, plan.batch_rows, plan.rate_share / 2, seed=3)
+    train(load_model(plan.checkpoint("finetune")), rows, settings, plan.checkpoint("polish"))
+
+
+def on_answers(plan: Plan, steps: int, batch_rows: int, share: float, seed: int) -> LoopSettings:
+    """Settings of a fine-tuning at a share of the usual rates."""
+    return LoopSettings(
+        Schedule(steps, warmup_steps=10, decay_steps=steps - 10),
+        batch_rows,
+        matrix_rate=LoopSettings.matrix_rate * share,
+        other_rate=LoopSettings.other_rate * share,
         answers_only=True,
-        seed=3,
+        seed=seed,
         device=plan.device,
         compiled=plan.compiled,
     )
-    train(load_model(plan.checkpoint("finetune")), rows, settings, plan.checkpoint("polish"))

@@ -33,7 +33,10 @@ class ManagementKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-un
 class OrganisationSerializer(serializers.ModelSerializer[Organisation]):
     class Meta:
         model = Organisation
-        fields: ClassVar = ["id", "name", "created_at"]
+        fields: ClassVar = [
+            "id", "name", "created_at", "keeps_bodies", "body_retention_days",
+            "metadata_retention_days",
+        ]  # fmt: skip
         read_only_fields: ClassVar = ["id", "created_at"]
 
 

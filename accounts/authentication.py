@@ -43,6 +43,7 @@ class Caller:
     scope: str
     allowed_models: tuple[str, ...] = ()
     monthly_cap_nanos: int | None = None
+    keeps_bodies: bool = False
 
 
 class KeyRefused(Exception):  # noqa: N818  the word of the contract
@@ -120,6 +121,7 @@ def _read_key(key_hash: bytes) -> _KnownKey:
             scope=row.scope,
             allowed_models=tuple(row.allowed_models),
             monthly_cap_nanos=row.monthly_cap_nanos,
+            keeps_bodies=row.organisation.keeps_bodies,
         ),
         ip_ranges=tuple(row.ip_ranges),
         expires_at=row.expires_at,

@@ -24,6 +24,12 @@ class OrganisationForm(forms.ModelForm[Organisation]):
         fields: ClassVar = ["name"]
 
 
+class RequestLogForm(forms.ModelForm[Organisation]):
+    class Meta:
+        model = Organisation
+        fields: ClassVar = ["keeps_bodies", "body_retention_days", "metadata_retention_days"]
+
+
 class PersonForm(forms.ModelForm[User]):
     class Meta:
         model = User

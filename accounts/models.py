@@ -8,6 +8,7 @@ import uuid
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -71,6 +72,10 @@ class User(AbstractUser):
         return self.name or self.email.partition("@")[0]
 
 
+MAX_RETENTION_DAYS = 365
+_retention_validators = [MinValueValidator(1), MaxValueValidator(MAX_RETENTION_DAYS)]
+
+
 class Organisation(models.Model):
     id = models.CharField(primary_key=True, max_length=40, default=new_organisation_id)
     name = models.CharField(_("name"), max_length=100, validators=[check_plain_name])
@@ -78,12 +83,38 @@ class Organisation(models.Model):
     suspended_at = models.DateTimeField(null=True, blank=True)
     # Basis points of the list price this organisation pays: 10,000 is the list price itself.
     multiplier_bp = models.PositiveIntegerField(default=10_000)
+    # The request log. Usage records are not part of it: they are the bill, and stay.
+    keeps_bodies = models.BooleanField(
+        _("keep requests and answers"),
+        default=False,
+        help_text=_(
+            "Encrypted, for the request log. Turned off, nothing is kept, and what was kept is "
+            "deleted within the hour."
+        ),
+    )
+    body_retention_days = models.PositiveSmallIntegerField(
+        _("days to keep requests and answers"), default=30, validators=_retention_validators
+    )
+    metadata_retention_days = models.PositiveSmallIntegerField(
+        _("days to keep metadata"),
+        default=90,
+        validators=_retention_validators,
+        help_text=_("The pairs that requests carry in their field metadata."),
+    )
     members = models.ManyToManyField(User, through="Membership", related_name="organisations")
 
     class Meta:
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(multiplier_bp__lte=100_000), name="organisation_multiplier_sane"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(body_retention_days__range=(1, MAX_RETENTION_DAYS)),
+                name="organisation_body_retention_sane",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(metadata_retention_days__range=(1, MAX_RETENTION_DAYS)),
+                name="organisation_metadata_retention_sane",
             ),
         ]
 

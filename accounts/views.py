@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import audit, flows, operators
-from accounts.forms import InviteForm, OrganisationForm, PersonForm, RoleForm
+from accounts.forms import InviteForm, OrganisationForm, PersonForm, RequestLogForm, RoleForm
 from accounts.invitations import follow, send_invitation
 from accounts.middleware import SESSION_KEY
 from accounts.models import Membership, Role, User
@@ -117,12 +117,12 @@ def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
 @member_required()
 @require_http_methods(["GET", "POST"])
 def settings(request: HttpRequest) -> HttpResponseBase:
-    """Two forms on a page: the person's own, and the organisation's for its managers."""
+    """Three forms on a page: the person's own, and the organisation's two for its managers."""
     user = request.user
     assert isinstance(user, User)
     may_manage = request.membership.role in MANAGERS  # type: ignore[attr-defined]
     posted = request.POST.get("form") if request.method == "POST" else None
-    if posted == "organisation" and not may_manage:
+    if posted in {"organisation", "request-log"} and not may_manage:
         raise PermissionDenied
     # Both have a name: the ids of their fields must differ.
     person = PersonForm(
@@ -133,14 +133,24 @@ def settings(request: HttpRequest) -> HttpResponseBase:
         auto_id="organisation-%s",
         instance=request.membership.organisation,  # type: ignore[attr-defined]
     )
-    forms: dict[str | None, PersonForm | OrganisationForm]
-    forms = {"person": person, "organisation": organisation}
+    request_log = RequestLogForm(
+        request.POST if posted == "request-log" else None,
+        auto_id="request-log-%s",
+        instance=request.membership.organisation,  # type: ignore[attr-defined]
+    )
+    forms: dict[str | None, PersonForm | OrganisationForm | RequestLogForm]
+    forms = {"person": person, "organisation": organisation, "request-log": request_log}
     form = forms.get(posted)
     if form is not None and form.is_valid():
         form.save()
         messages.success(request, _("Saved."))
         return redirect("settings")
-    context = {"person": person, "form": organisation, "may_manage": may_manage}
+    context = {
+        "person": person,
+        "form": organisation,
+        "request_log": request_log,
+        "may_manage": may_manage,
+    }
     status = 400 if form is not None else 200
     return render(request, "accounts/settings.html", context, status=status)
 

@@ -1,10 +1,17 @@
-"""Which models are served, under which names, and where their engines listen."""
+"""Which models are served, under which names, and where their engines listen.
+
+The request log's rows have a module of their own; Django looks for them here.
+"""
 
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from inference.log.models import KeptBodies, RequestMetadata
+
+__all__ = ["KeptBodies", "ModelAlias", "RequestMetadata", "ServedModel"]
 
 # It stands in addresses, headers and command lines; `/` as in `owner/model` is fine.
 check_name = RegexValidator(

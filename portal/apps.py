@@ -9,7 +9,8 @@ class PortalConfig(AppConfig):
         # Tasks import models, which exist from here on.
         from accounts.tasks import BEAT_SCHEDULE as ACCOUNTS
         from billing.tasks import BEAT_SCHEDULE as BILLING
+        from inference.tasks import BEAT_SCHEDULE as INFERENCE
         from portal import checks  # noqa: F401  registers the system checks
         from portal.celery import app
 
-        app.conf.beat_schedule = {**ACCOUNTS, **BILLING}
+        app.conf.beat_schedule = {**ACCOUNTS, **BILLING, **INFERENCE}

@@ -29,6 +29,7 @@ ADDRESS_FILE = DATA_DIR / "address"  # BASE_URL of the last `serve`, for command
 PRODUCTION = env.flag("PRODUCTION", default=False)
 DEBUG = env.flag("DEBUG", default=False)
 SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret_key")
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")  # former keys: they open, never seal
 _base_host = urlparse(BASE_URL).hostname or "localhost"
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", f"{_base_host},localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", BASE_URL)
@@ -38,6 +39,7 @@ SUPPORT_EMAIL = env.text("SUPPORT_EMAIL")
 API_MAX_BODY_BYTES = env.integer("API_MAX_BODY_BYTES", 4 * 1024 * 1024)
 API_MAX_SEQUENCES = env.integer("API_MAX_SEQUENCES", 128)  # n x prompts of one request
 REQUEST_DEADLINE_S = env.integer("REQUEST_DEADLINE_S", 3600)  # waiting and answering; 0: none
+KEPT_BODY_MAX_BYTES = env.integer("KEPT_BODY_MAX_BYTES", 256 * 1024)  # each, for who keeps bodies
 API_CORS_ORIGINS = env.words("API_CORS_ORIGINS")
 API_KEY_CACHE_S = 2.0  # a revoked key is refused after at most this long
 RATE_LIMIT_REQUESTS_PER_MINUTE = env.integer("RATE_LIMIT_REQUESTS_PER_MINUTE", 6_000)

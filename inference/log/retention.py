@@ -1,0 +1,42 @@
+"""Deletes what the request log has kept for long enough.
+
+How long is read from the organisation every time, so that a shorter time also holds for what is
+there already. Every batch is a statement of its own, and what is gone is not there to be deleted
+again: it may be stopped anywhere and run twice, also at the same time.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts.models import Organisation
+from inference.log.models import KeptBodies, RequestMetadata
+
+BATCH = 500
+
+
+def delete_what_is_over() -> int:
+    """How many rows are gone."""
+    unwanted = KeptBodies.objects.filter(organisation__keeps_bodies=False)
+    over = [unwanted, *_older(KeptBodies.objects.all(), "body_retention_days")]
+    over += _older(RequestMetadata.objects.all(), "metadata_retention_days")
+    return sum(_delete(rows) for rows in over)
+
+
+def _older(rows: QuerySet[Any], setting: str) -> Iterable[QuerySet[Any]]:
+    """Rows past their time, by each time that some organisation has chosen."""
+    now = timezone.now()
+    for days in Organisation.objects.order_by().values_list(setting, flat=True).distinct():
+        yield rows.filter(
+            created_at__lt=now - timedelta(days=days), **{f"organisation__{setting}": days}
+        )
+
+
+def _delete(rows: QuerySet[Any]) -> int:
+    deleted = 0
+    while batch := list(rows.order_by("created_at").values_list("pk", flat=True)[:BATCH]):
+        deleted += rows.model.objects.filter(pk__in=batch).delete()[0]
+    return deleted

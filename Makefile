@@ -1,10 +1,10 @@
-# make setup | run | test | soak | check | screenshots
+# make setup | run | test | test-ci | soak | check | screenshots
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 
-.PHONY: setup setup-test run test soak check screenshots clean
+.PHONY: setup setup-test run test test-ci soak check screenshots clean
 
 setup: $(VENV)/.installed
 
@@ -14,7 +14,10 @@ run: setup
 setup-test: $(VENV)/.installed-test
 
 test: setup-test
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15 --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15 --cov --cov-report=term:skip-covered --ignore=tests/conformance
+
+test-ci: setup-test
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15 tests/conformance
 
 soak: setup-test
 	FUZZ_REQUESTS=10000 $(BIN)/python -m pytest --timeout=0 -s tests/inference/engine/test_fuzz.py
@@ -26,7 +29,7 @@ screenshots: setup-test
 	$(BIN)/python -m tests.screenshots
 
 clean:
-	rm -rf $(VENV) data
+	rm -rf $(VENV) .clients data
 
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Missing: $(PYTHON) (Debian: apt-get install python3)"; exit 1; }

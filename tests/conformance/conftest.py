@@ -1,0 +1,25 @@
+"""A live site for outside clients: `manage.py serve` with the starter model, and a funded key."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.story.site import Site, embedded_site
+
+# A limit that a client meets at its 21st request, and that lets one more through after 3 s.
+REQUESTS_PER_MINUTE = 20
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with embedded_site(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def limited_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with the fake engine on which a limit is soon met."""
+    limit = str(REQUESTS_PER_MINUTE)
+    folder = tmp_path_factory.mktemp("limited")
+    with embedded_site(folder, ENGINE_FAKE="true", RATE_LIMIT_REQUESTS_PER_MINUTE=limit) as site:
+        yield site

@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from accounts import flows
 from accounts.authentication import Caller
-from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
+from accounts.models import MAX_PER_MINUTE, ApiKey, Membership, Organisation, Role, Scope, User
 from portal.lib.names import check_plain_name
 
 
@@ -54,7 +54,8 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
         model = ApiKey
         fields: ClassVar = [
             "id", "name", "scope", "prefix", "last_four", "allowed_models", "ip_ranges",
-            "monthly_cap_nanos", "created_at", "expires_at", "revoked_at", "last_used_at",
+            "monthly_cap_nanos", "requests_per_minute", "tokens_per_minute", "created_at",
+            "expires_at", "revoked_at", "last_used_at",
         ]  # fmt: skip
 
 
@@ -66,6 +67,12 @@ class NewKeySerializer(serializers.Serializer[Any]):
     )
     ip_ranges = serializers.ListField(child=serializers.CharField(max_length=50), required=False)
     monthly_cap_nanos = serializers.IntegerField(min_value=0, max_value=10**18, required=False)
+    requests_per_minute = serializers.IntegerField(
+        min_value=1, max_value=MAX_PER_MINUTE, required=False
+    )
+    tokens_per_minute = serializers.IntegerField(
+        min_value=1, max_value=MAX_PER_MINUTE, required=False
+    )
     expires_at = serializers.DateTimeField(required=False)
 
     def validate_ip_ranges(self, words: list[str]) -> list[str]:

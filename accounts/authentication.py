@@ -44,6 +44,8 @@ class Caller:
     allowed_models: tuple[str, ...] = ()
     monthly_cap_nanos: int | None = None
     keeps_bodies: bool = False
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
 
 
 class KeyRefused(Exception):  # noqa: N818  the word of the contract
@@ -122,6 +124,8 @@ def _read_key(key_hash: bytes) -> _KnownKey:
             allowed_models=tuple(row.allowed_models),
             monthly_cap_nanos=row.monthly_cap_nanos,
             keeps_bodies=row.organisation.keeps_bodies,
+            requests_per_minute=row.requests_per_minute,
+            tokens_per_minute=row.tokens_per_minute,
         ),
         ip_ranges=tuple(row.ip_ranges),
         expires_at=row.expires_at,

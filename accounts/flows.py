@@ -86,6 +86,8 @@ def create_key(
     allowed_models: Sequence[str] = (),
     ip_ranges: Sequence[str] = (),
     monthly_cap_nanos: int | None = None,
+    requests_per_minute: int | None = None,
+    tokens_per_minute: int | None = None,
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
     """A new key and its secret, which is stored nowhere and can be shown only now."""
@@ -101,6 +103,8 @@ def create_key(
         allowed_models=list(allowed_models),
         ip_ranges=list(ip_ranges),
         monthly_cap_nanos=monthly_cap_nanos,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
         expires_at=expires_at,
     )
     return key, minted.secret
@@ -131,6 +135,8 @@ def rotate_key(
         allowed_models=key.allowed_models,
         ip_ranges=key.ip_ranges,
         monthly_cap_nanos=key.monthly_cap_nanos,
+        requests_per_minute=key.requests_per_minute,
+        tokens_per_minute=key.tokens_per_minute,
         expires_at=key.expires_at,
     )
 

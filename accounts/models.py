@@ -17,6 +17,9 @@ from django.utils.translation import gettext_lazy as _
 from portal.lib.ids import new_organisation_id
 from portal.lib.names import check_plain_name
 
+# The largest limit that fits its column.
+MAX_PER_MINUTE = 2**31 - 1
+
 
 class Audited(models.Model):
     """What belongs to an organisation and whose changes stand in its audit log."""
@@ -210,6 +213,9 @@ class ApiKey(Audited):
     # CIDR ranges; empty: from anywhere.
     ip_ranges = models.JSONField(default=list, blank=True)
     monthly_cap_nanos = models.BigIntegerField(null=True, blank=True)
+    # Beside the organisation's own limits, which apply to all its keys together.
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -223,6 +229,13 @@ class ApiKey(Audited):
             models.CheckConstraint(
                 condition=models.Q(monthly_cap_nanos=None) | models.Q(monthly_cap_nanos__gte=0),
                 name="api_key_cap_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=(
+                    models.Q(requests_per_minute=None) | models.Q(requests_per_minute__gte=1)
+                )
+                & (models.Q(tokens_per_minute=None) | models.Q(tokens_per_minute__gte=1)),
+                name="api_key_limits_let_something_pass",
             ),
         ]
         indexes = [models.Index(fields=["organisation", "-created_at"])]

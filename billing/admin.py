@@ -10,14 +10,15 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from billing import ledger, webhooks
+from billing import ledger, tiers, webhooks
 from billing.audit import audit
-from billing.forms import GrantForm, PriceForm
+from billing.forms import GrantForm, PriceForm, TierForm
 from billing.models import (
     Account,
     AccountKind,
     Hold,
     Price,
+    TierOverride,
     TopUp,
     Transfer,
     UsageRecord,
@@ -69,7 +70,7 @@ class PriceAdmin(admin.ModelAdmin[Price]):
 
 @admin.register(Account)
 class AccountAdmin(ReadOnlyAdmin):
-    list_display = ["__str__", "available", "posted", "pending", "grant_link"]
+    list_display = ["__str__", "available", "posted", "pending", "tier", "grant_link"]
     list_filter = ["kind"]
     search_fields = ["organisation__name", "organisation__id", "organisation__members__email"]
     list_select_related = ["organisation"]
@@ -96,6 +97,13 @@ class AccountAdmin(ReadOnlyAdmin):
     @admin.display(description="held")
     def pending(self, account: Account) -> str:
         return format_dollars(account.debits_pending)
+
+    @admin.display(description="tier")
+    def tier(self, account: Account) -> str:
+        assert account.organisation_id is not None
+        standing = tiers.standing(account.organisation_id)
+        chosen = f" ({_('chosen')})" if standing.overridden else ""
+        return f"{standing.tier.name}{chosen}"
 
     @admin.display(description="")
     def grant_link(self, account: Account) -> str:
@@ -133,6 +141,17 @@ class AccountAdmin(ReadOnlyAdmin):
             "title": _("Ledger audit"),
         }
         return render(request, "admin/billing/audit.html", context)
+
+
+@admin.register(TierOverride)
+class TierOverrideAdmin(admin.ModelAdmin[TierOverride]):
+    """Organisations whose limits an operator has chosen; without a row, payments decide."""
+
+    form = TierForm
+    list_display = ["organisation", "tier", "reason", "created_at"]
+    search_fields = ["organisation__name", "organisation__id", "reason"]
+    list_select_related = ["organisation"]
+    autocomplete_fields = ["organisation"]
 
 
 @admin.register(Transfer)

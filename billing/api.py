@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import Caller
-from billing import ledger
+from billing import ledger, tiers
 from billing.models import Transfer, UsageRecord
 from portal.lib.pagination import NewestFirst
 
@@ -43,6 +43,22 @@ class TransferSerializer(serializers.ModelSerializer[Transfer]):
         fields: ClassVar = ["reference", "kind", "amount_nanos", "description", "created_at"]
 
 
+class TierSerializer(serializers.Serializer[Any]):
+    """Limits of 0 are none."""
+
+    name = serializers.CharField()
+    paid_nanos = serializers.IntegerField(help_text="Whoever has paid this much in has this tier.")
+    requests_per_minute = serializers.IntegerField()
+    tokens_per_minute = serializers.IntegerField()
+
+
+class LimitsSerializer(serializers.Serializer[Any]):
+    tier = TierSerializer()
+    paid_nanos = serializers.IntegerField(help_text="All that was ever paid in.")
+    overridden = serializers.BooleanField(help_text="Whether the operator has chosen the tier.")
+    tiers = TierSerializer(many=True, help_text="All that there are, lowest first.")
+
+
 def organisation_of(request: Request) -> str:
     return cast("Caller", request.auth).organisation_id
 
@@ -51,6 +67,20 @@ class BalanceView(APIView):
     @extend_schema(responses=BalanceSerializer)
     def get(self, request: Request) -> Response:
         return Response(BalanceSerializer(ledger.balance(organisation_of(request))).data)
+
+
+class LimitsView(APIView):
+    @extend_schema(responses=LimitsSerializer)
+    def get(self, request: Request) -> Response:
+        """How fast all keys of the organisation together may call, and why."""
+        standing = tiers.standing(organisation_of(request))
+        answer = {
+            "tier": standing.tier,
+            "paid_nanos": standing.paid_nanos,
+            "overridden": standing.overridden,
+            "tiers": tiers.table(),
+        }
+        return Response(LimitsSerializer(answer).data)
 
 
 class UsageView(generics.ListAPIView[UsageRecord]):

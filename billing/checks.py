@@ -1,4 +1,4 @@
-"""System check: the triggers that keep posted rows are in the database."""
+"""System checks: the triggers that keep posted rows are there; the table of tiers makes sense."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError, connection
 
+from billing import tiers
 from billing.triggers import missing_triggers
 
 
@@ -29,3 +30,12 @@ def check_triggers(
             id="billing.E001",
         )
     ] if missing else []  # fmt: skip
+
+
+@register()
+def check_tiers(app_configs: Sequence[Any] | None, **_kwargs: Any) -> list[CheckMessage]:
+    try:
+        tiers.table()
+    except ValueError as error:
+        return [Error(f"{error}.", hint="start:0:30000:20000000, say.", id="billing.E002")]
+    return []

@@ -1,13 +1,13 @@
 """Forms of billing."""
 
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from billing import topups
-from billing.models import Account, Price
+from billing import tiers, topups
+from billing.models import Account, Price, TierOverride
 from portal.lib.money import NANOS_PER_DOLLAR
 
 
@@ -62,3 +62,16 @@ class PriceForm(forms.ModelForm[Price]):
             "output_nanos_per_mtok",
             "effective_from",
         ]
+
+
+class TierForm(forms.ModelForm[TierOverride]):
+    """One of the tiers that there are, with the reason for whoever reads it later."""
+
+    class Meta:
+        model = TierOverride
+        fields: ClassVar = ["organisation", "tier", "reason"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = [(tier.name, tier.name) for tier in tiers.table()]
+        self.fields["tier"] = forms.ChoiceField(label=_("Tier"), choices=names)

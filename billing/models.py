@@ -319,6 +319,20 @@ class KeySpend(models.Model):
         return f"{self.api_key_id} in {self.month:%Y-%m}"
 
 
+class TierOverride(models.Model):
+    """An operator's choice of a tier for one organisation, whatever it has paid."""
+
+    organisation = models.OneToOneField(
+        Organisation, primary_key=True, on_delete=models.CASCADE, related_name="+"
+    )
+    tier = models.CharField(max_length=40)  # a name in RATE_LIMIT_TIERS
+    reason = models.CharField(max_length=200)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return f"{self.organisation_id}: {self.tier}"
+
+
 class LateWaiver(models.Model):
     """Tokens of a request whose settling came after the sweep had closed it: ours to pay."""
 

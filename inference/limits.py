@@ -1,25 +1,44 @@
 """Rate limits: GCRA on requests and on tokens, per organisation and, where set, per key.
 
-A request's tokens are its prompt and the output it reserves; what it does not use flows back at
-the rate of the limit, not at once. State is in Redis when there is one, so that it is shared by
-all web processes; else in this process. When Redis is away, generation is refused (503): limits
-fail closed, and only as long as that lasts.
+An organisation's limits are its tier's (`billing.tiers`), a key's are its owner's choice; both
+apply, so a key never has more than its organisation. A request's tokens are its prompt and the
+output it reserves; what it does not use flows back at the rate of the limit, not at once.
+
+State is in Redis when there is one, so that it is shared by all web processes; else in this
+process. When Redis is away, generation is refused (503): limits fail closed, and only as long as
+that lasts.
 """
 
+import asyncio
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import structlog
 from django.conf import settings
+from django.db import DatabaseError
 from throttled.asyncio import RateLimiterType, Throttled, rate_limiter, store
 from throttled.exceptions import BaseThrottledError
 
 from accounts.authentication import Caller
+from billing import tiers
+from billing.tiers import Tier
 from inference import errors
 from inference.errors import ServiceError
+from portal.lib.db import db
 
 logger = structlog.get_logger(__name__)
 
 _MEMORY_KEYS = 100_000
+_MINUTE_S = 60.0
+# A few connections are shared: redis-py's own pool fails where it has no more to give.
+_REDIS_OPTIONS = {
+    "CONNECTION_POOL_CLASS": "redis.asyncio.BlockingConnectionPool",
+    "CONNECTION_POOL_KWARGS": {"max_connections": 32, "timeout": 5},
+    "SOCKET_TIMEOUT": 5,
+    "SOCKET_CONNECT_TIMEOUT": 5,
+}
 
 
 @dataclass(slots=True)
@@ -33,7 +52,7 @@ class LimitState:
 
 @dataclass(slots=True)
 class Allowance:
-    """What is left of all limits, as the `x-ratelimit-*` headers say it."""
+    """What is left of the tightest limits, as the `x-ratelimit-*` headers say it."""
 
     states: dict[str, LimitState] = field(default_factory=dict)  # "requests", "tokens"
 
@@ -46,10 +65,17 @@ class Allowance:
         return made
 
 
-@dataclass(frozen=True, slots=True)
-class _Limiter:
-    gcra: Throttled
-    capacity: int
+class _Limit(NamedTuple):
+    """`per_minute` units for one key or organisation; a tuple, since every request makes some."""
+
+    owner: str  # "key" or "organisation"
+    name: str  # of the stored state
+    unit: str
+    per_minute: int
+
+    def capped(self, cost: int) -> int:
+        """What is larger than the whole limit could never pass; it takes all of it instead."""
+        return min(cost, self.per_minute)
 
 
 class RateLimits:
@@ -57,68 +83,117 @@ class RateLimits:
 
     def __init__(self) -> None:
         self._store = (
-            store.RedisStore(server=settings.REDIS_URL)
+            store.RedisStore(server=settings.REDIS_URL, options=_REDIS_OPTIONS)
             if settings.REDIS_URL
             else store.MemoryStore(options={"MAX_SIZE": _MEMORY_KEYS})
         )
-        self._of_organisation = {
-            "requests": self._limiter(settings.RATE_LIMIT_REQUESTS_PER_MINUTE),
-            "tokens": self._limiter(settings.RATE_LIMIT_TOKENS_PER_MINUTE),
-        }
-        self._of_key = {
-            "requests": self._limiter(settings.RATE_LIMIT_KEY_REQUESTS_PER_MINUTE),
-            "tokens": self._limiter(settings.RATE_LIMIT_KEY_TOKENS_PER_MINUTE),
-        }
-
-    def _limiter(self, per_minute: int) -> _Limiter | None:
-        """None for 0, which means no limit."""
-        if not per_minute:
-            return None
-        gcra = Throttled(
-            using=RateLimiterType.GCRA.value,
-            quota=rate_limiter.per_min(per_minute),
-            store=self._store,
-        )
-        return _Limiter(gcra, per_minute)
+        self._counters: dict[int, Throttled] = {}  # by what they let pass in a minute
+        self._tiers = _Tiers()
 
     async def take(self, caller: Caller, unit: str, cost: int, allowance: Allowance) -> None:
         """Count `cost` against the caller's limits and note what is left in `allowance`.
 
         Raises ServiceError: 429 with a true Retry-After, 503 when the store is away.
         """
+        tier = self._tiers.known(caller.organisation_id)
+        if tier is None:
+            tier = await self._tiers.read(caller.organisation_id)
         try:
-            if caller.api_key_id is not None:
-                key = f"key:{caller.api_key_id}:{unit}"
-                await self._take_one(self._of_key[unit], key, unit, cost, allowance)
-            key = f"organisation:{caller.organisation_id}:{unit}"
-            await self._take_one(self._of_organisation[unit], key, unit, cost, allowance)
+            for limit in _limits(caller, tier, unit):
+                await self._take_one(limit, cost, caller, tier, allowance)
         except (BaseThrottledError, OSError) as error:
             logger.error("rate limits unavailable", error=type(error).__name__)
             raise errors.overloaded("Rate limits cannot be checked at the moment.", 1.0) from None
 
     async def _take_one(
-        self, limiter: _Limiter | None, key: str, unit: str, cost: int, allowance: Allowance
+        self, limit: _Limit, cost: int, caller: Caller, tier: Tier, allowance: Allowance
     ) -> None:
-        if limiter is None:
-            return
-        # What is larger than the whole limit could never pass; it takes all of it instead.
-        result = await limiter.gcra.limit(key, min(cost, limiter.capacity))
+        result = await self._counter(limit).limit(limit.name, limit.capped(cost))
         state = result.state
         left = LimitState(state.limit, max(state.remaining, 0), state.reset_after)
-        known = allowance.states.get(unit)
-        if known is None or left.remaining < known.remaining:
-            allowance.states[unit] = left
+        known = allowance.states.get(limit.unit)
+        if result.limited or known is None or left.remaining < known.remaining:
+            allowance.states[limit.unit] = left
         if result.limited:
-            raise _limited(unit, state.limit, state.retry_after, allowance)
+            # It comes again as a whole: as a request, and with these tokens.
+            costs = {"requests": 1, limit.unit: cost}
+            wait_s = max(state.retry_after, await self._wait_s(caller, tier, costs))
+            raise _refused(limit, wait_s, allowance)
+
+    async def _wait_s(self, caller: Caller, tier: Tier, costs: Mapping[str, int]) -> float:
+        """After how long all limits would let this pass, if nothing else came."""
+        wait_s = 0.0
+        for unit, cost in costs.items():
+            for limit in _limits(caller, tier, unit):
+                state = await self._counter(limit).peek(limit.name)
+                room = limit.per_minute - limit.capped(cost)
+                wait_s = max(wait_s, state.reset_after - room * _MINUTE_S / limit.per_minute)
+        return wait_s
+
+    def _counter(self, limit: _Limit) -> Throttled:
+        counter = self._counters.get(limit.per_minute)
+        if counter is None:
+            quota = rate_limiter.per_min(limit.per_minute)
+            using = RateLimiterType.GCRA.value
+            counter = Throttled(using=using, quota=quota, store=self._store)
+            self._counters[limit.per_minute] = counter
+        return counter
 
 
-def _limited(unit: str, limit: int, retry_after_s: float, allowance: Allowance) -> ServiceError:
-    message = (
-        f"Rate limit reached: {limit:,} {unit} per minute. "
-        f"Please try again in {spell_duration(retry_after_s)}."
+class _Tiers:
+    """Tiers of organisations, read again after RATE_LIMIT_TIER_CACHE_S by one request of many."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Tier, float]] = {}
+        self._reading: dict[str, asyncio.Future[Tier]] = {}
+
+    def known(self, organisation_id: str) -> Tier | None:
+        tier, until = self._known.get(organisation_id, (None, 0.0))
+        return tier if time.monotonic() < until else None
+
+    async def read(self, organisation_id: str) -> Tier:
+        """Raises ServiceError (503) when the database is away."""
+        reading = self._reading.get(organisation_id)
+        if reading is None:
+            reading = asyncio.ensure_future(self._read(organisation_id))
+            self._reading[organisation_id] = reading
+            reading.add_done_callback(lambda _: self._reading.pop(organisation_id, None))
+        try:
+            return await asyncio.shield(reading)
+        except DatabaseError:
+            raise errors.accounting_unavailable() from None
+
+    async def _read(self, organisation_id: str) -> Tier:
+        tier = (await db(tiers.standing, organisation_id)).tier
+        if len(self._known) >= _MEMORY_KEYS:
+            self._known.clear()
+        self._known[organisation_id] = tier, time.monotonic() + settings.RATE_LIMIT_TIER_CACHE_S
+        return tier
+
+
+def _limits(caller: Caller, tier: Tier, unit: str) -> list[_Limit]:
+    """The key's before its organisation's: a key that is too fast takes nothing from others."""
+    by_key, by_organisation = (
+        (caller.requests_per_minute, tier.requests_per_minute)
+        if unit == "requests"
+        else (caller.tokens_per_minute, tier.tokens_per_minute)
     )
-    headers = allowance.headers() | errors.retry_after(retry_after_s)
-    return ServiceError(429, unit, "rate_limit_exceeded", message, None, headers)
+    limits = []
+    if by_key and caller.api_key_id is not None:
+        limits.append(_Limit("key", f"key:{caller.api_key_id}:{unit}", unit, by_key))
+    if by_organisation:
+        name = f"organisation:{caller.organisation_id}:{unit}"
+        limits.append(_Limit("organisation", name, unit, by_organisation))
+    return limits
+
+
+def _refused(limit: _Limit, wait_s: float, allowance: Allowance) -> ServiceError:
+    message = (
+        f"Rate limit of this {limit.owner} reached: {limit.per_minute:,} {limit.unit} per minute. "
+        f"Please try again in {spell_duration(wait_s)}."
+    )
+    headers = allowance.headers() | errors.retry_after(wait_s)
+    return ServiceError(429, limit.unit, "rate_limit_exceeded", message, None, headers)
 
 
 def spell_duration(seconds: float) -> str:

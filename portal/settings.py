@@ -42,11 +42,13 @@ REQUEST_DEADLINE_S = env.integer("REQUEST_DEADLINE_S", 3600)  # waiting and answ
 KEPT_BODY_MAX_BYTES = env.integer("KEPT_BODY_MAX_BYTES", 256 * 1024)  # each, for who keeps bodies
 API_CORS_ORIGINS = env.words("API_CORS_ORIGINS")
 API_KEY_CACHE_S = 2.0  # a revoked key is refused after at most this long
-RATE_LIMIT_REQUESTS_PER_MINUTE = env.integer("RATE_LIMIT_REQUESTS_PER_MINUTE", 6_000)
-RATE_LIMIT_TOKENS_PER_MINUTE = env.integer("RATE_LIMIT_TOKENS_PER_MINUTE", 4_000_000)
-# The same for each key; 0: a key may use all that its organisation may.
-RATE_LIMIT_KEY_REQUESTS_PER_MINUTE = env.integer("RATE_LIMIT_KEY_REQUESTS_PER_MINUTE", 0)
-RATE_LIMIT_KEY_TOKENS_PER_MINUTE = env.integer("RATE_LIMIT_KEY_TOKENS_PER_MINUTE", 0)
+# NAME:DOLLARS:REQUESTS:TOKENS of each tier: whoever has paid so much in may do so much a minute
+# (0: no limit). The lowest lets 64 benchmark clients run at full speed.
+RATE_LIMIT_TIERS = env.words(
+    "RATE_LIMIT_TIERS",
+    "start:0:30000:20000000,build:50:60000:50000000,scale:500:120000:200000000",
+)
+RATE_LIMIT_TIER_CACHE_S = 10.0  # a payment or an operator's choice shows after at most this long
 TRUST_FORWARDED_FOR = env.flag("TRUST_FORWARDED_FOR", default=False)  # behind your own proxy only
 
 # --- Engines ----------------------------------------------------------------------------------

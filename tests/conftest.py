@@ -15,10 +15,11 @@ from django.dispatch import receiver
 from django.test import Client
 
 from accounts import flows
-from accounts.models import ApiKey, Membership, Organisation, Role, User
+from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
 from billing import ledger, triggers
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.environment import CI, REFERENCE_DATA
+from tests.management import Program
 
 
 @receiver(connection_created)
@@ -113,6 +114,21 @@ def charlie_client(charlie: User) -> Client:
 def api_key(alice: User, organisation: Organisation) -> tuple[ApiKey, str]:
     """An inference key of Alice's organisation, and its secret."""
     return flows.create_key(organisation, alice, "test")
+
+
+@pytest.fixture
+def manager(organisation: Organisation, alice: User) -> Program:
+    """Alice's, with a management key."""
+    _key, secret = flows.create_key(organisation, alice, "manages", scope=Scope.MANAGEMENT)
+    return Program(secret)
+
+
+@pytest.fixture
+def stranger(charlie: User) -> Program:
+    """Charlie's, with a management key of another organisation."""
+    other = charlie.memberships.get().organisation
+    _key, secret = flows.create_key(other, charlie, "manages", scope=Scope.MANAGEMENT)
+    return Program(secret)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
+from billing import tiers
 from inference import catalog
 from portal.pages import samples
 
@@ -143,8 +144,7 @@ def text_of(page: Page, request: HttpRequest) -> str:
         "entries": catalog.all_models(),
         "max_body_mb": settings.API_MAX_BODY_BYTES // (1024 * 1024),
         "max_sequences": settings.API_MAX_SEQUENCES,
-        "requests_per_minute": settings.RATE_LIMIT_REQUESTS_PER_MINUTE,
-        "tokens_per_minute": settings.RATE_LIMIT_TOKENS_PER_MINUTE,
+        "tiers": tiers.table(),
         "window_tokens": settings.HOLD_WINDOW_TOKENS,
         "cache_s": settings.API_KEY_CACHE_S,
     }

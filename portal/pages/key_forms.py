@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import flows
-from accounts.models import Scope
+from accounts.models import MAX_PER_MINUTE, Scope
 from inference import catalog
 from portal.lib.money import NANOS_PER_DOLLAR
 from portal.lib.names import check_plain_name
@@ -40,6 +40,16 @@ class KeyForm(forms.Form):
         max_digits=12,
         decimal_places=2,
         help_text=_("Requests that would go over it are refused."),
+    )
+    requests_per_minute = forms.IntegerField(
+        label=_("Requests per minute"),
+        required=False,
+        min_value=1,
+        max_value=MAX_PER_MINUTE,
+        help_text=_("The organisation's own limits apply as well."),
+    )
+    tokens_per_minute = forms.IntegerField(
+        label=_("Tokens per minute"), required=False, min_value=1, max_value=MAX_PER_MINUTE
     )
     expires_at = forms.DateTimeField(
         label=_("Expires (UTC)"),

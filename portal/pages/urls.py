@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from portal.pages import docs, keys, overview, public, requests, usage, welcome
+from portal.pages import docs, keys, limits, overview, public, requests, usage, welcome
 
 urlpatterns = [
     path("", public.home, name="home"),
@@ -22,6 +22,7 @@ urlpatterns = [
     path("portal/keys/new/", keys.key_create, name="key_create"),
     path("portal/keys/<uuid:key_id>/revoke/", keys.key_revoke, name="key_revoke"),
     path("portal/keys/<uuid:key_id>/rotate/", keys.key_rotate, name="key_rotate"),
+    path("portal/limits/", limits.limits, name="limits"),
     path("portal/usage/", usage.usage, name="usage"),
     path("portal/usage.csv", usage.usage_csv, name="usage_csv"),
     path("portal/requests/", requests.requests, name="requests"),

@@ -69,6 +69,12 @@ def number(value: float | None) -> str:
 
 
 @register.filter
+def limit(value: int) -> str:
+    """A rate limit, of which 0 means that there is none."""
+    return number(value) if value else _("no limit")
+
+
+@register.filter
 def tokens(value: int | None) -> str:
     """A count of tokens, short where it is long: `812`, `12.3k`, `4.56M`."""
     if value is None:
@@ -150,6 +156,7 @@ def portal_links(context: dict[str, Any]) -> list[Link]:
         ("usage", _("Usage"), "chart"),
         ("requests", _("Requests"), "list"),
         ("billing", _("Billing"), "card"),
+        ("limits", _("Limits"), "shield"),
         ("members", _("Members"), "people"),
         ("settings", _("Settings"), "gear"),
     ]

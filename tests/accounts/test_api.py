@@ -2,7 +2,6 @@
 
 from base64 import b64encode
 from datetime import timedelta
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,41 +13,14 @@ from django.utils import timezone
 from accounts import flows
 from accounts.authentication import KeyRefused, authenticate_key, key_cache
 from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
+from tests.management import Program
 
-Answer = Any
 ADDRESSES = ["api_organisation", "api_members", "api_keys"]
 
 
 @pytest.fixture(autouse=True)
 def _empty_cache() -> None:
     key_cache.clear()
-
-
-class Program:
-    """Calls the management API with one key."""
-
-    def __init__(self, secret: str) -> None:
-        self.headers = {"Authorization": f"Bearer {secret}"}
-
-    def __call__(self, method: str, name: str, body: Any = None, args: Any = ()) -> Answer:
-        raw = body if isinstance(body, str | bytes) else None
-        options: dict[str, Any] = {"content_type": "application/json", "headers": self.headers}
-        if body is not None:
-            options["data"] = body if raw is None else raw
-        return getattr(Client(), method)(reverse(name, args=args), **options)
-
-
-@pytest.fixture
-def manager(organisation: Organisation, alice: User) -> Program:
-    _key, secret = flows.create_key(organisation, alice, "manages", scope=Scope.MANAGEMENT)
-    return Program(secret)
-
-
-@pytest.fixture
-def stranger(charlie: User) -> Program:
-    other = charlie.memberships.get().organisation
-    _key, secret = flows.create_key(other, charlie, "manages", scope=Scope.MANAGEMENT)
-    return Program(secret)
 
 
 @pytest.mark.django_db
@@ -126,7 +98,8 @@ def test_a_key_neither_makes_nor_unmakes_owners(
 def test_a_key_is_made_read_rotated_and_revoked(manager: Program) -> None:
     fields = {
         "name": "ci", "allowed_models": ["starter"], "ip_ranges": ["10.0.0.1/8"],
-        "monthly_cap_nanos": 5, "expires_at": (timezone.now() + timedelta(days=1)).isoformat(),
+        "monthly_cap_nanos": 5, "requests_per_minute": 7, "tokens_per_minute": 8,
+        "expires_at": (timezone.now() + timedelta(days=1)).isoformat(),
     }  # fmt: skip
     answer = manager("post", "api_keys", fields)
     made = answer.json()
@@ -138,7 +111,8 @@ def test_a_key_is_made_read_rotated_and_revoked(manager: Program) -> None:
     assert {**read, "secret": made["secret"], "last_used_at": None} == made
     again = manager("post", "api_key_rotate", args=[made["id"]])
     assert again.status_code == 201
-    assert again.json()["monthly_cap_nanos"] == 5
+    for name in ("monthly_cap_nanos", "requests_per_minute", "tokens_per_minute"):
+        assert again.json()[name] == fields[name]
     assert manager("post", "api_key_rotate", args=[made["id"]]).status_code == 400
     assert manager("delete", "api_key", args=[made["id"]]).status_code == 204
     key_cache.clear()
@@ -176,6 +150,7 @@ def test_a_new_keys_other_fields_stay_as_they_are(
     [
         ("name", ""), ("name", "x" * 101), ("name", None), ("name", ["x"]), ("scope", "all"),
         ("monthly_cap_nanos", -1), ("monthly_cap_nanos", 10**30), ("monthly_cap_nanos", "much"),
+        ("requests_per_minute", 0), ("requests_per_minute", 2**31), ("tokens_per_minute", "5 k"),
         ("ip_ranges", ["nowhere"]), ("ip_ranges", ["10.0.0.0/8"] * 21), ("ip_ranges", "10.0.0.1"),
         ("allowed_models", [1.5, {}]), ("allowed_models", "starter"), ("expires_at", "tomorrow"),
         ("expires_at", "2001-01-01T00:00:00Z"), ("name", "k\u202e"),

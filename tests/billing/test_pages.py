@@ -9,8 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import flows
-from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
+from accounts.models import Membership, Organisation, Role, User
 from billing import ledger, tasks
 from billing.models import Hold, WebhookDelivery
 from portal.lib.money import NANOS_PER_DOLLAR
@@ -66,34 +65,6 @@ def test_a_viewer_sees_no_money(bob_client: Client, bob: User) -> None:
     for name in ("billing", "billing_ledger_csv"):
         assert bob_client.get(reverse(name)).status_code == 403
     assert bob_client.post(reverse("billing_top_up"), {"amount": "5"}).status_code == 403
-
-
-def management(organisation: Organisation, alice: User) -> dict[str, str]:
-    _key, secret = flows.create_key(organisation, alice, "m", scope=Scope.MANAGEMENT)
-    return {"Authorization": f"Bearer {secret}"}
-
-
-def test_the_api_reads_balance_usage_and_transfers(
-    client: Client, used: Organisation, alice: User
-) -> None:
-    headers = management(used, alice)
-    assert client.get(reverse("api_balance"), headers=headers).json() == {
-        "posted_nanos": TEN - 400, "pending_nanos": 1000, "available_nanos": TEN - 1400,
-    }  # fmt: skip
-    usage = client.get(reverse("api_usage"), headers=headers).json()["results"]
-    assert [record["request_id"] for record in usage] == ["req_done"]
-    transfers = client.get(reverse("api_transfers"), headers=headers).json()["results"]
-    assert [line["amount_nanos"] for line in transfers] == [400, TEN]
-
-
-@pytest.mark.parametrize("name", ["api_balance", "api_usage", "api_transfers"])
-def test_the_api_needs_a_management_key(
-    name: str, client: Client, api_key: tuple[ApiKey, str]
-) -> None:
-    assert client.get(reverse(name)).status_code == 401
-    inference = {"Authorization": f"Bearer {api_key[1]}"}
-    assert client.get(reverse(name), headers=inference).status_code == 403
-    assert client.post(reverse(name)).status_code == 401
 
 
 def test_the_jobs_pick_up_what_was_left(used: Organisation) -> None:

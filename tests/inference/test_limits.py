@@ -1,26 +1,41 @@
 """Rate limits: true headers, true Retry-After, one organisation's alone, closed without Redis."""
 
 import asyncio
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from django.conf import settings
 
-from accounts.authentication import Caller
+from accounts.authentication import Caller, key_cache
+from accounts.models import ApiKey
+from billing import tiers
 from inference.errors import ServiceError
 from inference.limits import Allowance, RateLimits, spell_duration
+from portal.lib.db import db
 from tests.inference.conftest import Books, chat
 
 PATH = "/v1/chat/completions"
 
 
-def caller(organisation: str) -> Caller:
-    return Caller(organisation, 10_000, None, 1, "session", "inference")
+def caller(
+    organisation: str, key: UUID | None = None, *, requests: int | None = None,
+    tokens: int | None = None,
+) -> Caller:  # fmt: skip
+    return Caller(
+        organisation, 10_000, key, 1, None if key else "session", "inference",
+        requests_per_minute=requests, tokens_per_minute=tokens,
+    )  # fmt: skip
+
+
+def tier(monkeypatch: pytest.MonkeyPatch, requests: int, tokens: int = 0) -> None:
+    """One tier for everybody; 0 is no limit."""
+    monkeypatch.setattr(settings, "RATE_LIMIT_TIERS", [f"only:0:{requests}:{tokens}"])
 
 
 @pytest.fixture
 def six_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "RATE_LIMIT_REQUESTS_PER_MINUTE", 6)
+    tier(monkeypatch, 6)
 
 
 async def test_a_seventh_request_has_to_wait_for_as_long_as_it_is_told(
@@ -29,9 +44,12 @@ async def test_a_seventh_request_has_to_wait_for_as_long_as_it_is_told(
     for left in range(5, -1, -1):
         response = await api.post(PATH, json=chat(max_tokens=1))
         assert response.status_code == 200
+        assert response.headers["x-ratelimit-limit-requests"] == "6"
         assert response.headers["x-ratelimit-remaining-requests"] == str(left)
+        assert "x-ratelimit-limit-tokens" not in response.headers  # there is none
     refused = await api.post(PATH, json=chat(max_tokens=1))
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert "this organisation" in refused.json()["error"]["message"]
     wait_ms = int(refused.headers["retry-after-ms"])
     assert 8_000 < wait_ms <= 10_000
     assert int(refused.headers["retry-after"]) == -(-wait_ms // 1000)
@@ -44,58 +62,130 @@ async def test_tokenising_counts_too(six_a_minute: None, api: httpx.AsyncClient)
     assert statuses == [200] * 6 + [429]
 
 
-async def test_retry_after_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "RATE_LIMIT_REQUESTS_PER_MINUTE", 600)
+async def test_retry_after_is_true(flushable: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    tier(monkeypatch, 600)
     limits = RateLimits()
     for _ in range(600):
         await limits.take(caller("a"), "requests", 1, Allowance())
-    with pytest.raises(ServiceError) as refusal:
-        await limits.take(caller("a"), "requests", 5, Allowance())
-    wait_ms = int(refusal.value.headers["retry-after-ms"])
-    assert 300 < wait_ms <= 500
-    await asyncio.sleep(wait_ms / 1000)
+    wait_s = await refused_for_s(limits, caller("a"), "requests", 5)
+    assert 0.3 < wait_s <= 0.5
+    await asyncio.sleep(wait_s)
     await limits.take(caller("a"), "requests", 5, Allowance())
     # Another organisation never noticed.
     await limits.take(caller("b"), "requests", 600, Allowance())
 
 
-async def test_tokens_are_prompt_and_reserved_output(
-    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+async def test_retry_after_is_true_of_all_limits_at_once(
+    flushable: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The organisation refuses, and the key, which had let it pass, has to fill up longer."""
+    tier(monkeypatch, 6_000)
+    limits, key = RateLimits(), caller("a", uuid4(), requests=300)
+    for _ in range(299):
+        await limits.take(key, "requests", 1, Allowance())
+    await limits.take(caller("a"), "requests", 5_701, Allowance())
+    wait_s = await refused_for_s(limits, key, "requests", 1)
+    assert 0.1 < wait_s <= 0.2  # of the organisation alone: 0.01
+    await asyncio.sleep(wait_s)
+    await limits.take(key, "requests", 1, Allowance())
+
+
+async def test_tokens_that_were_refused_wait_for_a_request_as_well(
+    flushable: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tier(monkeypatch, 120, 60_000)
+    limits = RateLimits()
+    await limits.take(caller("a"), "requests", 120, Allowance())
+    await limits.take(caller("a"), "tokens", 60_000, Allowance())
+    assert 0.4 < await refused_for_s(limits, caller("a"), "tokens", 1) <= 0.5
+
+
+async def refused_for_s(limits: RateLimits, who: Caller, unit: str, cost: int) -> float:
+    with pytest.raises(ServiceError) as refusal:
+        await limits.take(who, unit, cost, Allowance())
+    assert (refusal.value.status, refusal.value.type) == (429, unit)
+    return int(refusal.value.headers["retry-after-ms"]) / 1000
+
+
+async def test_tokens_are_prompt_and_reserved_output(api: httpx.AsyncClient) -> None:
     count = (await api.post("/tokenize", json=chat())).json()["count"]
     response = await api.post(PATH, json=chat(max_tokens=100, n=2))
+    limit = int(response.headers["x-ratelimit-limit-tokens"])
     left = int(response.headers["x-ratelimit-remaining-tokens"])
-    assert left == 4_000_000 - count - 200
+    assert left == limit - count - 200
 
 
 async def test_what_is_larger_than_the_limit_takes_all_of_it(
-    monkeypatch: pytest.MonkeyPatch,
+    flushable: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings, "RATE_LIMIT_TOKENS_PER_MINUTE", 100)
+    tier(monkeypatch, 0, 100)
     limits, allowance = RateLimits(), Allowance()
     await limits.take(caller("a"), "tokens", 5000, allowance)
     assert allowance.states["tokens"].remaining == 0
 
 
-async def test_a_key_can_have_a_limit_of_its_own(
-    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+async def test_a_key_has_the_limits_that_its_owner_set(
+    api: httpx.AsyncClient, api_key: tuple[ApiKey, str]
 ) -> None:
-    monkeypatch.setattr(settings, "RATE_LIMIT_KEY_REQUESTS_PER_MINUTE", 2)
+    await db(ApiKey.objects.update, requests_per_minute=2, tokens_per_minute=1_000)
+    key_cache.clear()
+    answers = [await api.post(PATH, json=chat(max_tokens=1)) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[0].headers["x-ratelimit-limit-requests"] == "2"
+    assert answers[0].headers["x-ratelimit-limit-tokens"] == "1000"
+    assert "this key" in answers[2].json()["error"]["message"]
+
+
+async def test_a_key_that_is_too_fast_leaves_other_keys_alone(
+    flushable: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tier(monkeypatch, 4)
+    limits, one, other = RateLimits(), caller("a", uuid4(), requests=2), caller("a", uuid4())
+    for _ in range(2):
+        await limits.take(one, "requests", 1, Allowance())
+    for _ in range(20):
+        await refused_for_s(limits, one, "requests", 1)
+    for _ in range(2):
+        await limits.take(other, "requests", 1, Allowance())
+
+
+async def test_a_key_cannot_have_more_than_its_organisation(
+    flushable: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tier(monkeypatch, 2)
+    limits, key, allowance = RateLimits(), caller("a", uuid4(), requests=1_000), Allowance()
+    for _ in range(2):
+        await limits.take(key, "requests", 1, allowance)
+    assert allowance.headers()["x-ratelimit-limit-requests"] == "2"
+    await refused_for_s(limits, key, "requests", 1)
+
+
+async def test_a_tier_is_read_once_for_many_requests(
+    flushable: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings: list[str] = []
+    standing = tiers.standing
+
+    def counted(organisation_id: str) -> tiers.Standing:
+        readings.append(organisation_id)
+        return standing(organisation_id)
+
+    monkeypatch.setattr(tiers, "standing", counted)
     limits = RateLimits()
-    from uuid import uuid4
-
-    one, other = uuid4(), uuid4()
-    for key in (one, one, other):
-        await limits.take(
-            Caller("a", 10_000, key, 1, None, "inference"), "requests", 1, Allowance()
-        )
-    with pytest.raises(ServiceError):
-        await limits.take(
-            Caller("a", 10_000, one, 1, None, "inference"), "requests", 1, Allowance()
-        )
+    takes = [limits.take(caller("a"), "requests", 1, Allowance()) for _ in range(50)]
+    await asyncio.gather(*takes)
+    await limits.take(caller("a"), "tokens", 1, Allowance())
+    assert readings == ["a"]
+    monkeypatch.setattr(settings, "RATE_LIMIT_TIER_CACHE_S", 0)
+    limits = RateLimits()
+    for _ in range(3):
+        await limits.take(caller("a"), "requests", 1, Allowance())
+    assert readings == ["a"] * 4
 
 
-async def test_without_its_redis_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_its_redis_it_refuses(
+    flushable: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
     limits = RateLimits()
     with pytest.raises(ServiceError) as refusal:

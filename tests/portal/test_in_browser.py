@@ -22,8 +22,9 @@ AXE = REPOSITORY / "tests" / "vendor" / "axe.min.js"
 PUBLIC = ["/", "/models/", "/models/starter/", "/docs/", "/docs/errors/", "/status/",
           "/accounts/login/", "/accounts/signup/"]  # fmt: skip
 SIGNED_IN = ["/portal/", "/portal/usage/?group=key", "/portal/requests/", "/portal/keys/",
-             "/portal/keys/new/", "/portal/members/", "/portal/billing/", "/portal/settings/",
-             "/accounts/2fa/", "/accounts/email/", "/accounts/sessions/"]  # fmt: skip
+             "/portal/keys/new/", "/portal/limits/", "/portal/members/", "/portal/billing/",
+             "/portal/settings/", "/accounts/2fa/", "/accounts/email/",
+             "/accounts/sessions/"]  # fmt: skip
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 800}
 

@@ -93,10 +93,11 @@ def test_the_readers_own_values_are_filled_in(
 
 
 def test_limits_are_those_of_the_settings(client: Client, settings: LazySettings) -> None:
-    settings.RATE_LIMIT_REQUESTS_PER_MINUTE = 1234
+    settings.RATE_LIMIT_TIERS = ["first:0:1234:5678", "second:50:0:0"]
     settings.API_MAX_SEQUENCES = 77
     text = client.get("/docs/limits.md").content.decode()
-    assert "1,234" in text
+    assert "| `first` | $0.00 | 1,234 | 5,678 |" in text
+    assert "| `second` | $50.00 | no limit | no limit |" in text
     assert "| 77 |" in text
 
 

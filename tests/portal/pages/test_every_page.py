@@ -18,7 +18,8 @@ PUBLIC = [
 ]  # fmt: skip
 SIGNED_IN = [
     "/portal/", "/portal/usage/", "/portal/usage/?group=key", "/portal/requests/",
-    "/portal/requests/{request_id}/", "/portal/keys/", "/portal/keys/new/", "/portal/members/",
+    "/portal/requests/{request_id}/", "/portal/keys/", "/portal/keys/new/", "/portal/limits/",
+    "/portal/members/",
     "/portal/billing/", "/portal/settings/", "/playground/", "/welcome/", "/accounts/email/",
     "/accounts/2fa/", "/accounts/sessions/", "/accounts/password/change/", "/accounts/logout/",
 ]  # fmt: skip

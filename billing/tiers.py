@@ -1,0 +1,90 @@
+"""Tiers: how fast an organisation may call, by what it has paid in all.
+
+The table is one setting, `RATE_LIMIT_TIERS`; a tier is read from posted payments, so nothing has
+to be kept in step with them. An operator may put an organisation into another one (`TierOverride`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from django.conf import settings
+from django.db.models import Q, Sum
+
+from billing.models import TierOverride, Transfer, TransferKind
+from portal.lib.money import parse_dollars
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Limits of whoever has paid `paid_nanos` in; a limit of 0 is none."""
+
+    name: str
+    paid_nanos: int
+    requests_per_minute: int
+    tokens_per_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The tier of an organisation, and why it has that one."""
+
+    tier: Tier
+    paid_nanos: int
+    overridden: bool
+    next_tier: Tier | None  # what paying more would lead to
+
+
+def table() -> tuple[Tier, ...]:
+    """Every tier, lowest first. Raises ValueError when the setting makes no sense."""
+    return _parsed(tuple(settings.RATE_LIMIT_TIERS))
+
+
+@lru_cache
+def _parsed(rows: Sequence[str]) -> tuple[Tier, ...]:
+    tiers = tuple(_tier(row) for row in rows)
+    thresholds = [tier.paid_nanos for tier in tiers]
+    if not tiers or thresholds[0] != 0 or thresholds != sorted(set(thresholds)):
+        raise ValueError("RATE_LIMIT_TIERS must begin with a tier from 0 dollars, and rise")
+    if len({tier.name for tier in tiers}) != len(tiers):
+        raise ValueError("RATE_LIMIT_TIERS has two tiers of one name")
+    return tiers
+
+
+def _tier(row: str) -> Tier:
+    try:
+        name, dollars, requests, tokens = row.split(":")
+        tier = Tier(name, parse_dollars(dollars), int(requests), int(tokens))
+    except ValueError:
+        raise ValueError(
+            f"RATE_LIMIT_TIERS must be a list of NAME:DOLLARS:REQUESTS:TOKENS, but holds {row!r}"
+        ) from None
+    if not name or min(tier.paid_nanos, tier.requests_per_minute, tier.tokens_per_minute) < 0:
+        raise ValueError(f"RATE_LIMIT_TIERS has a name and nothing negative, unlike {row!r}")
+    return tier
+
+
+def standing(organisation_id: str) -> Standing:
+    """Two queries. An override that names a tier which is no longer there counts for nothing."""
+    tiers = table()
+    paid_nanos = _paid_nanos(organisation_id)
+    earned = [tier for tier in tiers if tier.paid_nanos <= paid_nanos]
+    chosen = TierOverride.objects.filter(
+        organisation_id=organisation_id, tier__in=[tier.name for tier in tiers]
+    ).first()
+    if chosen is not None:
+        [tier] = [tier for tier in tiers if tier.name == chosen.tier]
+        return Standing(tier, paid_nanos, overridden=True, next_tier=None)
+    above = tiers[len(earned) :]
+    return Standing(earned[-1], paid_nanos, overridden=False, next_tier=above[0] if above else None)
+
+
+def _paid_nanos(organisation_id: str) -> int:
+    """Payments less refunds; never below zero."""
+    paid = Q(kind=TransferKind.PAYMENT, credit_account__organisation_id=organisation_id)
+    refunded = Q(kind=TransferKind.REFUND, debit_account__organisation_id=organisation_id)
+    sums = Transfer.objects.filter(paid | refunded).aggregate(
+        paid=Sum("amount_nanos", filter=Q(kind=TransferKind.PAYMENT)),
+        refunded=Sum("amount_nanos", filter=Q(kind=TransferKind.REFUND)),
+    )
+    return max((sums["paid"] or 0) - (sums["refunded"] or 0), 0)

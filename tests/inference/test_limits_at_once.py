@@ -1,0 +1,109 @@
+"""Many at once pass no limit: 200 clients, in one process, on Redis, and in two processes."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from django.conf import settings
+
+from accounts.authentication import Caller
+from inference.errors import ServiceError
+from inference.limits import Allowance, RateLimits
+from tests.environment import REPOSITORY
+from tests.services import redis_server
+
+CLIENTS = 200
+CAPACITY = 1_200  # a minute's
+TRIES = 10
+ORGANISATION = "many"
+
+
+async def admitted(limits: RateLimits, clients: int) -> tuple[int, list[float]]:
+    """How many of the tries of so many clients at once passed, and the moments it took."""
+    begin = time.time()
+    caller = Caller(ORGANISATION, 10_000, None, 1, "session", "inference")
+
+    async def client() -> int:
+        passed = 0
+        for _ in range(TRIES):
+            try:
+                await limits.take(caller, "requests", 1, Allowance())
+                passed += 1
+            except ServiceError as refusal:
+                if refusal.status != 429:
+                    raise
+        return passed
+
+    return sum(await asyncio.gather(*(client() for _ in range(clients)))), [begin, time.time()]
+
+
+def assert_true(passed: int, begin: float, end: float) -> None:
+    """The capacity, and what flowed back meanwhile, to one percent."""
+    allowed = CAPACITY + CAPACITY / 60 * (end - begin)
+    assert abs(passed - allowed) <= 0.01 * CAPACITY, (passed, allowed)
+
+
+@pytest.fixture(autouse=True)
+def _one_tier(flushable: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "RATE_LIMIT_TIERS", [f"only:0:{CAPACITY}:0"])
+
+
+async def test_in_one_process() -> None:
+    passed, moments = await admitted(RateLimits(), CLIENTS)
+    assert_true(passed, *moments)
+
+
+@pytest.mark.services
+async def test_on_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    with redis_server() as address:
+        monkeypatch.setattr(settings, "REDIS_URL", address)
+        passed, moments = await admitted(RateLimits(), CLIENTS)
+    assert_true(passed, *moments)
+
+
+PROCESS = """
+import asyncio, json, sys
+import django
+django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from inference.limits import RateLimits
+from tests.inference.test_limits_at_once import CLIENTS, admitted
+print("ready", flush=True)
+sys.stdin.readline()
+print(json.dumps(asyncio.run(admitted(RateLimits(), CLIENTS // 2))))
+"""
+
+
+@pytest.mark.services
+@pytest.mark.slow
+def test_in_two_processes_on_one_redis(tmp_path: os.PathLike[str]) -> None:
+    with redis_server() as address:
+        processes = [start(f"{tmp_path}/{number}", address) for number in range(2)]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        results = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+    counts = [passed for passed, _moments in results]
+    assert all(counts)
+    moments = [moment for _passed, both in results for moment in both]
+    assert_true(sum(counts), min(moments), max(moments))
+
+
+def start(data_dir: str, redis_url: str) -> "subprocess.Popen[str]":
+    environment = {
+        **os.environ, "DATA_DIR": data_dir, "REDIS_URL": redis_url,
+        "DJANGO_SETTINGS_MODULE": "portal.settings", "RATE_LIMIT_TIERS": f"only:0:{CAPACITY}:0",
+    }  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-c", PROCESS], cwd=REPOSITORY, env=environment, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip

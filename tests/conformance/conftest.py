@@ -19,7 +19,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="session")
 def limited_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site with the fake engine on which a limit is soon met."""
-    limit = str(REQUESTS_PER_MINUTE)
+    tiers = f"only:0:{REQUESTS_PER_MINUTE}:0"
     folder = tmp_path_factory.mktemp("limited")
-    with embedded_site(folder, ENGINE_FAKE="true", RATE_LIMIT_REQUESTS_PER_MINUTE=limit) as site:
+    with embedded_site(folder, ENGINE_FAKE="true", RATE_LIMIT_TIERS=tiers) as site:
         yield site

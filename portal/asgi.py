@@ -20,6 +20,7 @@ from starlette.routing import Router  # noqa: E402
 from starlette.types import ASGIApp, Receive, Scope, Send  # noqa: E402
 
 from inference import service  # noqa: E402
+from inference.api import keyed_run  # noqa: E402
 from inference.api.app import build_app  # noqa: E402
 from playground.routing import websocket_urlpatterns  # noqa: E402
 from portal import operations  # noqa: E402
@@ -29,6 +30,7 @@ from portal.origin import BrowserOriginOnly  # noqa: E402
 
 API_PREFIXES = ("/v1/", "/tokenize", "/detokenize", "/tokenizer_info")
 OPERATIONS_PATHS = ("/healthz", "/readyz", "/metrics")
+STORE_S = 5.0  # for answers that have just ended
 
 
 class Application:
@@ -64,6 +66,7 @@ class Application:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await service.stop()
+        await keyed_run.drain(STORE_S)
         await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -99,11 +99,12 @@ async def cancelled_on_hang_up(receive: Receive, generation: Generation) -> Asyn
 
 
 async def _cancel_on_hang_up(receive: Receive, generation: Generation) -> None:
-    await _hang_up(receive)
+    await hang_up(receive)
     generation.cancel()
 
 
-async def _hang_up(receive: Receive) -> None:
+async def hang_up(receive: Receive) -> None:
+    """Return when the client is gone; its body was read before."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -133,16 +134,17 @@ class EventStream(Response):
                 await generation.begun(FIRST_TOKEN_WAIT_S)
                 if generation.error is not None and not generation.output_tokens:
                     raise generation.error  # a real status: nothing was sent yet
-                await self._send_all(send)
+                await self._send_all(send, scope["exchange"])
             finally:
                 generation.cancel()
                 watcher.cancel()
 
-    async def _send_all(self, send: Send) -> None:
+    async def _send_all(self, send: Send, exchange: Exchange) -> None:
+        exchange.broken_off = True
         await self._send(
             send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         )
-        async for data in self._events():
+        async for data in self._events(exchange):
             await self._send(send, _body(data))
         await self._send(send, _body(b"", more=False))
 
@@ -152,7 +154,7 @@ class EventStream(Response):
         await send(message)
         self.last_sent, self.sending_since = self.sending_since, None
 
-    async def _events(self) -> AsyncIterator[bytes]:
+    async def _events(self, exchange: Exchange) -> AsyncIterator[bytes]:
         try:
             async for chunk in self.chunks:
                 yield sse.event(encode(chunk))
@@ -164,6 +166,7 @@ class EventStream(Response):
             yield sse.event(encode(envelope(crash)))
         else:
             if self.generation.outcome == "finished":
+                exchange.broken_off = False
                 yield sse.DONE
 
     async def _watch(
@@ -173,7 +176,7 @@ class EventStream(Response):
 
         A timer for each chunk would cost a tenth of what sending it does.
         """
-        gone = asyncio.create_task(_hang_up(receive))
+        gone = asyncio.create_task(hang_up(receive))
         try:
             while not gone.done():
                 await asyncio.wait([gone], timeout=min(sse.KEEP_ALIVE_S, STALLED_CLIENT_S) / 3)

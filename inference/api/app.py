@@ -21,12 +21,17 @@ from inference import errors, metrics
 from inference.api import chat, completions, models, tokenize
 from inference.api.errors import error_response, from_http
 from inference.api.exchange import Exchange, authenticate
+from inference.api.idempotency import idempotent
+from inference.api.recording import Endpoint, recorded
 from inference.errors import ServiceError
 
 logger = structlog.get_logger(__name__)
 
 OPENAI_VERSION = "2020-10-01"
-EXPOSED_HEADERS = "x-request-id, retry-after, retry-after-ms, x-credit-remaining, x-request-cost"
+EXPOSED_HEADERS = (
+    "x-request-id, retry-after, retry-after-ms, x-credit-remaining, x-request-cost, "
+    "x-ignored-fields, idempotent-replayed"
+)
 NOT_YET = (
     "/v1/responses",
     "/v1/messages",
@@ -46,9 +51,13 @@ def _routes() -> list[Route]:
     routes = [
         Route("/v1/models", models.list_models, methods=["GET"]),
         Route("/v1/models/{model:path}", models.retrieve, methods=["GET"]),
-        Route("/v1/chat/completions", chat.create, methods=["POST"]),
-        Route("/v1/completions", completions.create, methods=["POST"]),
-        Route("/v1/engines/{engine:path}/completions", completions.create, methods=["POST"]),
+        Route("/v1/chat/completions", generating(chat.create), methods=["POST"]),
+        Route("/v1/completions", generating(completions.create), methods=["POST"]),
+        Route(
+            "/v1/engines/{engine:path}/completions",
+            generating(completions.create),
+            methods=["POST"],
+        ),
     ]
     for prefix in ("", "/v1"):
         routes += [
@@ -60,6 +69,11 @@ def _routes() -> list[Route]:
         for pattern in (path, f"{path}/{{rest:path}}"):
             routes.append(Route(pattern, not_yet, methods=["GET", "POST", "DELETE"]))
     return routes
+
+
+def generating(endpoint: Endpoint) -> Endpoint:
+    """What every endpoint that generates has around it: keys for retries, and kept bodies."""
+    return idempotent(recorded(endpoint))
 
 
 async def not_yet(request: Request) -> Response:

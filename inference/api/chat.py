@@ -26,7 +26,7 @@ MAX_STOPS = 4
 
 async def create(request: Request) -> Response:
     exchange_of(request).endpoint = "chat.completions"
-    request.scope["caller"] = await authenticate(request)
+    await authenticate(request)
     body = parse(ChatBody, await read_object(request), CHAT_UNSUPPORTED)
     spec = to_spec(body)
     generation = await answers.begin(request, spec, body)

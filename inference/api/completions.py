@@ -31,7 +31,7 @@ MAX_STOPS = 16
 
 async def create(request: Request) -> Response:
     exchange_of(request).endpoint = "completions"
-    request.scope["caller"] = await authenticate(request)
+    await authenticate(request)
     raw = await read_object(request)
     engine = request.path_params.get("engine")
     if engine is not None:

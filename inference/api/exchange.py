@@ -29,6 +29,10 @@ class Exchange:
     endpoint: str = "unknown"  # for the metrics
     started: bool = False  # the status line is out
     status: int = 0
+    # What came, as long as somebody may want it kept.
+    body: bytes = b""
+    # A stream has begun, and its proper end was not sent (yet).
+    broken_off: bool = False
     headers: dict[str, str] = field(default_factory=dict)  # to be added to the answer
 
 
@@ -39,18 +43,20 @@ def exchange_of(request: Request) -> Exchange:
 
 
 async def authenticate(request: Request) -> Caller:
-    """Who calls. Raises ServiceError (401, 403, 503)."""
+    """Who calls, also noted in the scope as "caller". Raises ServiceError (401, 403, 503)."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         message = "No API key was sent. Send it in the header 'Authorization: Bearer KEY'."
         raise _unauthorized(message, "invalid_api_key", 401)
     try:
         remote_ip = request.client.host if request.client else ""
-        return await _authenticate(secret.strip(), remote_ip)
+        caller = await _authenticate(secret.strip(), remote_ip)
     except KeyRefused as refusal:
         raise _unauthorized(refusal.message, refusal.code, refusal.status) from None
     except DatabaseError:
         raise accounting_unavailable() from None
+    request.scope["caller"] = caller
+    return caller
 
 
 async def _authenticate(secret: str, remote_ip: str) -> Caller:
@@ -67,9 +73,14 @@ def _unauthorized(message: str, code: str, status: int) -> ServiceError:
 
 
 async def read_object(request: Request) -> dict[str, Any]:
-    """The JSON object in the body. Raises ServiceError (400, 408, 413, 415)."""
+    """The JSON object in the body of an authenticated request.
+
+    Raises ServiceError (400, 408, 413, 415).
+    """
     _check_content_type(request)
-    raw = await _read_body(request)
+    raw = await read_body(request)
+    if request.scope["caller"].keeps_bodies:
+        exchange_of(request).body = raw
     try:
         return strict_json.parse_object(raw)
     except strict_json.StrictJSONError as error:
@@ -89,8 +100,8 @@ def _check_content_type(request: Request) -> None:
         )
 
 
-async def _read_body(request: Request) -> bytes:
-    """At most the allowed size, whatever the headers say about it."""
+async def read_body(request: Request) -> bytes:
+    """At most the allowed size, whatever the headers say about it. Raises ServiceError."""
     limit = settings.API_MAX_BODY_BYTES
     too_large = bodies.states_more_than(limit, request.headers.get("content-length", ""))
     body = bytearray()

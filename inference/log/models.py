@@ -1,10 +1,11 @@
-"""What is kept of requests beside their usage records: metadata, and bodies for who wants them.
+"""What is kept of requests beside their usage records: metadata, bodies, answers to repeat.
 
 Usage records are the bill and stay for ever (`billing.models`); everything here is deleted when
 its organisation's retention is over (`inference.log.retention`).
 """
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import Organisation
@@ -54,3 +55,41 @@ class KeptBodies(models.Model):
 
     def __str__(self) -> str:
         return self.request_id
+
+
+class KeyedState(models.TextChoices):
+    RUNNING = "running"  # its web process vouches for it until the lease is over
+    KEPT = "kept"  # the answer is there to be repeated
+    TOO_LARGE = "too_large"  # it was answered, and the answer was not kept
+
+
+class KeyedRequest(models.Model):
+    """A request with an Idempotency-Key: one row, so one generation, for each key and organisation.
+
+    Whoever runs it knows its `token`; a process that has lost the row changes nothing any more.
+    The answer is sealed. Key and body are there as hashes only.
+    """
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="+")
+    key_hash = models.BinaryField(max_length=32)
+    body_hash = models.BinaryField(max_length=32)
+    request_id = models.CharField(max_length=40)
+    token = models.CharField(max_length=32)
+    state = models.CharField(max_length=10, choices=KeyedState, default=KeyedState.RUNNING)
+    lease_until = models.DateTimeField()
+    sealed_answer = models.BinaryField(null=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organisation", "key_hash"], name="keyed_request_once"),
+            models.CheckConstraint(
+                condition=Q(state=KeyedState.KEPT, sealed_answer__isnull=False)
+                | Q(state__in=[KeyedState.RUNNING, KeyedState.TOO_LARGE], sealed_answer=None),
+                name="keyed_request_has_its_answer",
+            ),
+        ]
+        indexes = [models.Index(fields=["expires_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.request_id} ({self.state})"

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import Organisation
-from inference.log.models import KeptBodies, RequestMetadata
+from inference.log.models import KeptBodies, KeyedRequest, RequestMetadata
 
 BATCH = 500
 
@@ -23,6 +23,9 @@ def delete_what_is_over() -> int:
     unwanted = KeptBodies.objects.filter(organisation__keeps_bodies=False)
     over = [unwanted, *_older(KeptBodies.objects.all(), "body_retention_days")]
     over += _older(RequestMetadata.objects.all(), "metadata_retention_days")
+    now = timezone.now()
+    # A day is shorter than a request may run when it has no deadline: its lease counts, too.
+    over.append(KeyedRequest.objects.filter(expires_at__lt=now, lease_until__lt=now))
     return sum(_delete(rows) for rows in over)
 
 
@@ -37,6 +40,6 @@ def _older(rows: QuerySet[Any], setting: str) -> Iterable[QuerySet[Any]]:
 
 def _delete(rows: QuerySet[Any]) -> int:
     deleted = 0
-    while batch := list(rows.order_by("created_at").values_list("pk", flat=True)[:BATCH]):
+    while batch := list(rows.values_list("pk", flat=True)[:BATCH]):
         deleted += rows.model.objects.filter(pk__in=batch).delete()[0]
     return deleted

@@ -13,6 +13,9 @@ import sys
 from typing import Any
 
 from inference.engine import fake
+from inference.engine.encoders import fake as fake_encoder
+from inference.engine.encoders.jobs import EncoderLimits
+from inference.engine.encoders.server import EncoderServer, ServedEncoder
 from inference.engine.limits import SchedulerLimits
 from inference.engine.plan import DEVICE_LOST_STATUS
 from inference.engine.server import EngineServer, Served
@@ -65,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--drain-seconds", type=float, default=30.0, help="patience on SIGTERM")
     add("--parent-pid", type=int, help="exit when this process ends")
     add("--fake", action="store_true", help="recite instead of running a model")
+    add("--fake-kind", choices=("text", "embeddings", "fill_mask"), default="text")
     add("--fake-text", help="what the fake says")
     add("--fake-tokens-per-second", type=float, default=0.0, help="of each sequence")
     add("--fake-crash-after", type=int, help="tokens until the process dies")
@@ -74,42 +78,71 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def build_served(args: argparse.Namespace) -> Served:
+def build_served(args: argparse.Namespace) -> Served | ServedEncoder:
     """Put together what the arguments ask for. ValueError when it cannot be served."""
     if args.fake:
-        return fake.build(
-            fake.FakeOptions(
-                model=args.model or "fake",
-                text=args.fake_text,
-                tokens_per_second=args.fake_tokens_per_second,
-                crash_after=args.fake_crash_after,
-                hang_after=args.fake_hang_after,
-                fail_on=args.fake_fail_on,
-                odd_pieces=args.fake_odd_pieces,
-                num_blocks=args.kv_blocks or 4096,
-                block_size=args.block_size or 16,
-                limits=SchedulerLimits(
-                    max_model_len=args.max_model_len or 8192,
-                    token_budget=args.token_budget or 2048,
-                    max_running=args.max_running or 64,
-                    max_waiting=args.max_waiting,
-                    max_stretch=args.max_stretch,
-                ),
-            )
-        )
+        return _build_fake(args) if args.fake_kind == "text" else _build_fake_encoder(args)
     if not args.path:
         raise ValueError("--path names the model's folder or its id on the Hub (or use --fake)")
     # Threads that spin while they wait made a busy two-core machine ten times slower. OpenMP reads
     # this when torch is loaded; hence also the import here (and the fake runs without torch).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from inference.engine.encoders.checkpoint import encoder_facts
+
+    facts = encoder_facts(args.path)
+    if facts is not None:
+        from inference.engine.encoders.build import build_encoder
+
+        return build_encoder(args, facts)
     from inference.engine.build import build_real
 
     return build_real(args)
 
 
-async def serve(args: argparse.Namespace, served: Served) -> int:
+def _build_fake(args: argparse.Namespace) -> Served:
+    return fake.build(
+        fake.FakeOptions(
+            model=args.model or "fake",
+            text=args.fake_text,
+            tokens_per_second=args.fake_tokens_per_second,
+            crash_after=args.fake_crash_after,
+            hang_after=args.fake_hang_after,
+            fail_on=args.fake_fail_on,
+            odd_pieces=args.fake_odd_pieces,
+            num_blocks=args.kv_blocks or 4096,
+            block_size=args.block_size or 16,
+            limits=SchedulerLimits(
+                max_model_len=args.max_model_len or 8192,
+                token_budget=args.token_budget or 2048,
+                max_running=args.max_running or 64,
+                max_waiting=args.max_waiting,
+                max_stretch=args.max_stretch,
+            ),
+        )
+    )
+
+
+def _build_fake_encoder(args: argparse.Namespace) -> ServedEncoder:
+    longest = args.max_model_len or 512
+    return fake_encoder.build(
+        fake_encoder.FakeEncoderOptions(
+            kind=args.fake_kind,
+            model=args.model or "fake",
+            tokens_per_second=args.fake_tokens_per_second,
+            hang_after=args.fake_hang_after,
+            fail_on=args.fake_fail_on,
+            limits=EncoderLimits(
+                max_model_len=longest,
+                token_budget=max(args.token_budget or 4096, longest),
+                max_waiting_tokens=args.max_waiting * longest,
+            ),
+        )
+    )
+
+
+async def serve(args: argparse.Namespace, served: Served | ServedEncoder) -> int:
     """Serve until told to stop; return the exit status."""
-    server = EngineServer(served)
+    server = EncoderServer(served) if isinstance(served, ServedEncoder) else EngineServer(served)
     address = await server.start(args.listen)
     stop = asyncio.Event()
     _install_signals(stop)

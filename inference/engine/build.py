@@ -61,7 +61,7 @@ class EngineSizes:
 
 def build_real(args: argparse.Namespace) -> Served:
     """Load what the command line asks for. ValueError with the reason when it cannot be served."""
-    device = _choose_device(args.device)
+    device = choose_device(args.device)
     dtype = choose_dtype(args.dtype, args.path, device, int8=args.quantize == "int8")
     sizes = EngineSizes(
         max_model_len=args.max_model_len,
@@ -143,7 +143,7 @@ def _load(args: argparse.Namespace, device: torch.device, dtype: torch.dtype) ->
     return load_parallel(args.path, dtype, args.tensor_parallel, threads)
 
 
-def _choose_device(wanted: str) -> torch.device:
+def choose_device(wanted: str) -> torch.device:
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():

@@ -9,16 +9,20 @@ import sys
 
 from transformers import AutoConfig
 
+from inference.engine.encoders.checkpoint import encoder_facts
 from inference.engine.support import check_supported
 
 
 def describe(path: str) -> dict[str, object]:
     """Return the facts of a servable checkpoint; ValueError with the reason otherwise."""
     config = AutoConfig.from_pretrained(path)
-    check_supported(config)
+    facts = encoder_facts(path)
+    if facts is None:
+        check_supported(config)
     return {
         "model_type": config.model_type,
-        "max_model_len": config.max_position_embeddings,
+        "kind": "text" if facts is None else facts.kind,
+        "max_model_len": config.max_position_embeddings if facts is None else facts.max_model_len,
         "vocab_size": config.vocab_size,
         "num_layers": config.num_hidden_layers,
         "hidden_size": config.hidden_size,

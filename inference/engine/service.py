@@ -1,18 +1,16 @@
-"""The methods of the protocol's Engine service: unpack a message, call one verb, answer."""
+"""The methods of the protocol's Engine service that generate: unpack, call one verb, answer."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from functools import partial
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from inference.engine.codec import Chat
+from inference.engine.codec_service import CodecServicer, Context, engine_version
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.request import FinishReason, Sequence
-from inference.engine.wire import engine_pb2, engine_pb2_grpc
+from inference.engine.wire import engine_pb2
 from inference.engine.wire.messages import (
     finish_to_wire,
     grammar_from_wire,
@@ -25,24 +23,14 @@ if TYPE_CHECKING:
 # Each character of a stop string is a node of an automaton.
 MAX_STOP_CHARS = 1 << 16
 
-Context = grpc.aio.ServicerContext[Any, Any]
 
-
-def _engine_version() -> str:
-    try:
-        return metadata.version("parlance")
-    except metadata.PackageNotFoundError:
-        return "0.1.0"
-
-
-class EngineServicer(engine_pb2_grpc.EngineServicer):
+class EngineServicer(CodecServicer):
     """Answers for one `EngineServer`."""
 
     def __init__(self, server: "EngineServer") -> None:
         """Serve what `server` serves."""
+        super().__init__(server, server.served.codec, server.served.vocab_size)
         self._server = server
-        self._codec = server.served.codec
-        self._version = _engine_version()
 
     async def Info(  # noqa: N802  (the protocol's name)
         self, request: engine_pb2.InfoRequest, context: Context
@@ -54,7 +42,7 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
         return engine_pb2.EngineInfo(
             model=served.model,
             revision=served.revision,
-            engine_version=self._version,
+            engine_version=engine_version(),
             device=served.device,
             dtype=served.dtype,
             arithmetic=served.arithmetic,
@@ -66,35 +54,6 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
             stats=stats,
             tool_format=form.name if form is not None else "",
         )
-
-    async def Tokenize(  # noqa: N802
-        self, request: engine_pb2.TokenizeRequest, context: Context
-    ) -> engine_pb2.TokenizeReply:
-        """Encode off the event loop; a template's refusal is the caller's mistake."""
-        try:
-            events = asyncio.get_running_loop()
-            token_ids = await events.run_in_executor(self._server.executor, self._encode, request)
-        except ValueError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        tokens: list[str] = []
-        if request.with_tokens:
-            tokens = [self._codec.token_bytes(t).decode(errors="replace") for t in token_ids]
-        return engine_pb2.TokenizeReply(token_ids=token_ids, tokens=tokens)
-
-    def _encode(self, request: engine_pb2.TokenizeRequest) -> list[int]:
-        if request.WhichOneof("prompt") != "chat":
-            return self._codec.encode_text(request.text)
-        return self._codec.encode_chat(chat_from_wire(request.chat))
-
-    async def Detokenize(  # noqa: N802
-        self, request: engine_pb2.DetokenizeRequest, context: Context
-    ) -> engine_pb2.DetokenizeReply:
-        """Decode with special tokens written out."""
-        worst = max(request.token_ids, default=0)
-        if worst >= self._server.served.vocab_size:
-            sentence = f"Token id {worst} is outside the vocabulary."
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, sentence)
-        return engine_pb2.DetokenizeReply(text=self._codec.decode(list(request.token_ids)))
 
     async def CheckGrammar(  # noqa: N802
         self, request: engine_pb2.CheckGrammarRequest, context: Context
@@ -166,13 +125,6 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
         else:
             self._server.loop.submit(outbox, sequence)
 
-    async def Drain(  # noqa: N802
-        self, request: engine_pb2.DrainRequest, context: Context
-    ) -> engine_pb2.DrainReply:
-        """Answer when the last running sequence has ended."""
-        await self._server.drain()
-        return engine_pb2.DrainReply()
-
 
 async def _write(outbox: "Outbox", context: Context) -> None:
     async for frame in outbox:
@@ -195,26 +147,6 @@ def sequence_from_wire(key: int, submit: engine_pb2.Submit) -> Sequence:
         sequence_id=submit.sequence_id,
         request_id=submit.request_id,
     )
-
-
-def chat_from_wire(prompt: engine_pb2.ChatPrompt) -> Chat:
-    """Read a conversation; ValueError when a JSON part is not what it should be."""
-    messages: list[dict[str, Any]] = []
-    for message in prompt.messages:
-        entry: dict[str, Any] = {"role": message.role, "content": message.content}
-        if message.name:
-            entry["name"] = message.name
-        entry.update(_read_json(message.extra_json, dict, "extra_json"))
-        messages.append(entry)
-    tools = _read_json(prompt.tools_json, list, "tools_json")
-    return Chat(tuple(messages), prompt.add_generation_prompt, tuple(tools))
-
-
-def _read_json(text: str, kind: type, name: str) -> Any:
-    value = json.loads(text) if text else kind()
-    if not isinstance(value, kind):
-        raise ValueError(f"{name} must be a JSON {'object' if kind is dict else 'array'}")
-    return value
 
 
 def _ending(number: int, reason: FinishReason, sentence: str = "") -> engine_pb2.StepFrame:

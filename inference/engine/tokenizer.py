@@ -34,6 +34,10 @@ class HuggingFaceCodec:
         self._backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._plain.encode_special_tokens = True
+        for backend in (self._backend, self._plain):
+            # A checkpoint may say that its texts are cut and padded. Ours never are.
+            backend.no_truncation()
+            backend.no_padding()
         self._eos_token_ids = eos_token_ids
         self._bytes = read_token_bytes(tokenizer)
         self.tool_format = _find_tool_format(tokenizer.chat_template)

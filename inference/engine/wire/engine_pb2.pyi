@@ -8,6 +8,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    KIND_TEXT: _ClassVar[Kind]
+    KIND_EMBEDDINGS: _ClassVar[Kind]
+    KIND_FILL_MASK: _ClassVar[Kind]
+
 class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FINISH_NONE: _ClassVar[FinishReason]
@@ -17,6 +23,9 @@ class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_ERROR: _ClassVar[FinishReason]
     FINISH_OVERLOADED: _ClassVar[FinishReason]
     FINISH_DEADLINE: _ClassVar[FinishReason]
+KIND_TEXT: Kind
+KIND_EMBEDDINGS: Kind
+KIND_FILL_MASK: Kind
 FINISH_NONE: FinishReason
 FINISH_STOP: FinishReason
 FINISH_LENGTH: FinishReason
@@ -30,7 +39,7 @@ class InfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class EngineInfo(_message.Message):
-    __slots__ = ("model", "revision", "engine_version", "device", "dtype", "max_model_len", "vocab_size", "has_chat_template", "eos_token_ids", "draining", "stats", "tool_format", "arithmetic")
+    __slots__ = ("model", "revision", "engine_version", "device", "dtype", "max_model_len", "vocab_size", "has_chat_template", "eos_token_ids", "draining", "stats", "tool_format", "arithmetic", "kind", "dimensions", "mask_token_id", "mask_token")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     ENGINE_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +53,10 @@ class EngineInfo(_message.Message):
     STATS_FIELD_NUMBER: _ClassVar[int]
     TOOL_FORMAT_FIELD_NUMBER: _ClassVar[int]
     ARITHMETIC_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
+    MASK_TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
+    MASK_TOKEN_FIELD_NUMBER: _ClassVar[int]
     model: str
     revision: str
     engine_version: str
@@ -57,7 +70,11 @@ class EngineInfo(_message.Message):
     stats: EngineStats
     tool_format: str
     arithmetic: str
-    def __init__(self, model: _Optional[str] = ..., revision: _Optional[str] = ..., engine_version: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., max_model_len: _Optional[int] = ..., vocab_size: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., eos_token_ids: _Optional[_Iterable[int]] = ..., draining: _Optional[bool] = ..., stats: _Optional[_Union[EngineStats, _Mapping]] = ..., tool_format: _Optional[str] = ..., arithmetic: _Optional[str] = ...) -> None: ...
+    kind: Kind
+    dimensions: int
+    mask_token_id: int
+    mask_token: str
+    def __init__(self, model: _Optional[str] = ..., revision: _Optional[str] = ..., engine_version: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., max_model_len: _Optional[int] = ..., vocab_size: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., eos_token_ids: _Optional[_Iterable[int]] = ..., draining: _Optional[bool] = ..., stats: _Optional[_Union[EngineStats, _Mapping]] = ..., tool_format: _Optional[str] = ..., arithmetic: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., dimensions: _Optional[int] = ..., mask_token_id: _Optional[int] = ..., mask_token: _Optional[str] = ...) -> None: ...
 
 class EngineStats(_message.Message):
     __slots__ = ("num_running", "num_waiting", "kv_blocks_total", "kv_blocks_used", "steps", "prompt_tokens", "cached_prompt_tokens", "generated_tokens", "preemptions", "tokens_per_s", "uptime_ms", "queue_ms")
@@ -138,6 +155,24 @@ class DetokenizeReply(_message.Message):
     TEXT_FIELD_NUMBER: _ClassVar[int]
     text: str
     def __init__(self, text: _Optional[str] = ...) -> None: ...
+
+class TokenIds(_message.Message):
+    __slots__ = ("ids",)
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, ids: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class TokenizeAllRequest(_message.Message):
+    __slots__ = ("texts",)
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, texts: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class TokenizeAllReply(_message.Message):
+    __slots__ = ("encoded",)
+    ENCODED_FIELD_NUMBER: _ClassVar[int]
+    encoded: _containers.RepeatedCompositeFieldContainer[TokenIds]
+    def __init__(self, encoded: _Optional[_Iterable[_Union[TokenIds, _Mapping]]] = ...) -> None: ...
 
 class CheckGrammarRequest(_message.Message):
     __slots__ = ("tenant", "grammar")
@@ -295,6 +330,106 @@ class TopLogprob(_message.Message):
     token_bytes: bytes
     logprob: float
     def __init__(self, token_id: _Optional[int] = ..., token_bytes: _Optional[bytes] = ..., logprob: _Optional[float] = ...) -> None: ...
+
+class EncoderJob(_message.Message):
+    __slots__ = ("request_id", "tenant", "inputs", "priority", "deadline_ms")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    tenant: str
+    inputs: _containers.RepeatedCompositeFieldContainer[TokenIds]
+    priority: int
+    deadline_ms: int
+    def __init__(self, request_id: _Optional[str] = ..., tenant: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[TokenIds, _Mapping]]] = ..., priority: _Optional[int] = ..., deadline_ms: _Optional[int] = ...) -> None: ...
+
+class EncoderEnd(_message.Message):
+    __slots__ = ("finish_reason", "error", "retry_after_ms", "num_tokens")
+    FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
+    NUM_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    finish_reason: FinishReason
+    error: str
+    retry_after_ms: int
+    num_tokens: int
+    def __init__(self, finish_reason: _Optional[_Union[FinishReason, str]] = ..., error: _Optional[str] = ..., retry_after_ms: _Optional[int] = ..., num_tokens: _Optional[int] = ...) -> None: ...
+
+class EmbedRequest(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: EncoderJob
+    def __init__(self, job: _Optional[_Union[EncoderJob, _Mapping]] = ...) -> None: ...
+
+class EmbedReply(_message.Message):
+    __slots__ = ("end", "dimensions", "vectors")
+    END_FIELD_NUMBER: _ClassVar[int]
+    DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
+    VECTORS_FIELD_NUMBER: _ClassVar[int]
+    end: EncoderEnd
+    dimensions: int
+    vectors: bytes
+    def __init__(self, end: _Optional[_Union[EncoderEnd, _Mapping]] = ..., dimensions: _Optional[int] = ..., vectors: _Optional[bytes] = ...) -> None: ...
+
+class FillMaskRequest(_message.Message):
+    __slots__ = ("job", "top_k", "target_ids")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    TARGET_IDS_FIELD_NUMBER: _ClassVar[int]
+    job: EncoderJob
+    top_k: int
+    target_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, job: _Optional[_Union[EncoderJob, _Mapping]] = ..., top_k: _Optional[int] = ..., target_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class FillMaskReply(_message.Message):
+    __slots__ = ("end", "masks")
+    END_FIELD_NUMBER: _ClassVar[int]
+    MASKS_FIELD_NUMBER: _ClassVar[int]
+    end: EncoderEnd
+    masks: _containers.RepeatedCompositeFieldContainer[Mask]
+    def __init__(self, end: _Optional[_Union[EncoderEnd, _Mapping]] = ..., masks: _Optional[_Iterable[_Union[Mask, _Mapping]]] = ...) -> None: ...
+
+class Mask(_message.Message):
+    __slots__ = ("input", "position", "candidates")
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    input: int
+    position: int
+    candidates: _containers.RepeatedCompositeFieldContainer[Candidate]
+    def __init__(self, input: _Optional[int] = ..., position: _Optional[int] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ...) -> None: ...
+
+class Candidate(_message.Message):
+    __slots__ = ("token_id", "token", "probability", "sequence")
+    TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    token_id: int
+    token: str
+    probability: float
+    sequence: str
+    def __init__(self, token_id: _Optional[int] = ..., token: _Optional[str] = ..., probability: _Optional[float] = ..., sequence: _Optional[str] = ...) -> None: ...
+
+class FindTokensRequest(_message.Message):
+    __slots__ = ("texts",)
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, texts: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class FoundToken(_message.Message):
+    __slots__ = ("token_id",)
+    TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
+    token_id: int
+    def __init__(self, token_id: _Optional[int] = ...) -> None: ...
+
+class FindTokensReply(_message.Message):
+    __slots__ = ("found",)
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    found: _containers.RepeatedCompositeFieldContainer[FoundToken]
+    def __init__(self, found: _Optional[_Iterable[_Union[FoundToken, _Mapping]]] = ...) -> None: ...
 
 class DrainRequest(_message.Message):
     __slots__ = ()

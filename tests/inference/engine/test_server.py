@@ -205,7 +205,7 @@ async def test_draining_lets_running_sequences_end_and_refuses_new_ones(
     slow: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub, server = slow
-    monkeypatch.setattr("inference.engine.server.NOTICE_S", 0.2)
+    monkeypatch.setattr("inference.engine.listening.NOTICE_S", 0.2)
     async with open_stream(stub) as stream:
         running = await stream.submit([1], max_tokens=40)
         await stream.until(lambda: len(running.token_ids) > 2)

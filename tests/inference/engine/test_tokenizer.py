@@ -180,6 +180,17 @@ def test_it_knows_which_tokens_add_no_text(name: str) -> None:
     assert codec.token_bytes(10**6) == b""
 
 
+def test_a_checkpoint_that_would_cut_and_pad_texts_does_not() -> None:
+    tokenizer = byte_level()
+    tokenizer.backend_tokenizer.enable_truncation(4)
+    tokenizer.backend_tokenizer.enable_padding(length=4)
+    codec = HuggingFaceCodec(tokenizer, ())
+    chat = Chat(({"role": "user", "content": "hello there " * 9},))
+    assert codec.decode(codec.encode_chat(chat)).count("there") == 9
+    assert codec.decode(codec.encode_text("hello there " * 9)).count("there") == 9
+    assert len(codec.encode_text("h")) == 1
+
+
 def test_it_says_so_when_there_is_no_template_or_the_template_refuses() -> None:
     tokenizer = byte_level()
     tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"

@@ -1,0 +1,102 @@
+"""What every kind of engine answers: to and from token ids, and leaving."""
+
+import asyncio
+import json
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from inference.engine.codec import Chat, Codec
+from inference.engine.wire import engine_pb2, engine_pb2_grpc
+
+if TYPE_CHECKING:
+    from inference.engine.listening import LoopServer
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def engine_version() -> str:
+    """Return the version of this package."""
+    try:
+        return metadata.version("parlance")
+    except metadata.PackageNotFoundError:
+        return "0.1.0"
+
+
+class CodecServicer(engine_pb2_grpc.EngineServicer):
+    """Answers for one server and its tokenizer."""
+
+    def __init__(self, listener: "LoopServer", codec: Codec, vocab_size: int) -> None:
+        """Encode and decode with `codec`."""
+        self._listener = listener
+        self._codec = codec
+        self._vocab_size = vocab_size
+
+    async def Tokenize(  # noqa: N802
+        self, request: engine_pb2.TokenizeRequest, context: Context
+    ) -> engine_pb2.TokenizeReply:
+        """Encode off the event loop; a template's refusal is the caller's mistake."""
+        try:
+            events = asyncio.get_running_loop()
+            token_ids = await events.run_in_executor(self._listener.executor, self._encode, request)
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        tokens: list[str] = []
+        if request.with_tokens:
+            tokens = [self._codec.token_bytes(t).decode(errors="replace") for t in token_ids]
+        return engine_pb2.TokenizeReply(token_ids=token_ids, tokens=tokens)
+
+    def _encode(self, request: engine_pb2.TokenizeRequest) -> list[int]:
+        if request.WhichOneof("prompt") != "chat":
+            return self._codec.encode_text(request.text)
+        return self._codec.encode_chat(chat_from_wire(request.chat))
+
+    async def TokenizeAll(  # noqa: N802
+        self, request: engine_pb2.TokenizeAllRequest, context: Context
+    ) -> engine_pb2.TokenizeAllReply:
+        """Encode plain texts off the event loop."""
+        events = asyncio.get_running_loop()
+        encoded = await events.run_in_executor(
+            self._listener.executor, lambda: [self._codec.encode_text(t) for t in request.texts]
+        )
+        return engine_pb2.TokenizeAllReply(
+            encoded=[engine_pb2.TokenIds(ids=token_ids) for token_ids in encoded]
+        )
+
+    async def Detokenize(  # noqa: N802
+        self, request: engine_pb2.DetokenizeRequest, context: Context
+    ) -> engine_pb2.DetokenizeReply:
+        """Decode with special tokens written out."""
+        worst = max(request.token_ids, default=0)
+        if worst >= self._vocab_size:
+            sentence = f"Token id {worst} is outside the vocabulary."
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, sentence)
+        return engine_pb2.DetokenizeReply(text=self._codec.decode(list(request.token_ids)))
+
+    async def Drain(  # noqa: N802
+        self, request: engine_pb2.DrainRequest, context: Context
+    ) -> engine_pb2.DrainReply:
+        """Answer when the last thing that runs has ended."""
+        await self._listener.drain()
+        return engine_pb2.DrainReply()
+
+
+def chat_from_wire(prompt: engine_pb2.ChatPrompt) -> Chat:
+    """Read a conversation; ValueError when a JSON part is not what it should be."""
+    messages: list[dict[str, Any]] = []
+    for message in prompt.messages:
+        entry: dict[str, Any] = {"role": message.role, "content": message.content}
+        if message.name:
+            entry["name"] = message.name
+        entry.update(_read_json(message.extra_json, dict, "extra_json"))
+        messages.append(entry)
+    tools = _read_json(prompt.tools_json, list, "tools_json")
+    return Chat(tuple(messages), prompt.add_generation_prompt, tuple(tools))
+
+
+def _read_json(text: str, kind: type, name: str) -> Any:
+    value = json.loads(text) if text else kind()
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} must be a JSON {'object' if kind is dict else 'array'}")
+    return value

@@ -18,6 +18,7 @@ from accounts import flows
 from accounts.authentication import Caller
 from accounts.models import MAX_PER_MINUTE, ApiKey, Membership, Organisation, Role, Scope, User
 from portal.lib.names import check_plain_name
+from portal.lib.strict_fields import StrictChar, StrictInteger, StrictModelSerializer
 
 
 class ManagementKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -30,7 +31,7 @@ class ManagementKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-un
         return {"type": "http", "scheme": "bearer", "description": "A key that may manage."}
 
 
-class OrganisationSerializer(serializers.ModelSerializer[Organisation]):
+class OrganisationSerializer(StrictModelSerializer[Organisation]):
     class Meta:
         model = Organisation
         fields: ClassVar = [
@@ -40,7 +41,7 @@ class OrganisationSerializer(serializers.ModelSerializer[Organisation]):
         read_only_fields: ClassVar = ["id", "created_at"]
 
 
-class MemberSerializer(serializers.ModelSerializer[Membership]):
+class MemberSerializer(StrictModelSerializer[Membership]):
     email = serializers.EmailField(source="user.email", read_only=True)
 
     class Meta:
@@ -49,7 +50,7 @@ class MemberSerializer(serializers.ModelSerializer[Membership]):
         read_only_fields: ClassVar = ["id", "created_at"]
 
 
-class KeySerializer(serializers.ModelSerializer[ApiKey]):
+class KeySerializer(StrictModelSerializer[ApiKey]):
     class Meta:
         model = ApiKey
         fields: ClassVar = [
@@ -59,21 +60,28 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
         ]  # fmt: skip
 
 
-class NewKeySerializer(serializers.Serializer[Any]):
-    name = serializers.CharField(max_length=100, validators=[check_plain_name])
-    scope = serializers.ChoiceField(choices=Scope.choices, default=Scope.INFERENCE)
+class KeyFieldsSerializer(serializers.Serializer[Any]):
+    """What its owner sets of a key; null is none."""
+
+    name = StrictChar(max_length=100, validators=[check_plain_name])
     allowed_models = serializers.ListField(
-        child=serializers.CharField(max_length=200), max_length=100, required=False
+        child=StrictChar(max_length=200), max_length=100, required=False,
+        help_text="Names of models; empty: every model.",
+    )  # fmt: skip
+    ip_ranges = serializers.ListField(
+        child=StrictChar(max_length=50), max_length=flows.MAX_IP_RANGES, required=False,
+        help_text="Addresses and CIDR ranges; empty: from anywhere.",
+    )  # fmt: skip
+    monthly_cap_nanos = StrictInteger(
+        min_value=0, max_value=10**18, required=False, allow_null=True
     )
-    ip_ranges = serializers.ListField(child=serializers.CharField(max_length=50), required=False)
-    monthly_cap_nanos = serializers.IntegerField(min_value=0, max_value=10**18, required=False)
-    requests_per_minute = serializers.IntegerField(
-        min_value=1, max_value=MAX_PER_MINUTE, required=False
+    requests_per_minute = StrictInteger(
+        min_value=1, max_value=MAX_PER_MINUTE, required=False, allow_null=True
     )
-    tokens_per_minute = serializers.IntegerField(
-        min_value=1, max_value=MAX_PER_MINUTE, required=False
+    tokens_per_minute = StrictInteger(
+        min_value=1, max_value=MAX_PER_MINUTE, required=False, allow_null=True
     )
-    expires_at = serializers.DateTimeField(required=False)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True)
 
     def validate_ip_ranges(self, words: list[str]) -> list[str]:
         try:
@@ -82,13 +90,17 @@ class NewKeySerializer(serializers.Serializer[Any]):
             raise serializers.ValidationError(str(error)) from None
 
     def validate_expires_at(self, expires_at: Any) -> Any:
-        if expires_at <= timezone.now():
+        if expires_at is not None and expires_at <= timezone.now():
             raise serializers.ValidationError("Choose a time in the future.")
         return expires_at
 
 
+class NewKeySerializer(KeyFieldsSerializer):
+    scope = serializers.ChoiceField(choices=Scope.choices, default=Scope.INFERENCE)
+
+
 class SecretKeySerializer(KeySerializer):
-    secret = serializers.CharField(help_text="In this answer and nowhere else.")
+    secret = StrictChar(help_text="In this answer and nowhere else.")
 
     class Meta(KeySerializer.Meta):
         fields: ClassVar = [*KeySerializer.Meta.fields, "secret"]
@@ -110,6 +122,11 @@ class MembersView(generics.ListAPIView[Membership]):
 
 
 class MemberView(APIView):
+    @extend_schema(responses=MemberSerializer)
+    def get(self, request: Request, member_id: int) -> Response:
+        member = generics.get_object_or_404(own_members(request), pk=member_id)
+        return Response(MemberSerializer(member).data)
+
     @extend_schema(request=MemberSerializer, responses=MemberSerializer)
     def patch(self, request: Request, member_id: int) -> Response:
         """Give a member another role; owners are made and unmade on the site alone."""
@@ -154,6 +171,18 @@ class KeyView(APIView):
     @extend_schema(responses=KeySerializer)
     def get(self, request: Request, key_id: str) -> Response:
         return Response(KeySerializer(own_key(request, key_id)).data)
+
+    @extend_schema(request=KeyFieldsSerializer, responses=KeySerializer)
+    def patch(self, request: Request, key_id: str) -> Response:
+        """Change what is named; it holds for new requests within two seconds."""
+        key = own_key(request, key_id)
+        asked = KeyFieldsSerializer(data=request.data, partial=True)
+        asked.is_valid(raise_exception=True)
+        try:
+            changed = flows.change_key(key, **asked.validated_data)
+        except ValueError as error:
+            raise exceptions.ValidationError({"detail": str(error)}) from None
+        return Response(KeySerializer(changed).data)
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, key_id: str) -> Response:

@@ -9,6 +9,7 @@ import ipaddress
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -108,6 +109,17 @@ def create_key(
         expires_at=expires_at,
     )
     return key, minted.secret
+
+
+@transaction.atomic
+def change_key(key: ApiKey, **fields: Any) -> ApiKey:
+    """Give a key another name, models, addresses, caps, limits or expiry; not one that ended."""
+    now = timezone.now()
+    live = ApiKey.objects.filter(pk=key.pk).filter(Q(revoked_at=None) | Q(revoked_at__gt=now))
+    if fields and not audit.noted(live.update(**fields), key, **fields):
+        raise ValueError(_("This key is revoked."))
+    key.refresh_from_db()
+    return key
 
 
 @transaction.atomic

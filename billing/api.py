@@ -1,8 +1,11 @@
-"""The management API of billing: balance, usage and ledger, to read."""
+"""The management API of billing: balance, limits, usage and ledger, to read."""
 
+from datetime import UTC, date, timedelta
 from typing import Any, ClassVar, cast
 
+from django.core.validators import MinValueValidator
 from django.db.models import QuerySet
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers
 from rest_framework.request import Request
@@ -10,9 +13,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import Caller
-from billing import ledger, tiers
+from billing import ledger, tiers, usage
 from billing.models import Transfer, UsageRecord
 from portal.lib.pagination import NewestFirst
+
+MOST_DAYS = 366
 
 
 class LatestPosted(NewestFirst):
@@ -59,6 +64,32 @@ class LimitsSerializer(serializers.Serializer[Any]):
     tiers = TierSerializer(many=True, help_text="All that there are, lowest first.")
 
 
+class UsageQuerySerializer(serializers.Serializer[Any]):
+    since = serializers.DateField(required=False)
+    until = serializers.DateField(required=False, validators=[MinValueValidator(date(2000, 1, 1))])
+    group_by = serializers.ChoiceField(choices=list(usage.GROUPS), default="day")
+
+    def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
+        tomorrow = timezone.now().astimezone(UTC).date() + timedelta(days=1)
+        until = asked.setdefault("until", tomorrow)
+        since = asked.setdefault("since", until - timedelta(days=30))
+        if not 0 < (until - since).days <= MOST_DAYS:
+            message = f"It must be before 'until', by at most {MOST_DAYS} days."
+            raise serializers.ValidationError({"since": message})
+        return asked
+
+
+class UsageSumSerializer(serializers.Serializer[Any]):
+    """Usage of one day, model or key; tokens are disjoint: the prompt is uncached + cached."""
+
+    group = serializers.CharField(help_text="The day, the model's name or the key's id.")
+    requests = serializers.IntegerField()
+    uncached_tokens = serializers.IntegerField()
+    cached_tokens = serializers.IntegerField()
+    output_tokens = serializers.IntegerField()
+    cost_nanos = serializers.IntegerField()
+
+
 def organisation_of(request: Request) -> str:
     return cast("Caller", request.auth).organisation_id
 
@@ -89,6 +120,16 @@ class UsageView(generics.ListAPIView[UsageRecord]):
 
     def get_queryset(self) -> QuerySet[UsageRecord]:
         return UsageRecord.objects.filter(organisation_id=organisation_of(self.request))
+
+
+class UsageSummaryView(APIView):
+    @extend_schema(parameters=[UsageQuerySerializer], responses=UsageSumSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        """Sums of usage from `since` to before `until` (days, UTC; the last 30 unless said)."""
+        asked = UsageQuerySerializer(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        sums = usage.sums(organisation_of(request), **asked.validated_data)
+        return Response(UsageSumSerializer(sums, many=True).data)
 
 
 class TransferView(generics.ListAPIView[Transfer]):

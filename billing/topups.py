@@ -27,8 +27,8 @@ def new_form_token() -> str:
     return uuid.uuid4().hex
 
 
-def begin(organisation: Organisation, amount_cents: int, form_token: str, email: str) -> str:
-    """Make a top-up and its payment page; the page's address.
+def begin(organisation: Organisation, amount_cents: int, form_token: str, email: str) -> TopUp:
+    """Make a top-up and its payment page, `checkout_url`.
 
     Raises ValueError for an amount out of range, StripeUnavailable when Stripe is away.
     """
@@ -52,8 +52,8 @@ def begin(organisation: Organisation, amount_cents: int, form_token: str, email:
         TopUp.objects.filter(pk=top_up.pk).update(
             checkout_session_id=session.session_id, checkout_url=session.url
         )
-        return session.url
-    return top_up.checkout_url
+        top_up.refresh_from_db()
+    return top_up
 
 
 @transaction.atomic

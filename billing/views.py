@@ -38,7 +38,7 @@ def top_up(request: HttpRequest) -> HttpResponseBase:
     if not form.is_valid():
         return render(request, "billing/billing.html", page(request, form), status=400)
     try:
-        address = topups.begin(
+        top_up = topups.begin(
             request.organisation,  # type: ignore[attr-defined]
             form.amount_cents,
             form.cleaned_data["form_token"],
@@ -50,7 +50,7 @@ def top_up(request: HttpRequest) -> HttpResponseBase:
     except stripe_api.StripeUnavailable:
         messages.error(request, _("Stripe does not answer just now. Nothing was charged."))
         return redirect("billing")
-    return redirect(address)
+    return redirect(top_up.checkout_url)
 
 
 @member_required(*PAYERS)

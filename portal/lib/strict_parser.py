@@ -37,4 +37,4 @@ class StrictJSONParser(BaseParser):  # not a JSONParser: that one is handed bodi
             return strict_json.parse_object(raw)
         except strict_json.StrictJSONError as error:
             field = {error.param: [error.message]} if error.param else {"detail": error.message}
-            raise exceptions.ValidationError(field) from None
+            raise exceptions.ValidationError(field, code="invalid_json") from None

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import flows
+from accounts import audit, flows
 from accounts.authentication import KeyRefused, authenticate_key, key_cache
 from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
 from tests.management import Program
@@ -31,6 +31,7 @@ def test_no_key_no_answer(name: str, header: str | None) -> None:
     answer = Client().get(reverse(name), headers=headers)
     assert answer.status_code == 401
     assert answer["WWW-Authenticate"] == "Bearer"
+    assert answer.json()["error"]["code"] == "invalid_api_key"
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
@@ -51,7 +52,9 @@ def test_the_organisation_is_read_and_renamed(manager: Program, organisation: Or
 
 
 def test_a_name_that_turns_text_round_is_refused(manager: Program) -> None:
-    assert "name" in manager("patch", "api_organisation", {"name": "Acme\u202e"}).json()
+    answer = manager("patch", "api_organisation", {"name": "Acme\u202e"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "name"
 
 
 def test_fields_that_are_not_offered_stay(manager: Program, organisation: Organisation) -> None:
@@ -149,6 +152,8 @@ def test_a_new_keys_other_fields_stay_as_they_are(
     ("field", "value"),
     [
         ("name", ""), ("name", "x" * 101), ("name", None), ("name", ["x"]), ("scope", "all"),
+        ("name", 5), ("name", True), ("allowed_models", [5]), ("ip_ranges", [True]),
+        ("monthly_cap_nanos", "5"), ("monthly_cap_nanos", True), ("monthly_cap_nanos", 5.0),
         ("monthly_cap_nanos", -1), ("monthly_cap_nanos", 10**30), ("monthly_cap_nanos", "much"),
         ("requests_per_minute", 0), ("requests_per_minute", 2**31), ("tokens_per_minute", "5 k"),
         ("ip_ranges", ["nowhere"]), ("ip_ranges", ["10.0.0.0/8"] * 21), ("ip_ranges", "10.0.0.1"),
@@ -159,7 +164,10 @@ def test_a_new_keys_other_fields_stay_as_they_are(
 def test_a_bad_field_is_named(field: str, value: object, manager: Program) -> None:
     answer = manager("post", "api_keys", {"name": "k", field: value})
     assert answer.status_code == 400
-    assert field in answer.json()
+    error = answer.json()["error"]
+    assert error["param"].partition("[")[0] == field
+    assert (error["type"], error["code"]) == ("invalid_request_error", "invalid_value")
+    assert field in error["message"]
     assert not ApiKey.objects.filter(scope=Scope.INFERENCE).exists()
 
 
@@ -172,7 +180,9 @@ def test_a_bad_field_is_named(field: str, value: object, manager: Program) -> No
     ],
 )  # fmt: skip
 def test_json_that_is_none_is_refused(body: str | bytes, manager: Program) -> None:
-    assert manager("post", "api_keys", body).status_code == 400
+    answer = manager("post", "api_keys", body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "invalid_json"
 
 
 def test_a_body_that_is_too_large_is_refused(manager: Program) -> None:
@@ -185,10 +195,62 @@ def test_another_type_of_body_is_refused(manager: Program) -> None:
     assert answer.status_code == 415
 
 
+def test_a_missing_field_is_named(manager: Program) -> None:
+    assert manager("post", "api_keys", {}).json()["error"] == {
+        "message": "Missing required parameter: 'name'.", "type": "invalid_request_error",
+        "param": "name", "code": "missing_required_parameter",
+    }  # fmt: skip
+
+
+def test_a_key_is_changed_where_it_is_named(manager: Program, api_key: tuple[ApiKey, str]) -> None:
+    key, secret = api_key
+    fields = {"name": "new", "requests_per_minute": 5, "monthly_cap_nanos": 6}
+    changed = manager("patch", "api_key", fields, [key.pk]).json()
+    assert {name: changed[name] for name in fields} == fields
+    assert changed["scope"] == "inference"
+    caller = authenticate_key(secret, "", "inference")
+    assert (caller.requests_per_minute, caller.monthly_cap_nanos) == (5, 6)
+    assert (
+        manager("patch", "api_key", {"requests_per_minute": None}, [key.pk]).json()[
+            "requests_per_minute"
+        ]
+        is None
+    )
+    assert manager("patch", "api_key", {}, [key.pk]).json()["name"] == "new"
+    key.refresh_from_db()
+    assert (key.requests_per_minute, key.monthly_cap_nanos) == (None, 6)
+    log = [entry.changes for entry in audit.entries(key.organisation)]
+    assert {"requests_per_minute": ["5", "None"]} in log
+
+
+def test_a_change_that_is_none_changes_nothing(
+    manager: Program, api_key: tuple[ApiKey, str]
+) -> None:
+    key = api_key[0]
+    fields = {"name": "new", "requests_per_minute": 0}
+    answer = manager("patch", "api_key", fields, [key.pk])
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "requests_per_minute")
+    assert manager("put", "api_key", {"name": "new"}, [key.pk]).status_code == 405
+    flows.revoke_key(key)
+    answer = manager("patch", "api_key", {"name": "new"}, [key.pk])
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+    key.refresh_from_db()
+    assert key.name == "test"
+
+
+def test_a_member_is_read(manager: Program, stranger: Program, bob: User) -> None:
+    member = bob.memberships.get()
+    assert manager("get", "api_member", args=[member.pk]).json()["email"] == "bob@example.com"
+    assert stranger("get", "api_member", args=[member.pk]).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("method", "name"),
-    [("get", "api_key"), ("delete", "api_key"), ("post", "api_key_rotate")],
-)
+    [
+        ("get", "api_key"), ("patch", "api_key"), ("delete", "api_key"),
+        ("post", "api_key_rotate"),
+    ],
+)  # fmt: skip
 def test_another_organisations_key_is_not_found(
     method: str, name: str, stranger: Program, api_key: tuple[ApiKey, str]
 ) -> None:

@@ -1,5 +1,7 @@
 """What is kept of an organisation's requests: nothing until it asks, for as long as it says."""
 
+from typing import Any
+
 import pytest
 from django.db import IntegrityError, transaction
 from django.test import Client
@@ -77,15 +79,15 @@ def test_a_management_key_reads_and_decides(organisation: Organisation, alice: U
     headers = {"Authorization": f"Bearer {secret}"}
     address = reverse("api_organisation")
 
-    def change(**fields: object) -> dict[str, object]:
+    def change(**fields: object) -> dict[str, Any]:
         answer = Client().patch(address, fields, content_type="application/json", headers=headers)
-        found: dict[str, object] = answer.json()
+        found: dict[str, Any] = answer.json()
         return found
 
     assert change(keeps_bodies=True, body_retention_days=3)["body_retention_days"] == 3
     assert kept(organisation) == (True, 3, 90)
-    assert change(metadata_retention_days=0).keys() == {"metadata_retention_days"}
-    assert change(keeps_bodies="perhaps").keys() == {"keeps_bodies"}
+    assert change(metadata_retention_days=0)["error"]["param"] == "metadata_retention_days"
+    assert change(keeps_bodies="perhaps")["error"]["param"] == "keeps_bodies"
     assert kept(organisation) == (True, 3, 90)
 
 

@@ -1,18 +1,21 @@
 """The management API of money: what a key that may manage reads and begins, and nobody else."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from django.conf import LazySettings
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import ApiKey, Organisation
+from accounts.models import ApiKey, Organisation, User
 from billing import ledger
 from billing.models import TierOverride
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.management import Program
 from tests.portal.records import make_record
 
-READ = ["api_balance", "api_limits", "api_usage", "api_transfers"]
+READ = ["api_balance", "api_limits", "api_usage", "api_usage_summary", "api_transfers"]
 
 
 def test_balance_usage_and_transfers_are_read(manager: Program, organisation: Organisation) -> None:
@@ -64,3 +67,45 @@ def test_only_a_management_key_reads(name: str, api_key: tuple[ApiKey, str]) -> 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
 def test_what_is_read_only_is_not_written(name: str, method: str, manager: Program) -> None:
     assert manager(method, name, {}).status_code == 405
+
+
+def test_usage_is_summed_by_day_model_and_key(
+    manager: Program, organisation: Organisation, api_key: tuple[ApiKey, str], charlie: User
+) -> None:
+    now = datetime(2026, 3, 14, 23, 59, tzinfo=UTC)
+    make_record(organisation, at=now, api_key_id=api_key[0].pk, cost_nanos=1)
+    make_record(organisation, at=now + timedelta(minutes=2), cost_nanos=2, output_tokens=7)
+    make_record(organisation, at=now - timedelta(days=9), cost_nanos=4)
+    make_record(charlie.memberships.get().organisation, at=now)
+    days = {"since": "2026-03-14", "until": "2026-03-16"}
+    first, second = summary(manager, days).json()
+    assert second == {
+        "group": "2026-03-15", "requests": 1, "uncached_tokens": 100, "cached_tokens": 20,
+        "output_tokens": 7, "cost_nanos": 2,
+    }  # fmt: skip
+    assert (first["group"], first["cost_nanos"]) == ("2026-03-14", 1)
+    [model] = summary(manager, {**days, "group_by": "model"}).json()
+    assert (model["group"], model["requests"], model["cost_nanos"]) == ("starter", 2, 3)
+    by_key = summary(manager, {**days, "group_by": "key"}).json()
+    assert {row["group"] for row in by_key} == {"", str(api_key[0].pk)}
+
+
+def summary(manager: Program, query: dict[str, str]) -> HttpResponse:
+    return Client().get(reverse("api_usage_summary"), query, headers=manager.headers)
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ({"since": "yesterday"}, "since"), ({"until": "2026-02-30"}, "until"),
+        ({"since": "2026-03-02", "until": "2026-03-02"}, "since"),
+        ({"since": "2024-01-01", "until": "2026-01-01"}, "since"),
+        ({"since": "9999-12-31"}, "since"), ({"until": "0001-01-02"}, "until"),
+        ({"group_by": "face"}, "group_by"),
+    ],
+)  # fmt: skip
+def test_a_span_of_time_that_is_none_is_named(
+    manager: Program, query: dict[str, str], param: str
+) -> None:
+    answer = summary(manager, query)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)

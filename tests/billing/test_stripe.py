@@ -2,9 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,26 +18,13 @@ from billing.models import TopUp, TopUpState, Transfer, WebhookDelivery
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
 from tests.billing.money import audit_is_clean
 from tests.billing.stripe_double import (
-    SECRET_KEY,
-    WEBHOOK_SECRET,
     StripeDouble,
     check_fields,
     sign,
-    stripe_double,
 )
 
 TEN = 10 * NANOS_PER_DOLLAR
 WEBHOOK = "/webhooks/stripe/"
-
-
-@pytest.fixture
-def double(settings: Settings, reference_data: Callable[[str], Path]) -> Iterator[StripeDouble]:
-    reference_data("stripe/fixtures3.json")
-    with stripe_double() as running:
-        settings.STRIPE_SECRET_KEY = SECRET_KEY
-        settings.STRIPE_WEBHOOK_SECRET = WEBHOOK_SECRET
-        settings.STRIPE_API_BASE = running.url
-        yield running
 
 
 def begin(client: Client, amount: str = "25.00", token: str = "form1") -> Any:

@@ -30,10 +30,14 @@ def test_a_404_gives_the_request_id_and_a_way_home(client: Client, db: None) -> 
 @pytest.mark.urls(__name__)
 def test_a_program_gets_json(db: None) -> None:
     client = Client(raise_request_exception=False)
-    assert client.get("/api/nothing/").json() == {"detail": "Not found."}
+    missing = client.get("/api/nothing/").json()["error"]
+    assert missing == {
+        "message": "Unknown address: GET /api/nothing/", "type": "invalid_request_error",
+        "param": None, "code": "unknown_url",
+    }  # fmt: skip
     response = client.get("/api/broken/")
     assert response.status_code == 500
-    assert response["x-request-id"] in response.json()["detail"]
+    assert response["x-request-id"] in response.json()["error"]["message"]
     assert "secret" not in response.content.decode()
 
 

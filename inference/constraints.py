@@ -71,11 +71,10 @@ async def _refused_tools(
     """Find the tool whose arguments cannot be followed by themselves, if there is one."""
     for place in use.places:
         tool = tools[place]
-        param = f"tools[{place}].function.parameters"
-        grammar = _checked("json_schema", tool.parameters, param, lenient=tool.lenient)
+        grammar = _checked("json_schema", tool.parameters, tool.param, lenient=tool.lenient)
         own_refusal = await _refusal(grammar, link, tenant)
         if own_refusal:
-            return _invalid(own_refusal, grammar, param)
+            return _invalid(own_refusal, grammar, tool.param)
     return _invalid(refusal, grammar, "tools")
 
 

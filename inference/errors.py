@@ -59,17 +59,17 @@ def model_not_allowed(name: str) -> ServiceError:
 
 
 def context_too_long(
-    *, num_prompt: int, max_tokens: int | None, limit: int, param: str
+    *, num_prompt: int, max_tokens: int | None, limit: int, param: str, limit_param: str
 ) -> ServiceError:
-    """`param` is the prompt's field; max_tokens is named when the prompt alone would fit."""
+    """`param` is the prompt's field; `limit_param` is named when the prompt alone would fit."""
     asked = f"{num_prompt:,} tokens of prompt"
     if max_tokens is not None:
-        asked += f" and max_tokens of {max_tokens:,}"
+        asked += f" and {limit_param} of {max_tokens:,}"
         if num_prompt < limit:
-            param = "max_tokens"
+            param = limit_param
     message = (
         f"This model's context holds {limit:,} tokens, prompt and output together. "
-        f"You asked for {asked}. Please shorten the prompt or lower max_tokens."
+        f"You asked for {asked}. Please shorten the prompt or lower {limit_param}."
     )
     return ServiceError(400, "invalid_request_error", "context_length_exceeded", message, param)
 
@@ -105,8 +105,9 @@ def insufficient_credit(
     pending_nanos: int,
     ceiling_nanos: int,
     max_tokens: int | None,
+    limit_param: str,
 ) -> ServiceError:
-    """402: this request could cost more than the credit that is left."""
+    """402: this request could cost more than the credit that is left; `max_tokens` would fit."""
     details: dict[str, str | int] = {
         "balance": format_plain(available_nanos),
         "ceiling": format_plain(ceiling_nanos),
@@ -120,11 +121,11 @@ def insufficient_credit(
         message += f" {format_dollars(pending_nanos)} more is reserved by requests that run."
     if max_tokens is not None:
         details["max_tokens"] = max_tokens
-        message += f" It would fit with max_tokens of {max_tokens:,}."
+        message += f" It would fit with {limit_param} of {max_tokens:,}."
     message += f" Top up at {top_up_url()}"
     headers = {"x-credit-remaining": format_plain(available_nanos)}
     return ServiceError(
-        402, "insufficient_quota", "insufficient_quota", message, "max_tokens", headers, details
+        402, "insufficient_quota", "insufficient_quota", message, limit_param, headers, details
     )
 
 

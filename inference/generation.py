@@ -68,6 +68,7 @@ class _Pending:
     logprobs: list[TokenLogprob] = field(default_factory=list)
     prompt_logprobs: tuple[TokenLogprob, ...] = ()
     finish_reason: Literal["stop", "length"] | None = None
+    stop_sequence: str = ""
     is_news: bool = False  # worth waking the reader for
 
 
@@ -243,6 +244,7 @@ class Generation:
             sequence.alignment.add(token_logprobs(delta.logprobs))
         if delta.finish_reason in _FINISHES:
             sequence.finish_reason = pending.finish_reason = _FINISHES[delta.finish_reason]
+            pending.stop_sequence = delta.stop_reason
             pending.is_news = True
         if sequence.alignment.waiting:
             sequence.alignment.advance(delta.text)
@@ -279,6 +281,7 @@ class Generation:
                     logprobs=tuple(pending.logprobs),
                     prompt_logprobs=pending.prompt_logprobs,
                     finish_reason=pending.finish_reason,
+                    stop_sequence=pending.stop_sequence,
                 )
             if taken:
                 continue

@@ -106,6 +106,7 @@ def _insufficient(
         pending_nanos=shortage.pending_nanos,
         ceiling_nanos=ceiling,
         max_tokens=fits,
+        limit_param=generation.spec.limit_param,
     )
 
 

@@ -58,6 +58,7 @@ async def _prepare(prompt: Prompt, spec: GenerationSpec, link: "EngineLink") -> 
             max_tokens=spec.max_tokens,
             limit=info.max_model_len,
             param=param,
+            limit_param=spec.limit_param,
         )
     text = ""
     if spec.echo:
@@ -123,7 +124,7 @@ async def describe_tokenizer(link: "EngineLink") -> dict[str, object]:
 
 
 def param_of(prompt: Prompt) -> str:
-    return "messages" if isinstance(prompt, ChatPrompt) else "prompt"
+    return prompt.param if isinstance(prompt, ChatPrompt) else "prompt"
 
 
 def _chat_message(prompt: ChatPrompt, add_generation_prompt: bool) -> wire.ChatPrompt:

@@ -25,21 +25,26 @@ class ChatMessage:
 class Tool:
     """A function the model may call; `parameters` is the JSON schema of its arguments, as JSON.
 
-    `lenient`: what of the schema cannot be enforced is ignored.
+    `lenient`: what of the schema cannot be enforced is ignored. A refusal names the field `param`.
     """
 
     name: str
     description: str
     parameters: str
     lenient: bool
+    param: str
 
 
 @dataclass(frozen=True, slots=True)
 class ChatPrompt:
-    """A conversation, and the tools that its next message may call."""
+    """A conversation, and the tools that its next message may call.
+
+    A refusal names the field `param`.
+    """
 
     messages: tuple[ChatMessage, ...]
     tools: tuple[Tool, ...] = ()
+    param: str = "messages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +89,9 @@ class GenerationSpec:
 
     Prompt *i* and sample *j* make the sequence with index `i * n + j`. `max_tokens` None means
     "what fits": the hold then covers a window and is extended while decoding; the
-    `sampling.max_tokens` beside it is ignored. `sampling.grammar` is filled in by the service, from
-    `constraint` or `tool_use`, of which there is one at most.
+    `sampling.max_tokens` beside it is ignored. A refusal calls it `limit_param`.
+    `sampling.grammar` is filled in by the service, from `constraint` or `tool_use`, of which there
+    is one at most.
     """
 
     model: str
@@ -94,6 +100,7 @@ class GenerationSpec:
     max_tokens: int | None
     face: Face
     endpoint: str
+    limit_param: str = "max_tokens"
     stream: bool = False
     n: int = 1
     best_of: int | None = None
@@ -116,7 +123,10 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """New text of sequence `index`; the one that ends it carries its `finish_reason`."""
+    """New text of sequence `index`; the one that ends it carries its `finish_reason`.
+
+    `stop_sequence` is the stop text that ended it; empty when it ended otherwise.
+    """
 
     index: int
     text: str
@@ -124,6 +134,7 @@ class TextDelta:
     logprobs: tuple[TokenLogprob, ...] = ()
     prompt_logprobs: tuple[TokenLogprob, ...] = ()
     finish_reason: Literal["stop", "length"] | None = None
+    stop_sequence: str = ""
 
 
 @dataclass(frozen=True, slots=True)

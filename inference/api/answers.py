@@ -6,8 +6,10 @@ not done here (see `inference.settling`).
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from starlette.requests import Request
@@ -112,15 +114,35 @@ async def hang_up(receive: Receive) -> None:
 # --- Streams ------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class StreamForm:
+    """How an API writes its events: `failure` makes the object that ends a broken stream.
+
+    `typed`: events are named by their `type`, and the last of them is the end.
+    """
+
+    failure: Callable[[ServiceError], dict[str, Any]] = envelope
+    typed: bool = False
+
+    def event(self, chunk: dict[str, Any]) -> bytes:
+        return sse.event(encode(chunk), chunk["type"] if self.typed else "")
+
+
 class EventStream(Response):
-    """Server-sent events of a generation: `chunks` turns it into OpenAI's objects.
+    """Server-sent events of a generation: `chunks` turns it into the objects of an API.
 
     A failure after the status line is an error event, and the stream ends without `[DONE]`.
     """
 
-    def __init__(self, generation: Generation, chunks: AsyncIterator[dict[str, object]]) -> None:
+    def __init__(
+        self,
+        generation: Generation,
+        chunks: AsyncIterator[dict[str, Any]],
+        form: StreamForm = StreamForm(),
+    ) -> None:
         self.generation = generation
         self.chunks = chunks
+        self.form = form
         # Not Response's own: that would promise a length.
         self.raw_headers = [(k.encode(), v.encode()) for k, v in sse.HEADERS.items()]
         self.last_sent = time.monotonic()
@@ -157,17 +179,18 @@ class EventStream(Response):
     async def _events(self, exchange: Exchange) -> AsyncIterator[bytes]:
         try:
             async for chunk in self.chunks:
-                yield sse.event(encode(chunk))
+                yield self.form.event(chunk)
         except ServiceError as error:
-            yield sse.event(encode(envelope(error)))
+            yield self.form.event(self.form.failure(error))
         except Exception:
             logger.exception("a stream crashed", request_id=self.generation.request_id)
             crash = errors.crashed(self.generation.request_id)
-            yield sse.event(encode(envelope(crash)))
+            yield self.form.event(self.form.failure(crash))
         else:
             if self.generation.outcome == "finished":
                 exchange.broken_off = False
-                yield sse.DONE
+                if not self.form.typed:
+                    yield sse.DONE
 
     async def _watch(
         self, receive: Receive, send: Send, exchange: Exchange, patience: asyncio.Timeout

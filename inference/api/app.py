@@ -23,6 +23,7 @@ from inference.api.errors import error_response, from_http
 from inference.api.exchange import Exchange, authenticate
 from inference.api.idempotency import idempotent
 from inference.api.recording import Endpoint, recorded
+from inference.api.responses import endpoints as responses
 from inference.errors import ServiceError
 
 logger = structlog.get_logger(__name__)
@@ -33,7 +34,6 @@ EXPOSED_HEADERS = (
     "x-ignored-fields, idempotent-replayed"
 )
 NOT_YET = (
-    "/v1/responses",
     "/v1/messages",
     "/v1/embeddings",
     "/v1/files",
@@ -58,6 +58,10 @@ def _routes() -> list[Route]:
             generating(completions.create),
             methods=["POST"],
         ),
+        Route("/v1/responses", generating(responses.create), methods=["POST"]),
+        Route("/v1/responses/input_tokens", responses.count_input, methods=["POST"]),
+        Route("/v1/responses/{id}", responses.one, methods=["GET", "DELETE"]),
+        Route("/v1/responses/{id}/input_items", responses.one, methods=["GET"]),
     ]
     for prefix in ("", "/v1"):
         routes += [

@@ -31,14 +31,28 @@ def parse(
     unsupported: Mapping[str, AsksForNothing] | None = None,
 ) -> Model:
     """The validated body. Raises ServiceError (400) naming the field."""
-    present = {name: value for name, value in body.items() if value is not None}
+    present = _present(body)
     for name, asks_for_nothing in (unsupported or {}).items():
         if name in present and not asks_for_nothing(present.pop(name)):
             raise _unsupported(name)
+    return _validate(model, present, ())
+
+
+def parse_part(model: type[Model], part: Any, *place: str | int) -> Model:
+    """The validated object at a path inside a body. Raises ServiceError (400) naming the field."""
+    return _validate(model, _present(part) if isinstance(part, dict) else part, place)
+
+
+def _present(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _validate(model: type[Model], body: Any, place: tuple[str | int, ...]) -> Model:
     try:
-        return model.model_validate(present)
+        return model.model_validate(body)
     except ValidationError as error:
-        raise from_validation(error.errors(include_url=False, include_input=False)) from None
+        problems = error.errors(include_url=False, include_input=False)
+        raise from_validation(problems, place) from None
 
 
 def _unsupported(name: str) -> ServiceError:
@@ -54,6 +68,17 @@ def _one_of(*harmless: Any) -> AsksForNothing:
 
 def _never(_value: Any) -> bool:
     return False
+
+
+def _empty_but(**harmless: Any) -> AsksForNothing:
+    """An object of nulls, but for these fields' harmless values."""
+    return lambda value: (
+        isinstance(value, dict)
+        and all(
+            item is None or (name in harmless and item == harmless[name])
+            for name, item in value.items()
+        )
+    )
 
 
 _NOTHING = _one_of([], {}, "", False)
@@ -81,5 +106,16 @@ CHAT_UNSUPPORTED: Mapping[str, AsksForNothing] = {
     "reasoning_effort": _one_of("none"),
     "verbosity": _one_of("medium"),
     "moderation": _NOTHING,
+}
+RESPONSES_UNSUPPORTED: Mapping[str, AsksForNothing] = {
+    "background": _NOTHING,
+    "context_management": _NOTHING,
+    "conversation": _NOTHING,
+    "max_tool_calls": _never,
+    "moderation": _NOTHING,
+    "prompt": _NOTHING,
+    "reasoning": _empty_but(effort="none"),
+    "top_logprobs": _one_of(0),
+    "truncation": _one_of("disabled"),
 }
 COMPLETION_UNSUPPORTED: Mapping[str, AsksForNothing] = {**_GUIDED, "suffix": _NOTHING}

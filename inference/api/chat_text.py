@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
+from inference.api.parts import AnswerReader
 from inference.generation import Generation
 from inference.spec import TextDelta
-from inference.tool_calls import ArgumentsPart, CallBegun, CallReader, Part, Said
-from inference.tool_prompts import format_of
+from inference.tool_calls import ArgumentsPart, CallBegun, Part, Said
 from portal.lib.ids import new_id
 
 
@@ -14,25 +14,15 @@ class ChoiceText:
     """Turns the deltas of one choice into what its message gains by each."""
 
     def __init__(self, generation: Generation) -> None:
-        use = generation.spec.tool_use
-        self._reader: CallReader | None = None
-        if use is not None:
-            form = format_of(generation.tool_format)
-            self._reader = CallReader(form, required=use.required)
+        self._reader = AnswerReader(generation)
 
     def gains(self, delta: TextDelta) -> list[dict[str, Any]]:
         """The `delta` objects of a stream's chunks."""
-        if self._reader is None:
-            return [{"content": delta.text}] if delta.text else []
-        parts = self._reader.feed(delta.text)
-        if delta.finish_reason:
-            parts += self._reader.flush()
-        return [_gain(part) for part in parts]
+        return [_gain(part) for part in self._reader.parts(delta)]
 
     def finish_reason(self, reason: str | None) -> str | None:
         """Why it ended: a text that ends after calls ended for them."""
-        called = self._reader is not None and self._reader.ended_well
-        return "tool_calls" if called and reason == "stop" else reason
+        return "tool_calls" if self._reader.ended_for_calls(reason) else reason
 
     def message(self, deltas: Iterable[TextDelta]) -> dict[str, Any]:
         """The whole message."""
@@ -44,7 +34,7 @@ class ChoiceText:
                 for call in gain.get("tool_calls", ()):
                     _add(call, calls)
         text = "".join(content)
-        said = text if text or self._reader is None else None
+        said = None if not text and self._reader.may_call else text
         message: dict[str, Any] = {
             "role": "assistant",
             "content": said,

@@ -54,10 +54,15 @@ def from_json(error: StrictJSONError) -> ServiceError:
     return invalid(error.message, error.param, "invalid_json")
 
 
-def from_validation(problems: Sequence[ErrorDetails]) -> ServiceError:
-    """The first thing pydantic found wrong, by the name of its field; the value is not repeated."""
+def from_validation(
+    problems: Sequence[ErrorDetails], place: Sequence[str | int] = ()
+) -> ServiceError:
+    """The first thing pydantic found wrong, by the name of its field; the value is not repeated.
+
+    `place` is the path of what was validated.
+    """
     problem = problems[0]
-    param = spell_path(problem["loc"])
+    param = spell_path((*place, *problem["loc"]))
     if problem["type"] == "missing":
         return invalid(
             f"Missing required parameter: '{param}'.", param, "missing_required_parameter"

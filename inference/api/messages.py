@@ -1,4 +1,4 @@
-"""Messages of a conversation: text, and what templates may want beside it."""
+"""Messages of the chat endpoint: text, and what templates may want beside it."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from inference.api.bodies import RequestBody
+from inference.api.conversation import join_parts, read_arguments, template_call
 from inference.errors import invalid
 from inference.spec import ChatMessage
-from portal.lib import strict_json
+
+TEXTS = {"text": "text", "refusal": "refusal"}
 
 
 class CalledFunction(RequestBody):
@@ -22,16 +24,9 @@ class ToolCall(RequestBody):
     function: CalledFunction
 
     def for_template(self, param: str) -> dict[str, Any]:
-        """The call with its arguments as an object, as templates expect it."""
-        text = self.function.arguments
-        try:
-            arguments = strict_json.parse_object(text.encode()) if text else {}
-        except strict_json.StrictJSONError:
-            field = f"{param}.function.arguments"
-            message = f"Invalid value for '{field}': it must be the JSON text of an object."
-            raise invalid(message, field, "invalid_value") from None
-        function = {"name": self.function.name, "arguments": arguments}
-        return {"id": self.id, "type": "function", "function": function}
+        function = self.function
+        arguments = read_arguments(function.arguments, f"{param}.function.arguments")
+        return template_call(self.id, function.name, arguments)
 
 
 class Message(RequestBody):
@@ -70,20 +65,4 @@ class Message(RequestBody):
             return self.content
         if self.content is None and self.role in {"assistant", "function"}:
             return ""
-        if not isinstance(self.content, list) or not self.content:
-            message = f"Invalid type for '{param}': it must be a string or a list of parts."
-            raise invalid(message, param, "invalid_type")
-        return "".join(_part_text(part, f"{param}[{i}]") for i, part in enumerate(self.content))
-
-
-def _part_text(part: Any, param: str) -> str:
-    kind = part.get("type") if isinstance(part, dict) else None
-    field = {"text": "text", "refusal": "refusal"}.get(kind) if isinstance(kind, str) else None
-    if field is None:
-        message = f"Invalid value for '{param}.type': only parts of type 'text' are supported."
-        raise invalid(message, f"{param}.type", "invalid_value")
-    text = part.get(field)
-    if not isinstance(text, str):
-        message = f"Invalid type for '{param}.{field}': it must be a string."
-        raise invalid(message, f"{param}.{field}", "invalid_type")
-    return text
+        return join_parts(self.content, param, TEXTS)

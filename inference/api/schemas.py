@@ -5,8 +5,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from inference.api.bodies import RequestBody
-from inference.api.formats import MAX_TOOLS, ResponseFormat, StructuredOutputs, ToolBody
+from inference.api.formats import ResponseFormat, StructuredOutputs
 from inference.api.messages import Message
+from inference.api.tools import MAX_TOOLS, ToolBody
 from inference.engine.params import SamplingParams
 from inference.errors import invalid
 from inference.spec import Constraint
@@ -56,7 +57,7 @@ class StreamOptions(RequestBody):
 
 
 class SamplingBody(RequestBody):
-    """The fields that chat and completions share."""
+    """How tokens are drawn, and what else every endpoint that generates takes."""
 
     model: Annotated[str, Field(min_length=1, max_length=200)]
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
@@ -66,7 +67,6 @@ class SamplingBody(RequestBody):
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] = 1.0
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
-    n: Annotated[int, Field(ge=1, le=128)] = 1
     seed: Annotated[int, Field(ge=-_INT64, lt=_INT64)] | None = None
     stop: Annotated[Any, AfterValidator(_check_stop)] = []
     stop_token_ids: Annotated[
@@ -76,15 +76,12 @@ class SamplingBody(RequestBody):
     min_tokens: Annotated[int, Field(ge=0, lt=2**31)] = 0
     ignore_eos: bool = False
     stream: bool = False
-    stream_options: StreamOptions | None = None
     user: str | None = None
     metadata: Annotated[dict[str, str], AfterValidator(_check_metadata)] = {}
     service_tier: str | None = None
     store: bool | None = None
     prompt_cache_key: str | None = None
     safety_identifier: str | None = None
-    response_format: ResponseFormat | None = None
-    structured_outputs: StructuredOutputs | None = None
 
     def sampling(
         self, max_tokens: int | None, logprobs: int | None, *, prompt_logprobs: int | None = None
@@ -116,6 +113,19 @@ class SamplingBody(RequestBody):
         """Whether it may wait behind others: what OpenAI calls the flex tier."""
         return self.service_tier == "flex"
 
+    def check_stops(self, most: int) -> None:
+        if len(self.stop) > most:
+            raise invalid(f"Invalid value for 'stop': at most {most} sequences.", "stop")
+
+
+class ChoicesBody(SamplingBody):
+    """The fields that chat and completions share."""
+
+    n: Annotated[int, Field(ge=1, le=128)] = 1
+    stream_options: StreamOptions | None = None
+    response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
+
     def constraint(self) -> Constraint | None:
         """What the text has to be. Raises ServiceError when two fields say it."""
         wanted = None if self.response_format is None else self.response_format.constraint()
@@ -131,12 +141,8 @@ class SamplingBody(RequestBody):
             message = "'stream_options' is only allowed when 'stream' is true."
             raise invalid(message, "stream_options")
 
-    def check_stops(self, most: int) -> None:
-        if len(self.stop) > most:
-            raise invalid(f"Invalid value for 'stop': at most {most} sequences.", "stop")
 
-
-class ChatBody(SamplingBody):
+class ChatBody(ChoicesBody):
     messages: Annotated[list[Message], Field(min_length=1, max_length=2048)]
     max_tokens: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1, lt=2**31)] | None = None
@@ -164,7 +170,7 @@ class ChatBody(SamplingBody):
         return (self.top_logprobs or 0) if self.logprobs else None
 
 
-class CompletionBody(SamplingBody):
+class CompletionBody(ChoicesBody):
     prompt: Any = None
     max_tokens: Annotated[int, Field(ge=0, lt=2**31)] = 16
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None

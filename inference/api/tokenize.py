@@ -11,8 +11,8 @@ from inference import service
 from inference.api.bodies import parse
 from inference.api.errors import json_response
 from inference.api.exchange import authenticate, exchange_of, read_object
-from inference.api.formats import read_tools
 from inference.api.schemas import DetokenizeBody, TokenizeBody
+from inference.api.tools import read_tools
 from inference.errors import invalid
 from inference.spec import ChatPrompt, Prompt, TextPrompt
 

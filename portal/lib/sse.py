@@ -1,4 +1,4 @@
-"""Writes server-sent events the way OpenAI's clients read them: `data:` lines, nothing else."""
+"""Writes server-sent events: `data:` lines and, where an API names its events, `event:` lines."""
 
 DONE = b"data: [DONE]\n\n"
 # A comment: clients ignore it, proxies and load balancers see that the connection lives.
@@ -12,6 +12,8 @@ HEADERS = {
 }
 
 
-def event(data: bytes) -> bytes:
+def event(data: bytes, name: str = "") -> bytes:
     """One event; `data` must be a single line, such as compact JSON."""
+    if name:
+        return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
     return b"data: " + data + b"\n\n"

@@ -8,7 +8,9 @@ from inference.tool_calls import CallBegun, CallReader
 from inference.tool_prompts import CALL, adapt, format_of, tools_json
 from tests.inference.engine.chat_templates import TEMPLATES, make_codec
 
-WEATHER = Tool("weather", "Tells it.", '{"type": "object", "properties": {"city": {}}}', True)
+WEATHER = Tool(
+    "weather", "Tells it.", '{"type": "object", "properties": {"city": {}}}', True, "tools"
+)
 CALLS = json.dumps(
     {
         "tool_calls": [

@@ -33,6 +33,14 @@ class OpenAISchema:
         ]
         assert problems == [], f"{name}: {problems} in {value}"
 
+    def check_event(self, event: dict[str, Any]) -> None:
+        """An event of `/v1/responses`, by its type: the union of all would only say no."""
+        for option in self.components["ResponseStreamEvent"]["anyOf"]:
+            name = option["$ref"].rpartition("/")[2]
+            if self.components[name]["properties"]["type"]["enum"] == [event["type"]]:
+                return self.check(name, event)
+        raise AssertionError(f"there is no event of type {event['type']}")
+
     @cache  # noqa: B019
     def _validator(self, name: str) -> Draft202012Validator:
         needed = {part: _modern(self.components[part]) for part in self._closure(name)}

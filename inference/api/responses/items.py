@@ -1,0 +1,130 @@
+"""Input items of `/v1/responses`: messages, calls of functions, and what came of them.
+
+Every item becomes a part of the conversation and, should the response be stored, an item that has
+an id and can be listed.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from inference.api.bodies import RequestBody, parse_part
+from inference.api.conversation import Conversation, join_parts, read_arguments
+from inference.api.tools import Name
+from inference.errors import invalid
+from portal.lib.ids import new_id
+
+MAX_ITEMS = 2048
+INPUT_TEXTS = {"input_text": "text"}
+MESSAGE_TEXTS = {"input_text": "text", "output_text": "text", "refusal": "refusal"}
+
+CallId = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class MessageItem(RequestBody):
+    type: Literal["message"] = "message"
+    role: Literal["user", "assistant", "system", "developer"]
+    content: Any
+
+    def add_to(self, conversation: Conversation, place: str) -> None:
+        conversation.say(self.role, _text(self.content, f"{place}.content", MESSAGE_TEXTS))
+
+    def listed(self) -> dict[str, Any]:
+        content = self.content
+        if isinstance(content, str):
+            content = [output_text(content) if self.role == "assistant" else input_text(content)]
+        item = {"type": "message", "role": self.role, "content": content, "status": "completed"}
+        return {"id": new_id("msg"), **item}
+
+
+class FunctionCallItem(RequestBody):
+    type: Literal["function_call"]
+    call_id: CallId
+    name: Name
+    arguments: str
+
+    def add_to(self, conversation: Conversation, place: str) -> None:
+        arguments = read_arguments(self.arguments, f"{place}.arguments")
+        conversation.call(self.call_id, self.name, arguments)
+
+    def listed(self) -> dict[str, Any]:
+        return {
+            "id": new_id("fc"),
+            "type": "function_call",
+            "status": "completed",
+            "call_id": self.call_id,
+            "name": self.name,
+            "arguments": self.arguments,
+        }
+
+
+class FunctionCallOutputItem(RequestBody):
+    type: Literal["function_call_output"]
+    call_id: CallId
+    output: Any
+
+    def add_to(self, conversation: Conversation, place: str) -> None:
+        conversation.answer(self.call_id, _text(self.output, f"{place}.output", INPUT_TEXTS))
+
+    def listed(self) -> dict[str, Any]:
+        return {
+            "id": new_id("fco"),
+            "type": "function_call_output",
+            "status": "completed",
+            "call_id": self.call_id,
+            "output": self.output,
+        }
+
+
+Item = MessageItem | FunctionCallItem | FunctionCallOutputItem
+_KINDS: dict[str, type[Item]] = {
+    "message": MessageItem,
+    "function_call": FunctionCallItem,
+    "function_call_output": FunctionCallOutputItem,
+}
+
+
+def read_input(value: str | list[Any] | None) -> list[Item]:
+    """The items of `input`. Raises ServiceError naming what is not what it should be."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [MessageItem(role="user", content=value)]
+    if len(value) > MAX_ITEMS:
+        message = f"Invalid value for 'input': at most {MAX_ITEMS:,} items."
+        raise invalid(message, "input", "invalid_value")
+    return [_read_item(item, place) for place, item in enumerate(value)]
+
+
+def _read_item(item: Any, place: int) -> Item:
+    kind = item.get("type") or "message" if isinstance(item, dict) else "message"
+    model = _KINDS.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        param = f"input[{place}].type"
+        known = ", ".join(f"'{name}'" for name in _KINDS)
+        message = f"Invalid value for '{param}': items of this type are not supported; of {known}."
+        raise invalid(message, param, "unsupported_value")
+    return parse_part(model, item, "input", place)
+
+
+def converse(instructions: str | None, items: Sequence[Item], first: int) -> Conversation:
+    """What the model is told; the items from `first` on are those of the request's `input`."""
+    conversation = Conversation()
+    if instructions is not None:
+        conversation.say("system", instructions)
+    for place, item in enumerate(items, -first):
+        item.add_to(conversation, f"input[{place}]")
+    return conversation
+
+
+def _text(value: Any, param: str, texts: dict[str, str]) -> str:
+    return value if isinstance(value, str) else join_parts(value, param, texts)
+
+
+def input_text(text: str) -> dict[str, Any]:
+    return {"type": "input_text", "text": text}
+
+
+def output_text(text: str) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}

@@ -16,6 +16,7 @@ from inference import errors
 from inference.counting import ceiling_nanos, draft_usage
 from inference.errors import ServiceError
 from inference.generation import Generation
+from inference.log import metadata
 from portal.lib.db import commit
 
 logger = structlog.get_logger(__name__)
@@ -84,6 +85,8 @@ def _open_and_read_balance(generation: Generation, ceiling: int, owner: str) -> 
             "started_at": generation.started_at.isoformat(),
         },
     )
+    if spec.metadata:
+        metadata.note(caller.organisation_id, generation.request_id, spec.metadata)
     return ledger.balance(caller.organisation_id).available_nanos if spec.stream else None
 
 

@@ -18,7 +18,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference import errors, metrics
-from inference.api import chat, completions, models, tokenize
+from inference.api import chat, completions, models, requests, tokenize
 from inference.api.errors import error_response, from_http
 from inference.api.exchange import Exchange, authenticate
 from inference.api.idempotency import idempotent
@@ -51,6 +51,7 @@ def _routes() -> list[Route]:
     routes = [
         Route("/v1/models", models.list_models, methods=["GET"]),
         Route("/v1/models/{model:path}", models.retrieve, methods=["GET"]),
+        Route("/v1/requests/{id}", requests.retrieve, methods=["GET"]),
         Route("/v1/chat/completions", generating(chat.create), methods=["POST"]),
         Route("/v1/completions", generating(completions.create), methods=["POST"]),
         Route(

@@ -13,15 +13,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
-from accounts.models import Organisation
+from accounts.models import Organisation, Role
 from accounts.permissions import member_required
 from billing.models import Outcome, UsageRecord
+from inference.log import bodies, metadata
 from portal.lib.money import BASIS_POINTS, NANOS_PER_DOLLAR, TOKENS_PER_PRICE_UNIT
 from portal.pages import periods, words
 from portal.pages.filters import Names, RecordFilter
 from portal.pages.measures import Records
 
 PER_PAGE = 50
+# Who may make keys: a key reads bodies through the API as well.
+BODY_READERS = (Role.OWNER, Role.ADMIN, Role.DEVELOPER)
 
 
 class RequestFilter(RecordFilter):
@@ -40,10 +43,17 @@ class RequestFilter(RecordFilter):
         ],
     )
     request = forms.CharField(label=gettext_lazy("Request id"), required=False, max_length=40)
+    metadata = forms.CharField(
+        label=gettext_lazy("Metadata"),
+        required=False,
+        max_length=577,
+        widget=forms.TextInput(attrs={"placeholder": "key=value"}),
+    )
     page = forms.IntegerField(required=False, min_value=1, max_value=100_000)
 
     def __init__(self, data: Mapping[str, Any], names: Names) -> None:
         super().__init__(data, names)
+        self.organisation = names.organisation
         anytime = ("", gettext_lazy("Any time"))
         ranges = [(name, found.label) for name, found in periods.RANGES.items()]
         self.fields["range"].choices = [anytime, *ranges]  # type: ignore[attr-defined]
@@ -53,7 +63,16 @@ class RequestFilter(RecordFilter):
         found = super().narrow(records)
         exact = {"outcome": "status", "face": "face", "request_id": "request"}
         wanted = {field: self.chosen(name).strip() for field, name in exact.items()}
-        return found.filter(**{field: value for field, value in wanted.items() if value})
+        found = found.filter(**{field: value for field, value in wanted.items() if value})
+        if pair := self.chosen("metadata"):
+            return found.filter(request_id__in=metadata.requests_with(self.organisation, pair))
+        return found
+
+    def clean_metadata(self) -> str:
+        pair: str = self.cleaned_data["metadata"]
+        if pair and "=" not in pair:
+            raise forms.ValidationError(_("Write a pair as key=value."))
+        return pair
 
 
 @require_safe
@@ -72,11 +91,15 @@ def requests(request: HttpRequest) -> HttpResponse:
         records = records.filter(created_at__gte=period.begin)
     paginator = Paginator(records.order_by("-created_at", "-pk"), PER_PAGE)
     page = paginator.get_page(form.cleaned_data["page"])
+    pairs = metadata.of(organisation, [record.request_id for record in page])
     context = {
         "form": form,
         "zone": zone,
         "page_obj": page,
-        "rows": [(record, names.of("key", record.api_key_id)) for record in page],
+        "rows": [
+            (record, names.of("key", record.api_key_id), pairs.get(record.request_id, {}))
+            for record in page
+        ],
         "empty": not mine.exists(),
     }
     live = request.headers.get("X-Fragment") == "live-requests"
@@ -157,8 +180,36 @@ def request_detail(request: HttpRequest, request_id: str) -> HttpResponse:
         "finish_reason": words.of_finish_reason(record.finish_reason),
         "tokens_per_s": tokens_per_s(record),
         "sum": sum_of(record),
+        "metadata": metadata.of(organisation, [request_id]).get(request_id, {}),
+        "bodies": bodies_of(request, record),
     }
     return render(request, "pages/request_detail.html", context)
+
+
+@dataclass(frozen=True)
+class BodyText:
+    """One kept body, as text; `kept` is shorter than `whole` (bytes) when it was cut."""
+
+    label: str
+    text: str
+    kept: int
+    whole: int
+
+
+def bodies_of(request: HttpRequest, record: UsageRecord) -> tuple[BodyText, ...] | None:
+    """Request and answer when they are kept; None when this member may not see them."""
+    if request.membership.role not in BODY_READERS:  # type: ignore[attr-defined]
+        return None
+    found = bodies.read(record.organisation_id, record.request_id)
+    if found is None:
+        return ()
+    return tuple(
+        BodyText(label, text.decode(errors="replace"), len(text), whole)
+        for label, text, whole in (
+            (_("Request"), found.request, found.request_bytes),
+            (_("Answer"), found.answer, found.answer_bytes),
+        )
+    )
 
 
 def sum_of(record: UsageRecord) -> Sum:

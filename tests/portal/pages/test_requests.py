@@ -25,7 +25,7 @@ def test_the_newest_come_first_and_the_rest_on_further_pages(
     for number in range(PER_PAGE + 1):
         make_record(organisation, at=now - timedelta(minutes=number))
     first = alice_client.get("/portal/requests/")
-    times = [record.created_at for record, _key in first.context["rows"]]
+    times = [record.created_at for record, *_rest in first.context["rows"]]
     assert times == sorted(times, reverse=True)
     assert len(times) == PER_PAGE
     second = alice_client.get("/portal/requests/?page=2")
@@ -57,7 +57,7 @@ def test_a_request_is_found_by_its_id(alice_client: Client, organisation: Organi
     record = make_record(organisation)
     make_record(organisation)
     page = alice_client.get(f"/portal/requests/?request=%20{record.request_id}%20")
-    assert [found for found, _key in page.context["rows"]] == [record]
+    assert [found for found, *_rest in page.context["rows"]] == [record]
 
 
 @pytest.mark.parametrize(

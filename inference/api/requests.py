@@ -1,0 +1,32 @@
+"""`GET /v1/requests/{id}`: what one request used and cost, and its texts when they are kept."""
+
+import re
+
+from django.db import Error as DatabaseError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from inference.api.errors import json_response
+from inference.api.exchange import authenticate, exchange_of
+from inference.errors import ServiceError, accounting_unavailable
+from inference.log import reading
+from portal.lib.db import db
+
+_ID = re.compile(r"[0-9A-Za-z_]{1,40}")
+
+
+async def retrieve(request: Request) -> Response:
+    """Another organisation's is not found, and nor is one that still runs."""
+    exchange_of(request).endpoint = "requests"
+    caller = await authenticate(request)
+    request_id = request.path_params["id"]
+    found = None
+    if _ID.fullmatch(request_id):
+        try:
+            found = await db(reading.read, caller.organisation_id, request_id)
+        except DatabaseError:
+            raise accounting_unavailable() from None
+    if found is None:
+        message = "There is no request with this id, or it has not ended yet."
+        raise ServiceError(404, "invalid_request_error", "request_not_found", message, "id")
+    return json_response({"object": "request", **found})

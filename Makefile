@@ -17,7 +17,7 @@ test: setup-test
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15 --cov --cov-report=term:skip-covered --ignore=tests/conformance
 
 test-ci: setup-test
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15 tests/conformance
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=15 tests/conformance
 
 soak: setup-test
 	FUZZ_REQUESTS=10000 $(BIN)/python -m pytest --timeout=0 -s tests/inference/engine/test_fuzz.py

@@ -61,16 +61,22 @@ def model_not_allowed(name: str) -> ServiceError:
 def context_too_long(
     *, num_prompt: int, max_tokens: int | None, limit: int, param: str, limit_param: str
 ) -> ServiceError:
-    """`param` is the prompt's field; `limit_param` is named when the prompt alone would fit."""
-    asked = f"{num_prompt:,} tokens of prompt"
-    if max_tokens is not None:
-        asked += f" and {limit_param} of {max_tokens:,}"
-        if num_prompt < limit:
-            param = limit_param
-    message = (
-        f"This model's context holds {limit:,} tokens, prompt and output together. "
-        f"You asked for {asked}. Please shorten the prompt or lower {limit_param}."
-    )
+    """`param` is the prompt's field; `limit_param` is named when the prompt alone would fit.
+
+    In the words that OpenAI uses, with plain numbers: libraries know this error by them alone.
+    """
+    message = f"This model's maximum context length is {limit} tokens, prompt and output together. "
+    if num_prompt < limit and max_tokens is not None:
+        param = limit_param
+        message += (
+            f"You asked for {num_prompt} tokens of prompt and {limit_param} of {max_tokens}. "
+            f"Please lower {limit_param} or shorten the prompt."
+        )
+    else:
+        message += (
+            f"Input tokens exceed the configured limit: your prompt has {num_prompt}. "
+            "Please shorten it."
+        )
     return ServiceError(400, "invalid_request_error", "context_length_exceeded", message, param)
 
 

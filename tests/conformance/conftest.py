@@ -23,3 +23,11 @@ def limited_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("limited")
     with embedded_site(folder, ENGINE_FAKE="true", RATE_LIMIT_TIERS=tiers) as site:
         yield site
+
+
+@pytest.fixture(scope="session")
+def exact_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site whose engine computes in float32."""
+    folder = tmp_path_factory.mktemp("exact")
+    with embedded_site(folder, ENGINE_ARGS="--dtype float32") as site:
+        yield site

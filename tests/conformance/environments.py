@@ -8,19 +8,29 @@ An environment whose pins have changed since is made anew.
 
 import fcntl
 import hashlib
+import json
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from tests.environment import REPOSITORY
+import pytest
+
+from tests.environment import CI, REPOSITORY
 
 CLIENTS = Path(__file__).parent / "clients"
 CACHE = REPOSITORY / ".clients"
 INSTALL_S = 300.0
+RUN_S = 180.0
+# Clients that run on the packages of this environment beside their own: PyTorch is large.
+ON_OURS = {"lm_eval"}
+Report = dict[str, Any]
 
 
 class CannotInstallError(Exception):
@@ -37,7 +47,23 @@ def pins(client: str) -> list[Path]:
     return [path for name in wanted if (path := CLIENTS / client / name).exists()]
 
 
-def command(client: str) -> list[str]:
+def run(client: str, **variables: str) -> Report:
+    """Run a client's program with nothing of this environment but the path, and read its report.
+
+    Skips, or fails in CI, when its packages cannot be installed.
+    """
+    try:
+        command = install(client)
+    except CannotInstallError as error:
+        pytest.fail(str(error)) if CI else pytest.skip(str(error))
+    env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **variables}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=RUN_S)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    report: Report = json.loads(done.stdout.splitlines()[-1])
+    return report
+
+
+def install(client: str) -> list[str]:
     """How its program is started; installs what it needs the first time."""
     folder = CACHE / client
     with _locked(client):
@@ -78,6 +104,9 @@ def _install_python_packages(client: str, folder: Path) -> None:
     requirements = str(CLIENTS / client / "requirements.txt")
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
     _run([*pip, "--disable-pip-version-check", "--no-deps", "-r", requirements], folder)
+    if client in ON_OURS:
+        [own] = folder.glob("lib/python*/site-packages")
+        (own / "ours.pth").write_text(sysconfig.get_path("purelib"))
 
 
 def _install_node_packages(client: str, folder: Path) -> None:
@@ -102,4 +131,4 @@ def _run(arguments: list[str], folder: Path) -> None:
 if __name__ == "__main__":
     for name in names():
         print(f"{name} …", flush=True)
-        command(name)
+        install(name)

@@ -217,6 +217,20 @@ async def test_a_context_that_is_too_long_is_never_cut(api: httpx.AsyncClient) -
 
 
 @pytest.mark.usefixtures("untouched")
+async def test_a_long_context_is_refused_in_the_words_that_libraries_look_for(
+    api: httpx.AsyncClient,
+) -> None:
+    """LiteLLM and LangChain tell it from other mistakes by these words, others read the number."""
+    known = "This model's maximum context length is 2048 tokens"
+    lower = assert_refused(await api.post(CHAT, json=chat(max_tokens=2048)), 400, "max_tokens")
+    assert known in lower["message"]
+    assert "max_tokens of 2048" in lower["message"]
+    shorter = assert_refused(await api.post(CHAT, json=chat("z" * 3000)), 400, "messages")
+    assert known in shorter["message"]
+    assert "Input tokens exceed the configured limit" in shorter["message"]
+
+
+@pytest.mark.usefixtures("untouched")
 async def test_the_content_must_be_json(api: httpx.AsyncClient) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         response = await api.post(CHAT, content=b"{}", headers={"content-type": kind})

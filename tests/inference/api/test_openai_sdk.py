@@ -1,20 +1,18 @@
-"""OpenAI's own client libraries, unmodified: the current one strictly, and the 0.x one of old."""
+"""OpenAI's current client library, unmodified and strict, over a fake engine.
 
-import asyncio
-import json
-import os
+This and others against a live site: `tests/conformance/`.
+"""
+
 import subprocess
 import sys
-import venv
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import openai
 import pytest
 from openai import AsyncOpenAI
 
 from accounts.models import ApiKey
-from tests.environment import CI, REPOSITORY
+from tests.environment import REPOSITORY
 from tests.inference.conftest import Books
 
 
@@ -118,73 +116,6 @@ async def test_a_hang_up_by_the_library(client: AsyncOpenAI, books: Books) -> No
     await stream.close()
     [record] = await books.settled(1)
     assert record.outcome == "aborted"
-
-
-OLD_PROGRAM = """
-import json, openai
-answer = openai.Completion.create(
-    engine="text-davinci-003",
-    prompt="Write a short story about a curious robot exploring a new planet.",
-    max_tokens=500,
-    n=1,
-    stop=None,
-    temperature=0.7,
-)
-chunks = list(openai.Completion.create(
-    engine="text-davinci-003", prompt="abc", max_tokens=5, stream=True
-))
-chat = openai.ChatCompletion.create(
-    model="gpt-3.5-turbo", messages=[{"role": "user", "content": "hello"}], max_tokens=5
-)
-try:
-    openai.Completion.create(engine="ada", prompt="abc")
-    error = ""
-except openai.error.InvalidRequestError as caught:
-    error = caught.code or caught.json_body["error"]["code"]
-print(json.dumps({
-    "answer": answer, "chunks": chunks, "chat": chat, "error": error,
-    "models": [model["id"] for model in openai.Model.list()["data"]],
-}))
-"""
-
-
-@pytest.fixture(scope="session")
-def old_python() -> Path:
-    """A virtual environment with the 0.x library, kept between runs."""
-    folder = REPOSITORY / "data" / ".venv-openai028"
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        venv.create(folder, with_pip=True, clear=True)
-        install = [python, "-m", "pip", "install", "--quiet", "openai==0.28.1"]
-        done = subprocess.run(install, capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = f"openai==0.28.1 cannot be installed: {done.stderr.strip()[-200:]}"
-            pytest.fail(reason) if CI else pytest.skip(reason)
-        (folder / "ready").touch()
-    return python
-
-
-@pytest.mark.slow
-async def test_the_program_of_old(
-    base_url: str, secret: str, old_python: Path, books: Books
-) -> None:
-    process = await asyncio.create_subprocess_exec(
-        old_python, "-c", OLD_PROGRAM,
-        env=os.environ | {"OPENAI_API_BASE": f"{base_url}/v1", "OPENAI_API_KEY": secret},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    out, errors = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 0, errors.decode()
-    told = json.loads(out)
-    assert told["answer"]["choices"][0]["text"].startswith('You wrote: "Write a short story')
-    assert told["answer"]["choices"][0]["finish_reason"] == "stop"
-    assert "".join(c["choices"][0]["text"] for c in told["chunks"]).startswith("You")
-    assert told["chat"]["choices"][0]["message"]["role"] == "assistant"
-    assert told["error"] == "model_not_found"
-    assert told["models"] == ["starter", "slow"]
-    records = await books.settled(3)
-    assert records[0].output_tokens == told["answer"]["usage"]["completion_tokens"]
-    await books.audit()
 
 
 def test_the_web_side_never_imports_torch() -> None:

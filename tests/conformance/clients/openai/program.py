@@ -14,6 +14,7 @@ KEY, POOR_KEY, LIMITED_KEY = (os.environ[name] for name in ("KEY", "POOR_KEY", "
 MODEL = "starter"
 PROMPT = "Once upon a time"
 MESSAGES: Any = [{"role": "user", "content": "Tell me a story about a lighthouse."}]
+LONG: Any = [{"role": "user", "content": "Tell me a story. " * 1000}]
 WEATHER: Any = {
     "type": "function",
     "function": {
@@ -198,6 +199,7 @@ def errors(client: OpenAI) -> dict[str, Any]:
         "401": caught(client.with_options(api_key="sk-wrong").models.list),
         "404": caught(client.chat.completions.create, **ask | {"model": "gpt-9"}),
         "400": caught(client.chat.completions.create, **ask, temperature=3),
+        "too long": caught(client.chat.completions.create, **ask | {"messages": LONG}),
         "402": caught(poor.chat.completions.create, **ask, max_tokens=1000),
         "429": caught(too_many),
     }

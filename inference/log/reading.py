@@ -47,6 +47,8 @@ class RequestSerializer(serializers.ModelSerializer[UsageRecord]):
 
     id = serializers.CharField(source="request_id")
     status = serializers.CharField(source="outcome", help_text="finished, aborted or failed")
+    # Not "error": programs take an answer with that for a failure.
+    error_code = serializers.CharField(source="error")
     prompt_tokens = serializers.IntegerField(help_text="Of these, cached_tokens were cached.")
     price = PriceSerializer()
     cost = serializers.SerializerMethodField(help_text="US dollars, exactly.")
@@ -56,7 +58,7 @@ class RequestSerializer(serializers.ModelSerializer[UsageRecord]):
         model = UsageRecord
         fields: ClassVar = [
             "id", "created_at", "status", "face", "endpoint", "model", "api_key_id", "stream",
-            "finish_reason", "error", "prompt_tokens", "cached_tokens", "output_tokens",
+            "finish_reason", "error_code", "prompt_tokens", "cached_tokens", "output_tokens",
             "waived_tokens", "price", "multiplier_bp", "cost_nanos", "cost", "started_at",
             "ttft_ms", "duration_ms", "metadata",
         ]  # fmt: skip

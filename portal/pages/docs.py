@@ -72,6 +72,8 @@ GROUPS: tuple[tuple[str | Promise, tuple[Page, ...]], ...] = (
         (
             Page("streaming", _("Streaming"), _("Server-sent events, and how they end.")),
             Page("errors", _("Errors"), _("Every status and what to do about it.")),
+            Page("retries", _("Retries"), _("Send it again, pay once.")),
+            Page("request-log", _("Request log"), _("What is kept of a request, how long.")),
             Page("limits", _("Limits"), _("How much, how fast, how long.")),
             Page("billing", _("Billing"), _("What is charged, what is free, to the token.")),
         ),
@@ -143,6 +145,8 @@ def text_of(page: Page, request: HttpRequest) -> str:
         "model": samples.default_model(),
         "entries": catalog.all_models(),
         "max_body_mb": settings.API_MAX_BODY_BYTES // (1024 * 1024),
+        "replay_kb": settings.REPLAY_MAX_BYTES // 1024,
+        "kept_kb": settings.KEPT_BODY_MAX_BYTES // 1024,
         "max_sequences": settings.API_MAX_SEQUENCES,
         "tiers": tiers.table(),
         "window_tokens": settings.HOLD_WINDOW_TOKENS,

@@ -54,8 +54,10 @@ def _note_ignored(exchange: Exchange, body: RequestBody) -> None:
     if ignored:
         metrics.IGNORED_FIELDS.inc(len(ignored))
         # A field's name may hold anything; a header may not.
-        names = (name for name in ignored[:50] if name.isascii() and name.isprintable())
-        exchange.headers["x-ignored-fields"] = ",".join(n[:64].replace(",", "") for n in names)
+        names = [name for name in ignored[:50] if name and name.isascii() and name.isprintable()]
+        if names:
+            shown = ",".join(name[:64].replace(",", "") for name in names)
+            exchange.headers["x-ignored-fields"] = shown
 
 
 # --- Whole answers ------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ REPEATED_HEADERS = (
 )  # fmt: skip
 # What may wait for a slow client once its answer is too large to be kept.
 MAX_WAITING_BYTES = 64 * 1024
+CLOSE_PAUSES_S = (0.0, 0.2, 1.0, 3.0)
 
 _running: set[asyncio.Task[None]] = set()
 
@@ -100,17 +101,24 @@ class KeyedRun:
                 logger.error("a key's lease was not renewed", error=type(error).__name__)
 
     async def _close(self) -> None:
+        """Tell the row how it ended; the database may be away for a moment."""
+        for pause_s in CLOSE_PAUSES_S:
+            await asyncio.sleep(pause_s)
+            try:
+                await db(self._note_end)
+                return
+            except DatabaseError as error:
+                logger.error("a key's end was not noted", error=type(error).__name__)
+        # Its lease ends, and the next try is a real one.
+
+    def _note_end(self) -> None:
         """Keep a whole answer; forget a key that got none, so that the next try is a real one."""
-        whole = self.error is None and self._status == 200 and not self.exchange.broken_off
-        try:
-            if not whole:
-                await db(replays.release, self.ours)
-            elif self._too_large:
-                await db(replays.keep_too_large, self.ours)
-            else:
-                await db(replays.keep, self.ours, Answer(self._headers, bytes(self._kept)))
-        except DatabaseError as error:  # its lease ends, and the next try is a real one
-            logger.error("an answer was not kept", error=type(error).__name__)
+        if self.error is not None or self._status != 200 or self.exchange.broken_off:
+            replays.release(self.ours)
+        elif self._too_large:
+            replays.keep_too_large(self.ours)
+        else:
+            replays.keep(self.ours, Answer(self._headers, bytes(self._kept)))
 
     # --- What the endpoint calls -----------------------------------------------------------------
 

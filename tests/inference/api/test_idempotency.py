@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 from starlette.routing import Route
@@ -209,6 +210,24 @@ async def test_an_answer_whose_seal_is_lost_is_not_charged_again(
     settings.SECRET_KEY = "another"
     again = await api.post(CHAT, json=chat(max_tokens=2), headers=key())
     assert again.status_code == 409
+    await books.settled(1)
+
+
+async def test_a_database_that_is_away_for_a_moment_loses_no_answer(
+    api: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, refused = replays.keep, []
+
+    def fail_once(*args: Any) -> bool:
+        if not refused:
+            refused.append(args)
+            raise OperationalError("away")
+        return keep(*args)
+
+    monkeypatch.setattr(replays, "keep", fail_once)
+    await api.post(CHAT, json=chat(max_tokens=2), headers=key())
+    again = await api.post(CHAT, json=chat(max_tokens=2), headers=key())
+    assert (len(refused), again.headers["idempotent-replayed"]) == (1, "true")
     await books.settled(1)
 
 

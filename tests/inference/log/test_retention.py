@@ -9,9 +9,10 @@ from django.utils import timezone
 
 from accounts.models import Organisation, User
 from billing.models import UsageRecord
-from inference.log import bodies, retention
+from inference.log import bodies, replays, retention
 from inference.log.bodies import Bodies
-from inference.models import KeptBodies, RequestMetadata
+from inference.log.replays import Answer
+from inference.models import KeptBodies, KeyedRequest, RequestMetadata
 from inference.tasks import BEAT_SCHEDULE, delete_what_is_over
 from portal.celery import app
 from tests.portal.records import make_record
@@ -72,6 +73,25 @@ def test_a_backlog_of_several_batches_goes_at_once(
         keep(keeper, f"req_{number}", age_days=20)
     assert retention.delete_what_is_over() == 16
     assert not ids(KeptBodies) | ids(RequestMetadata)
+
+
+def test_answers_of_keys_go_after_their_day_and_running_ones_stay(keeper: Organisation) -> None:
+    now = timezone.now()
+    hour = timedelta(hours=1)
+    claims = {
+        name: replays.claim(replays.asked(keeper.id, name, "/v1", b"", name))
+        for name in ("young", "old", "old and running")
+    }
+    for name in ("young", "old"):
+        ours = claims[name]
+        assert isinstance(ours, replays.Ours)
+        replays.keep(ours, Answer({}, b"text"))
+    assert retention.delete_what_is_over() == 0
+    mine = KeyedRequest.objects
+    mine.filter(request_id__startswith="old").update(expires_at=now - hour)
+    mine.filter(request_id="old").update(lease_until=now - 24 * hour)
+    assert retention.delete_what_is_over() == 1
+    assert ids(KeyedRequest) == {"young", "old and running"}
 
 
 def test_usage_records_stay(keeper: Organisation) -> None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework import exceptions, generics, serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -106,6 +106,20 @@ class SecretKeySerializer(KeySerializer):
         fields: ClassVar = [*KeySerializer.Meta.fields, "secret"]
 
 
+RENAME = OpenApiExample("rename", {"name": "Acme"}, request_only=True)
+PROMOTE = OpenApiExample("promote", {"role": "admin"}, request_only=True)
+MAKE_KEY = OpenApiExample(
+    "a key with limits",
+    {
+        "name": "nightly tests", "scope": "inference", "allowed_models": ["starter"],
+        "monthly_cap_nanos": 5_000_000_000, "requests_per_minute": 600,
+    },
+    request_only=True,
+)  # fmt: skip
+CHANGE_KEY = OpenApiExample("slower", {"requests_per_minute": 60}, request_only=True)
+
+
+@extend_schema_view(patch=extend_schema(examples=[RENAME]))
 class OrganisationView(generics.RetrieveUpdateAPIView[Organisation]):
     serializer_class = OrganisationSerializer
     http_method_names = ["get", "patch", "head", "options"]
@@ -127,7 +141,7 @@ class MemberView(APIView):
         member = generics.get_object_or_404(own_members(request), pk=member_id)
         return Response(MemberSerializer(member).data)
 
-    @extend_schema(request=MemberSerializer, responses=MemberSerializer)
+    @extend_schema(request=MemberSerializer, responses=MemberSerializer, examples=[PROMOTE])
     def patch(self, request: Request, member_id: int) -> Response:
         """Give a member another role; owners are made and unmade on the site alone."""
         member = self.not_an_owner(request, member_id)
@@ -157,7 +171,9 @@ class KeysView(generics.ListAPIView[ApiKey]):
     def get_queryset(self) -> QuerySet[ApiKey]:
         return own_keys(self.request)
 
-    @extend_schema(request=NewKeySerializer, responses={201: SecretKeySerializer})
+    @extend_schema(
+        request=NewKeySerializer, responses={201: SecretKeySerializer}, examples=[MAKE_KEY]
+    )
     def post(self, request: Request) -> Response:
         """Make a key; `secret` is in this answer and nowhere else."""
         asked = NewKeySerializer(data=request.data)
@@ -172,7 +188,7 @@ class KeyView(APIView):
     def get(self, request: Request, key_id: str) -> Response:
         return Response(KeySerializer(own_key(request, key_id)).data)
 
-    @extend_schema(request=KeyFieldsSerializer, responses=KeySerializer)
+    @extend_schema(request=KeyFieldsSerializer, responses=KeySerializer, examples=[CHANGE_KEY])
     def patch(self, request: Request, key_id: str) -> Response:
         """Change what is named; it holds for new requests within two seconds."""
         key = own_key(request, key_id)

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from accounts.authentication import Caller
 from billing import ledger, tiers, usage
-from billing.models import Transfer, UsageRecord
+from billing.models import Transfer
 from portal.lib.pagination import NewestFirst
 
 MOST_DAYS = 366
@@ -30,16 +30,6 @@ class BalanceSerializer(serializers.Serializer[Any]):
     posted_nanos = serializers.IntegerField()
     pending_nanos = serializers.IntegerField()
     available_nanos = serializers.IntegerField()
-
-
-class UsageSerializer(serializers.ModelSerializer[UsageRecord]):
-    class Meta:
-        model = UsageRecord
-        fields: ClassVar = [
-            "request_id", "created_at", "api_key_id", "face", "endpoint", "model", "stream",
-            "outcome", "finish_reason", "error", "uncached_tokens", "cached_tokens",
-            "output_tokens", "waived_tokens", "cost_nanos", "ttft_ms", "duration_ms",
-        ]  # fmt: skip
 
 
 class TransferSerializer(serializers.ModelSerializer[Transfer]):
@@ -114,15 +104,7 @@ class LimitsView(APIView):
         return Response(LimitsSerializer(answer).data)
 
 
-class UsageView(generics.ListAPIView[UsageRecord]):
-    serializer_class = UsageSerializer
-    pagination_class = LatestPosted
-
-    def get_queryset(self) -> QuerySet[UsageRecord]:
-        return UsageRecord.objects.filter(organisation_id=organisation_of(self.request))
-
-
-class UsageSummaryView(APIView):
+class UsageView(APIView):
     @extend_schema(parameters=[UsageQuerySerializer], responses=UsageSumSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Sums of usage from `since` to before `until` (days, UTC; the last 30 unless said)."""

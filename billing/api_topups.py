@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework import exceptions, generics, serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -66,7 +66,10 @@ class TopUpsView(generics.ListAPIView[TopUp]):
         return own_top_ups(self.request)
 
     @extend_schema(
-        request=NewTopUpSerializer, responses={201: TopUpSerializer}, parameters=[IDEMPOTENCY_KEY]
+        request=NewTopUpSerializer,
+        responses={201: TopUpSerializer},
+        parameters=[IDEMPOTENCY_KEY],
+        examples=[OpenApiExample("25 dollars", {"amount_cents": 2500}, request_only=True)],
     )
     def post(self, request: Request) -> Response:
         """Begin a top-up: whoever pays on its `checkout_url` pays credit in."""

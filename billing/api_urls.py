@@ -8,7 +8,6 @@ urlpatterns = [
     path("balance/", api.BalanceView.as_view(), name="api_balance"),
     path("limits/", api.LimitsView.as_view(), name="api_limits"),
     path("usage/", api.UsageView.as_view(), name="api_usage"),
-    path("usage/summary/", api.UsageSummaryView.as_view(), name="api_usage_summary"),
     path("top-ups/", api_topups.TopUpsView.as_view(), name="api_top_ups"),
     path("top-ups/<str:top_up_id>/", api_topups.TopUpView.as_view(), name="api_top_up"),
     path("transfers/", api.TransferView.as_view(), name="api_transfers"),

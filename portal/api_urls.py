@@ -1,22 +1,13 @@
-"""The management API under /api/ and its OpenAPI description."""
+"""The management API under /api/, and the description of all of the REST API."""
 
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from portal import openapi
 
 urlpatterns = [
     path("", include("accounts.api_urls")),
     path("", include("billing.api_urls")),
     path("", include("inference.log.api_urls")),
-    path(
-        "schema/",
-        SpectacularAPIView.as_view(authentication_classes=[], permission_classes=[]),
-        name="api_schema",
-    ),
-    path(
-        "reference/",
-        SpectacularSwaggerView.as_view(
-            url_name="api_schema", authentication_classes=[], permission_classes=[]
-        ),
-        name="api_reference",
-    ),
+    path("schema/", openapi.schema, name="api_schema"),
+    path("reference/", openapi.reference, name="api_reference"),
 ]

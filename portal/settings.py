@@ -322,11 +322,18 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {
-    "TITLE": f"{SITE_NAME} management API",
+    "TITLE": f"{SITE_NAME} API",
+    "DESCRIPTION": (
+        "Language models under `/v1`, with inference keys, as OpenAI's clients call them; the "
+        "organisation under `/api`, with management keys. Money is in nano-US-dollars (1e-9 $)."
+    ),
     "VERSION": "1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "OAS_VERSION": "3.1.1",
+    "SERVERS": [{"url": BASE_URL}],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "portal.openapi.complete",
+    ],
 }
 
 # --- Logs -------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ looked at by the engine alone, which names what it cannot enforce.
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from inference.api.bodies import RequestBody
 from inference.api.tools import Name
@@ -60,7 +60,12 @@ def _check_schema(value: Any) -> Any:
 class StructuredOutputs(RequestBody):
     """The extension of vLLM; exactly one of these says what the text has to be."""
 
-    json_: Annotated[Any, Field(alias="json"), AfterValidator(_check_schema)] = None
+    json_: Annotated[
+        Any,
+        Field(alias="json"),
+        AfterValidator(_check_schema),
+        WithJsonSchema({"type": ["object", "string", "null"]}),
+    ] = None
     regex: str | None = None
     choice: Annotated[list[str], Field(min_length=1)] | None = None
     json_object: bool | None = None

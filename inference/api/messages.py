@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from inference.api.bodies import RequestBody
 from inference.api.conversation import join_parts, read_arguments, template_call
@@ -29,11 +29,35 @@ class ToolCall(RequestBody):
         return template_call(self.id, function.name, arguments)
 
 
+_PART = {
+    "anyOf": [
+        {
+            "type": "object",
+            "properties": {"type": {"const": kind}, kind: {"type": "string"}},
+            "required": ["type", kind],
+        }
+        for kind in ("text", "refusal")
+    ]
+}
+Content = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "minItems": 1, "items": _PART},
+                {"type": "null"},
+            ]
+        }
+    ),
+]
+
+
 class Message(RequestBody):
     """One message of a conversation; what templates may want beside the text is kept as JSON."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Any = None
+    content: Content = None
     name: Annotated[str, Field(max_length=64)] | None = None
     tool_calls: Annotated[list[ToolCall], Field(max_length=128)] | None = None
     tool_call_id: str | None = None

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from inference.api.bodies import RequestBody
 from inference.api.formats import ResponseFormat, StructuredOutputs
@@ -50,6 +50,70 @@ def _check_metadata(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+# What the published schema says of fields that are looked at by functions above and elsewhere.
+_STOP = {"type": "string", "minLength": 1, "maxLength": MAX_STOP_CHARS}
+Stop = Annotated[
+    Any,
+    AfterValidator(_check_stop),
+    WithJsonSchema({"anyOf": [_STOP, {"type": "array", "items": _STOP}]}),
+]
+LogitBias = Annotated[
+    dict[str, float],
+    AfterValidator(_check_logit_bias),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": MAX_BIASED_TOKENS,
+            "propertyNames": {"pattern": "^[0-9]{1,9}$"},
+            "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
+        }
+    ),
+]
+Metadata = Annotated[
+    dict[str, str],
+    AfterValidator(_check_metadata),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": MAX_METADATA_PAIRS,
+            "propertyNames": {"maxLength": 64},
+            "additionalProperties": {"type": "string", "maxLength": 512},
+        }
+    ),
+]
+_TOKEN_IDS = {
+    "type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+}  # fmt: skip
+CompletionPrompt = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "minItems": 1, "items": {"type": "string"}},
+                _TOKEN_IDS,
+                {"type": "array", "minItems": 1, "items": _TOKEN_IDS},
+            ]
+        }
+    ),
+]
+ToolChoice = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["none", "auto", "required"]},
+                {
+                    "type": "object",
+                    "properties": {"type": {"enum": ["function", "allowed_tools"]}},
+                    "required": ["type"],
+                },
+            ]
+        }
+    ),
+]
+
+
 class StreamOptions(RequestBody):
     include_usage: bool | None = None
     continuous_usage_stats: bool | None = None
@@ -68,16 +132,16 @@ class SamplingBody(RequestBody):
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
     seed: Annotated[int, Field(ge=-_INT64, lt=_INT64)] | None = None
-    stop: Annotated[Any, AfterValidator(_check_stop)] = []
+    stop: Stop = []
     stop_token_ids: Annotated[
         list[Annotated[int, Field(ge=0, lt=2**31)]], Field(max_length=128)
     ] = []
-    logit_bias: Annotated[dict[str, float], AfterValidator(_check_logit_bias)] = {}
+    logit_bias: LogitBias = {}
     min_tokens: Annotated[int, Field(ge=0, lt=2**31)] = 0
     ignore_eos: bool = False
     stream: bool = False
     user: str | None = None
-    metadata: Annotated[dict[str, str], AfterValidator(_check_metadata)] = {}
+    metadata: Metadata = {}
     service_tier: str | None = None
     store: bool | None = None
     prompt_cache_key: str | None = None
@@ -149,7 +213,7 @@ class ChatBody(ChoicesBody):
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     tools: Annotated[list[ToolBody], Field(max_length=MAX_TOOLS)] = []
-    tool_choice: Any = None
+    tool_choice: ToolChoice = None
     parallel_tool_calls: bool | None = None
     prompt_cache_retention: str | None = None
     prompt_cache_options: dict[str, Any] | None = None
@@ -171,7 +235,7 @@ class ChatBody(ChoicesBody):
 
 
 class CompletionBody(ChoicesBody):
-    prompt: Any = None
+    prompt: CompletionPrompt = None
     max_tokens: Annotated[int, Field(ge=0, lt=2**31)] = 16
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     echo: bool = False

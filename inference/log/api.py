@@ -57,13 +57,15 @@ def matching(organisation: Organisation, asked: dict[str, Any]) -> QuerySet[Usag
 
 
 class RequestsView(APIView):
+    pagination_class = NewestFirst  # also for the published schema
+
     @extend_schema(parameters=[FilterSerializer], responses=RequestSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Requests, newest first, without their bodies."""
         filters = FilterSerializer(data=request.query_params)
         filters.is_valid(raise_exception=True)
         organisation = Organisation.objects.get(pk=organisation_of(request))
-        paginator = NewestFirst()
+        paginator = self.pagination_class()
         found = matching(organisation, filters.validated_data)
         page = paginator.paginate_queryset(found, request, self)
         return paginator.get_paginated_response(reading.describe(organisation, page or []))

@@ -65,6 +65,11 @@ GROUPS: tuple[tuple[str | Promise, tuple[Page, ...]], ...] = (
             ),
             Page("tools", _("Tools"), _("Let a model call functions of your program.")),
             Page("tokenize", _("Tokenize"), _("Count before you pay.")),
+            Page(
+                "management-api",
+                _("Management API"),
+                _("Keys, members, usage and money, for programs."),
+            ),
         ),
     ),
     (

@@ -282,7 +282,7 @@ def test_pages_of_a_long_list_hold_each_row_once(
     assert second["next"] is None
 
 
-@pytest.mark.parametrize("name", ["api_keys", "api_members", "api_transfers", "api_usage"])
+@pytest.mark.parametrize("name", ["api_keys", "api_members", "api_transfers", "api_requests"])
 @pytest.mark.parametrize(
     "inside", [b"p=abc", b"p=\0", b"r=1&p=9" + b"9" * 30, b"o=" + b"9" * 30, b"p=2020", b"\xff"]
 )

@@ -15,7 +15,7 @@ from portal.lib.money import NANOS_PER_DOLLAR
 from tests.management import Program
 from tests.portal.records import make_record
 
-READ = ["api_balance", "api_limits", "api_usage", "api_usage_summary", "api_transfers"]
+READ = ["api_balance", "api_limits", "api_usage", "api_transfers"]
 
 
 def test_balance_usage_and_transfers_are_read(manager: Program, organisation: Organisation) -> None:
@@ -24,8 +24,8 @@ def test_balance_usage_and_transfers_are_read(manager: Program, organisation: Or
         "posted_nanos": ten, "pending_nanos": 0, "available_nanos": ten,
     }  # fmt: skip
     record = make_record(organisation)
-    [found] = manager("get", "api_usage").json()["results"]
-    assert (found["request_id"], found["cost_nanos"]) == (record.request_id, record.cost_nanos)
+    [today] = manager("get", "api_usage").json()
+    assert (today["requests"], today["cost_nanos"]) == (1, record.cost_nanos)
     [line] = manager("get", "api_transfers").json()["results"]
     assert (line["reference"], line["amount_nanos"]) == ("grant:cast", ten)
 
@@ -35,7 +35,7 @@ def test_another_organisations_money_is_not_there(
 ) -> None:
     make_record(organisation)
     assert stranger("get", "api_balance").json()["posted_nanos"] == 0
-    assert stranger("get", "api_usage").json()["results"] == []
+    assert stranger("get", "api_usage").json() == []
     assert stranger("get", "api_transfers").json()["results"] == []
 
 
@@ -91,7 +91,7 @@ def test_usage_is_summed_by_day_model_and_key(
 
 
 def summary(manager: Program, query: dict[str, str]) -> HttpResponse:
-    return Client().get(reverse("api_usage_summary"), query, headers=manager.headers)
+    return Client().get(reverse("api_usage"), query, headers=manager.headers)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from inference.api.bodies import RequestBody, parse_part
 from inference.api.formats import JsonSchema, any_object
 from inference.api.responses.items import Item, converse
-from inference.api.schemas import SamplingBody, StreamOptions
+from inference.api.schemas import SamplingBody, StreamOptions, ToolChoice
 from inference.api.tools import MAX_TOOLS, FunctionBody, may_be_called, read_choice
 from inference.errors import invalid
 from inference.spec import ChatPrompt, Constraint, GenerationSpec, ToolUse
@@ -66,12 +66,19 @@ def _check_input(value: Any) -> Any:
     return value
 
 
+Input = Annotated[
+    Any,
+    AfterValidator(_check_input),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]}),
+]
+
+
 class ResponsesBody(SamplingBody):
-    input: Annotated[Any, AfterValidator(_check_input)] = None
+    input: Input = None
     instructions: str | None = None
     max_output_tokens: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     tools: Annotated[list[FlatTool], Field(max_length=MAX_TOOLS)] = []
-    tool_choice: Any = None
+    tool_choice: ToolChoice = None
     parallel_tool_calls: bool | None = None
     text: TextOptions = TextOptions()
     previous_response_id: Annotated[str, Field(max_length=100)] | None = None

@@ -30,26 +30,34 @@ def key(site: Site) -> str:
     return site.issue_key("docs@example.com", "5")
 
 
+@pytest.fixture(scope="module")
+def management_key(site: Site, key: str) -> str:
+    """Of the same organisation."""
+    name = ("--email", "docs@example.com", "--name", "management")
+    return site.manage("issuekey", *name, "--scope", "management").strip()
+
+
 def samples(site: Site, slug: str, language: str) -> list[str]:
     text = httpx.get(f"{site.url}/docs/{slug}.md").raise_for_status().text
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def run(command: list[str], key: str, stdin: str) -> str:
+def run(command: list[str], key: str, stdin: str, management_key: str = "") -> str:
+    environment = {**os.environ, "OPENAI_API_KEY": key, "MANAGEMENT_KEY": management_key}
     done = subprocess.run(
-        command, input=stdin, env={**os.environ, "OPENAI_API_KEY": key}, timeout=RUN_S,
-        capture_output=True, text=True,
-    )  # fmt: skip
+        command, input=stdin, env=environment, timeout=RUN_S, capture_output=True, text=True
+    )
     assert done.returncode == 0, f"{stdin}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
 @pytest.mark.parametrize("slug", list(PAGES))
-def test_shell_samples_answer(site: Site, key: str, slug: str) -> None:
+def test_shell_samples_answer(site: Site, key: str, management_key: str, slug: str) -> None:
     for sample in samples(site, slug, "bash"):
         if sample.startswith("export"):
             continue
-        answer = run(["bash", "-e"], key, sample.replace("curl ", "curl -sS --fail-with-body ", 1))
+        command = sample.replace("curl ", "curl -sS --fail-with-body ", 1)
+        answer = run(["bash", "-e"], key, command, management_key)
         if '"stream": true' in sample:
             assert answer.rstrip().endswith("data: [DONE]")
         else:

@@ -11,6 +11,8 @@ from pytest_django.live_server_helper import LiveServer
 
 from accounts import flows
 from accounts.models import Organisation, User
+from inference.log import bodies, metadata
+from inference.log.bodies import Bodies
 from tests.browser import Watch, chromium, visitor
 from tests.conftest import PASSWORD
 from tests.environment import REPOSITORY
@@ -21,10 +23,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("br
 AXE = REPOSITORY / "tests" / "vendor" / "axe.min.js"
 PUBLIC = ["/", "/models/", "/models/starter/", "/docs/", "/docs/errors/", "/status/",
           "/accounts/login/", "/accounts/signup/"]  # fmt: skip
-SIGNED_IN = ["/portal/", "/portal/usage/?group=key", "/portal/requests/", "/portal/keys/",
-             "/portal/keys/new/", "/portal/limits/", "/portal/members/", "/portal/billing/",
-             "/portal/settings/", "/accounts/2fa/", "/accounts/email/",
-             "/accounts/sessions/"]  # fmt: skip
+SIGNED_IN = ["/portal/", "/portal/usage/?group=key", "/portal/requests/",
+             "/portal/requests/req_kept/", "/portal/keys/", "/portal/keys/new/",
+             "/portal/limits/", "/portal/members/", "/portal/billing/", "/portal/settings/",
+             "/accounts/2fa/", "/accounts/email/", "/accounts/sessions/"]  # fmt: skip
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 800}
 
@@ -50,7 +52,18 @@ def member(transactional_db: None, organisation: Organisation, alice: User) -> U
     )
     for _ in range(3):
         make_record(organisation)
+    keep_a_request(organisation)
     return alice
+
+
+def keep_a_request(organisation: Organisation) -> None:
+    """One with long metadata and long bodies: neither may break a narrow page."""
+    organisation.keeps_bodies = True
+    organisation.save(update_fields=["keeps_bodies"])
+    make_record(organisation, request_id="req_kept")
+    metadata.note(organisation.id, "req_kept", {"job": "nightly", "k" * 64: "v" * 512})
+    text = b'{"messages": [{"role": "user", "content": "' + b"word " * 300 + b"x" * 500 + b'"}]}'
+    bodies.keep(organisation.id, "req_kept", Bodies(text, text, len(text), len(text)))
 
 
 def sign_in(page: Page) -> None:

@@ -30,7 +30,7 @@ STATUSES = {
     402: "The credit or the key's cap does not cover what this may cost.",
     403: "This key may not do this.",
     404: "There is no such thing here.",
-    409: "It does not fit what is there.",
+    409: "It does not fit what is there, or the Idempotency-Key's answer was not kept.",
     413: "The body is too large.",
     422: "The Idempotency-Key came with another body before.",
     429: "Too fast; wait for Retry-After.",

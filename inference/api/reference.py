@@ -13,7 +13,7 @@ from inference.api import schemas, shapes
 from inference.api.bodies import RequestBody
 from inference.api.responses.body import ResponsesBody
 
-GENERATES = (400, 402, 403, 404, 413, 422, 429, 503)
+GENERATES = (400, 402, 403, 404, 409, 413, 422, 429, 503)
 ASKS = (400, 403, 404, 413, 429, 503)
 READS = (403, 404, 503)
 

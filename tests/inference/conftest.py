@@ -19,6 +19,9 @@ from inference import catalog, service
 from inference.api.app import build_app
 from inference.models import ServedModel
 from portal.lib.db import db
+from tests.environment import REFERENCE_DATA
+from tests.inference.api.openai_schema import OpenAISchema
+from tests.inference.api.witness import Witness
 from tests.inference.engines import FakeEngine
 
 # A token of the slow model takes 20 ms: slow enough to act while it speaks.
@@ -114,9 +117,22 @@ def secret(api_key: tuple[ApiKey, str], models: None) -> str:
 
 
 @pytest.fixture
-async def api(running: service.Service, secret: str) -> AsyncIterator[httpx.AsyncClient]:
+def witness() -> Iterator[Witness]:
+    """Every answer of the test's API fits OpenAI's description, where that is at hand."""
+    witness = Witness()
+    yield witness
+    description = REFERENCE_DATA / "openai" / "openapi.json"
+    if description.exists():
+        witness.check(OpenAISchema(description))
+
+
+@pytest.fixture
+async def api(
+    running: service.Service, secret: str, witness: Witness
+) -> AsyncIterator[httpx.AsyncClient]:
     """Alice's program, speaking to the application without a socket."""
-    transport = httpx.ASGITransport(build_app(), raise_app_exceptions=False)
+    app = witness.before(build_app())
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(
         transport=transport,
         base_url="http://localhost",
@@ -127,12 +143,13 @@ async def api(running: service.Service, secret: str) -> AsyncIterator[httpx.Asyn
 
 
 @pytest.fixture
-async def base_url(running: service.Service, secret: str) -> AsyncIterator[str]:
+async def base_url(running: service.Service, secret: str, witness: Witness) -> AsyncIterator[str]:
     """A real server on a free port, in this event loop."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        build_app(), lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=2
-    )
+        witness.before(build_app()), lifespan="off", ws="none", log_config=None,
+        timeout_graceful_shutdown=2,
+    )  # fmt: skip
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:

@@ -22,13 +22,14 @@ class OpenAISchema:
     """Loads only the components that are asked for."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.components = _components(path)
 
     def check(self, name: str, value: object) -> None:
         """AssertionError with everything that does not fit."""
         problems = [
             f"{'.'.join(map(str, error.absolute_path))}: {error.message}"
-            for error in self._validator(name).iter_errors(value)
+            for error in _validator(self.path, name).iter_errors(value)
             if not _is_known(name, error.instance, list(error.absolute_path))
         ]
         assert problems == [], f"{name}: {problems} in {value}"
@@ -41,24 +42,28 @@ class OpenAISchema:
                 return self.check(name, event)
         raise AssertionError(f"there is no event of type {event['type']}")
 
-    @cache  # noqa: B019
-    def _validator(self, name: str) -> Draft202012Validator:
-        needed = {part: _modern(self.components[part]) for part in self._closure(name)}
-        schema = {
-            "$ref": f"#/components/schemas/{name}",
-            "components": {"schemas": needed},
-        }
-        return Draft202012Validator(schema)
 
-    def _closure(self, name: str) -> set[str]:
-        found: set[str] = set()
-        waiting = [name]
-        while waiting:
-            part = waiting.pop()
-            if part not in found:
-                found.add(part)
-                waiting += list(_references(self.components[part]))
-        return found
+@cache
+def _validator(path: Path, name: str) -> Draft202012Validator:
+    """Of one component, with those that it needs."""
+    components = _components(path)
+    needed = {part: _modern(components[part]) for part in _closure(components, name)}
+    schema = {
+        "$ref": f"#/components/schemas/{name}",
+        "components": {"schemas": needed},
+    }
+    return Draft202012Validator(schema)
+
+
+def _closure(components: dict[str, Any], name: str) -> set[str]:
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        part = waiting.pop()
+        if part not in found:
+            found.add(part)
+            waiting += list(_references(components[part]))
+    return found
 
 
 @cache

@@ -211,7 +211,7 @@ async def test_a_stalled_reader_is_given_up(
     writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     await writer.drain()
     [record] = await books.settled(1, timeout_s=60)
-    assert record.outcome == "aborted"
+    assert record.outcome == "aborted", record.error
     await assert_engine_idle(running, "starter")
     writer.close()
     await books.audit()

@@ -1,0 +1,106 @@
+"""Hears every answer that the tests cause, and compares it with OpenAI's published description."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tests.inference.api.openai_schema import OpenAISchema
+
+# What an answer is, and each event of a streamed one. Paths that OpenAI knows nothing of have none.
+ANSWERS = {
+    "/v1/chat/completions": "CreateChatCompletionResponse",
+    "/v1/completions": "CreateCompletionResponse",
+    "/v1/embeddings": "CreateEmbeddingResponse",
+    "/v1/models": "ListModelsResponse",
+    "/v1/responses": "Response",
+    "/v1/responses/input_tokens": "TokenCountsResource",
+}
+EVENTS = {
+    "/v1/chat/completions": "CreateChatCompletionStreamResponse",
+    "/v1/completions": "CreateCompletionResponse",
+}
+ANTHROPIC = "/v1/messages"
+# Left before there was one; asked by browsers for another site; told to logs when nobody listens.
+WITHOUT_ANSWER = {0, 204, 499}
+
+
+@dataclass
+class Heard:
+    """One exchange: what was asked, and the bytes that came."""
+
+    method: str
+    path: str
+    status: int = 0
+    content_type: str = ""
+    body: bytearray = field(default_factory=bytearray)
+
+
+class Witness:
+    """Stands between the tests and the application."""
+
+    def __init__(self) -> None:
+        self.heard: list[Heard] = []
+
+    def before(self, app: ASGIApp) -> ASGIApp:
+        async def listening(scope: Scope, receive: Receive, send: Send) -> None:
+            heard = Heard(scope["method"], scope["path"])
+            self.heard.append(heard)
+
+            async def note(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    heard.status = message["status"]
+                    headers = dict(message["headers"])
+                    heard.content_type = headers.get(b"content-type", b"").decode()
+                else:
+                    heard.body += message.get("body", b"")
+                await send(message)
+
+            await app(scope, receive, note)
+
+        return listening
+
+    def check(self, schema: OpenAISchema) -> None:
+        """Raises AssertionError for what a client of OpenAI's could not read."""
+        for heard in self.heard:
+            path = _plain(heard.path)
+            if path.startswith(ANTHROPIC) or heard.status in WITHOUT_ANSWER:
+                continue
+            if heard.content_type.startswith("text/event-stream"):
+                for event in _events(heard.body.decode()):
+                    _check_event(schema, path, event)
+            elif heard.status >= 400:
+                schema.check("ErrorResponse", json.loads(heard.body))
+            elif name := _name(heard.method, path):
+                schema.check(name, json.loads(heard.body))
+
+
+def _plain(path: str) -> str:
+    """Without the engine's name, which older clients put into the address."""
+    return "/v1/completions" if path.startswith("/v1/engines/") else path
+
+
+def _events(text: str) -> list[dict[str, Any]]:
+    """The complete events of a stream, which may have been left in the middle."""
+    lines = text.rpartition("\n\n")[0].split("\n")
+    data = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
+    return [json.loads(value) for value in data if value != "[DONE]"]
+
+
+def _check_event(schema: OpenAISchema, path: str, event: dict[str, Any]) -> None:
+    if path in EVENTS:
+        schema.check("ErrorResponse" if "error" in event else EVENTS[path], event)
+    else:
+        schema.check_event(event)
+
+
+def _name(method: str, path: str) -> str | None:
+    """The component that describes an answer; None where OpenAI has none."""
+    if path in ANSWERS:
+        return ANSWERS[path]
+    if path.startswith("/v1/models/"):
+        return "Model"
+    if method == "GET" and path.startswith("/v1/responses/"):
+        return "ResponseItemList" if path.endswith("/input_items") else "Response"
+    return None

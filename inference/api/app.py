@@ -1,7 +1,8 @@
 """The ASGI application for `/v1` and its neighbours.
 
 Django's middleware does not run here, so what it did is done here: host check, request ids,
-security headers, CORS, and one error envelope for everything that goes wrong.
+security headers, CORS, and one error envelope for everything that goes wrong (Anthropic's below
+`/v1/messages`, OpenAI's everywhere else).
 """
 
 import time
@@ -19,7 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference import errors, metrics
 from inference.api import chat, completions, models, requests, tokenize
-from inference.api.errors import error_response, from_http
+from inference.api.anthropic import endpoints as anthropic
+from inference.api.errors import from_http
 from inference.api.exchange import Exchange, authenticate
 from inference.api.idempotency import idempotent
 from inference.api.recording import Endpoint, recorded
@@ -31,10 +33,10 @@ logger = structlog.get_logger(__name__)
 OPENAI_VERSION = "2020-10-01"
 EXPOSED_HEADERS = (
     "x-request-id, retry-after, retry-after-ms, x-credit-remaining, x-request-cost, "
-    "x-ignored-fields, idempotent-replayed"
+    "x-ignored-fields, idempotent-replayed, request-id"
 )
 NOT_YET = (
-    "/v1/messages",
+    "/v1/messages/batches",
     "/v1/embeddings",
     "/v1/files",
     "/v1/batches",
@@ -62,6 +64,8 @@ def _routes() -> list[Route]:
         Route("/v1/responses", generating(responses.create), methods=["POST"]),
         Route("/v1/responses/input_tokens", responses.count_input, methods=["POST"]),
         Route("/v1/responses/{id}", responses.one, methods=["GET", "DELETE"]),
+        Route("/v1/messages", generating(anthropic.create), methods=["POST"]),
+        Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
         Route("/v1/responses/{id}/input_items", responses.one, methods=["GET"]),
     ]
     for prefix in ("", "/v1"):
@@ -95,7 +99,7 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
-        exchange = Exchange()
+        exchange = Exchange(speaks_anthropic=_is_below(scope["path"], "/v1/messages"))
         # "app" makes the router raise what it cannot route, instead of answering in plain text.
         scope = dict(scope) | {"exchange": exchange, "app": self}
         structlog.contextvars.clear_contextvars()
@@ -133,7 +137,11 @@ class Application:
     ) -> None:
         if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.warning("request refused", status=error.status, code=error.code)
-        await error_response(error)(scope, receive, send)
+        await scope["exchange"].refusal(error)(scope, receive, send)
+
+
+def _is_below(path: str, top: str) -> bool:
+    return path == top or path.startswith(f"{top}/")
 
 
 def _check_host(headers: Headers) -> None:
@@ -153,6 +161,8 @@ def _answer_headers(exchange: Exchange, scope: Scope, headers: Headers) -> dict[
         "referrer-policy": settings.SECURE_REFERRER_POLICY,
         "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     }
+    if exchange.speaks_anthropic:
+        made["request-id"] = exchange.request_id
     if settings.SECURE_HSTS_SECONDS:
         made["strict-transport-security"] = f"max-age={settings.SECURE_HSTS_SECONDS}"
     origin = headers.get("origin", "")
@@ -162,7 +172,7 @@ def _answer_headers(exchange: Exchange, scope: Scope, headers: Headers) -> dict[
             made["access-control-allow-origin"] = origin
             made["access-control-expose-headers"] = EXPOSED_HEADERS
             if scope["method"] == "OPTIONS":
-                made["access-control-allow-methods"] = "GET, POST"
+                made["access-control-allow-methods"] = "DELETE, GET, POST"
                 asked = headers.get("access-control-request-headers", "")
                 made["access-control-allow-headers"] = asked or "authorization, content-type"
                 made["access-control-max-age"] = "600"

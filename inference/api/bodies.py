@@ -118,4 +118,16 @@ RESPONSES_UNSUPPORTED: Mapping[str, AsksForNothing] = {
     "top_logprobs": _one_of(0),
     "truncation": _one_of("disabled"),
 }
+MESSAGES_UNSUPPORTED: Mapping[str, AsksForNothing] = {
+    "container": _NOTHING,
+    "context_management": _NOTHING,
+    "diagnostics": _NOTHING,
+    "inference_geo": _never,
+    "mcp_servers": _NOTHING,
+    "prefill": _NOTHING,
+    "speed": _one_of("standard"),
+    "thinking": _one_of({"type": "disabled"}),
+    "user_profile_id": _never,
+    "workspace_id": _never,
+}
 COMPLETION_UNSUPPORTED: Mapping[str, AsksForNothing] = {**_GUIDED, "suffix": _NOTHING}

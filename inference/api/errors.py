@@ -1,4 +1,4 @@
-"""OpenAI's error envelope, the same on every path: {"error": {message, type, param, code}}."""
+"""OpenAI's error envelope, {"error": {message, type, param, code}}, and what becomes an error."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,10 +26,6 @@ def envelope(error: ServiceError) -> dict[str, Any]:
 def encode(value: object) -> bytes:
     """Compact JSON on one line; a number that JSON has no word for is null."""
     return to_json(value, inf_nan_mode="null")
-
-
-def error_response(error: ServiceError) -> Response:
-    return json_response(envelope(error), error.status, error.headers)
 
 
 def json_response(

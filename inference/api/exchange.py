@@ -9,9 +9,12 @@ from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error as DatabaseError
 from starlette.requests import Request
+from starlette.responses import Response
 
 from accounts.authentication import Caller, KeyRefused, authenticate_key
-from inference.api.errors import from_json
+from inference.api import errors as openai
+from inference.api.anthropic import errors as anthropic
+from inference.api.errors import from_json, json_response
 from inference.errors import ServiceError, accounting_unavailable, invalid
 from portal.lib import bodies, strict_json
 from portal.lib.db import db
@@ -34,6 +37,17 @@ class Exchange:
     # A stream has begun, and its proper end was not sent (yet).
     broken_off: bool = False
     headers: dict[str, str] = field(default_factory=dict)  # to be added to the answer
+    speaks_anthropic: bool = False  # which of the two APIs was called
+
+    def envelope(self, error: ServiceError) -> dict[str, Any]:
+        """An error in the words of the API that was called."""
+        if self.speaks_anthropic:
+            return anthropic.envelope(error, self.request_id)
+        return openai.envelope(error)
+
+    def refusal(self, error: ServiceError) -> Response:
+        status = anthropic.status_of(error) if self.speaks_anthropic else error.status
+        return json_response(self.envelope(error), status, error.headers)
 
 
 def exchange_of(request: Request) -> Exchange:
@@ -44,19 +58,31 @@ def exchange_of(request: Request) -> Exchange:
 
 async def authenticate(request: Request) -> Caller:
     """Who calls, also noted in the scope as "caller". Raises ServiceError (401, 403, 503)."""
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not secret.strip():
-        message = "No API key was sent. Send it in the header 'Authorization: Bearer KEY'."
-        raise _unauthorized(message, "invalid_api_key", 401)
+    secret = _secret_of(request)
     try:
         remote_ip = request.client.host if request.client else ""
-        caller = await _authenticate(secret.strip(), remote_ip)
+        caller = await _authenticate(secret, remote_ip)
     except KeyRefused as refusal:
         raise _unauthorized(refusal.message, refusal.code, refusal.status) from None
     except DatabaseError:
         raise accounting_unavailable() from None
     request.scope["caller"] = caller
     return caller
+
+
+def _secret_of(request: Request) -> str:
+    """The key in OpenAI's header, or in Anthropic's."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and secret.strip():
+        return secret.strip()
+    secret = request.headers.get("x-api-key", "").strip()
+    if not secret:
+        message = (
+            "No API key was sent. Send it in the header 'Authorization: Bearer KEY' "
+            "(or 'x-api-key: KEY')."
+        )
+        raise _unauthorized(message, "invalid_api_key", 401)
+    return secret
 
 
 async def _authenticate(secret: str, remote_ip: str) -> Caller:

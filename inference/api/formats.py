@@ -26,12 +26,15 @@ class JsonSchema(RequestBody):
 
     def constraint(self, place: str) -> Constraint:
         """`place` is the path of this object."""
-        source = json.dumps(self.schema_, ensure_ascii=False)
-        return _constraint("json_schema", source, f"{place}.schema", lenient=not self.strict)
+        return schema_constraint(self.schema_, f"{place}.schema", lenient=not self.strict)
+
+
+def schema_constraint(schema: dict[str, Any], param: str, *, lenient: bool) -> Constraint:
+    return _constraint("json_schema", _text(schema), param, lenient=lenient)
 
 
 def any_object(param: str) -> Constraint:
-    return _constraint("json_schema", json.dumps(ANY_OBJECT), param)
+    return schema_constraint(ANY_OBJECT, param, lenient=False)
 
 
 class ResponseFormat(RequestBody):

@@ -29,8 +29,8 @@ logger = structlog.get_logger(__name__)
 
 # What is repeated of the first answer's head; limits and balances of then mean nothing later.
 REPEATED_HEADERS = (
-    "content-type", "cache-control", "x-accel-buffering", "x-request-id", "x-request-cost",
-    "x-ignored-fields",
+    "content-type", "cache-control", "x-accel-buffering", "x-request-id", "request-id",
+    "x-request-cost", "x-ignored-fields",
 )  # fmt: skip
 # What may wait for a slow client once its answer is too large to be kept.
 MAX_WAITING_BYTES = 64 * 1024

@@ -35,6 +35,7 @@ STATUSES = {
     422: "The Idempotency-Key came with another body before.",
     429: "Too fast; wait for Retry-After.",
     503: "Something is away or full; wait for Retry-After.",
+    529: "Something is away or full; wait for Retry-After.",
 }
 # By name, where and what. Of answers 200, unless said.
 HEADERS: dict[str, Schema] = {
@@ -77,7 +78,10 @@ def _described(address: str, operation: Operation) -> Schema:
         "tags": [operation.tag],
         "summary": operation.summary,
         "security": [{SECURITY: []}],
-        "responses": {"200": _answer(operation), **errors((401, *operation.errors))},
+        "responses": {
+            "200": _answer(operation),
+            **errors((401, *operation.errors), operation.error),
+        },
     }
     if parameters := _parameters(address, operation):
         made["parameters"] = parameters
@@ -104,7 +108,8 @@ def _parameters(address: str, operation: Operation) -> list[Schema]:
 def _answer(operation: Operation) -> Schema:
     content: Schema = {"application/json": {"schema": _ref(operation.answer)}}
     if operation.chunk is not None:
-        events = f"With `stream`: events whose data is a {operation.chunk.__name__}; then [DONE]."
+        end = "" if "type" in operation.chunk.model_fields else "; then [DONE]"
+        events = f"With `stream`: events whose data is a {operation.chunk.__name__}{end}."
         content["text/event-stream"] = {"schema": {"type": "string", "description": events}}
     counted = 429 in operation.errors
     names = _BILLED if 402 in operation.errors else _COUNTED if counted else ()
@@ -115,20 +120,20 @@ def _answer(operation: Operation) -> Schema:
     }
 
 
-def errors(statuses: Iterable[int]) -> dict[str, Schema]:
+def errors(statuses: Iterable[int], shape: type[BaseModel] = shapes.Error) -> dict[str, Schema]:
     """The answers of these statuses, and of any other that is an error."""
     made = {}
     for status in sorted(statuses):
-        waits = _WAITING if status in (429, 503) else ()
-        made[str(status)] = _error(STATUSES[status], waits)
-    return {**made, "default": _error("Any other error.", ())}
+        waits = _WAITING if status in (429, 503, 529) else ()
+        made[str(status)] = _error(STATUSES[status], waits, shape)
+    return {**made, "default": _error("Any other error.", (), shape)}
 
 
-def _error(description: str, names: Iterable[str]) -> Schema:
+def _error(description: str, names: Iterable[str], shape: type[BaseModel]) -> Schema:
     return {
         "description": description,
         "headers": header_refs(("x-request-id", *names)),
-        "content": {"application/json": {"schema": _ref(shapes.Error)}},
+        "content": {"application/json": {"schema": _ref(shape)}},
     }
 
 
@@ -138,7 +143,8 @@ def header_refs(names: Iterable[str]) -> Schema:
 
 def components() -> dict[str, Schema]:
     bodies = {op.body for op in OPERATIONS.values() if op.body is not None}
-    answers = {op.answer for op in OPERATIONS.values()} | {shapes.Error}
+    answers = {op.answer for op in OPERATIONS.values()}
+    answers |= {op.error for op in OPERATIONS.values()}
     chunks = {op.chunk for op in OPERATIONS.values() if op.chunk is not None}
     found = _schemas(bodies, "validation") | _schemas(answers | chunks, "serialization")
     for body in bodies:

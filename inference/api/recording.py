@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from inference.api.errors import encode, envelope
+from inference.api.errors import encode
 from inference.api.exchange import exchange_of
 from inference.errors import ServiceError
 from inference.log import bodies
@@ -36,7 +36,8 @@ def recorded(endpoint: Endpoint) -> Endpoint:
             response = await endpoint(request)
         except ServiceError as error:
             if error.summary is not None and request.scope["caller"].keeps_bodies:
-                await _keep(request, _Seen.whole(encode(envelope(error))))
+                told = exchange_of(request).envelope(error)
+                await _keep(request, _Seen.whole(encode(told)))
             raise
         if not request.scope["caller"].keeps_bodies:
             return response
@@ -85,7 +86,7 @@ class _Recorded(Response):
         try:
             await self.response(scope, receive, watched)
         except ServiceError as error:  # instead of a first byte: what is sent is its envelope
-            self.seen.add(encode(envelope(error)))
+            self.seen.add(encode(scope["exchange"].envelope(error)))
             raise
         finally:
             await self._keep_once()

@@ -10,11 +10,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from inference.api import schemas, shapes
+from inference.api.anthropic.body import MessagesBody, PromptBody
 from inference.api.bodies import RequestBody
 from inference.api.responses.body import ResponsesBody
 
 GENERATES = (400, 402, 403, 404, 409, 413, 422, 429, 503)
 ASKS = (400, 403, 404, 413, 429, 503)
+ANTHROPIC_GENERATES = (*GENERATES[:-1], 529)
+ANTHROPIC_ASKS = (*ASKS[:-1], 529)
 READS = (403, 404, 503)
 
 
@@ -32,6 +35,7 @@ class Operation:
     chunk: type[BaseModel] | None = None  # one event of a stream, where there can be one
     query: tuple[str, ...] = ()  # optional texts
     without: tuple[str, ...] = ()  # fields of the body that the address says
+    error: type[BaseModel] = shapes.Error
 
 
 CHAT_EXAMPLE = {
@@ -40,6 +44,8 @@ CHAT_EXAMPLE = {
     "max_tokens": 64,
 }
 COMPLETION_EXAMPLE = {"model": "starter", "prompt": "Once upon a time", "max_tokens": 16}
+COUNT_EXAMPLE = {"model": "starter", "messages": [{"role": "user", "content": "Say hello."}]}
+MESSAGE_EXAMPLE = {**COUNT_EXAMPLE, "max_tokens": 16}
 RESPONSE_EXAMPLE = {"model": "starter", "input": "Say hello.", "max_output_tokens": 16}
 TOKENIZE_EXAMPLE = {"model": "starter", "prompt": "How many tokens is this?"}
 DETOKENIZE_EXAMPLE = {"model": "starter", "tokens": [45, 46]}
@@ -82,6 +88,15 @@ _RESPONSE_ITEMS = Operation(
     "list_response_input", "Responses", "The input of a stored response, item by item.",
     shapes.ResponseItems, READS,
 )  # fmt: skip
+_MESSAGE = Operation(
+    "create_message", "Messages", "Messages in Anthropic's shape: at once, or streamed.",
+    shapes.MessageMade, ANTHROPIC_GENERATES, MessagesBody, MESSAGE_EXAMPLE, shapes.MessageEvent,
+    error=shapes.AnthropicError,
+)  # fmt: skip
+_COUNT_TOKENS = Operation(
+    "count_message_tokens", "Messages", "How many tokens such messages would have; free.",
+    shapes.MessageTokens, ANTHROPIC_ASKS, PromptBody, COUNT_EXAMPLE, error=shapes.AnthropicError,
+)  # fmt: skip
 _REQUEST = Operation(
     "get_request", "Requests", "What one request used and cost, and its texts while they are kept.",
     shapes.LoggedRequest, READS,
@@ -118,6 +133,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/v1/responses/{id}"): _GET_RESPONSE,
     ("DELETE", "/v1/responses/{id}"): _DELETE_RESPONSE,
     ("GET", "/v1/responses/{id}/input_items"): _RESPONSE_ITEMS,
+    ("POST", "/v1/messages"): _MESSAGE,
+    ("POST", "/v1/messages/count_tokens"): _COUNT_TOKENS,
     ("GET", "/v1/requests/{id}"): _REQUEST,
     **_tokenizing("/v1", ""),
     **_tokenizing("", "_at_the_root"),

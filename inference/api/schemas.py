@@ -18,7 +18,7 @@ MAX_METADATA_PAIRS = 16
 _INT64 = 2**63
 
 
-def _check_stop(value: Any) -> list[str]:
+def check_stop(value: Any) -> list[str]:
     stops = [value] if isinstance(value, str) else value
     if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops):
         raise ValueError("it must be a string or a list of strings")
@@ -51,11 +51,11 @@ def _check_metadata(value: dict[str, str]) -> dict[str, str]:
 
 
 # What the published schema says of fields that are looked at by functions above and elsewhere.
-_STOP = {"type": "string", "minLength": 1, "maxLength": MAX_STOP_CHARS}
+STOP = {"type": "string", "minLength": 1, "maxLength": MAX_STOP_CHARS}
 Stop = Annotated[
     Any,
-    AfterValidator(_check_stop),
-    WithJsonSchema({"anyOf": [_STOP, {"type": "array", "items": _STOP}]}),
+    AfterValidator(check_stop),
+    WithJsonSchema({"anyOf": [STOP, {"type": "array", "items": STOP}]}),
 ]
 LogitBias = Annotated[
     dict[str, float],

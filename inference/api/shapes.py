@@ -210,6 +210,29 @@ class InputTokens(BaseModel):
     input_tokens: int
 
 
+class MessageMade(BaseModel):
+    """`content` holds texts and uses of tools; the three counts of input tokens are disjoint."""
+
+    id: str
+    type: Literal["message"]
+    role: Literal["assistant"]
+    model: str
+    content: list[dict[str, Any]]
+    stop_reason: Literal["end_turn", "max_tokens", "stop_sequence", "tool_use"]
+    stop_sequence: str | None
+    usage: dict[str, int]
+
+
+class MessageEvent(BaseModel):
+    """One event of a streamed message; its other fields depend on its type."""
+
+    type: str
+
+
+class MessageTokens(BaseModel):
+    input_tokens: int
+
+
 class LoggedRequest(BaseModel):
     """What one request used and cost; `bodies` are there while the organisation keeps them."""
 
@@ -238,6 +261,22 @@ class ErrorBody(BaseModel):
 
 
 class Error(BaseModel):
-    """Every error, on every path below /v1 and /api."""
+    """Every error on every path below /v1 (but /v1/messages) and /api."""
 
     error: ErrorBody
+
+
+class AnthropicErrorBody(BaseModel):
+    """`details` has our code, and facts for programs, where there are any."""
+
+    type: str
+    message: str
+    details: dict[str, str | int] = {}
+
+
+class AnthropicError(BaseModel):
+    """Every error below /v1/messages."""
+
+    type: Literal["error"]
+    error: AnthropicErrorBody
+    request_id: str

@@ -134,7 +134,8 @@ async def test_inference_wants_a_key(db: None) -> None:
             answer = await client.request(method, path.replace("{", "").replace(":path}", ""))
             assert answer.status_code == 401, (method, path)
             if method != "HEAD":
-                check(answer.json(), DOCUMENT["components"]["schemas"]["Error"])
+                name = "AnthropicError" if path.startswith("/v1/messages") else "Error"
+                check(answer.json(), DOCUMENT["components"]["schemas"][name])
 
 
 def test_it_is_served_to_everybody() -> None:

@@ -1,7 +1,6 @@
 """`POST /v1/responses`: whole and streamed, held against OpenAI's own description of both."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -10,12 +9,9 @@ from jsonschema import Draft202012Validator
 
 from inference import service
 from inference.engine.wire import engine_pb2 as wire
-from inference.models import ServedModel
-from portal.lib.db import db
 from tests.inference.api.openai_schema import OpenAISchema
 from tests.inference.api.typed_events import stream_typed
 from tests.inference.conftest import Books
-from tests.inference.engines import FakeEngine
 
 PATH = "/v1/responses"
 WEATHER = {
@@ -39,17 +35,6 @@ async def answer_to(api: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, A
     assert response.status_code == 200, response.text
     answer: dict[str, Any] = response.json()
     return answer
-
-
-@pytest.fixture
-async def caller(
-    running: service.Service, add_model: Callable[..., ServedModel], caller_engine: FakeEngine
-) -> str:
-    """The name of a model that speaks, and then calls a tool where it may."""
-    await db(add_model, "caller", max_model_len=2048)
-    await running.pool._follow()
-    assert await running.pool.wait_until_healthy("caller", 10)
-    return "caller"
 
 
 async def test_a_text_is_answered_and_billed(

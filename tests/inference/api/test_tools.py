@@ -15,7 +15,7 @@ from portal.lib.db import db
 from tests.inference.api.events import Events, stream
 from tests.inference.api.openai_schema import OpenAISchema
 from tests.inference.conftest import Books, chat
-from tests.inference.engines import FakeEngine, RealEngine
+from tests.inference.engines import RealEngine
 
 PATH = "/v1/chat/completions"
 WEATHER = {
@@ -36,17 +36,6 @@ def tool(name: str, parameters: Any = None, **more: Any) -> dict[str, Any]:
 
 TOOLS = [tool("get_weather", WEATHER), tool("tell_time")]
 NAMED = {"type": "function", "function": {"name": "tell_time"}}
-
-
-@pytest.fixture
-async def caller(
-    running: service.Service, add_model: Callable[..., ServedModel], caller_engine: FakeEngine
-) -> str:
-    """The name of a model that speaks, and then calls a tool where it may."""
-    await db(add_model, "caller", max_model_len=2048)
-    await running.pool._follow()
-    assert await running.pool.wait_until_healthy("caller", 10)
-    return "caller"
 
 
 async def ask(api: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:

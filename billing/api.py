@@ -108,7 +108,7 @@ class UsageView(APIView):
     @extend_schema(parameters=[UsageQuerySerializer], responses=UsageSumSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Sums of usage from `since` to before `until` (days, UTC; the last 30 unless said)."""
-        asked = UsageQuerySerializer(data=request.query_params)
+        asked = UsageQuerySerializer(data=request.query_params.dict())
         asked.is_valid(raise_exception=True)
         sums = usage.sums(organisation_of(request), **asked.validated_data)
         return Response(UsageSumSerializer(sums, many=True).data)

@@ -37,6 +37,8 @@ class FilterSerializer(serializers.Serializer[Any]):
         """A misspelt filter would find everything."""
         if unknown := set(self.initial_data) - set(self.fields):
             raise serializers.ValidationError({min(unknown): ["There is no such filter."]})
+        if empty := [name for name in self.initial_data if not self.initial_data[name]]:
+            raise serializers.ValidationError({min(empty): ["It is empty."]})
         return asked
 
 

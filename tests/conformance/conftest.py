@@ -26,6 +26,14 @@ def limited_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
+def unhurried_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with the fake engine and no limit of the rate."""
+    folder = tmp_path_factory.mktemp("unhurried")
+    with embedded_site(folder, ENGINE_FAKE="true", RATE_LIMIT_TIERS="only:0:0:0") as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
 def exact_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site whose engine computes in float32."""
     folder = tmp_path_factory.mktemp("exact")

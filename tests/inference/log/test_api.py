@@ -85,7 +85,8 @@ def test_filters(
         ("status=paid", "status"), ("since=yesterday", "since"), ("api_key_id=1", "api_key_id"),
         ("metadata=nightly", "metadata"), ("metadata=a=" + "b" * 600, "metadata"),
         ("modle=starter", "modle"), ("model=a%00", "model"), ("model=" + "m" * 201, "model"),
-        ("metadata=a=b&" * 17, "metadata"), ("until=9999-12-31T23:59:59-12:00", "until"),
+        ("metadata=a=b&" * 17, "metadata"), ("until=", "until"), ("model=", "model"),
+        ("until=9999-12-31T23:59:59-12:00", "until"),
     ],
 )  # fmt: skip
 def test_a_bad_filter_is_named(manager: Program, query: str, field: str) -> None:

@@ -38,6 +38,8 @@ def main() -> None:
         "answers": {
             "chat": chat(),
             "streamed chat": streamed_chat(),
+            "response": response(streamed=False),
+            "streamed response": response(streamed=True),
             "completion": completion(streamed=False),
             "streamed completion": completion(streamed=True),
         },
@@ -187,6 +189,23 @@ def leave() -> str:
             break
     stream.close()  # type: ignore[attr-defined]
     return IDS[-1]
+
+
+def response(*, streamed: bool) -> dict[str, Any]:
+    """Through `/v1/responses`; its texts are lists of blocks."""
+    writer = talker(max_tokens=40, use_responses_api=True)
+    message: Any = None
+    if streamed:
+        for chunk in writer.stream(STORY):
+            message = chunk if message is None else message + chunk
+    else:
+        message = writer.invoke(STORY)
+    return {
+        "id": IDS[-1],
+        "text": message.text,
+        "finish_reason": message.response_metadata["incomplete_details"]["reason"],
+        "usage": [message.usage_metadata["input_tokens"], message.usage_metadata["output_tokens"]],
+    }
 
 
 class Heard(BaseCallbackHandler):

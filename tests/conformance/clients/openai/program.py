@@ -8,6 +8,7 @@ from typing import Any
 import openai
 from openai import OpenAI
 from openai.types import CompletionUsage
+from openai.types.responses import Response
 
 ADDRESS, LIMITED_ADDRESS = os.environ["ADDRESS"], os.environ["LIMITED_ADDRESS"]
 KEY, POOR_KEY, LIMITED_KEY = (os.environ[name] for name in ("KEY", "POOR_KEY", "LIMITED_KEY"))
@@ -41,6 +42,7 @@ FORM: Any = {
     },
 }
 GREEDY: Any = {"model": MODEL, "temperature": 0, "max_tokens": 40}
+RESPONSE: Any = {"model": MODEL, "input": MESSAGES, "temperature": 0, "max_output_tokens": 40}
 
 
 def main() -> None:
@@ -53,6 +55,8 @@ def main() -> None:
             "streamed chat": streamed_chat(client),
             "completion": completion(client),
             "streamed completion": streamed_completion(client),
+            "response": response(client),
+            "streamed response": streamed_response(client),
         },
         "calls": {"whole": call(client), "streamed": streamed_call(client)},
         "form": form(client),
@@ -98,6 +102,32 @@ def streamed_completion(client: OpenAI) -> dict[str, Any]:
             text += choice.text
             reason = choice.finish_reason or reason
     return told(chunk.id, text, reason, usage)
+
+
+def response(client: OpenAI) -> dict[str, Any]:
+    return told_response(client.responses.create(**RESPONSE))
+
+
+def streamed_response(client: OpenAI) -> dict[str, Any]:
+    """Its accumulator has no final response for one that ended early; the last event has it."""
+    text = ""
+    with client.responses.stream(**RESPONSE) as stream:
+        for event in stream:
+            if event.type == "response.output_text.delta":
+                text += event.delta
+    assert event.type == "response.incomplete"
+    assert text == event.response.output_text
+    return told_response(event.response)
+
+
+def told_response(made: Response) -> dict[str, Any]:
+    assert made.usage is not None
+    return {
+        "id": made.id,
+        "text": made.output_text,
+        "finish_reason": made.incomplete_details and made.incomplete_details.reason,
+        "usage": [made.usage.input_tokens, made.usage.output_tokens],
+    }
 
 
 def told(

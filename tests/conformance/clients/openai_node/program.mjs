@@ -8,6 +8,7 @@ const PROMPT = "Once upon a time";
 const MESSAGES = [{ role: "user", content: "Tell me a story about a lighthouse." }];
 const LONG = [{ role: "user", content: "Tell me a story. ".repeat(1000) }];
 const GREEDY = { model: MODEL, temperature: 0, max_tokens: 40 };
+const RESPONSE = { model: MODEL, input: MESSAGES, temperature: 0, max_output_tokens: 40 };
 const WITH_USAGE = { stream: true, stream_options: { include_usage: true } };
 const WEATHER = {
   type: "function",
@@ -47,6 +48,8 @@ async function main() {
       "streamed chat": await streamedChat(client),
       completion: await completion(client),
       "streamed completion": await streamedCompletion(client),
+      response: toldResponse(await client.responses.create(RESPONSE)),
+      "streamed response": await streamedResponse(client),
     },
     calls: { whole: await call(client), streamed: await streamedCall(client) },
     form: await form(client),
@@ -82,6 +85,25 @@ async function completion(client) {
 async function streamedCompletion(client) {
   const stream = await client.completions.create({ prompt: PROMPT, ...GREEDY, ...WITH_USAGE });
   return gather(stream, (choice) => choice.text);
+}
+
+// Through the library's own accumulator.
+async function streamedResponse(client) {
+  const stream = client.responses.stream(RESPONSE);
+  let text = "";
+  stream.on("response.output_text.delta", (event) => (text += event.delta));
+  const made = await stream.finalResponse();
+  return { ...toldResponse(made), text };
+}
+
+function toldResponse(made) {
+  const { input_tokens, output_tokens } = made.usage;
+  return {
+    id: made.id,
+    text: made.output_text,
+    finish_reason: made.incomplete_details?.reason,
+    usage: [input_tokens, output_tokens],
+  };
 }
 
 async function gather(stream, textOf) {

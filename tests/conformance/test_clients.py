@@ -69,6 +69,13 @@ CLIENTS = (
          "APIError", "RateLimitError"),
         keeps=frozenset(),
     ),
+    Client(
+        "anthropic",
+        ("AuthenticationError", "NotFoundError", "BadRequestError", "BadRequestError",
+         "PaymentRequiredError", "RateLimitError"),
+        keeps=frozenset({"code", "request_id"}),
+        lacks=frozenset({"models", "logprobs"}),
+    ),
 )  # fmt: skip
 
 

@@ -17,9 +17,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F
 from django.utils import timezone
 
+from billing import hold_rows
+from billing.hold_rows import ClosedHold
 from billing.models import (
     Account,
     AccountKind,
@@ -186,49 +188,42 @@ def open_hold(
 ) -> None:
     """Reserve money for a request. Raises InsufficientCredit or CapReached."""
     now = timezone.now()
-    account_id = _reserve(organisation_id, amount_nanos)
+    account = _reserve(organisation_id, amount_nanos)
     if api_key_id is not None:
         _reserve_under_cap(api_key_id, _month(now), amount_nanos, monthly_cap_nanos)
-    Hold.objects.create(
-        request_id=request_id,
-        account_id=account_id,
-        api_key_id=api_key_id,
-        amount_nanos=amount_nanos,
-        owner=owner,
-        lease_until=now + timedelta(seconds=settings.HOLD_LEASE_S),
-        context=context,
-        created_at=now,
+    hold_rows.insert(
+        Hold(
+            request_id=request_id,
+            account_id=account.account_id,
+            api_key_id=api_key_id,
+            amount_nanos=amount_nanos,
+            owner=owner,
+            lease_until=now + timedelta(seconds=settings.HOLD_LEASE_S),
+            context=context,
+            created_at=now,
+        )
     )
 
 
-def _reserve(organisation_id: str, amount_nanos: int) -> int:
-    """Add to the account's pending debits if it can pay; the account's id."""
-    reserved = Account.objects.filter(
-        organisation_id=organisation_id,
-        credits_posted__gte=F("debits_posted") + F("debits_pending") + amount_nanos,
-    ).update(debits_pending=F("debits_pending") + amount_nanos)
-    account = Account.objects.get(organisation_id=organisation_id)
+def _reserve(organisation_id: str, amount_nanos: int) -> hold_rows.Totals:
+    """Add to the account's pending debits if it can pay; what it has afterwards."""
+    reserved = hold_rows.reserve(organisation_id, amount_nanos)
+    account = hold_rows.totals(organisation_id)
     if not reserved:
-        raise InsufficientCredit(account.balance_nanos, account.debits_pending)
-    return account.pk
+        left = account.credits_posted - account.debits_posted - account.debits_pending
+        raise InsufficientCredit(left, account.debits_pending)
+    return account
 
 
 def _reserve_under_cap(
     api_key_id: UUID, month: date, amount_nanos: int, cap_nanos: int | None
 ) -> None:
-    rows = KeySpend.objects.filter(api_key_id=api_key_id, month=month)
-    allowed = rows
-    if cap_nanos is not None:
-        allowed = rows.filter(
-            posted_nanos__lte=cap_nanos - amount_nanos - F("pending_nanos"),
-        )
-    more = {"pending_nanos": F("pending_nanos") + amount_nanos}
-    if allowed.update(**more):
+    if hold_rows.reserve_of_key(api_key_id, month, amount_nanos, cap_nanos):
         return
     KeySpend.objects.bulk_create(
         [KeySpend(api_key_id=api_key_id, month=month)], ignore_conflicts=True
     )
-    if not allowed.update(**more):
+    if not hold_rows.reserve_of_key(api_key_id, month, amount_nanos, cap_nanos):
         raise CapReached
 
 
@@ -243,12 +238,8 @@ def extend_hold(request_id: str, extra_nanos: int, *, monthly_cap_nanos: int | N
     )
     if not extended:
         return False
-    hold = Hold.objects.get(request_id=request_id)
-    paid = Account.objects.filter(
-        pk=hold.account_id,
-        credits_posted__gte=F("debits_posted") + F("debits_pending") + extra_nanos,
-    ).update(debits_pending=F("debits_pending") + extra_nanos)
-    if not paid:
+    hold = hold_rows.read(request_id)
+    if not hold_rows.reserve(hold.organisation_id, extra_nanos):
         transaction.set_rollback(True)
         return False
     if hold.api_key_id is not None:
@@ -275,29 +266,28 @@ def settle(request_id: str, usage: UsageDraft) -> UsageRecord:
 
     A hold that the sweep has closed stays closed: its tokens are booked as waived.
     """
-    hold = _close(request_id, HoldState.SETTLED)
+    hold = hold_rows.close(request_id, HoldState.SETTLED, timezone.now())
     if hold is None:
         return _settled_before(request_id, usage)
     assert usage.cost_nanos <= hold.amount_nanos, "a request cannot cost more than it holds"
     _unreserve(hold, cost_nanos=usage.cost_nanos)
     if usage.cost_nanos:
-        Transfer.objects.create(
-            reference=f"usage:{request_id}",
-            kind=TransferKind.USAGE,
-            debit_account_id=hold.account_id,
-            credit_account=house_account(AccountKind.REVENUE),
-            amount_nanos=usage.cost_nanos,
-            description=hold.context.get("model", ""),
+        hold_rows.insert(
+            Transfer(
+                reference=f"usage:{request_id}",
+                kind=TransferKind.USAGE,
+                debit_account_id=hold.account_id,
+                credit_account_id=_revenue_account_id(),
+                amount_nanos=usage.cost_nanos,
+                description=hold.context.get("model", ""),
+            )
         )
     return _record(hold, usage)
 
 
-def _close(request_id: str, state: HoldState) -> Hold | None:
-    """Take an open hold to its end; None when somebody else has."""
-    closed = Hold.objects.filter(request_id=request_id, state=HoldState.OPEN).update(
-        state=state, closed_at=timezone.now()
-    )
-    return Hold.objects.select_related("account").get(request_id=request_id) if closed else None
+def _revenue_account_id() -> int:
+    found = hold_rows.house_account_id(AccountKind.REVENUE)
+    return house_account(AccountKind.REVENUE).pk if found is None else found
 
 
 def _settled_before(request_id: str, usage: UsageDraft) -> UsageRecord:
@@ -311,30 +301,26 @@ def _settled_before(request_id: str, usage: UsageDraft) -> UsageRecord:
     return record
 
 
-def _unreserve(hold: Hold, *, cost_nanos: int) -> None:
-    Account.objects.filter(pk=hold.account_id).update(
-        debits_pending=F("debits_pending") - hold.amount_nanos,
-        debits_posted=F("debits_posted") + cost_nanos,
-    )
+def _unreserve(hold: ClosedHold, *, cost_nanos: int) -> None:
+    hold_rows.unreserve(hold.account_id, hold.amount_nanos, cost_nanos)
     if hold.api_key_id is not None:
-        _key_spend(hold).update(
-            pending_nanos=F("pending_nanos") - hold.amount_nanos,
-            posted_nanos=F("posted_nanos") + cost_nanos,
-        )
+        month = _month(hold.created_at)
+        hold_rows.unreserve_of_key(hold.api_key_id, month, hold.amount_nanos, cost_nanos)
 
 
-def _record(hold: Hold, usage: UsageDraft) -> UsageRecord:
+def _record(hold: ClosedHold, usage: UsageDraft) -> UsageRecord:
     context = dict(hold.context)
     started_at = datetime.fromisoformat(context.pop("started_at"))
-    assert hold.account.organisation_id is not None
-    return UsageRecord.objects.create(
+    record = UsageRecord(
         request_id=hold.request_id,
-        organisation_id=hold.account.organisation_id,
+        organisation_id=hold.organisation_id,
         api_key_id=hold.api_key_id,
         started_at=started_at,
         **context,
         **asdict(usage),
     )
+    hold_rows.insert(record)
+    return record
 
 
 def sweep() -> int:
@@ -347,12 +333,9 @@ def sweep() -> int:
 def _release(request_id: str) -> bool:
     # The lease is checked again in the UPDATE: its process may have renewed it meanwhile.
     now = timezone.now()
-    released = Hold.objects.filter(
-        request_id=request_id, state=HoldState.OPEN, lease_until__lt=now
-    ).update(state=HoldState.RELEASED, closed_at=now)
-    if not released:
+    hold = hold_rows.close(request_id, HoldState.RELEASED, now, if_lease_is_over=True)
+    if hold is None:
         return False
-    hold = Hold.objects.select_related("account").get(request_id=request_id)
     _unreserve(hold, cost_nanos=0)
     lasted = now - datetime.fromisoformat(hold.context["started_at"])
     _record(
@@ -367,12 +350,6 @@ def _release(request_id: str) -> bool:
     return True
 
 
-def _key_spend(hold: Hold) -> QuerySet[KeySpend]:
-    """The row that counts for this hold's key; the caller has checked that it has one."""
-    assert hold.api_key_id is not None
-    return KeySpend.objects.filter(api_key_id=hold.api_key_id, month=_month(hold.created_at))
-
-
 def _month(moment: datetime) -> date:
     return moment.date().replace(day=1)
 
@@ -383,7 +360,7 @@ def _month(moment: datetime) -> date:
 def balance(organisation_id: str) -> Balance:
     """One read, in no transaction: on SQLite a transaction would wait for its writers."""
     try:
-        account = Account.objects.get(organisation_id=organisation_id)
+        account = hold_rows.totals(organisation_id)
     except (OperationalError, InterfaceError) as error:
         raise AccountingUnavailable(str(error)) from error
     return Balance(account.credits_posted - account.debits_posted, account.debits_pending)

@@ -7,7 +7,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import ApiKey, Organisation
-from billing import ledger
+from billing import hold_rows, ledger
 from billing.models import Account, Hold, HoldState, KeySpend, LateWaiver, Transfer, UsageRecord
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.billing.money import account_of, audit_is_clean, draft, hold
@@ -53,8 +53,10 @@ def test_settling_charges_the_cost_and_releases_the_rest(org: str) -> None:
 
 def test_settling_twice_charges_once(org: str) -> None:
     hold("r1", org, 1000)
-    first = ledger.settle("r1", draft(400))
-    assert ledger.settle("r1", draft(999)) == first
+    ledger.settle("r1", draft(400))
+    again = ledger.settle("r1", draft(999))
+    assert again == UsageRecord.objects.get(request_id="r1")
+    assert again.cost_nanos == 400
     assert ledger.balance(org).available_nanos == TEN - 400
     audit_is_clean()
 
@@ -187,13 +189,19 @@ def test_a_step_that_fails_takes_the_whole_settling_back(
     org: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold("r1", org, 1000)
-    for step in ("_close", "_unreserve", "house_account", "_record"):
+    for module, step in (
+        (hold_rows, "close"),
+        (hold_rows, "unreserve"),
+        (ledger, "_revenue_account_id"),
+        (hold_rows, "insert"),
+        (ledger, "_record"),
+    ):
         with monkeypatch.context() as broken:
 
             def crash(*_args: object, step: str = step, **_kwargs: object) -> None:
                 raise RuntimeError(f"crash in {step}")
 
-            broken.setattr(ledger, step, crash)
+            broken.setattr(module, step, crash)
             with pytest.raises(RuntimeError):
                 ledger.settle("r1", draft(400))
         assert Hold.objects.get().state == HoldState.OPEN

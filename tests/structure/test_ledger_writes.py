@@ -1,6 +1,7 @@
 """Only `billing.ledger` writes accounts, transfers and holds; only two modules touch Stripe."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from tests.environment import REPOSITORY
@@ -12,6 +13,11 @@ WRITES = {
     "acreate", "aupdate", "adelete",
 }  # fmt: skip
 WRITERS = {"billing/ledger.py"}
+# What the ledger writes in SQL, and who may import that.
+SQL_WRITERS = {"billing/hold_rows.py"}
+SQL_WRITE = re.compile(
+    r"\b(UPDATE|INSERT\s+INTO|DELETE\s+FROM)\s+\"?billing_(account|transfer|hold)\b", re.IGNORECASE
+)
 STRIPE = {"billing/stripe_api.py", "billing/webhooks.py"}
 
 
@@ -40,6 +46,28 @@ def writes_money(tree: ast.AST) -> list[int]:
     ]
 
 
+def writes_money_in_sql(tree: ast.AST) -> list[int]:
+    """Lines of texts that hold a statement which writes a money table."""
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and SQL_WRITE.search(node.value)
+    ]
+
+
+def names_hold_rows(tree: ast.AST) -> bool:
+    return any(
+        (isinstance(node, ast.ImportFrom) and "hold_rows" in (node.module or ""))
+        or (
+            isinstance(node, ast.Import | ast.ImportFrom)
+            and any("hold_rows" in alias.name for alias in node.names)
+        )
+        for node in ast.walk(tree)
+    )
+
+
 def imported(node: ast.AST) -> set[str]:
     """The top-level packages that a statement imports."""
     if isinstance(node, ast.Import):
@@ -57,6 +85,18 @@ def test_only_the_ledger_writes_money() -> None:
 def test_it_would_notice_a_write_elsewhere() -> None:
     offence = ast.parse("Account.objects.filter(pk=1).update(credits_posted=5)")
     assert writes_money(offence) == [1]
+
+
+def test_only_the_ledgers_own_module_writes_money_in_sql() -> None:
+    found = {name for name, tree in sources() if writes_money_in_sql(tree)}
+    assert found == SQL_WRITERS
+    assert {name for name, tree in sources() if names_hold_rows(tree)} == WRITERS
+
+
+def test_it_would_notice_sql_elsewhere() -> None:
+    offence = ast.parse('cursor.execute("update billing_account SET credits_posted = 5")')
+    assert writes_money_in_sql(offence) == [1]
+    assert names_hold_rows(ast.parse("from billing import hold_rows"))
 
 
 def test_only_two_modules_touch_stripe() -> None:

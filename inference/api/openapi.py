@@ -37,7 +37,6 @@ STATUSES = {
     503: "Something is away or full; wait for Retry-After.",
     529: "Something is away or full; wait for Retry-After.",
 }
-# By name, where and what. Of answers 200, unless said.
 HEADERS: dict[str, Schema] = {
     "x-request-id": {"type": "string"},
     **{
@@ -53,6 +52,8 @@ HEADERS: dict[str, Schema] = {
 }
 _WAITING = ("retry-after", "retry-after-ms")
 _COUNTED = tuple(name for name in HEADERS if name.startswith("x-ratelimit-"))
+# The headers of refusals that say more than their body.
+_NAMED = {429: (*_WAITING, *_COUNTED), 503: _WAITING, 529: _WAITING}
 _BILLED = (*_COUNTED, "x-credit-remaining", "x-request-cost", "x-ignored-fields")
 
 
@@ -124,8 +125,7 @@ def errors(statuses: Iterable[int], shape: type[BaseModel] = shapes.Error) -> di
     """The answers of these statuses, and of any other that is an error."""
     made = {}
     for status in sorted(statuses):
-        waits = _WAITING if status in (429, 503, 529) else ()
-        made[str(status)] = _error(STATUSES[status], waits, shape)
+        made[str(status)] = _error(STATUSES[status], _NAMED.get(status, ()), shape)
     return {**made, "default": _error("Any other error.", (), shape)}
 
 

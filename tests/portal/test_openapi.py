@@ -103,6 +103,14 @@ def test_operations_have_names_of_their_own_and_one_kind_of_key() -> None:
     assert DOCUMENT["components"]["securitySchemes"].keys() == {"managementKey", "inferenceKey"}
 
 
+def test_a_refusal_for_haste_says_when_and_what_is_left() -> None:
+    answers = DOCUMENT["paths"]["/v1/chat/completions"]["post"]["responses"]
+    assert {"retry-after", "retry-after-ms", "x-ratelimit-reset-tokens"} <= answers["429"][
+        "headers"
+    ].keys()
+    assert "x-request-cost" in answers["200"]["headers"]
+
+
 def test_every_example_fits_its_own_schema() -> None:
     seen = 0
     for method, path in described():

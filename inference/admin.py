@@ -29,13 +29,14 @@ class ServedModelAdmin(admin.ModelAdmin[ServedModel]):
         "num_engines",
         "problem",
         "position",
+        "kind",
         "max_model_len",
         "quantization",
         "is_chat",
         "price",
     ]
     list_editable = ["enabled", "position"]
-    list_filter = ["enabled", "is_chat"]
+    list_filter = ["enabled", "kind", "is_chat"]
     search_fields = ["name", "description"]
     readonly_fields = ["price", "problem", "created_at"]
     inlines = [AliasInline]

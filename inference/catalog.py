@@ -21,7 +21,7 @@ from accounts.authentication import Caller
 from billing import pricing
 from billing.pricing import PriceSheet
 from inference import errors
-from inference.models import SHIPPED, ModelAlias, ModelState, ServedModel
+from inference.models import SHIPPED, ModelAlias, ModelKind, ModelState, ServedModel
 from portal.lib.db import db
 
 SNAPSHOT_S = 2.0
@@ -39,6 +39,7 @@ class CatalogEntry:
     name: str
     description: str
     max_model_len: int
+    kind: ModelKind
     is_chat: bool
     price: PriceSheet
     capabilities: tuple[str, ...]
@@ -194,19 +195,26 @@ def _entry(row: ServedModel) -> CatalogEntry | None:
         price = pricing.current_price(row.name)
     except pricing.NoPrice:
         return None
-    chat = ("chat.completions", "tools") if row.is_chat else ()
     return CatalogEntry(
         name=row.name,
         description=row.description,
         max_model_len=row.max_model_len,
+        kind=ModelKind(row.kind),
         is_chat=row.is_chat,
         price=price,
-        capabilities=(*chat, "completions", "streaming", "logprobs", "structured_output"),
+        capabilities=_capabilities(row),
         created_at=row.created_at,
         shutdown_date=row.shutdown_date,
         quantization=row.quantization,
         state=row.state,
     )
+
+
+def _capabilities(row: ServedModel) -> tuple[str, ...]:
+    if row.kind != ModelKind.TEXT:
+        return (str(row.kind),)
+    chat = ("chat.completions", "tools") if row.is_chat else ()
+    return (*chat, "completions", "streaming", "logprobs", "structured_output")
 
 
 def _addresses(rows: Iterable[ServedModel]) -> Iterable[tuple[str, str]]:

@@ -130,6 +130,15 @@ class EngineLink:
             cancel = wire.Cancel(sequence_id=sequence_id)
             self._outbox.put_nowait(wire.ClientFrame(cancel=cancel))
 
+    def attach(self, sink: Sink) -> int:
+        """Count a call of an encoder as load, and tell its sink when the engine is lost.
+
+        Returns the id to `forget` when the call has ended.
+        """
+        number = next(self._ids)
+        self._sinks[number] = sink
+        return number
+
     def forget(self, sequence_id: int) -> None:
         """Drop what still comes for a sequence."""
         self._sinks.pop(sequence_id, None)
@@ -138,6 +147,29 @@ class EngineLink:
 
     async def tokenize(self, request: wire.TokenizeRequest) -> wire.TokenizeReply:
         reply: wire.TokenizeReply = await self._unary(self._stub.Tokenize(request, **_TIMEOUT))
+        return reply
+
+    async def tokenize_all(self, texts: Sequence[str]) -> list[Sequence[int]]:
+        request = wire.TokenizeAllRequest(texts=texts)
+        reply: wire.TokenizeAllReply = await self._unary(
+            self._stub.TokenizeAll(request, **_TIMEOUT)
+        )
+        return [encoded.ids for encoded in reply.encoded]
+
+    async def find_tokens(self, texts: Sequence[str]) -> list[int | None]:
+        """The id of each text that is one token."""
+        request = wire.FindTokensRequest(texts=texts)
+        reply: wire.FindTokensReply = await self._unary(self._stub.FindTokens(request, **_TIMEOUT))
+        return [each.token_id if each.HasField("token_id") else None for each in reply.found]
+
+    async def embed(self, request: wire.EmbedRequest) -> wire.EmbedReply:
+        """Without a time limit: the engine knows the deadline, and `attach` tells of its loss."""
+        reply: wire.EmbedReply = await self._unary(self._stub.Embed(request))
+        return reply
+
+    async def fill_mask(self, request: wire.FillMaskRequest) -> wire.FillMaskReply:
+        """As `embed`."""
+        reply: wire.FillMaskReply = await self._unary(self._stub.FillMask(request))
         return reply
 
     async def detokenize(self, token_ids: Sequence[int]) -> str:

@@ -58,6 +58,12 @@ def model_not_allowed(name: str) -> ServiceError:
     return ServiceError(403, "invalid_request_error", "model_not_allowed", message, "model")
 
 
+def wrong_kind(name: str, instead: str) -> ServiceError:
+    """The model does something else than the endpoint."""
+    message = f"The model {name[:200]!r} does not do this; it is called by {instead}."
+    return ServiceError(400, "invalid_request_error", "wrong_kind_of_model", message, "model")
+
+
 def context_too_long(
     *, num_prompt: int, max_tokens: int | None, limit: int, param: str, limit_param: str
 ) -> ServiceError:

@@ -215,7 +215,7 @@ class Generation:
                 if self.num_running == 0:
                     self.end("finished", None)
             elif delta.finish_reason == wire.FINISH_OVERLOADED:
-                self.end("failed", _queue_full(delta))
+                self.end("failed", queue_full(delta.retry_after_ms))
             elif delta.finish_reason == wire.FINISH_DEADLINE:
                 begun = self.output_tokens > 0
                 self.end("aborted" if begun else "failed", errors.out_of_time(begun=begun))
@@ -303,12 +303,12 @@ class Generation:
             pass
 
 
-def _queue_full(delta: wire.SequenceDelta) -> ServiceError:
-    """Says when the engine expects a place to be free."""
+def queue_full(retry_after_ms: int) -> ServiceError:
+    """Says when the engine expects a place to be free; 0: it does not know."""
     message = "The engine's queue is full. Please try again later."
-    if not delta.retry_after_ms:
+    if not retry_after_ms:
         return errors.overloaded(message)
-    return errors.overloaded(message, delta.retry_after_ms / 1000)
+    return errors.overloaded(message, retry_after_ms / 1000)
 
 
 def fingerprint(info: wire.EngineInfo) -> str:

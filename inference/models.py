@@ -25,6 +25,14 @@ class Quantization(models.TextChoices):
     INT8 = "int8"
 
 
+class ModelKind(models.TextChoices):
+    """What a model does, told by its checkpoint."""
+
+    TEXT = "text", _("text generation")
+    EMBEDDINGS = "embeddings", _("embeddings")
+    FILL_MASK = "fill_mask", _("masked tokens")
+
+
 class ModelState(models.TextChoices):
     """What an operator wants of a model's engines; `portal.serving` makes it so."""
 
@@ -46,6 +54,7 @@ class ServedModel(models.Model):
     # A folder, a hub id, or SHIPPED; empty: an engine that somebody else runs (see ENGINES).
     source = models.CharField(max_length=500, blank=True)
     description = models.TextField(blank=True)
+    kind = models.CharField(_("kind"), max_length=10, choices=ModelKind, default=ModelKind.TEXT)
     max_model_len = models.PositiveIntegerField(default=2048)
     quantization = models.CharField(
         _("quantised weights"),
@@ -73,6 +82,16 @@ class ServedModel(models.Model):
             models.CheckConstraint(
                 condition=models.Q(quantization__in=["", *Quantization.values]),
                 name="quantization_is_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind__in=ModelKind.values), name="kind_is_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind=ModelKind.TEXT) | models.Q(is_chat=False, quantization=""),
+                name="encoders_do_not_chat",
+                violation_error_message=_(
+                    "An encoder has no chat template and no rounded weights."
+                ),
             ),
             models.CheckConstraint(
                 condition=models.Q(state__in=ModelState.values), name="state_is_known"

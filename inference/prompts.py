@@ -116,6 +116,7 @@ async def describe_tokenizer(link: "EngineLink") -> dict[str, object]:
         "eos_token_ids": list(info.eos_token_ids),
         "bos_token": None,
         "pad_token": None,
+        "mask_token": info.mask_token or None,
         "chat_template": None,
         "has_chat_template": info.has_chat_template,
         "vocab_size": info.vocab_size,

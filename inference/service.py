@@ -23,12 +23,15 @@ from billing import ledger
 from inference import catalog, constraints, errors, prompts, settling
 from inference.catalog import CatalogEntry
 from inference.client import EngineLink, EnginePool
+from inference.encoder_inputs import prepare_inputs
+from inference.encoding import Encoding
 from inference.errors import ServiceError
 from inference.generation import Generation, PreparedPrompt
 from inference.limits import Allowance, RateLimits
+from inference.models import ModelKind
 from inference.ranking import best_samples
 from inference.reports import EngineReport, report
-from inference.spec import Event, GenerationSpec, Prompt
+from inference.spec import Embed, Event, FillMask, GenerationSpec, Prompt
 from portal.lib.db import db
 from portal.lib.ids import new_id
 
@@ -44,6 +47,16 @@ __all__ = [
 
 logger = structlog.get_logger(__name__)
 
+KIND_OF_TASK = {
+    type(None): ModelKind.TEXT,
+    Embed: ModelKind.EMBEDDINGS,
+    FillMask: ModelKind.FILL_MASK,
+}
+PATH_OF_KIND = {
+    ModelKind.TEXT: "/v1/chat/completions and /v1/completions",
+    ModelKind.EMBEDDINGS: "/v1/embeddings",
+    ModelKind.FILL_MASK: "/v1/fill-mask",
+}
 REVOCATION_POLL_S = 1.0
 DRAIN_S = 30.0
 PAUSED_S = 30.0  # when to ask again for a model that its operator has drained or unloaded
@@ -95,6 +108,7 @@ class Service:
             raise errors.overloaded("The server is shutting down.")
         await catalog.refresh()
         entry = catalog.resolve(spec.model, caller)
+        _check_kind(entry, spec)
         allowance = Allowance()
         try:
             await self.limits.take(caller, "requests", 1, allowance)
@@ -102,7 +116,8 @@ class Service:
             with link.announced(len(spec.prompts) * (spec.best_of or spec.n)):
                 spec, prepared = await _ask_engine(spec, link, caller)
                 await self.limits.take(caller, "tokens", _tokens_asked(spec, prepared), allowance)
-                generation = Generation(
+                made = Generation if spec.task is None else Encoding
+                generation = made(
                     spec,
                     caller,
                     entry,
@@ -323,10 +338,19 @@ async def _every(seconds: float, chore: Callable[[], Coroutine[Any, Any, None]])
             logger.warning("a chore failed", chore=chore.__name__, error=type(error).__name__)
 
 
+def _check_kind(entry: CatalogEntry, spec: GenerationSpec) -> None:
+    """Raises ServiceError (400) when another endpoint serves this model."""
+    wanted = KIND_OF_TASK[type(spec.task)]
+    if entry.kind != wanted:
+        raise errors.wrong_kind(entry.name, PATH_OF_KIND[entry.kind])
+
+
 async def _ask_engine(
     spec: GenerationSpec, link: EngineLink, caller: Caller
 ) -> tuple[GenerationSpec, list[PreparedPrompt]]:
     """Encode the prompts and compile the grammar, at once; return the spec with that in it."""
+    if spec.task is not None:
+        return await prepare_inputs(spec, link)
     if spec.constraint is None and spec.tool_use is None:
         return spec, await prompts.prepare_all(spec, link)
     prepared, grammar = await asyncio.gather(

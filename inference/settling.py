@@ -18,6 +18,7 @@ from django.db import Error as DatabaseError
 from billing import ledger
 from billing.ledger import UsageDraft
 from inference import counting, errors, holding, metrics
+from inference.encoding import Encoding
 from inference.engine.params import SamplingParams
 from inference.engine.wire import engine_pb2 as wire
 from inference.engine.wire.messages import sampling_to_wire
@@ -79,6 +80,9 @@ def _submit(generation: Generation) -> None:
         return
     if not generation.link.healthy:
         generation.end("failed", errors.engine_lost())
+        return
+    if isinstance(generation, Encoding):
+        generation.begin()
         return
     for sequence in generation.sequences:
         prompt = generation.prompts[sequence.prompt_index]

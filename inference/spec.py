@@ -80,6 +80,38 @@ class ToolUse:
     parallel: bool | None
 
 
+@dataclass(frozen=True, slots=True)
+class _EncoderTask:
+    """What is asked of an encoder; `listed`: its inputs came as a list."""
+
+    listed: bool
+
+    def name_of(self, index: int) -> str:
+        """The field of an input, for refusals."""
+        return f"input[{index}]" if self.listed else "input"
+
+
+@dataclass(frozen=True, slots=True)
+class Embed(_EncoderTask):
+    """A vector of each input; of fewer dimensions than the model's, if given."""
+
+    dimensions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FillMask(_EncoderTask):
+    """The likeliest tokens of each mask, among the targets if there are any.
+
+    `target_ids` is filled in by the service.
+    """
+
+    top_k: int
+    targets: tuple[str, ...] = ()
+    target_ids: tuple[int, ...] = ()
+
+
+EncoderTask = Embed | FillMask
+
 Face = Literal["api", "playground"]
 
 
@@ -91,7 +123,8 @@ class GenerationSpec:
     "what fits": the hold then covers a window and is extended while decoding; the
     `sampling.max_tokens` beside it is ignored. A refusal calls it `limit_param`.
     `sampling.grammar` is filled in by the service, from `constraint` or `tool_use`, of which there
-    is one at most.
+    is one at most. With a `task`, an encoder is asked: the prompts are its inputs, `max_tokens` is
+    0 and the sampling means nothing.
     """
 
     model: str
@@ -108,6 +141,7 @@ class GenerationSpec:
     batch: bool = False  # may wait behind whatever is not
     constraint: Constraint | None = None
     tool_use: ToolUse | None = None
+    task: EncoderTask | None = None
     metadata: dict[str, str] = field(default_factory=dict)
 
 

@@ -19,7 +19,15 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference import errors, metrics
-from inference.api import chat, completions, models, requests, tokenize
+from inference.api import (
+    chat,
+    completions,
+    embeddings,
+    fill_mask,
+    models,
+    requests,
+    tokenize,
+)
 from inference.api.anthropic import endpoints as anthropic
 from inference.api.errors import from_http
 from inference.api.exchange import Exchange, authenticate
@@ -37,7 +45,6 @@ EXPOSED_HEADERS = (
 )
 NOT_YET = (
     "/v1/messages/batches",
-    "/v1/embeddings",
     "/v1/files",
     "/v1/batches",
     "/v1/fine_tuning/jobs",
@@ -67,6 +74,10 @@ def _routes() -> list[Route]:
         Route("/v1/messages", generating(anthropic.create), methods=["POST"]),
         Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
         Route("/v1/responses/{id}/input_items", responses.one, methods=["GET"]),
+    ]
+    routes += [
+        Route("/v1/embeddings", generating(embeddings.create), methods=["POST"]),
+        Route("/v1/fill-mask", generating(fill_mask.create), methods=["POST"]),
     ]
     for prefix in ("", "/v1"):
         routes += [

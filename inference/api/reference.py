@@ -47,6 +47,8 @@ COMPLETION_EXAMPLE = {"model": "starter", "prompt": "Once upon a time", "max_tok
 COUNT_EXAMPLE = {"model": "starter", "messages": [{"role": "user", "content": "Say hello."}]}
 MESSAGE_EXAMPLE = {**COUNT_EXAMPLE, "max_tokens": 16}
 RESPONSE_EXAMPLE = {"model": "starter", "input": "Say hello.", "max_output_tokens": 16}
+EMBEDDINGS_EXAMPLE = {"model": "vectors", "input": ["A man is eating.", "Someone has a meal."]}
+FILL_MASK_EXAMPLE = {"model": "masks", "input": "Paris is the [MASK] of France.", "top_k": 3}
 TOKENIZE_EXAMPLE = {"model": "starter", "prompt": "How many tokens is this?"}
 DETOKENIZE_EXAMPLE = {"model": "starter", "tokens": [45, 46]}
 
@@ -97,6 +99,14 @@ _COUNT_TOKENS = Operation(
     "count_message_tokens", "Messages", "How many tokens such messages would have; free.",
     shapes.MessageTokens, ANTHROPIC_ASKS, PromptBody, COUNT_EXAMPLE, error=shapes.AnthropicError,
 )  # fmt: skip
+_EMBEDDINGS = Operation(
+    "create_embedding", "Encoders", "A vector of each input.",
+    shapes.Embeddings, GENERATES, schemas.EmbeddingsBody, EMBEDDINGS_EXAMPLE,
+)  # fmt: skip
+_FILL_MASK = Operation(
+    "fill_mask", "Encoders", "The likeliest tokens for each mask of each input.",
+    shapes.FilledMasks, GENERATES, schemas.FillMaskBody, FILL_MASK_EXAMPLE,
+)  # fmt: skip
 _REQUEST = Operation(
     "get_request", "Requests", "What one request used and cost, and its texts while they are kept.",
     shapes.LoggedRequest, READS,
@@ -135,6 +145,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/v1/responses/{id}/input_items"): _RESPONSE_ITEMS,
     ("POST", "/v1/messages"): _MESSAGE,
     ("POST", "/v1/messages/count_tokens"): _COUNT_TOKENS,
+    ("POST", "/v1/embeddings"): _EMBEDDINGS,
+    ("POST", "/v1/fill-mask"): _FILL_MASK,
     ("GET", "/v1/requests/{id}"): _REQUEST,
     **_tokenizing("/v1", ""),
     **_tokenizing("", "_at_the_root"),

@@ -1,6 +1,6 @@
 """The bodies of the endpoints, field by field."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -249,6 +249,34 @@ class CompletionBody(ChoicesBody):
         if self.best_of < self.n:
             raise invalid("'best_of' must not be below 'n'.", "best_of")
         return self.best_of
+
+
+class EncoderBody(RequestBody):
+    """The fields that embeddings and masks share; `input` is read by `inputs.py`."""
+
+    model: Annotated[str, Field(min_length=1, max_length=200)]
+    input: Any
+    user: str | None = None
+    metadata: Annotated[dict[str, str], AfterValidator(_check_metadata)] = {}
+    service_tier: str | None = None
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether it may wait behind others, as in `SamplingBody`."""
+        return self.service_tier == "flex"
+
+
+class EmbeddingsBody(EncoderBody):
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+
+
+class FillMaskBody(EncoderBody):
+    top_k: Annotated[int, Field(ge=1, le=100)] = 5
+    targets: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=256)]],
+        Field(min_length=1, max_length=1000),
+    ] = []
 
 
 class TokenizeBody(RequestBody):

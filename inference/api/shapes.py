@@ -146,6 +146,53 @@ class Completion(BaseModel):
     usage: TokenUsage | None = None
 
 
+class InputUsage(BaseModel):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Embedding(BaseModel):
+    """`embedding` is text when base64 was asked for."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class Embeddings(BaseModel):
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: InputUsage
+
+
+class MaskCandidate(BaseModel):
+    """`score` is the token's probability among all; `sequence` has it in its place."""
+
+    token: int
+    token_str: str
+    score: float
+    sequence: str
+
+
+class FilledMask(BaseModel):
+    position: int
+    candidates: list[MaskCandidate]
+
+
+class FilledInput(BaseModel):
+    object: Literal["fill_mask"]
+    index: int
+    masks: list[FilledMask]
+
+
+class FilledMasks(BaseModel):
+    object: Literal["list"]
+    data: list[FilledInput]
+    model: str
+    usage: InputUsage
+
+
 class Tokenized(BaseModel):
     count: int
     max_model_len: int
@@ -164,6 +211,7 @@ class TokenizerInfo(BaseModel):
     eos_token_ids: list[int]
     bos_token: str | None
     pad_token: str | None
+    mask_token: str | None
     chat_template: str | None
     has_chat_template: bool
     vocab_size: int

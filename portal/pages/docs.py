@@ -28,6 +28,7 @@ from markdown_it.utils import EnvType, OptionsDict
 
 from billing import tiers
 from inference import catalog
+from inference.models import ModelKind
 from portal.pages import samples
 
 
@@ -64,6 +65,8 @@ GROUPS: tuple[tuple[str | Promise, tuple[Page, ...]], ...] = (
                 _("JSON by your schema, a pattern, a choice."),
             ),
             Page("tools", _("Tools"), _("Let a model call functions of your program.")),
+            Page("embeddings", _("Embeddings"), _("Texts in, vectors out.")),
+            Page("fill-mask", _("Fill mask"), _("What may stand where a token is missing.")),
             Page("tokenize", _("Tokenize"), _("Count before you pay.")),
             Page(
                 "management-api",
@@ -148,6 +151,8 @@ def text_of(page: Page, request: HttpRequest) -> str:
         "api_url": f"{settings.BASE_URL}/v1",
         "key_hint": samples.key_hint(request),
         "model": samples.default_model(),
+        "embeddings_model": samples.first_of(ModelKind.EMBEDDINGS) or "all-minilm-l6-v2",
+        "mask_model": samples.first_of(ModelKind.FILL_MASK) or "bert-base-uncased",
         "entries": catalog.all_models(),
         "max_body_mb": settings.API_MAX_BODY_BYTES // (1024 * 1024),
         "replay_kb": settings.REPLAY_MAX_BYTES // 1024,

@@ -54,9 +54,7 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
     context = {
         "entry": found,
         "speed": measures.speeds(timezone.now() - MEASURED_OVER, [name])[name],
-        "samples": samples.chat_samples(name)
-        if found.is_chat
-        else samples.completion_samples(name),
+        "samples": samples.samples_of(found),
         "key_hint": samples.key_hint(request),
     }
     return render(request, "pages/model.html", context)

@@ -14,6 +14,8 @@ from pygments.util import ClassNotFound
 
 from accounts.models import ApiKey, Scope
 from inference import catalog
+from inference.catalog import CatalogEntry
+from inference.models import ModelKind
 
 PLACEHOLDER = "sk-prl-…"
 
@@ -52,9 +54,33 @@ def key_hint(request: HttpRequest) -> str:
 
 
 def default_model() -> str:
-    """The first model of the lists."""
-    models = catalog.all_models()
-    return models[0].name if models else catalog.STARTER
+    """The first model of the lists that generates text."""
+    return first_of(ModelKind.TEXT) or catalog.STARTER
+
+
+def first_of(kind: ModelKind) -> str:
+    """The first model of a kind; nothing when there is none."""
+    return next((entry.name for entry in catalog.all_models() if entry.kind == kind), "")
+
+
+def samples_of(entry: CatalogEntry) -> list[Sample]:
+    """How a model is called."""
+    if entry.kind == ModelKind.EMBEDDINGS:
+        return encoder_samples(entry.name, "embeddings", "The food was delicious.")
+    if entry.kind == ModelKind.FILL_MASK:
+        return encoder_samples(entry.name, "fill-mask", "Paris is the [MASK] of France.")
+    return chat_samples(entry.name) if entry.is_chat else completion_samples(entry.name)
+
+
+def encoder_samples(model: str, path: str, text: str) -> list[Sample]:
+    body = json.dumps({"model": model, "input": text}, indent=2)
+    curl = (
+        f"curl {settings.BASE_URL}/v1/{path} \\\n"
+        '  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n'
+        '  -H "Content-Type: application/json" \\\n'
+        f"  -d '{body}'"
+    )
+    return [Sample("curl", "bash", curl)]
 
 
 def chat_samples(model: str) -> list[Sample]:

@@ -181,13 +181,14 @@ def engine_command(
     device: str,
     fake: bool,
     max_model_len: int,
+    kind: str = "text",
     quantization: str = "",
     more: Sequence[str] = (),
 ) -> list[str]:
-    """The command line of an engine for `model`."""
+    """The command line of an engine for `model`; a checkpoint tells its kind itself."""
     command = [sys.executable, "-m", "inference.engine", "--model", model, "--listen", address]
     if fake:
-        return [*command, "--fake", *more]
+        return [*command, "--fake", "--fake-kind", kind, *more]
     command += ["--path", source, "--device", device, "--max-model-len", str(max_model_len)]
     if quantization:
         command += ["--quantize", quantization]

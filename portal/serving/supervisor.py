@@ -116,6 +116,7 @@ def new_engine(row: ServedModel, number: int = 1) -> EngineProcess:
             device=settings.ENGINE_DEVICE,
             fake=settings.ENGINE_FAKE,
             max_model_len=row.max_model_len,
+            kind=row.kind,
             quantization=row.quantization,
             more=settings.ENGINE_ARGS,
         ),

@@ -104,8 +104,16 @@ async def test_without_a_database_the_catalogue_is_unavailable_not_broken(
 @pytest.fixture
 def checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        addmodel, "check_checkpoint", lambda _: {"max_model_len": 4096, "model_type": "llama"}
+        addmodel,
+        "check_checkpoint",
+        lambda _: {"max_model_len": 4096, "model_type": "llama", "kind": "text"},
     )
+
+
+@pytest.fixture
+def encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = {"max_model_len": 256, "model_type": "bert", "kind": "embeddings"}
+    monkeypatch.setattr(addmodel, "check_checkpoint", lambda _: facts)
 
 
 def add(*args: str) -> str:
@@ -137,6 +145,37 @@ def test_a_model_may_be_added_with_rounded_weights(db: None, checkpoint: None) -
     assert ServedModel.objects.get().quantization == ""
     with pytest.raises(IntegrityError):
         ServedModel.objects.update(quantization="int3")
+
+
+def test_an_encoder_is_added_by_its_kind_with_one_price(db: None, encoder: None) -> None:
+    told = add("vectors", "owner/vectors", "--input", "0.02")
+    assert "Added vectors: bert, embeddings, context of 256 tokens; $0.02, $0.02, $0.00" in told
+    [entry] = catalog.all_models()
+    assert (entry.kind, entry.is_chat, entry.capabilities) == ("embeddings", False, ("embeddings",))
+    assert entry.price.cached_input_nanos_per_mtok == 20_000_000
+    assert "$0.02, $0.02, $0.00" in add("vectors", "owner/vectors")
+
+
+@pytest.mark.parametrize(
+    "option", [("--output", "1"), ("--cached", "1"), ("--quantize", "int8")], ids=lambda o: o[0]
+)
+def test_what_means_nothing_to_an_encoder_is_refused(
+    db: None, encoder: None, option: tuple[str, str]
+) -> None:
+    with pytest.raises(CommandError, match=f"^{option[0]}: "):
+        add("vectors", "owner/vectors", *option)
+    assert not ServedModel.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"kind": "images"}, {"is_chat": True}, {"quantization": "int8"}], ids=str
+)
+def test_the_database_knows_what_encoders_are(
+    db: None, encoder: None, change: dict[str, object]
+) -> None:
+    add("vectors", "owner/vectors")
+    with pytest.raises(IntegrityError):
+        ServedModel.objects.update(**change)
 
 
 def test_the_same_price_is_not_written_twice(db: None, checkpoint: None) -> None:

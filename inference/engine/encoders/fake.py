@@ -16,7 +16,7 @@ from inference.engine.encoders.server import ServedEncoder
 from inference.engine.fake_codec import FakeCodec
 
 DIMENSIONS = 16
-MASK = "<mask>"
+MASK = "[MASK]"  # as BERT writes it
 
 
 @dataclass(frozen=True, slots=True)

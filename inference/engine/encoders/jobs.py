@@ -71,7 +71,8 @@ class Job:
     end: Future[JobEnd] = field(default_factory=Future)
     answers: dict[int, Answer] = field(default_factory=dict)
     waiting: list[int] = field(default_factory=list)  # inputs that were not run yet, next one last
-    arrival: int = 0
+    key: int = 0  # the loop's number for it, while it lives
+    arrival: int = 0  # the queue's
 
     @property
     def num_tokens(self) -> int:

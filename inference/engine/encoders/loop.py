@@ -48,16 +48,16 @@ class EncoderLoop:
         self._vocab_size = vocab_size
         self._clock = clock
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._live: set[Job] = set()
-        self._deadlines: list[tuple[float, int, Job]] = []  # a heap; the number breaks ties
-        self._numbers = itertools.count()
+        self._live: dict[int, Job] = {}  # by key
+        self._deadlines: list[tuple[float, int]] = []  # a heap: when, key
+        self._keys = itertools.count(1)
         self._drained: list[Future[None]] = []
         self._turnover = Turnover()
         self._stopped = False
         self._started = clock()
         self._num_steps = 0
         self._num_tokens = 0
-        self._num_running = 0
+        self._num_running = 0  # inputs of the last step
         self._num_ended = 0  # in this step
         self._recent: deque[tuple[float, int]] = deque()  # (when, tokens of the step)
 
@@ -109,7 +109,6 @@ class EncoderLoop:
             for (job, index), answer in zip(taken, answers, strict=True):
                 self._accept(job, index, answer)
             self._measure(sum(len(job.rows[i].token_ids) for job, i in taken), began)
-        self._num_running = 0
         if self._drained and not self._live:
             for future in self._drained:
                 _answer(future, None)
@@ -117,8 +116,9 @@ class EncoderLoop:
 
     def _end_overdue(self) -> None:
         while self._deadlines and self._deadlines[0][0] <= self._clock():
-            _, _, job = heapq.heappop(self._deadlines)
-            self._finish(job, JobEnd(FinishReason.DEADLINE))
+            _, key = heapq.heappop(self._deadlines)
+            if key in self._live:
+                self._finish(self._live[key], JobEnd(FinishReason.DEADLINE))
 
     def _run_isolated(self, rows: Sequence[Row]) -> list[Answer]:
         """Run rows; when that raises, run halves, until the guilty ones stand alone: None."""
@@ -135,7 +135,7 @@ class EncoderLoop:
         return [*self._run_isolated(rows[:middle]), *self._run_isolated(rows[middle:])]
 
     def _accept(self, job: Job, index: int, answer: Answer) -> None:
-        if job not in self._live:
+        if job.key not in self._live:
             return
         if answer is None:
             sentence = f"The engine could not compute input {index} of this request."
@@ -157,7 +157,8 @@ class EncoderLoop:
     # Commands.
 
     def _on_submit(self, job: Job) -> None:
-        self._live.add(job)
+        job.key = next(self._keys)
+        self._live[job.key] = job
         complaint = self._complaint(job)
         if complaint:
             self._finish(job, JobEnd(FinishReason.ERROR, error=complaint))
@@ -166,7 +167,7 @@ class EncoderLoop:
         else:
             if job.deadline_s:
                 due = self._clock() + job.deadline_s
-                heapq.heappush(self._deadlines, (due, next(self._numbers), job))
+                heapq.heappush(self._deadlines, (due, job.key))
             refused = self.queue.submit(job)
             if refused is not None:
                 wait_s = self._turnover.retry_after_s(self._clock(), len(self._live))
@@ -197,7 +198,8 @@ class EncoderLoop:
         uptime = now - self._started
         waiting = self.queue.jobs
         stats = engine_pb2.EngineStats(
-            num_running=self._num_running,
+            # Asked between two steps, of which the next will be like the last.
+            num_running=self._num_running if self._live else 0,
             num_waiting=self.queue.num_inputs,
             steps=self._num_steps,
             prompt_tokens=self._num_tokens,
@@ -212,9 +214,8 @@ class EncoderLoop:
 
     def _finish(self, job: Job, end: JobEnd) -> None:
         """End a job, once."""
-        if job not in self._live:
+        if self._live.pop(job.key, None) is None:
             return
-        self._live.discard(job)
         self.queue.remove(job)
         self._num_ended += end.reason is not FinishReason.OVERLOADED
         _answer(job.end, end)

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from billing import pricing
 from inference import catalog
-from inference.models import SHIPPED, ModelAlias, Quantization, ServedModel
+from inference.models import SHIPPED, ModelAlias, ModelKind, Quantization, ServedModel
 from portal.lib.money import format_dollars, parse_dollars
 
 CHECK_TIMEOUT_S = 300
@@ -44,23 +44,26 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         name, source = options["name"], locate(options["source"])
-        prices = prices_of(name, options)
         self.stdout.write(f"Checking {source} …")
         facts = check_checkpoint(source)
+        kind = ModelKind(facts["kind"])
+        check_options(kind, options)
+        prices = prices_of(name, options, kind)
         row, created = add_model(
             name,
             source,
             prices,
+            kind=kind,
             description=options["description"],
             max_model_len=context_of(facts, options["max_model_len"]),
             quantization=options["quantize"],
-            is_chat=not options["base"],
+            is_chat=kind == ModelKind.TEXT and not options["base"],
             position=options["position"],
         )
         verb = "Added" if created else "Updated"
         told = ", ".join(format_dollars(nanos) for nanos in prices)
         self.stdout.write(
-            f"{verb} {row.name}: {facts.get('model_type', 'model')}, context of "
+            f"{verb} {row.name}: {facts.get('model_type', 'model')}{_kind(row)}, context of "
             f"{row.max_model_len:,} tokens{_weights(row)}; {told} per million tokens "
             "(input, cached, output)."
         )
@@ -79,12 +82,24 @@ def locate(source: str) -> str:
     return source
 
 
-def prices_of(name: str, options: Mapping[str, Any]) -> list[int]:
+def check_options(kind: ModelKind, options: Mapping[str, Any]) -> None:
+    """Raises CommandError for what means nothing to an encoder."""
+    for option in ("cached", "output", "quantize"):
+        if kind != ModelKind.TEXT and options[option]:
+            raise CommandError(
+                f"--{option}: an encoder has input alone, and its weights as they are."
+            )
+
+
+def prices_of(name: str, options: Mapping[str, Any], kind: ModelKind) -> list[int]:
     """Input, cached and output: what was asked for, else what it cost before, else the starter's.
 
-    Nanos per million tokens.
+    Nanos per million tokens. An encoder has one meter, its input.
     """
     before = _prices_now(name) or list(catalog.STARTER_PRICE)
+    if kind != ModelKind.TEXT:
+        nanos = before[0] if options["input"] is None else _price("--input", options["input"])
+        return [nanos, nanos, 0]
     asked = [options["input"], options["cached"] or options["input"], options["output"]]
     return [
         nanos if dollars is None else _price(option, dollars)
@@ -165,6 +180,10 @@ def _prices_now(name: str) -> list[int]:
     except pricing.NoPrice:
         return []
     return [now.input_nanos_per_mtok, now.cached_input_nanos_per_mtok, now.output_nanos_per_mtok]
+
+
+def _kind(row: ServedModel) -> str:
+    return f", {row.get_kind_display()}" if row.kind != ModelKind.TEXT else ""
 
 
 def _weights(row: ServedModel) -> str:

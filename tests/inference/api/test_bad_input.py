@@ -268,7 +268,7 @@ async def test_unknown_addresses_and_methods_get_the_envelope(
         response = await api.request(method, path)
         assert_refused(response, status, None)
         schema.check("ErrorResponse", response.json())
-    for path in ("embeddings", "files", "files/f_1", "batches",
+    for path in ("files", "files/f_1", "batches",
                  "fine_tuning/jobs"):  # fmt: skip
         for method in ("GET", "POST"):
             error = assert_refused(await api.request(method, f"/v1/{path}"), 404, None)

@@ -12,6 +12,7 @@ from inference.api.reference import COMPLETION_EXAMPLE, OPERATIONS, Operation
 from inference.api.shapes import Error, LoggedRequest
 from tests.inference.conftest import Books
 
+pytestmark = pytest.mark.usefixtures("encoders")
 WITH_BODY = [(path, op) for (_m, path), op in OPERATIONS.items() if op.body is not None]
 READ = [(path, op) for (_m, path), op in OPERATIONS.items() if not op.body and "{id}" not in path]
 MORE: Mapping[str, dict[str, Any]] = {

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from portal.pages.docs import PAGES
+from tests.inference.engine.encoders.checkpoints import write_encoder
 from tests.story.site import Site, embedded_site
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]
@@ -26,8 +28,22 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def key(site: Site) -> str:
-    return site.issue_key("docs@example.com", "5")
+def key(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A key, on a site that offers encoders too, added as an operator does it."""
+    key = site.issue_key("docs@example.com", "5")
+    headers = {"authorization": f"Bearer {key}"}
+    for name, masked, path in (("vectors", False, "embeddings"), ("masks", True, "fill-mask")):
+        folder = tmp_path_factory.mktemp(name)
+        write_encoder(folder, masked=masked)
+        site.manage("addmodel", name, str(folder), "--input", "0.02")
+        sent = {"model": name, "input": "Paris is the [MASK] of France."}
+        deadline = time.monotonic() + RUN_S
+        while (
+            answer := httpx.post(f"{site.url}/v1/{path}", json=sent, headers=headers)
+        ).status_code != 200:
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.5)
+    return key
 
 
 @pytest.fixture(scope="module")

@@ -136,6 +136,8 @@ def test_the_command_line_names_model_and_address() -> None:
         "-m", "inference.engine", "--model", "m", "--listen", "unix:/s",
         "--path", "/models/m", "--device", "cpu", "--max-model-len", "99",
     ]  # fmt: skip
-    fake = engine_command("m", "", "unix:/s", device="cpu", fake=True, max_model_len=99)
-    assert fake[-1] == "--fake"
+    fake = engine_command(
+        "m", "", "unix:/s", device="cpu", fake=True, max_model_len=99, kind="embeddings"
+    )
+    assert fake[-3:] == ["--fake", "--fake-kind", "embeddings"]
     assert "--path" not in fake

@@ -124,6 +124,14 @@ def test_a_mask_is_filled_as_by_the_pipeline_with_and_without_targets(tmp_path: 
                 assert served.codec.plain_text(filled) == theirs["sequence"]
 
 
+def test_a_filled_text_shows_its_other_masks_and_no_other_special_token(tmp_path: Path) -> None:
+    write_encoder(tmp_path, masked=True)
+    codec = serve(tmp_path).codec
+    filled = codec.encode_text("a [MASK] sat on the [MASK]")
+    filled[2] = VOCABULARY["cat"]
+    assert codec.plain_text(filled) == "a cat sat on the [MASK]"
+
+
 def test_a_text_is_neither_cut_nor_padded_by_its_tokenizer(tmp_path: Path) -> None:
     write_encoder(tmp_path)
     served = serve(tmp_path)

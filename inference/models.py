@@ -9,9 +9,16 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from inference.log.models import KeptBodies, KeyedRequest, RequestMetadata
+from inference.log.models import KeptBodies, KeyedRequest, RequestMetadata, StoredResponse
 
-__all__ = ["KeptBodies", "KeyedRequest", "ModelAlias", "RequestMetadata", "ServedModel"]
+__all__ = [
+    "KeptBodies",
+    "KeyedRequest",
+    "ModelAlias",
+    "RequestMetadata",
+    "ServedModel",
+    "StoredResponse",
+]
 
 # It stands in addresses, headers and command lines; `/` as in `owner/model` is fine.
 check_name = RegexValidator(

@@ -73,7 +73,7 @@ def _routes() -> list[Route]:
         Route("/v1/responses/{id}", responses.one, methods=["GET", "DELETE"]),
         Route("/v1/messages", generating(anthropic.create), methods=["POST"]),
         Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
-        Route("/v1/responses/{id}/input_items", responses.one, methods=["GET"]),
+        Route("/v1/responses/{id}/input_items", responses.list_input, methods=["GET"]),
     ]
     routes += [
         Route("/v1/embeddings", generating(embeddings.create), methods=["POST"]),

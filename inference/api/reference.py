@@ -87,8 +87,8 @@ _DELETE_RESPONSE = Operation(
     "delete_response", "Responses", "Delete a stored response.", shapes.ResponseDeleted, READS
 )
 _RESPONSE_ITEMS = Operation(
-    "list_response_input", "Responses", "The input of a stored response, item by item.",
-    shapes.ResponseItems, READS,
+    "list_response_input", "Responses", "What the model was given for a stored response.",
+    shapes.ResponseItems, (400, *READS), query=("limit", "order", "after"),
 )  # fmt: skip
 _MESSAGE = Operation(
     "create_message", "Messages", "Messages in Anthropic's shape: at once, or streamed.",

@@ -57,6 +57,21 @@ class KeptBodies(models.Model):
         return self.request_id
 
 
+class StoredResponse(models.Model):
+    """A response of `/v1/responses` and what it was asked, sealed (`inference.log.responses`)."""
+
+    response_id = models.CharField(primary_key=True, max_length=40)
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="+")
+    sealed = models.BinaryField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["created_at"])]
+
+    def __str__(self) -> str:
+        return self.response_id
+
+
 class KeyedState(models.TextChoices):
     RUNNING = "running"  # its web process vouches for it until the lease is over
     KEPT = "kept"  # the answer is there to be repeated

@@ -13,15 +13,17 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import Organisation
-from inference.log.models import KeptBodies, KeyedRequest, RequestMetadata
+from inference.log.models import KeptBodies, KeyedRequest, RequestMetadata, StoredResponse
 
 BATCH = 500
 
 
 def delete_what_is_over() -> int:
     """How many rows are gone."""
-    unwanted = KeptBodies.objects.filter(organisation__keeps_bodies=False)
-    over = [unwanted, *_older(KeptBodies.objects.all(), "body_retention_days")]
+    over: list[QuerySet[Any]] = []
+    for texts in (KeptBodies.objects.all(), StoredResponse.objects.all()):
+        over.append(texts.filter(organisation__keeps_bodies=False))
+        over += _older(texts, "body_retention_days")
     over += _older(RequestMetadata.objects.all(), "metadata_retention_days")
     now = timezone.now()
     # A day is shorter than a request may run when it has no deadline: its lease counts, too.

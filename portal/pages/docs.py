@@ -59,6 +59,8 @@ GROUPS: tuple[tuple[str | Promise, tuple[Page, ...]], ...] = (
             Page("models", _("Models"), _("Which there are, their names and their limits.")),
             Page("chat-completions", _("Chat completions"), _("Messages in, a message out.")),
             Page("completions", _("Completions"), _("Text in, its continuation out.")),
+            Page("responses", _("Responses"), _("The newer form of OpenAI's API.")),
+            Page("messages", _("Messages"), _("For programs that speak Anthropic's API.")),
             Page(
                 "structured-output",
                 _("Structured output"),

@@ -1,11 +1,19 @@
-"""`POST /v1/responses` and what stands below it."""
+"""`POST /v1/responses`, the counting of its input, and the responses that are stored.
 
+Stored are those of organisations that keep bodies, unless a request says `store: false`.
+"""
+
+import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
+import structlog
+from django.db import Error as DatabaseError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from accounts.authentication import Caller
 from inference import service
 from inference.api import answers
 from inference.api.bodies import RESPONSES_UNSUPPORTED, parse
@@ -14,39 +22,95 @@ from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.responses.body import ResponsesBody
 from inference.api.responses.events import Answer, grow
 from inference.api.responses.items import Item, read_input
-from inference.errors import ServiceError, invalid
+from inference.errors import ServiceError, accounting_unavailable, invalid
 from inference.generation import Generation
+from inference.log import responses as log
+from inference.log.responses import Stored
 from inference.spec import Summary
+from portal.lib.db import db
 
-NOT_KEPT = (
-    "Responses are stored only for organisations that keep requests and answers (Settings in the "
-    "portal), and no longer than they keep them. Without that, send the whole conversation in "
-    "'input'."
+logger = structlog.get_logger(__name__)
+
+MAX_LISTED = 100
+_ID = re.compile(r"resp_[0-9A-Za-z]{1,35}")
+NOT_STORED = (
+    "There is no stored response with this id. Responses are stored for organisations that keep "
+    "requests and answers (Settings in the portal turns it on), and as long as they keep them; "
+    "others send the whole conversation in 'input'."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """`before` are the listed items of the response that this one goes on from."""
+
+    body: ResponsesBody
+    before: list[dict[str, Any]]
+    items: list[Item]  # those before, and those of the request
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The items with ids of their own, as they are stored."""
+        return self.before + [item.listed() for item in self.items[len(self.before) :]]
 
 
 async def create(request: Request) -> Response:
     exchange_of(request).endpoint = "responses"
-    await authenticate(request)
-    body, items, first = await _read(request)
-    generation = await answers.begin(request, body.to_spec(items, first), body)
-    answer = Answer(generation, body, stored=False)
+    caller = await authenticate(request)
+    asked = await _read(request, caller)
+    body = asked.body
+    generation = await answers.begin(request, body.to_spec(asked.items, len(asked.before)), body)
+    answer = Answer(generation, body, stored=caller.keeps_bodies and body.store is not False)
     if body.stream:
         form = answers.StreamForm(failure=answer.failed, typed=True)
-        return answers.EventStream(generation, _events(generation, answer), form)
+        return answers.EventStream(generation, _events(generation, answer, asked), form)
     deltas, summary = await answers.collect(request, generation)
     if summary is None:
         return answers.client_gone()
     grow(answer, deltas)
+    await _store(generation, answer, asked, summary)
     return json_response(answer.whole(summary))
 
 
-async def _events(generation: Generation, answer: Answer) -> AsyncIterator[dict[str, Any]]:
+async def _read(request: Request, caller: Caller) -> _Asked:
+    body = parse(ResponsesBody, await read_object(request), RESPONSES_UNSUPPORTED)
+    items = read_input(body.input)
+    if body.previous_response_id is None:
+        return _Asked(body, [], items)
+    previous = await _find(caller, body.previous_response_id)
+    if previous is None:
+        raise invalid(NOT_STORED, "previous_response_id", "previous_response_not_found")
+    before = previous.items + previous.response["output"]
+    return _Asked(body, before, read_input(before) + items)
+
+
+async def _find(caller: Caller, response_id: str) -> Stored | None:
+    try:
+        return await db(log.read, caller.organisation_id, response_id)
+    except DatabaseError:
+        raise accounting_unavailable() from None
+
+
+async def _store(generation: Generation, answer: Answer, asked: _Asked, summary: Summary) -> None:
+    """Before its end is sent, so that who has it can read it. It says so when that fails."""
+    if not answer.stored:
+        return
+    stored = Stored(answer.whole(summary), asked.listed())
+    try:
+        await db(log.keep, generation.caller.organisation_id, stored)
+    except DatabaseError as error:
+        logger.error("a response was not stored", error=type(error).__name__)
+        answer.stored = False
+
+
+async def _events(
+    generation: Generation, answer: Answer, asked: _Asked
+) -> AsyncIterator[dict[str, Any]]:
     for event in answer.begin():
         yield event
     async for told in service.stream(generation):
         if isinstance(told, Summary):
             if told.outcome == "finished":
+                await _store(generation, answer, asked, told)
                 yield answer.end(told)
             return
         for event in answer.take(told):
@@ -58,10 +122,10 @@ async def count_input(request: Request) -> Response:
     exchange = exchange_of(request)
     exchange.endpoint = "responses.input_tokens"
     caller = await authenticate(request)
-    body, items, first = await _read(request)
-    prompt, _ = body.prompt(items, first)
+    asked = await _read(request, caller)
+    prompt, _ = asked.body.prompt(asked.items, len(asked.before))
     _entry, encoded, allowance = await service.tokenize(
-        body.model, prompt, caller, with_tokens=False, add_generation_prompt=True
+        asked.body.model, prompt, caller, with_tokens=False, add_generation_prompt=True
     )
     exchange.headers |= allowance.headers()
     return json_response(
@@ -69,18 +133,85 @@ async def count_input(request: Request) -> Response:
     )
 
 
-async def _read(request: Request) -> tuple[ResponsesBody, list[Item], int]:
-    """The body, the items of the conversation, and which of them is the first of this request."""
-    body = parse(ResponsesBody, await read_object(request), RESPONSES_UNSUPPORTED)
-    if body.previous_response_id is not None:
-        message = f"There is no stored response {body.previous_response_id!r}. {NOT_KEPT}"
-        raise invalid(message, "previous_response_id", "previous_response_not_found")
-    return body, read_input(body.input), 0
+# --- Stored responses ---------------------------------------------------------------------------
 
 
 async def one(request: Request) -> Response:
-    """A stored response, or its deletion."""
+    return await (_delete if request.method == "DELETE" else _retrieve)(request)
+
+
+async def _retrieve(request: Request) -> Response:
+    if request.query_params.get("stream", "false") != "false":
+        await authenticate(request)
+        message = "'stream' is not supported here: a stored response is whole."
+        raise invalid(message, "stream", "unsupported_parameter")
+    return json_response((await _stored(request)).response)
+
+
+async def _delete(request: Request) -> Response:
     exchange_of(request).endpoint = "responses"
-    await authenticate(request)
-    message = f"There is no stored response {request.path_params['id'][:100]!r}. {NOT_KEPT}"
-    raise ServiceError(404, "invalid_request_error", "response_not_found", message)
+    caller = await authenticate(request)
+    response_id = _id_in(request)
+    try:
+        was_there = await db(log.forget, caller.organisation_id, response_id)
+    except DatabaseError:
+        raise accounting_unavailable() from None
+    if not was_there:
+        raise _not_found()
+    return json_response({"id": response_id, "object": "response", "deleted": True})
+
+
+async def list_input(request: Request) -> Response:
+    """The items that the model had been given, newest first unless `order=asc`."""
+    items = (await _stored(request)).items
+    query = request.query_params
+    order = query.get("order", "desc")
+    if order not in ("asc", "desc"):
+        raise invalid("'order' is 'asc' or 'desc'.", "order", "invalid_value")
+    if order == "desc":
+        items = items[::-1]
+    if "after" in query:
+        places = [place for place, item in enumerate(items) if item["id"] == query["after"]]
+        if not places:
+            raise invalid("'after' is not the id of an item here.", "after", "invalid_value")
+        items = items[places[0] + 1 :]
+    limit = _read_limit(query.get("limit", "20"))
+    page = items[:limit]
+    return json_response(
+        {
+            "object": "list",
+            "data": page,
+            "has_more": len(items) > limit,
+            "first_id": page[0]["id"] if page else "",
+            "last_id": page[-1]["id"] if page else "",
+        }
+    )
+
+
+def _read_limit(text: str) -> int:
+    limit = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+    if not 1 <= limit <= MAX_LISTED:
+        raise invalid(f"'limit' is a number from 1 to {MAX_LISTED}.", "limit", "invalid_value")
+    return limit
+
+
+async def _stored(request: Request) -> Stored:
+    """The response of the address. Raises ServiceError (404) also for somebody else's."""
+    exchange_of(request).endpoint = "responses"
+    caller = await authenticate(request)
+    stored = await _find(caller, _id_in(request))
+    if stored is None:
+        raise _not_found()
+    return stored
+
+
+def _id_in(request: Request) -> str:
+    """Of the address, which may hold what no database takes. Raises ServiceError (404)."""
+    response_id: str = request.path_params["id"]
+    if not _ID.fullmatch(response_id):
+        raise _not_found()
+    return response_id
+
+
+def _not_found() -> ServiceError:
+    return ServiceError(404, "invalid_request_error", "response_not_found", NOT_STORED)

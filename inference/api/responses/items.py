@@ -34,6 +34,7 @@ class MessageItem(RequestBody):
         content = self.content
         if isinstance(content, str):
             content = [output_text(content) if self.role == "assistant" else input_text(content)]
+        content = [_completed(part) for part in content]
         item = {"type": "message", "role": self.role, "content": content, "status": "completed"}
         return {"id": new_id("msg"), **item}
 
@@ -109,7 +110,10 @@ def _read_item(item: Any, place: int) -> Item:
 
 
 def converse(instructions: str | None, items: Sequence[Item], first: int) -> Conversation:
-    """What the model is told; the items from `first` on are those of the request's `input`."""
+    """What the model is told; the items from `first` on are those of the request's `input`.
+
+    Those before come from a stored response: they were looked at when they were sent.
+    """
     conversation = Conversation()
     if instructions is not None:
         conversation.say("system", instructions)
@@ -120,6 +124,11 @@ def converse(instructions: str | None, items: Sequence[Item], first: int) -> Con
 
 def _text(value: Any, param: str, texts: dict[str, str]) -> str:
     return value if isinstance(value, str) else join_parts(value, param, texts)
+
+
+def _completed(part: dict[str, Any]) -> dict[str, Any]:
+    """A part with the fields that may be left out of a request, but not of an answer."""
+    return output_text("") | part if part["type"] == "output_text" else part
 
 
 def input_text(text: str) -> dict[str, Any]:

@@ -1,0 +1,66 @@
+"""Responses of `/v1/responses` that can be read again and gone on with.
+
+They are kept for organisations that keep bodies, sealed, and as long as those; nothing is kept of
+anybody else. Each holds its whole conversation, so that none depends on another that may be gone.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from inference.log.models import StoredResponse
+from portal.lib import sealing
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A response as it was answered, and the items that the model had been given, oldest first."""
+
+    response: dict[str, Any]
+    items: list[dict[str, Any]]
+
+
+def keep(organisation_id: str, stored: Stored) -> None:
+    """Keep it; the caller has seen that the organisation wants it."""
+    response_id = stored.response["id"]
+    plain = json.dumps({"response": stored.response, "items": stored.items}, ensure_ascii=False)
+    sealed = sealing.seal(plain.encode(), _context(organisation_id, response_id))
+    StoredResponse.objects.create(
+        response_id=response_id, organisation_id=organisation_id, sealed=sealed
+    )
+
+
+def read(organisation_id: str, response_id: str) -> Stored | None:
+    """This organisation's response; None when it is not stored (any more)."""
+    row = (
+        StoredResponse.objects.select_related("organisation")
+        .filter(
+            response_id=response_id,
+            organisation_id=organisation_id,
+            organisation__keeps_bodies=True,
+        )
+        .first()
+    )
+    if row is None:
+        return None
+    kept_for = timedelta(days=row.organisation.body_retention_days)
+    if row.created_at + kept_for < timezone.now():
+        return None
+    try:
+        plain = sealing.unseal(row.sealed, _context(organisation_id, response_id))
+    except sealing.CannotUnsealError:
+        return None  # the key is gone, and with it what it sealed
+    return Stored(**json.loads(plain))
+
+
+def forget(organisation_id: str, response_id: str) -> bool:
+    """Delete it; whether there was anything."""
+    mine = StoredResponse.objects.filter(response_id=response_id, organisation_id=organisation_id)
+    return mine.delete()[0] > 0
+
+
+def _context(organisation_id: str, response_id: str) -> str:
+    return f"response:{organisation_id}:{response_id}"

@@ -18,7 +18,12 @@ from accounts import flows
 from accounts.authentication import Caller
 from accounts.models import MAX_PER_MINUTE, ApiKey, Membership, Organisation, Role, Scope, User
 from portal.lib.names import check_plain_name
-from portal.lib.strict_fields import StrictChar, StrictInteger, StrictModelSerializer
+from portal.lib.strict_fields import (
+    KnownFieldsOnly,
+    StrictChar,
+    StrictInteger,
+    StrictModelSerializer,
+)
 
 
 class ManagementKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -60,7 +65,7 @@ class KeySerializer(StrictModelSerializer[ApiKey]):
         ]  # fmt: skip
 
 
-class KeyFieldsSerializer(serializers.Serializer[Any]):
+class KeyFieldsSerializer(KnownFieldsOnly):
     """What its owner sets of a key; null is none."""
 
     name = StrictChar(max_length=100, validators=[check_plain_name])

@@ -16,6 +16,7 @@ from accounts.authentication import Caller
 from billing import ledger, tiers, usage
 from billing.models import Transfer
 from portal.lib.pagination import NewestFirst
+from portal.lib.strict_fields import KnownFieldsOnly
 
 MOST_DAYS = 366
 
@@ -54,7 +55,7 @@ class LimitsSerializer(serializers.Serializer[Any]):
     tiers = TierSerializer(many=True, help_text="All that there are, lowest first.")
 
 
-class UsageQuerySerializer(serializers.Serializer[Any]):
+class UsageQuerySerializer(KnownFieldsOnly):
     since = serializers.DateField(required=False)
     until = serializers.DateField(required=False, validators=[MinValueValidator(date(2000, 1, 1))])
     group_by = serializers.ChoiceField(choices=list(usage.GROUPS), default="day")

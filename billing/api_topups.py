@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -17,7 +17,7 @@ from accounts.models import Organisation, Role, User
 from billing import stripe_api, topups
 from billing.api import organisation_of
 from billing.models import TopUp
-from portal.lib.strict_fields import StrictInteger
+from portal.lib.strict_fields import KnownFieldsOnly, StrictInteger
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key", str, OpenApiParameter.HEADER,
@@ -34,7 +34,7 @@ class TopUpSerializer(serializers.ModelSerializer[TopUp]):
         ]  # fmt: skip
 
 
-class NewTopUpSerializer(serializers.Serializer[Any]):
+class NewTopUpSerializer(KnownFieldsOnly):
     amount_cents = StrictInteger(
         min_value=settings.TOP_UP_MIN_CENTS, max_value=settings.TOP_UP_MAX_CENTS
     )

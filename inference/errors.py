@@ -131,7 +131,7 @@ def insufficient_credit(
     )
     if pending_nanos:
         message += f" {format_dollars(pending_nanos)} more is reserved by requests that run."
-    if max_tokens is not None:
+    if max_tokens:  # none at all would be no answer
         details["max_tokens"] = max_tokens
         message += f" It would fit with {limit_param} of {max_tokens:,}."
     message += f" Top up at {top_up_url()}"

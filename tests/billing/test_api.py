@@ -102,6 +102,7 @@ def summary(manager: Program, query: dict[str, str]) -> HttpResponse:
         ({"since": "2024-01-01", "until": "2026-01-01"}, "since"),
         ({"since": "9999-12-31"}, "since"), ({"until": "0001-01-02"}, "until"),
         ({"group_by": "face"}, "group_by"), ({"until": ""}, "until"),
+        ({"groupby": "model"}, "groupby"),
     ],
 )  # fmt: skip
 def test_a_span_of_time_that_is_none_is_named(

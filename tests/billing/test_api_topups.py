@@ -52,6 +52,12 @@ def test_the_same_idempotency_key_is_the_same_top_up(
     assert (too_long.status_code, too_long.json()["error"]["param"]) == (400, "Idempotency-Key")
 
 
+def test_a_field_that_is_not_known_is_named(double: StripeDouble, manager: Program) -> None:
+    answer = manager("post", "api_top_ups", {"amount_cents": 2500, "currency": "eur"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "currency")
+    assert not TopUp.objects.exists()
+
+
 @pytest.mark.parametrize("amount", [499, 1_000_001, -5, "2500", 2500.0, None, True, 10**30])
 def test_an_amount_that_is_none_is_named(
     double: StripeDouble, manager: Program, amount: object

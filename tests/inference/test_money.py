@@ -52,6 +52,17 @@ async def test_an_explicit_max_tokens_is_held_in_full_or_refused(
     await books.audit()
 
 
+async def test_a_prompt_that_is_too_dear_by_itself_gets_no_advice_about_its_answer(
+    models: None, api: httpx.AsyncClient
+) -> None:
+    await db(pricing.set_price, "starter", CENT_A_TOKEN, CENT_A_TOKEN, CENT_A_TOKEN)
+    catalog.forget()
+    error = (await api.post(PATH, json=chat("x" * 1900, max_tokens=5))).json()["error"]
+    assert error["code"] == "insufficient_quota"
+    assert "fit" not in error["message"]
+    assert "max_tokens" not in error["details"]
+
+
 async def test_a_refusal_is_the_same_for_a_stream(dear: None, api: httpx.AsyncClient) -> None:
     response = await api.post(PATH, json=chat(max_tokens=1500, stream=True))
     assert (response.status_code, response.json()["error"]["code"]) == (402, "insufficient_quota")

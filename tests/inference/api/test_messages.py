@@ -7,9 +7,12 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from accounts.models import ApiKey
+from accounts.authentication import key_cache
+from accounts.models import ApiKey, Organisation
 from inference import service
 from inference.engine.wire import engine_pb2 as wire
+from inference.log import bodies
+from portal.lib.db import db
 from tests.inference.api.typed_events import stream_typed
 from tests.inference.conftest import Books
 
@@ -187,11 +190,15 @@ async def test_a_choice_of_tools_is_kept_to(api: httpx.AsyncClient) -> None:
 
 
 async def test_a_use_that_was_cut_is_not_handed_over_as_one(api: httpx.AsyncClient) -> None:
-    body = ask(tools=TOOLS, tool_choice={"type": "any"}, max_tokens=45)
-    answer = await answer_to(api, body)
-    assert (answer["stop_reason"], answer["content"]) == ("max_tokens", [])
-    events = await stream_typed(api, PATH, body)
-    assert events[-2]["delta"]["stop_reason"] == "max_tokens"
+    begun = 0
+    for limit in (20, 50, 55, 60):
+        body = ask(tools=TOOLS, tool_choice={"type": "any"}, max_tokens=limit)
+        answer = await answer_to(api, body)
+        assert (answer["stop_reason"], answer["content"]) == ("max_tokens", []), limit
+        events = await stream_typed(api, PATH, body)
+        assert events[-2]["delta"]["stop_reason"] == "max_tokens"
+        begun += any(event["type"] == "content_block_start" for event in events)
+    assert begun >= 2  # of these a part was streamed
 
 
 async def test_it_tells_which_stop_sequence_ended_it(api: httpx.AsyncClient) -> None:
@@ -234,6 +241,31 @@ async def test_a_failure_after_the_first_byte_is_an_error_event(
     assert not {"message_delta", "message_stop"} & {event["type"] for event in events}
     [record] = await books.settled(1)
     assert (record.outcome, record.cost_nanos) == ("failed", 0)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_what_is_kept_of_a_failure_is_what_was_sent(
+    api: httpx.AsyncClient, running: service.Service, organisation: Organisation,
+    monkeypatch: pytest.MonkeyPatch, streamed: bool,
+) -> None:  # fmt: skip
+    await db(Organisation.objects.filter(pk=organisation.pk).update, keeps_bodies=True)
+    key_cache.clear()
+    link = running.pool.pick("slow")
+    assert link is not None
+    deliver = link._deliver
+
+    def fail(delta: wire.SequenceDelta) -> None:
+        number = delta.sequence_id
+        delta.Clear()
+        delta.sequence_id, delta.finish_reason = number, wire.FINISH_ERROR
+        deliver(delta)
+
+    monkeypatch.setattr(link, "_deliver", fail)
+    response = await api.post(PATH, json=ask(model="slow", stream=streamed))
+    assert_refused(response, 500, "api_error")
+    kept = await db(bodies.read, organisation.id, response.headers["request-id"])
+    assert kept is not None
+    assert kept.answer == response.content
 
 
 async def test_a_hang_up_stops_and_settles(web: httpx.AsyncClient, books: Books) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from inference.api.parts import AnswerReader
-from inference.api.responses.body import ResponsesBody
+from inference.api.responses.body import FlatTool, ResponsesBody
 from inference.api.responses.items import output_text
 from inference.errors import ServiceError
 from inference.generation import Generation
@@ -102,7 +102,7 @@ class Answer:
 
     def begin(self) -> Iterator[Event]:
         for kind in ("created", "in_progress"):
-            yield self._number(self._whole(kind, self._object("in_progress")))
+            yield self._number(self._about(kind, self._object("in_progress")))
 
     def take(self, delta: TextDelta) -> Iterator[Event]:
         for part in self._reader.parts(delta):
@@ -114,13 +114,13 @@ class Answer:
 
     def end(self, summary: Summary) -> Event:
         status = "incomplete" if self._cut else "completed"
-        return self._number(self._whole(status, self.whole(summary)))
+        return self._number(self._about(status, self.whole(summary)))
 
     def failed(self, error: ServiceError) -> Event:
         """The last event of a stream that broke off."""
         code = "rate_limit_exceeded" if error.status == 429 else "server_error"
         reason = {"code": code, "message": error.message}
-        return self._number(self._whole("failed", self._object("failed", error=reason)))
+        return self._number(self._about("failed", self._object("failed", error=reason)))
 
     def whole(self, summary: Summary) -> dict[str, Any]:
         """The response that is to be answered, or stored."""
@@ -165,14 +165,14 @@ class Answer:
         }
 
     @staticmethod
-    def _whole(kind: str, response: dict[str, Any]) -> Event:
+    def _about(kind: str, response: dict[str, Any]) -> Event:
         return {"type": f"response.{kind}", "response": response}
 
     def _number(self, event: Event) -> Event:
         return event | {"sequence_number": next(self._numbers)}
 
 
-def _tool(tool: Any) -> dict[str, Any]:
+def _tool(tool: FlatTool) -> dict[str, Any]:
     return {
         "type": "function",
         "name": tool.name,

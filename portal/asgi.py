@@ -5,6 +5,7 @@ would cost many times the request itself; websockets go to Channels; everything 
 The lifespan starts and drains the inference service, which lives in this event loop.
 """
 
+import gc
 import os
 from typing import cast
 
@@ -63,6 +64,9 @@ class Application:
     async def lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await service.start()
+        # What was loaded stays: looking at it took a full collection 90 ms, and all streams waited.
+        gc.collect()
+        gc.freeze()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await service.stop()

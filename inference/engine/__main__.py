@@ -6,6 +6,7 @@ Prints one line when it is ready. SIGTERM or SIGINT drains and exits; a second o
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -205,6 +206,9 @@ def main() -> None:
         sys.stderr.write(f"engine: {error}\n")
         sys.stderr.flush()
         os._exit(2)  # the ends of other ranks must not decide the status
+    # What was built stays: a full collection, which holds the loop up, need not look at it.
+    gc.collect()
+    gc.freeze()
     try:
         status = asyncio.run(serve(args, served))
     except RuntimeError as error:  # what gRPC raises when it cannot listen

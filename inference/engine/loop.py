@@ -4,9 +4,11 @@ Owns the scheduler, the runner and every sequence; nobody else touches them. Oth
 it through the inbox (`submit`, `cancel`, `close`, `drain`, `stats`, `stop`), and it talks back
 through one callback per step that carries the frames of all streams. A command is taken at the
 start of the next step, so a cancelled sequence runs for at most the step under way and, on a GPU,
-the one launched after it. When there is nothing to run the thread blocks on the inbox.
+the one launched after it. When there is nothing to run the thread blocks on the inbox. The
+sequences of a stream whose client is behind are held: they keep their blocks and take no step.
 """
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -31,6 +33,8 @@ from inference.engine.wire.messages import finish_to_wire, logprobs_to_wire
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+# How long a loop whose sequences are all held rests before it looks at their deadlines.
+REST_S = 0.05
 # What goes to each stream after a step; None: nothing more will come.
 Frames = list[tuple[Hashable, engine_pb2.StepFrame | None]]
 
@@ -42,6 +46,7 @@ class _Stream:
     handle: Hashable
     sequences: dict[int, Sequence] = field(default_factory=dict)  # by the client's number
     deltas: list[engine_pb2.SequenceDelta] = field(default_factory=list)
+    held: bool = False  # until its client has taken what was sent
     half_closed: bool = False  # no more requests will come, but the client still listens
 
 
@@ -96,6 +101,10 @@ class EngineLoop:
         """End all sequences of a stream whose client is gone; nothing is sent to it any more."""
         self._inbox.put(partial(self._on_close, handle))
 
+    def hold(self, handle: Hashable, *, held: bool) -> None:
+        """Let the sequences of a stream pause, or go on."""
+        self._inbox.put(partial(self._on_hold, handle, held))
+
     def half_close(self, handle: Hashable) -> None:
         """Let the stream's sequences run out, then tell it that nothing more will come."""
         self._inbox.put(partial(self._on_half_close, handle))
@@ -123,6 +132,9 @@ class EngineLoop:
         while not self._stopped:
             if self.scheduler.idle:
                 self._inbox.get()()
+            elif self.scheduler.running and all(s.held for s in self.scheduler.running):
+                with contextlib.suppress(queue.Empty):
+                    self._inbox.get(timeout=REST_S)()
             self.step()
 
     def step(self) -> None:
@@ -256,6 +268,7 @@ class EngineLoop:
             sequence.finish(FinishReason.OVERLOADED)
             stream.deltas.append(_last_delta(sequence, self.codec))
             return
+        sequence.held = stream.held
         stream.sequences[sequence.sequence_id] = sequence
         self._live[sequence.key] = (stream, sequence)
         if sequence.deadline_s:
@@ -302,6 +315,13 @@ class EngineLoop:
         if stream is not None:
             for sequence in list(stream.sequences.values()):
                 self._end(stream, sequence, FinishReason.CANCELLED)
+
+    def _on_hold(self, handle: Hashable, held: bool) -> None:
+        stream = self._streams.get(handle)
+        if stream is not None:
+            stream.held = held
+            for sequence in stream.sequences.values():
+                sequence.held = held
 
     def _on_half_close(self, handle: Hashable) -> None:
         self._streams.setdefault(handle, _Stream(handle)).half_closed = True

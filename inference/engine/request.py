@@ -53,6 +53,7 @@ class Sequence:
     block_table: list[int] = field(default_factory=list)
     block_hashes: list[bytes] = field(default_factory=list)
     drafter: Drafter = field(init=False)
+    held: bool = False  # for a while, because its client is behind with what was sent
     num_cached: int | None = None  # prompt tokens found in the prefix cache at first admission
     # The end.
     finish_reason: FinishReason = FinishReason.NONE

@@ -136,11 +136,12 @@ class Scheduler:
     # One step.
 
     def schedule(self) -> Plan:
-        """Choose the rows of the next step; empty only when idle."""
+        """Choose the rows of the next step; empty only when idle, or when all are held."""
         victim = self._giving_way()
         if victim is not None:
             self._preempt(victim)
-        num_decoding = sum(1 for sequence in self.running if sequence.num_uncomputed == 1)
+        going = [sequence for sequence in self.running if not sequence.held]
+        num_decoding = sum(1 for sequence in going if sequence.num_uncomputed == 1)
         room = self.limits.token_budget - num_decoding
         num_present = min(len(self.running) + self.num_waiting, self.limits.max_running)
         share = self.pace.allowance(num_decoding, num_present)  # of the room, for prompts
@@ -150,6 +151,8 @@ class Scheduler:
         while index < len(self.running):  # the list shrinks from its end when blocks run out
             sequence = self.running[index]
             index += 1
+            if sequence.held:
+                continue
             if sequence.num_uncomputed == 1:
                 if self._grow(sequence, 1):
                     drafts = self._drafts(sequence, min(most_drafts, room))

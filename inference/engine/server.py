@@ -1,9 +1,10 @@
 """The gRPC face of an engine that generates.
 
 Owns the streams to the web processes. Each `Generate` stream has one reader task, one writer (the
-handler itself) and a bounded outbox between the loop and the writer: a web process that stops
-reading loses its stream and its sequences, and nobody's memory grows. A stream that ends takes its
-sequences with it.
+handler itself) and an outbox between the loop and the writer. While more than OUTBOX_BYTES wait in
+it, the loop holds the sequences of the stream: a web process that is slow sets their pace. One that
+takes nothing for STOPPED_S meanwhile loses its stream and its sequences; so nobody's memory grows.
+A stream that ends takes its sequences with it.
 """
 
 import asyncio
@@ -26,7 +27,8 @@ from inference.engine.wire import engine_pb2
 
 logger = logging.getLogger(__name__)
 
-OUTBOX_BYTES = 8 << 20
+OUTBOX_BYTES = 1 << 20
+STOPPED_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +51,38 @@ class Served:
 class Outbox:
     """Frames on their way to one client. Used on the event loop only."""
 
-    def __init__(self, limit: int) -> None:
-        """Hold at most `limit` bytes of frames."""
+    def __init__(self, limit: int, hold: Callable[["Outbox", bool], None]) -> None:
+        """Call `hold` with True while more than `limit` bytes wait, then with False."""
         self._frames: deque[engine_pb2.StepFrame] = deque()
         self._limit = limit
+        self._hold = hold
         self._num_bytes = 0
+        self._num_taken = 0
+        self._watching: asyncio.TimerHandle | None = None  # there is one while it holds
         self._changed = asyncio.Event()
         self._ended = False
-        self.cut: asyncio.Future[tuple[grpc.StatusCode, str]] = (
-            asyncio.get_running_loop().create_future()
-        )
+        self._events = asyncio.get_running_loop()
+        self.cut: asyncio.Future[tuple[grpc.StatusCode, str]] = self._events.create_future()
 
-    def put(self, frame: engine_pb2.StepFrame) -> bool:
-        """Add a frame; False when the reader is too far behind."""
+    def put(self, frame: engine_pb2.StepFrame) -> None:
+        """Add a frame."""
         self._num_bytes += frame.ByteSize()
-        if self._num_bytes > self._limit:
-            return False
         self._frames.append(frame)
         self._changed.set()
-        return True
+        if self._num_bytes > self._limit:
+            self._hold(self, True)  # also again: there may be new sequences
+            if self._watching is None:
+                self._watch()
+
+    def _watch(self) -> None:
+        self._watching = self._events.call_later(STOPPED_S, self._cut_if_stopped, self._num_taken)
+
+    def _cut_if_stopped(self, num_taken: int) -> None:
+        if self._num_taken > num_taken:
+            self._watch()
+            return
+        logger.warning("a client stopped reading; its stream is cut")
+        self.cut_off(grpc.StatusCode.RESOURCE_EXHAUSTED, "The client stopped reading.")
 
     def end(self) -> None:
         """Nothing more will come: the stream ends after what is queued."""
@@ -84,13 +99,26 @@ class Outbox:
         """Yield frames as they come."""
         while True:
             while self._frames:
-                frame = self._frames.popleft()
-                self._num_bytes -= frame.ByteSize()
-                yield frame
+                yield self._take()
             if self._ended:
                 return
             self._changed.clear()
             await self._changed.wait()
+
+    def _take(self) -> engine_pb2.StepFrame:
+        frame = self._frames.popleft()
+        self._num_bytes -= frame.ByteSize()
+        self._num_taken += 1
+        if self._watching is not None and self._num_bytes <= self._limit // 2:
+            self.close()
+            self._hold(self, False)
+        return frame
+
+    def close(self) -> None:
+        """Stop watching the client."""
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
 
 
 class EngineServer(LoopServer):
@@ -132,14 +160,18 @@ class EngineServer(LoopServer):
 
     def open_stream(self) -> Outbox:
         """Make the outbox of a new stream."""
-        outbox = Outbox(self._outbox_bytes)
+        outbox = Outbox(self._outbox_bytes, self._hold)
         self._outboxes.add(outbox)
         return outbox
 
     def close_stream(self, outbox: Outbox) -> None:
         """The stream is over: cancel what its client still had running."""
         self._outboxes.discard(outbox)
+        outbox.close()
         self.loop.close(outbox)
+
+    def _hold(self, outbox: Outbox, held: bool) -> None:
+        self.loop.hold(outbox, held=held)
 
     def _deliver(self, frames: Frames) -> None:
         """Carry one step's frames from the loop's thread to the outboxes."""
@@ -154,7 +186,5 @@ class EngineServer(LoopServer):
                 continue
             if frame is None:
                 outbox.end()
-            elif not outbox.put(frame):
-                logger.warning("a client stopped reading; its stream is cut")
-                self.close_stream(outbox)
-                outbox.cut_off(grpc.StatusCode.RESOURCE_EXHAUSTED, "The client stopped reading.")
+            else:
+                outbox.put(frame)

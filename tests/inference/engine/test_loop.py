@@ -54,6 +54,33 @@ def test_it_says_length_when_the_tokens_are_used_up() -> None:
     assert (outcome.text, outcome.finish, len(outcome.token_ids)) == ("abc", "FINISH_LENGTH", 3)
 
 
+def test_a_held_stream_pauses_and_then_goes_on_where_it_was() -> None:
+    bench = make("abcdefgh")
+    slow = bench.submit([1], max_tokens=8, handle="slow")
+    other = bench.submit([1], max_tokens=8, handle="other")
+    bench.loop.step()
+    bench.loop.hold("slow", held=True)
+    later = bench.submit([1], max_tokens=2, handle="slow")
+    for _ in range(20):
+        bench.loop.step()
+    assert (slow.text, slow.finish) == ("a", "")
+    assert later.text == "a"  # its prompt is computed, which brings the first token
+    assert (other.text, other.finish) == ("abcdefgh", "FINISH_LENGTH")
+    bench.loop.hold("slow", held=False)
+    bench.run()
+    assert (slow.text, slow.finish, later.text) == ("abcdefgh", "FINISH_LENGTH", "ab")
+
+
+def test_what_is_held_can_be_cancelled() -> None:
+    bench = make("abcdefgh")
+    outcome = bench.submit([1], max_tokens=8)
+    bench.loop.step()
+    bench.loop.hold("stream", held=True)
+    bench.loop.cancel("stream", 1)
+    bench.run()
+    assert (outcome.text, outcome.finish) == ("a", "FINISH_CANCELLED")
+
+
 def test_it_says_length_when_the_context_is_full() -> None:
     bench = make("a" * 500)
     outcome = bench.submit([1] * 120, max_tokens=100)

@@ -165,7 +165,34 @@ async def test_a_client_that_has_no_more_to_ask_still_gets_everything(socket: st
         assert await stream.call.code() == grpc.StatusCode.OK
 
 
-async def test_a_stalled_reader_loses_its_stream_and_memory_stays_bounded(socket: str) -> None:
+async def test_a_slow_reader_sets_the_pace_and_loses_nothing(socket: str) -> None:
+    """A web process with a flood of log-probabilities to read: the other requests it runs live."""
+    limits = SchedulerLimits(max_model_len=8192, token_budget=512)
+    options = FakeOptions(text="a" * 300_000, limits=limits, num_blocks=65536)
+    async with (
+        fake.running(options, socket) as (address, server),
+        connect(address) as stub,
+        connect(address) as other,
+        open_stream(other) as neighbour,
+        open_stream(stub, read=False) as slow,
+    ):
+        flood = [await slow.submit([n], max_tokens=1500, logprobs=20) for n in range(40)]
+        async with asyncio.timeout(30):
+            while not any(sequence.held for sequence in server.served.scheduler.running):
+                await asyncio.sleep(0.01)
+        outcome = await neighbour.submit([1], max_tokens=200)
+        await neighbour.finish()
+        assert len(outcome.token_ids) == 200
+        slow.read()
+        await slow.finish()
+        assert [len(outcome.token_ids) for outcome in flood] == [1500] * 40
+        assert not any(sequence.held for sequence in server.served.scheduler.running)
+
+
+async def test_a_stalled_reader_loses_its_stream_and_memory_stays_bounded(
+    socket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.engine.server.STOPPED_S", 0.5)
     limits = SchedulerLimits(max_model_len=8192, token_budget=512)
     options = FakeOptions(text="a" * 300_000, limits=limits, num_blocks=65536)
     async with (

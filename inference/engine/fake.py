@@ -40,6 +40,7 @@ class FakeOptions:
     model: str = "fake"
     text: str | None = None  # what every answer says; None: it quotes the prompt
     tokens_per_second: float = 0.0  # of each sequence; 0: as fast as it can
+    turnstile: threading.Semaphore | None = None  # every step passes it: a test turns it
     crash_after: int | None = None  # the process, like a lost device
     hang_after: int | None = None  # the loop, for good
     fail_on: str = ""  # a prompt with this text crashes every step it is in
@@ -140,6 +141,8 @@ class FakeRunner:
         return asked[-1] if asked else texts[0]
 
     def _keep_pace(self) -> None:
+        if self._options.turnstile is not None:
+            self._options.turnstile.acquire()
         pace = self._options.tokens_per_second
         if pace > 0:
             now = time.monotonic()

@@ -14,7 +14,7 @@ run: setup
 setup-test: $(VENV)/.installed-test
 
 test: setup-test
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15 --cov --cov-report=term:skip-covered --ignore=tests/conformance
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=15 --cov --cov-report=term:skip-covered --ignore=tests/conformance
 
 test-ci: setup-test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=15 tests/conformance

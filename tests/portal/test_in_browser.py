@@ -18,7 +18,7 @@ from tests.conftest import PASSWORD
 from tests.environment import REPOSITORY
 from tests.portal.records import make_record
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 AXE = REPOSITORY / "tests" / "vendor" / "axe.min.js"
 PUBLIC = ["/", "/models/", "/models/starter/", "/docs/", "/docs/errors/", "/status/",

@@ -10,7 +10,7 @@ from portal import openapi
 from tests.browser import visitor
 from tests.portal.test_in_browser import browser, orm_beside_playwright  # noqa: F401
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

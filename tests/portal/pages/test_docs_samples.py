@@ -17,7 +17,7 @@ from portal.pages.docs import PAGES
 from tests.inference.engine.encoders.checkpoints import write_encoder
 from tests.story.site import Site, embedded_site
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]
+pytestmark = pytest.mark.slow
 RUN_S = 60
 
 

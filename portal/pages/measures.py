@@ -3,10 +3,10 @@
 Only requests that were accepted have a record; what was refused (a wrong key, no credit) has none.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.models import Count, ExpressionWrapper, F, IntegerField, Max, Q, QuerySet, Sum
 
@@ -14,6 +14,7 @@ from billing.models import Outcome, UsageRecord
 from portal.pages.periods import Period
 
 Records = QuerySet[UsageRecord]
+Key = TypeVar("Key", bound=Hashable)
 
 TOTALS = {
     "requests": Count("pk"),
@@ -27,7 +28,7 @@ TOTALS = {
 
 @dataclass(frozen=True)
 class Totals:
-    """What a set of records adds up to."""
+    """What a set of records adds up to; the fields are in the order of TOTALS."""
 
     requests: int = 0
     failed: int = 0
@@ -64,23 +65,28 @@ def over_time(records: Records, period: Period) -> list[tuple[datetime, Totals]]
     return [(start, found.get(start, Totals())) for start in period.starts]
 
 
-def over_time_by(
-    records: Records, period: Period, field: str
-) -> dict[object, dict[datetime, Totals]]:
-    """For each value of `field`: its buckets, those alone where something happened."""
-    found: dict[object, dict[datetime, Totals]] = {}
-    for row in rows_over_time(records, period, field):
-        start, value = row.pop("bucket"), row.pop(field)
-        found.setdefault(value, {})[start] = Totals(**row)
-    return found
-
-
 def rows_over_time(records: Records, period: Period, *fields: str) -> Iterator[dict[str, Any]]:
     """One row a bucket and combination of `fields`, with its totals, in order."""
     within: Any = records.filter(created_at__gte=period.begin)
     cut = within.annotate(bucket=period.position_of("created_at")).values("bucket", *fields)
     for row in cut.annotate(**TOTALS).order_by("bucket", *fields):
         yield {**row, "bucket": period.starts[row["bucket"]]}
+
+
+def added_up(
+    rows: Iterable[Mapping[str, Any]], key: Callable[[Mapping[str, Any]], Key]
+) -> dict[Key, Totals]:
+    """What the rows of each key add up to; the rows are those of `rows_over_time`."""
+    found: dict[Key, list[int]] = {}
+    for row in rows:
+        sums = found.setdefault(key(row), [0] * len(TOTALS))
+        for place, name in enumerate(TOTALS):
+            sums[place] += row[name]
+    return {value: Totals(*sums) for value, sums in found.items()}
+
+
+def dearest_first(found: Mapping[Key, Totals]) -> list[tuple[Key, Totals]]:
+    return sorted(found.items(), key=lambda item: (-item[1].cost_nanos, -item[1].requests))
 
 
 def by(records: Records, field: str) -> list[tuple[object, Totals]]:
@@ -129,7 +135,3 @@ def speed(records: Records) -> Speed:
 def latest(records: Records) -> datetime | None:
     found: datetime | None = records.aggregate(last=Max("created_at"))["last"]
     return found
-
-
-def add(left: Totals, right: Totals) -> Totals:
-    return replace(left, **{name: getattr(left, name) + getattr(right, name) for name in TOTALS})

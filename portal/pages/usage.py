@@ -1,8 +1,10 @@
 """Usage over time, by model, key and member; the same numbers as CSV."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
+from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, StreamingHttpResponse
@@ -21,6 +23,8 @@ from portal.pages.charts import METRICS, Line, chart
 from portal.pages.filters import GROUPS, Names, RecordFilter
 from portal.pages.measures import Records, Totals
 from portal.pages.periods import Period
+
+Row = Mapping[str, Any]  # of measures.rows_over_time, split by every group
 
 MOST_LINES = 4
 CSV_HEAD = (
@@ -63,10 +67,12 @@ def usage(request: HttpRequest) -> HttpResponse:
     zone = periods.zone_of(request.user.time_zone)  # type: ignore[union-attr]
     period = periods.period(periods.RANGES[form.chosen("range", "week")], zone)
     records = form.narrow(UsageRecord.objects.filter(organisation=organisation))
-    within = records.filter(created_at__gte=period.begin)
-    buckets = measures.over_time(records, period)
+    # The one time the records are read: everything on the page is a sum of these rows.
+    rows = list(measures.rows_over_time(records, period, *GROUPS.values()))
+    by_start = measures.added_up(rows, itemgetter("bucket"))
+    buckets = [(start, by_start.get(start, Totals())) for start in period.starts]
     metric = METRICS[form.chosen("metric", "spend")]
-    lines = chart_lines(records, period, buckets, form.chosen("group"), names)
+    lines = chart_lines(rows, buckets, form.chosen("group"), names)
     context = {
         "form": form,
         "zone": zone,
@@ -75,46 +81,38 @@ def usage(request: HttpRequest) -> HttpResponse:
         "ranges": periods.RANGES.values(),
         "metrics": METRICS.values(),
         "metric": metric,
-        "totals": measures.totals(within),
+        "totals": measures.added_up(rows, lambda _row: None).get(None, Totals()),
         "buckets": buckets,
         "chart": chart(metric, period, lines),
-        "breakdowns": breakdowns(within, names),
+        "breakdowns": breakdowns(rows, names),
     }
     return render(request, "pages/usage.html", context)
 
 
 def chart_lines(
-    records: Records,
-    period: Period,
-    buckets: Sequence[tuple[datetime, Totals]],
-    group: str,
-    names: Names,
+    rows: Sequence[Row], buckets: Sequence[tuple[datetime, Totals]], group: str, names: Names
 ) -> list[Line]:
     """One line; or one for each of the dearest values of a grouping, and the rest together."""
     if not group:
         return [Line(_("All"), [found for _start, found in buckets])]
     field = GROUPS[group]
-    split = measures.over_time_by(records, period, field)
-    order = [
-        value for value, _totals in measures.by(records.filter(created_at__gte=period.begin), field)
+    order = measures.dearest_first(measures.added_up(rows, itemgetter(field)))
+    shown = [value for value, _totals in order[:MOST_LINES]]
+    split = measures.added_up(
+        rows, lambda row: (shown.index(row[field]) if row[field] in shown else None, row["bucket"])
+    )
+    labels: dict[int | None, str] = {
+        place: names.of(group, value) for place, value in enumerate(shown)
+    }
+    if len(order) > len(shown):
+        labels[None] = _("Others")
+    return [
+        Line(label, [split.get((place, start), Totals()) for start, _totals in buckets])
+        for place, label in labels.items()
     ]
-    lines = [
-        Line(names.of(group, value), [split[value].get(start, Totals()) for start in period.starts])
-        for value in order[:MOST_LINES]
-    ]
-    rest = order[MOST_LINES:]
-    if rest:
-        sums = []
-        for start in period.starts:
-            total = Totals()
-            for value in rest:
-                total = measures.add(total, split[value].get(start, Totals()))
-            sums.append(total)
-        lines.append(Line(_("Others"), sums))
-    return lines
 
 
-def breakdowns(records: Records, names: Names) -> list[Breakdown]:
+def breakdowns(rows: Sequence[Row], names: Names) -> list[Breakdown]:
     titles = {"model": _("By model"), "key": _("By key"), "member": _("By member")}
     return [
         Breakdown(
@@ -122,7 +120,9 @@ def breakdowns(records: Records, names: Names) -> list[Breakdown]:
             group,
             [
                 (names.of(group, value), value, found)
-                for value, found in measures.by(records, GROUPS[group])
+                for value, found in measures.dearest_first(
+                    measures.added_up(rows, itemgetter(GROUPS[group]))
+                )
             ],
         )
         for group, title in titles.items()

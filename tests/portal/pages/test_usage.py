@@ -5,7 +5,9 @@ import io
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts import flows
@@ -88,6 +90,15 @@ def test_a_split_by_key_draws_a_line_for_each_and_the_rest_together(
     labels = [line["label"].partition(" (")[0] for line in chart["lines"]]
     assert labels == ["key 5", "key 4", "key 3", "key 2", "Others"]
     assert chart["lines"][-1]["values"][-1] == 2
+
+
+def test_the_records_are_added_up_once_for_the_whole_page(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    make_record(organisation)
+    with CaptureQueriesContext(connection) as asked:
+        alice_client.get("/portal/usage/?group=model")
+    assert len([query for query in asked.captured_queries if "SUM(" in query["sql"]]) == 1
 
 
 def test_another_organisation_sees_nothing(

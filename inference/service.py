@@ -210,7 +210,7 @@ def engines_healthy() -> bool:
 
 @dataclass(slots=True)
 class ModelLoad:
-    """What the engines of a model last told this process, added up."""
+    """What the engines of a model last told this process, numbers of theirs added up."""
 
     engines: int = 0
     healthy: int = 0
@@ -218,6 +218,8 @@ class ModelLoad:
     waiting: int = 0
     prompt_tokens: int = 0  # since the engines' start
     cached_tokens: int = 0  # of these, found in a cache
+    dimensions: int = 0  # of an embedding model's vectors
+    mask_token: str = ""  # how a masked language model writes its mask
 
     @property
     def cache_hit_rate(self) -> float | None:
@@ -239,6 +241,8 @@ def loads() -> dict[str, ModelLoad]:
             load.waiting += stats.num_waiting
             load.prompt_tokens += stats.prompt_tokens + stats.cached_prompt_tokens
             load.cached_tokens += stats.cached_prompt_tokens
+            load.dimensions = link.info.dimensions
+            load.mask_token = link.info.mask_token
     return found
 
 

@@ -5,10 +5,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from inference import catalog
+from inference import catalog, service
 from inference.api.errors import json_response
 from inference.api.exchange import authenticate, exchange_of
 from inference.catalog import CatalogEntry
+from inference.service import ModelLoad
 from portal.lib.money import per_token
 
 
@@ -16,7 +17,8 @@ async def list_models(request: Request) -> Response:
     exchange_of(request).endpoint = "models"
     caller = await authenticate(request)
     await catalog.refresh()
-    models = [describe(entry) for entry in catalog.models_for(caller)]
+    loads = service.loads()
+    models = [describe(entry, loads.get(entry.name)) for entry in catalog.models_for(caller)]
     return json_response({"object": "list", "data": models})
 
 
@@ -25,10 +27,12 @@ async def retrieve(request: Request) -> Response:
     exchange_of(request).endpoint = "models"
     caller = await authenticate(request)
     await catalog.refresh()
-    return json_response(describe(catalog.resolve(request.path_params["model"], caller)))
+    entry = catalog.resolve(request.path_params["model"], caller)
+    return json_response(describe(entry, service.loads().get(entry.name)))
 
 
-def describe(entry: CatalogEntry) -> dict[str, Any]:
+def describe(entry: CatalogEntry, load: ModelLoad | None) -> dict[str, Any]:
+    """`load` is None before an engine of the model was found."""
     price = entry.price
     return {
         "id": entry.name,
@@ -36,6 +40,7 @@ def describe(entry: CatalogEntry) -> dict[str, Any]:
         "created": int(entry.created_at.timestamp()),
         "owned_by": "organization-owner",
         "max_model_len": entry.max_model_len,
+        "dimensions": (load.dimensions or None) if load is not None else None,
         "pricing": {
             "input": per_token(price.input_nanos_per_mtok),
             "cached_input": per_token(price.cached_input_nanos_per_mtok),

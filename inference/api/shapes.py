@@ -23,6 +23,7 @@ class Model(BaseModel):
     created: int
     owned_by: str
     max_model_len: int
+    dimensions: int | None
     pricing: Pricing
     capabilities: list[str]
     quantization: str | None

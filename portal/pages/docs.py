@@ -147,6 +147,7 @@ def page_or_404(slug: str) -> Page:
 
 def text_of(page: Page, request: HttpRequest) -> str:
     """The page as Markdown, with the site's facts and the reader's key hint in it."""
+    mask_model = samples.first_of(ModelKind.FILL_MASK)
     facts = {
         "site": settings.SITE_NAME,
         "base_url": settings.BASE_URL,
@@ -154,7 +155,8 @@ def text_of(page: Page, request: HttpRequest) -> str:
         "key_hint": samples.key_hint(request),
         "model": samples.default_model(),
         "embeddings_model": samples.first_of(ModelKind.EMBEDDINGS) or "all-minilm-l6-v2",
-        "mask_model": samples.first_of(ModelKind.FILL_MASK) or "bert-base-uncased",
+        "mask_model": mask_model or "bert-base-uncased",
+        "mask_text": samples.mask_text(mask_model),
         "entries": catalog.all_models(),
         "max_body_mb": settings.API_MAX_BODY_BYTES // (1024 * 1024),
         "replay_kb": settings.REPLAY_MAX_BYTES // 1024,

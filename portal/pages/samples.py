@@ -13,9 +13,10 @@ from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
 from accounts.models import ApiKey, Scope
-from inference import catalog
+from inference import catalog, service
 from inference.catalog import CatalogEntry
 from inference.models import ModelKind
+from inference.service import ModelLoad
 
 PLACEHOLDER = "sk-prl-…"
 
@@ -68,8 +69,14 @@ def samples_of(entry: CatalogEntry) -> list[Sample]:
     if entry.kind == ModelKind.EMBEDDINGS:
         return encoder_samples(entry.name, "embeddings", "The food was delicious.")
     if entry.kind == ModelKind.FILL_MASK:
-        return encoder_samples(entry.name, "fill-mask", "Paris is the [MASK] of France.")
+        return encoder_samples(entry.name, "fill-mask", mask_text(entry.name))
     return chat_samples(entry.name) if entry.is_chat else completion_samples(entry.name)
+
+
+def mask_text(model: str) -> str:
+    """A text with a mask as the model writes it; as BERT does, before an engine has told."""
+    mask = service.loads().get(model, ModelLoad()).mask_token or "[MASK]"
+    return f"Paris is the {mask} of France."
 
 
 def encoder_samples(model: str, path: str, text: str) -> list[Sample]:

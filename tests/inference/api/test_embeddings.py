@@ -47,6 +47,13 @@ async def test_it_answers_with_a_vector_and_bills_its_tokens(
     await books.audit()
 
 
+async def test_the_list_of_models_says_how_long_a_vector_is(api: httpx.AsyncClient) -> None:
+    listed = (await api.get("/v1/models")).json()["data"]
+    told = {model["id"]: model["dimensions"] for model in listed}
+    assert (told["vectors"], told["masks"], told["starter"]) == (DIMENSIONS, None, None)
+    assert (await api.get("/v1/models/vectors")).json()["dimensions"] == DIMENSIONS
+
+
 @pytest.mark.parametrize(
     ("value", "num_inputs", "num_tokens"),
     [

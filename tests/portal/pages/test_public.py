@@ -1,15 +1,18 @@
 """Home, models and status: open to everyone, true to the catalogue and the records."""
 
+import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Organisation
+from billing import pricing
 from billing.models import Outcome
 from inference import catalog
-from inference.models import ServedModel
+from inference.models import ModelKind, ServedModel
 from inference.service import ModelLoad
 from tests.portal.records import MODEL, make_record, offer_starter
 
@@ -64,13 +67,26 @@ def test_a_models_page_says_when_it_will_be_switched_off(client: Client) -> None
 def test_a_name_with_slashes_has_a_page(client: Client) -> None:
     offer_starter()
     ServedModel.objects.create(name="family/small", max_model_len=512)
-    from billing import pricing
-
     pricing.ensure_price("family/small", 1, 1, 1)
     catalog.forget()
     page = client.get("/models/family/small/")
     assert page.status_code == 200
     assert "$0.000000001" in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("loads", "mask"), [({}, "[MASK]"), ({"blanks": ModelLoad(mask_token="<mask>")}, "<mask>")]
+)
+def test_samples_write_the_mask_as_the_model_does(
+    client: Client, monkeypatch: pytest.MonkeyPatch, loads: dict[str, ModelLoad], mask: str
+) -> None:
+    ServedModel.objects.create(name="blanks", kind=ModelKind.FILL_MASK, is_chat=False)
+    pricing.ensure_price("blanks", 1, 1, 0)
+    catalog.forget()
+    monkeypatch.setattr("inference.service.loads", lambda: loads)
+    for path in ("/models/blanks/", "/docs/fill-mask/"):
+        page = unescape(re.sub(r"<[^>]*>", "", client.get(path).content.decode()))
+        assert f'"Paris is the {mask} of France."' in page
 
 
 @pytest.mark.parametrize("name", ["nothing", "../etc/passwd", "%00", "<script>", "x" * 3000])

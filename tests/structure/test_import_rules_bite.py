@@ -17,6 +17,7 @@ OFFENCES = {
     "playground": ("playground/protocol.py", "import billing.ledger"),
     "project": ("accounts/flows.py", "import portal.pages.urls"),
     "client": ("playground/protocol.py", "import inference.client"),
+    "generations": ("inference/api/chat.py", "import inference.settling"),
     "engine-internals": ("inference/spec.py", "import inference.engine.scheduler"),
     "engine": ("inference/engine/loop.py", "import django"),
     "torch": ("inference/spec.py", "import torch"),

@@ -15,14 +15,13 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from django.conf import settings
-from django.db import DatabaseError
 
 from accounts.authentication import Caller
 from billing import pricing
 from billing.pricing import PriceSheet
 from inference import errors
+from inference.database import ask_database
 from inference.models import SHIPPED, ModelAlias, ModelKind, ModelState, ServedModel
-from portal.lib.db import db
 
 SNAPSHOT_S = 2.0
 STARTER = "starter"
@@ -130,10 +129,7 @@ async def refresh() -> None:
     """
     snapshot = _cache.snapshot
     if snapshot is None or not snapshot.fresh:
-        try:
-            await db(_cache.read)
-        except DatabaseError:
-            raise errors.accounting_unavailable() from None
+        await ask_database(_cache.read)
 
 
 def forget() -> None:

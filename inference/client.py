@@ -315,10 +315,6 @@ class EnginePool:
         links = [link for (name, _), link in self._links.items() if name == model and link.healthy]
         return min(links, key=lambda link: link.load, default=None)
 
-    def info(self, model: str) -> wire.EngineInfo | None:
-        link = self.pick(model)
-        return link.info if link else None
-
     @property
     def links(self) -> list[EngineLink]:
         """All of them: those that take requests, and those that only finish theirs."""

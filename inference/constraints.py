@@ -86,7 +86,7 @@ async def _refusal(grammar: Grammar, link: "EngineLink", tenant: str) -> str:
     except link.REFUSED as refusal:
         return str(refusal)
     except link.UNAVAILABLE:
-        raise errors.overloaded("The engine does not answer at the moment.") from None
+        raise errors.engine_silent() from None
     return ""
 
 

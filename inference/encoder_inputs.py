@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from inference import errors
 from inference.engine.wire import engine_pb2 as wire
 from inference.generation import PreparedPrompt
+from inference.prompts import check_ids
 from inference.spec import Embed, FillMask, GenerationSpec, TextPrompt, TokenPrompt
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ async def _encode(spec: GenerationSpec, link: "EngineLink") -> list[Sequence[int
     except link.REFUSED as refusal:
         raise errors.invalid(str(refusal), "input") from None
     except link.UNAVAILABLE:
-        raise errors.overloaded("The engine does not answer at the moment.") from None
+        raise errors.engine_silent() from None
     return [
         prompt.token_ids if isinstance(prompt, TokenPrompt) else next(encoded)
         for prompt in spec.prompts
@@ -70,10 +71,7 @@ def _check(token_ids: Sequence[int], info: wire.EngineInfo, param: str) -> None:
             f"{info.max_model_len:,}. Please shorten it or divide it."
         )
         raise errors.invalid(message, param, "context_length_exceeded")
-    worst = max(token_ids)
-    if worst >= info.vocab_size:
-        message = f"Token id {worst} is outside the vocabulary of {info.vocab_size:,} tokens."
-        raise errors.invalid(message, param)
+    check_ids(param, token_ids, info)
 
 
 def _check_dimensions(task: Embed, info: wire.EngineInfo) -> None:
@@ -110,7 +108,7 @@ async def _find_targets(task: FillMask, link: "EngineLink") -> tuple[int, ...]:
     try:
         found = await link.find_tokens(task.targets)
     except link.UNAVAILABLE:
-        raise errors.overloaded("The engine does not answer at the moment.") from None
+        raise errors.engine_silent() from None
     for index, (text, token_id) in enumerate(zip(task.targets, found, strict=True)):
         if token_id is None:
             message = f"{text[:64]!r} is not one token of this model; see /tokenize."

@@ -90,6 +90,10 @@ def overloaded(message: str, retry_after_s: float = 2.0) -> ServiceError:
     return ServiceError(503, "overloaded", "overloaded", message, None, retry_after(retry_after_s))
 
 
+def engine_silent() -> ServiceError:
+    return overloaded("The engine does not answer at the moment.")
+
+
 def out_of_time(*, begun: bool) -> ServiceError:
     """The deadline of every request has passed: 504 in the middle of an answer, 503 before it."""
     deadline = f"{settings.REQUEST_DEADLINE_S:,} seconds"

@@ -34,8 +34,8 @@ async def prepare_all(spec: GenerationSpec, link: "EngineLink") -> list[Prepared
     """
     info = link.info
     assert info is not None
-    _check_ids("logit_bias", (token_id for token_id, _ in spec.sampling.logit_bias), info)
-    _check_ids("stop_token_ids", spec.sampling.stop_token_ids, info)
+    check_ids("logit_bias", (token_id for token_id, _ in spec.sampling.logit_bias), info)
+    check_ids("stop_token_ids", spec.sampling.stop_token_ids, info)
     return list(await asyncio.gather(*(_prepare(prompt, spec, link) for prompt in spec.prompts)))
 
 
@@ -45,7 +45,7 @@ async def _prepare(prompt: Prompt, spec: GenerationSpec, link: "EngineLink") -> 
     param = param_of(prompt)
     token_ids = (await encode(prompt, link)).token_ids
     if isinstance(prompt, TokenPrompt):
-        _check_ids(param, token_ids, info)
+        check_ids(param, token_ids, info)
     if not token_ids:
         # As if from the beginning of a new document.
         token_ids = info.eos_token_ids[:1]
@@ -88,20 +88,20 @@ async def encode(
     except link.REFUSED as refusal:
         raise errors.invalid(str(refusal), param_of(prompt)) from None
     except link.UNAVAILABLE:
-        raise errors.overloaded("The engine does not answer at the moment.") from None
+        raise errors.engine_silent() from None
     return Encoded(reply.token_ids, reply.tokens)
 
 
 async def decode(token_ids: Sequence[int], link: "EngineLink") -> str:
     """The text of ids, special tokens written out."""
     assert link.info is not None
-    _check_ids("tokens", token_ids, link.info)
+    check_ids("tokens", token_ids, link.info)
     try:
         return await link.detokenize(token_ids)
     except link.REFUSED as refusal:
         raise errors.invalid(str(refusal), "tokens") from None
     except link.UNAVAILABLE:
-        raise errors.overloaded("The engine does not answer at the moment.") from None
+        raise errors.engine_silent() from None
 
 
 async def describe_tokenizer(link: "EngineLink") -> dict[str, object]:
@@ -150,7 +150,8 @@ def _check_has_template(link: "EngineLink") -> None:
         raise ServiceError(400, "invalid_request_error", "not_a_chat_model", message, "model")
 
 
-def _check_ids(param: str, token_ids: Iterable[int], info: wire.EngineInfo) -> None:
+def check_ids(param: str, token_ids: Iterable[int], info: wire.EngineInfo) -> None:
+    """Raises ServiceError (400) for an id outside the vocabulary."""
     worst = max(token_ids, default=0)
     if worst >= info.vocab_size:
         message = f"Token id {worst} is outside the vocabulary of {info.vocab_size:,} tokens."

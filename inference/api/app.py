@@ -19,15 +19,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference import errors, metrics
-from inference.api import (
-    chat,
-    completions,
-    embeddings,
-    fill_mask,
-    models,
-    requests,
-    tokenize,
-)
+from inference.api import chat, completions, embeddings, fill_mask, models, requests, tokenize
 from inference.api.anthropic import endpoints as anthropic
 from inference.api.errors import from_http
 from inference.api.exchange import Exchange, authenticate
@@ -71,11 +63,9 @@ def _routes() -> list[Route]:
         Route("/v1/responses", generating(responses.create), methods=["POST"]),
         Route("/v1/responses/input_tokens", responses.count_input, methods=["POST"]),
         Route("/v1/responses/{id}", responses.one, methods=["GET", "DELETE"]),
+        Route("/v1/responses/{id}/input_items", responses.list_input, methods=["GET"]),
         Route("/v1/messages", generating(anthropic.create), methods=["POST"]),
         Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
-        Route("/v1/responses/{id}/input_items", responses.list_input, methods=["GET"]),
-    ]
-    routes += [
         Route("/v1/embeddings", generating(embeddings.create), methods=["POST"]),
         Route("/v1/fill-mask", generating(fill_mask.create), methods=["POST"]),
     ]

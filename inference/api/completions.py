@@ -13,17 +13,16 @@ from inference.api import answers
 from inference.api.bodies import COMPLETION_UNSUPPORTED, parse
 from inference.api.errors import json_response
 from inference.api.exchange import authenticate, exchange_of, read_object
+from inference.api.inputs import InputField
 from inference.api.logprobs import CompletionLogprobs
 from inference.api.schemas import CompletionBody
-from inference.errors import ServiceError, invalid
+from inference.errors import invalid
 from inference.generation import Generation
 from inference.spec import (
     GenerationSpec,
     Summary,
     TextDelta,
-    TextPrompt,
     TokenLogprob,
-    TokenPrompt,
 )
 
 MAX_STOPS = 16
@@ -51,7 +50,8 @@ def to_spec(body: CompletionBody) -> GenerationSpec:
     """Raises ServiceError (400) naming the field that cannot be served."""
     body.check_stream_options()
     body.check_stops(MAX_STOPS)
-    prompts = read_prompts(body.prompt)
+    field = InputField("prompt", most=settings.API_MAX_SEQUENCES, empty_allowed=True)
+    prompts = field.read("" if body.prompt is None else body.prompt)
     best_of = body.check_best_of()
     sequences = len(prompts) * max(body.n, best_of or 1)
     if sequences > settings.API_MAX_SEQUENCES:
@@ -74,47 +74,6 @@ def to_spec(body: CompletionBody) -> GenerationSpec:
         batch=body.is_batch,
         metadata=body.metadata,
     )
-
-
-def read_prompts(value: Any) -> tuple[TextPrompt | TokenPrompt, ...]:
-    """A string, a list of strings, a list of ids, or a list of lists of ids."""
-    if value is None:
-        return (TextPrompt(""),)
-    if isinstance(value, str):
-        return (TextPrompt(value),)
-    if not isinstance(value, list):
-        raise _invalid_prompt("prompt")
-    if not value:
-        raise invalid("Invalid value for 'prompt': the list is empty.", "prompt", "invalid_value")
-    if isinstance(value[0], int):
-        return (_token_prompt(value, "prompt"),)
-    if len(value) > settings.API_MAX_SEQUENCES:
-        message = f"'prompt' has {len(value)} prompts; at most {settings.API_MAX_SEQUENCES}."
-        raise invalid(message, "prompt")
-    if isinstance(value[0], str):
-        for index, text in enumerate(value):
-            if not isinstance(text, str):
-                raise _invalid_prompt(f"prompt[{index}]")
-        return tuple(TextPrompt(text) for text in value)
-    return tuple(_token_prompt(ids, f"prompt[{index}]") for index, ids in enumerate(value))
-
-
-def _token_prompt(ids: Any, param: str) -> TokenPrompt:
-    if not isinstance(ids, list) or not ids:
-        raise _invalid_prompt(param)
-    for index, token_id in enumerate(ids):
-        # By type: a boolean is an int in Python.
-        if type(token_id) is not int or not 0 <= token_id < 2**31:
-            raise _invalid_prompt(f"{param}[{index}]")
-    return TokenPrompt(tuple(ids))
-
-
-def _invalid_prompt(param: str) -> ServiceError:
-    message = (
-        f"Invalid type for '{param}': 'prompt' is a string, a list of strings, "
-        "a list of token ids, or a list of lists of token ids."
-    )
-    return invalid(message, param, "invalid_type")
 
 
 class Answer:

@@ -13,12 +13,12 @@ from inference.api import answers
 from inference.api.bodies import parse
 from inference.api.errors import encode
 from inference.api.exchange import authenticate, exchange_of, read_object
-from inference.api.inputs import is_listed, read_inputs
+from inference.api.inputs import MAX_INPUTS, InputField, encoder_spec, input_usage, is_listed
 from inference.api.schemas import EmbeddingsBody
 from inference.encoding import Encoding
-from inference.engine.params import SamplingParams
 from inference.spec import Embed, GenerationSpec, Summary
 
+INPUT = InputField("input", most=MAX_INPUTS)
 Vectors = NDArray[np.float32]  # (inputs, dimensions)
 
 
@@ -38,18 +38,9 @@ async def create(request: Request) -> Response:
 
 def to_spec(body: EmbeddingsBody) -> GenerationSpec:
     """Raises ServiceError (400) naming the field that cannot be served."""
-    return GenerationSpec(
-        model=body.model,
-        prompts=read_inputs(body.input, ids_allowed=True),
-        sampling=SamplingParams(max_tokens=0),
-        max_tokens=0,
-        limit_param="input",
-        face="api",
-        endpoint="embeddings",
-        task=Embed(is_listed(body.input), body.dimensions),
-        batch=body.is_batch,
-        metadata=body.metadata,
-    )
+    inputs = INPUT.read(body.input)
+    task = Embed(is_listed(body.input), body.dimensions)
+    return encoder_spec(body, "embeddings", inputs, task)
 
 
 def whole(encoding: Encoding, summary: Summary, body: EmbeddingsBody) -> bytes:
@@ -71,7 +62,7 @@ def whole(encoding: Encoding, summary: Summary, body: EmbeddingsBody) -> bytes:
     ]
     rest: dict[str, Any] = {
         "model": encoding.model,
-        "usage": {"prompt_tokens": summary.prompt_tokens, "total_tokens": summary.prompt_tokens},
+        "usage": input_usage(summary),
     }
     return b'{"object":"list","data":[' + b",".join(objects) + b"]," + encode(rest)[1:]
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import Error as DatabaseError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,9 +14,9 @@ from accounts.authentication import Caller, KeyRefused, authenticate_key
 from inference.api import errors as openai
 from inference.api.anthropic import errors as anthropic
 from inference.api.errors import from_json, json_response
-from inference.errors import ServiceError, accounting_unavailable, invalid
+from inference.database import ask_database
+from inference.errors import ServiceError, invalid
 from portal.lib import bodies, strict_json
-from portal.lib.db import db
 from portal.lib.ids import new_id
 
 SCOPE = "inference"
@@ -64,8 +63,6 @@ async def authenticate(request: Request) -> Caller:
         caller = await _authenticate(secret, remote_ip)
     except KeyRefused as refusal:
         raise _unauthorized(refusal.message, refusal.code, refusal.status) from None
-    except DatabaseError:
-        raise accounting_unavailable() from None
     request.scope["caller"] = caller
     return caller
 
@@ -90,7 +87,7 @@ async def _authenticate(secret: str, remote_ip: str) -> Caller:
     try:
         return authenticate_key(secret, remote_ip, SCOPE)
     except SynchronousOnlyOperation:  # Django's guard, before anything was read
-        return await db(authenticate_key, secret, remote_ip, SCOPE)
+        return await ask_database(authenticate_key, secret, remote_ip, SCOPE)
 
 
 def _unauthorized(message: str, code: str, status: int) -> ServiceError:

@@ -9,12 +9,13 @@ from inference.api import answers
 from inference.api.bodies import parse
 from inference.api.errors import json_response
 from inference.api.exchange import authenticate, exchange_of, read_object
-from inference.api.inputs import is_listed, read_inputs
+from inference.api.inputs import MAX_INPUTS, InputField, encoder_spec, input_usage, is_listed
 from inference.api.schemas import FillMaskBody
 from inference.encoding import Encoding
-from inference.engine.params import SamplingParams
 from inference.engine.wire import engine_pb2 as wire
 from inference.spec import FillMask, GenerationSpec, Summary
+
+INPUT = InputField("input", most=MAX_INPUTS, ids_allowed=False)
 
 
 async def create(request: Request) -> Response:
@@ -31,18 +32,9 @@ async def create(request: Request) -> Response:
 
 def to_spec(body: FillMaskBody) -> GenerationSpec:
     """Raises ServiceError (400) naming the field that cannot be served."""
-    return GenerationSpec(
-        model=body.model,
-        prompts=read_inputs(body.input, ids_allowed=False),
-        sampling=SamplingParams(max_tokens=0),
-        max_tokens=0,
-        limit_param="input",
-        face="api",
-        endpoint="fill_mask",
-        task=FillMask(is_listed(body.input), body.top_k, tuple(body.targets)),
-        batch=body.is_batch,
-        metadata=body.metadata,
-    )
+    inputs = INPUT.read(body.input)
+    task = FillMask(is_listed(body.input), body.top_k, tuple(body.targets))
+    return encoder_spec(body, "fill_mask", inputs, task)
 
 
 def whole(encoding: Encoding, summary: Summary) -> dict[str, Any]:
@@ -58,7 +50,7 @@ def whole(encoding: Encoding, summary: Summary) -> dict[str, Any]:
         "object": "list",
         "data": data,
         "model": encoding.model,
-        "usage": {"prompt_tokens": summary.prompt_tokens, "total_tokens": summary.prompt_tokens},
+        "usage": input_usage(summary),
     }
 
 

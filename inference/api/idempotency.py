@@ -9,7 +9,6 @@ it runs waits for its end, in whichever web process; who comes after it gets the
 import asyncio
 
 from django.conf import settings
-from django.db import Error as DatabaseError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -17,10 +16,10 @@ from inference.api.answers import hang_up
 from inference.api.exchange import Exchange, authenticate, exchange_of, read_body
 from inference.api.keyed_run import KeyedRun
 from inference.api.recording import Endpoint
-from inference.errors import ServiceError, accounting_unavailable, invalid
+from inference.database import ask_database
+from inference.errors import ServiceError, invalid
 from inference.log import replays
 from inference.log.replays import Answer, Found, Ours
-from portal.lib.db import db
 
 HEADER = "Idempotency-Key"
 MAX_KEY_CHARS = 255
@@ -67,13 +66,11 @@ async def _claim(request: Request, asked: replays.Asked) -> Found:
     gone = asyncio.create_task(hang_up(request.receive))
     pause = FIRST_PAUSE_S
     try:
-        while isinstance(found := await db(replays.claim, asked), replays.Running):
+        while isinstance(found := await ask_database(replays.claim, asked), replays.Running):
             await asyncio.wait([gone], timeout=pause)
             if gone.done():
                 raise ClientDisconnect
             pause = min(pause * 1.5, LONGEST_PAUSE_S)
-    except DatabaseError:
-        raise accounting_unavailable() from None
     finally:
         gone.cancel()
     return found

@@ -2,15 +2,14 @@
 
 import re
 
-from django.db import Error as DatabaseError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from inference.api.errors import json_response
 from inference.api.exchange import authenticate, exchange_of
-from inference.errors import ServiceError, accounting_unavailable
+from inference.database import ask_database
+from inference.errors import ServiceError
 from inference.log import reading
-from portal.lib.db import db
 
 _ID = re.compile(r"[0-9A-Za-z_]{1,40}")
 
@@ -22,10 +21,7 @@ async def retrieve(request: Request) -> Response:
     request_id = request.path_params["id"]
     found = None
     if _ID.fullmatch(request_id):
-        try:
-            found = await db(reading.read, caller.organisation_id, request_id)
-        except DatabaseError:
-            raise accounting_unavailable() from None
+        found = await ask_database(reading.read, caller.organisation_id, request_id)
     if found is None:
         message = "There is no request with this id, or it has not ended yet."
         raise ServiceError(404, "invalid_request_error", "request_not_found", message, "id")

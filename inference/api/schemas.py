@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from inference.api.bodies import RequestBody
+from inference.api.chat_messages import Message
 from inference.api.formats import ResponseFormat, StructuredOutputs
-from inference.api.messages import Message
 from inference.api.tools import MAX_TOOLS, ToolBody
 from inference.engine.params import SamplingParams
 from inference.errors import invalid
@@ -84,19 +84,11 @@ Metadata = Annotated[
 _TOKEN_IDS = {
     "type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 }  # fmt: skip
-CompletionPrompt = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string"},
-                {"type": "array", "minItems": 1, "items": {"type": "string"}},
-                _TOKEN_IDS,
-                {"type": "array", "minItems": 1, "items": _TOKEN_IDS},
-            ]
-        }
-    ),
-]
+_TEXTS = ({"type": "string"}, {"type": "array", "minItems": 1, "items": {"type": "string"}})
+_IDS = (_TOKEN_IDS, {"type": "array", "minItems": 1, "items": _TOKEN_IDS})
+# Read by `inputs.py`.
+Texts = Annotated[Any, WithJsonSchema({"anyOf": [*_TEXTS]})]
+TextsOrIds = Annotated[Any, WithJsonSchema({"anyOf": [*_TEXTS, *_IDS]})]
 ToolChoice = Annotated[
     Any,
     WithJsonSchema(
@@ -120,10 +112,23 @@ class StreamOptions(RequestBody):
     include_obfuscation: bool | None = None
 
 
-class SamplingBody(RequestBody):
-    """How tokens are drawn, and what else every endpoint that generates takes."""
+class BilledBody(RequestBody):
+    """What every endpoint takes whose requests are billed."""
 
     model: Annotated[str, Field(min_length=1, max_length=200)]
+    user: str | None = None
+    metadata: Metadata = {}
+    service_tier: str | None = None
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether it may wait behind others: what OpenAI calls the flex tier."""
+        return self.service_tier == "flex"
+
+
+class SamplingBody(BilledBody):
+    """How tokens are drawn, and what else every endpoint that generates takes."""
+
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
     top_p: Annotated[float, Field(ge=0, le=1)] = 1.0
     top_k: Annotated[int, Field(ge=-1, lt=2**31)] = 0
@@ -140,9 +145,6 @@ class SamplingBody(RequestBody):
     min_tokens: Annotated[int, Field(ge=0, lt=2**31)] = 0
     ignore_eos: bool = False
     stream: bool = False
-    user: str | None = None
-    metadata: Metadata = {}
-    service_tier: str | None = None
     store: bool | None = None
     prompt_cache_key: str | None = None
     safety_identifier: str | None = None
@@ -171,11 +173,6 @@ class SamplingBody(RequestBody):
             prompt_logprobs=prompt_logprobs,
             logit_bias=tuple((int(token), bias) for token, bias in self.logit_bias.items()),
         )
-
-    @property
-    def is_batch(self) -> bool:
-        """Whether it may wait behind others: what OpenAI calls the flex tier."""
-        return self.service_tier == "flex"
 
     def check_stops(self, most: int) -> None:
         if len(self.stop) > most:
@@ -235,7 +232,7 @@ class ChatBody(ChoicesBody):
 
 
 class CompletionBody(ChoicesBody):
-    prompt: CompletionPrompt = None
+    prompt: TextsOrIds = None
     max_tokens: Annotated[int, Field(ge=0, lt=2**31)] = 16
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     echo: bool = False
@@ -251,27 +248,14 @@ class CompletionBody(ChoicesBody):
         return self.best_of
 
 
-class EncoderBody(RequestBody):
-    """The fields that embeddings and masks share; `input` is read by `inputs.py`."""
-
-    model: Annotated[str, Field(min_length=1, max_length=200)]
-    input: Any
-    user: str | None = None
-    metadata: Annotated[dict[str, str], AfterValidator(_check_metadata)] = {}
-    service_tier: str | None = None
-
-    @property
-    def is_batch(self) -> bool:
-        """Whether it may wait behind others, as in `SamplingBody`."""
-        return self.service_tier == "flex"
-
-
-class EmbeddingsBody(EncoderBody):
+class EmbeddingsBody(BilledBody):
+    input: TextsOrIds
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Field(ge=1, lt=2**31)] | None = None
 
 
-class FillMaskBody(EncoderBody):
+class FillMaskBody(BilledBody):
+    input: Texts
     top_k: Annotated[int, Field(ge=1, le=100)] = 5
     targets: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=256)]],

@@ -1,15 +1,14 @@
 """Requests and answers of organisations that want them kept: sealed, bounded, theirs alone.
 
-Nothing is kept of anybody else. What is too old is not read, even before it is deleted.
+Nothing is kept of anybody else. How long, and what may still be read: `inference.log.retention`.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from django.conf import settings
-from django.utils import timezone
 
 from inference.log.models import KeptBodies
+from inference.log.retention import find_text
 from portal.lib import sealing
 
 
@@ -48,17 +47,8 @@ def keep(organisation_id: str, request_id: str, bodies: Bodies) -> None:
 
 def read(organisation_id: str, request_id: str) -> Bodies | None:
     """What is kept of this organisation's request; None when that is nothing (any more)."""
-    row = (
-        KeptBodies.objects.select_related("organisation")
-        .filter(
-            request_id=request_id, organisation_id=organisation_id, organisation__keeps_bodies=True
-        )
-        .first()
-    )
+    row = find_text(KeptBodies.objects.all(), organisation_id, request_id)
     if row is None:
-        return None
-    kept_for = timedelta(days=row.organisation.body_retention_days)
-    if row.created_at + kept_for < timezone.now():
         return None
     try:
         return Bodies(

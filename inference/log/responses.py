@@ -6,12 +6,10 @@ anybody else. Each holds its whole conversation, so that none depends on another
 
 import json
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-from django.utils import timezone
-
 from inference.log.models import StoredResponse
+from inference.log.retention import find_text
 from portal.lib import sealing
 
 
@@ -35,19 +33,8 @@ def keep(organisation_id: str, stored: Stored) -> None:
 
 def read(organisation_id: str, response_id: str) -> Stored | None:
     """This organisation's response; None when it is not stored (any more)."""
-    row = (
-        StoredResponse.objects.select_related("organisation")
-        .filter(
-            response_id=response_id,
-            organisation_id=organisation_id,
-            organisation__keeps_bodies=True,
-        )
-        .first()
-    )
+    row = find_text(StoredResponse.objects.all(), organisation_id, response_id)
     if row is None:
-        return None
-    kept_for = timedelta(days=row.organisation.body_retention_days)
-    if row.created_at + kept_for < timezone.now():
         return None
     try:
         plain = sealing.unseal(row.sealed, _context(organisation_id, response_id))

@@ -1,4 +1,4 @@
-"""Deletes what the request log has kept for long enough.
+"""How long the request log keeps: what is over is not read, and deleted.
 
 How long is read from the organisation every time, so that a shorter time also holds for what is
 there already. Every batch is a statement of its own, and what is gone is not there to be deleted
@@ -7,7 +7,7 @@ again: it may be stopped anywhere and run twice, also at the same time.
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -16,6 +16,20 @@ from accounts.models import Organisation
 from inference.log.models import KeptBodies, KeyedRequest, RequestMetadata, StoredResponse
 
 BATCH = 500
+Text = TypeVar("Text", KeptBodies, StoredResponse)
+
+
+def find_text(rows: QuerySet[Text], organisation_id: str, key: str) -> Text | None:
+    """The row of this key that this organisation still keeps; None when there is none (any more).
+
+    What is over is not found, even before it is deleted.
+    """
+    mine = rows.filter(pk=key, organisation_id=organisation_id, organisation__keeps_bodies=True)
+    row = mine.select_related("organisation").first()
+    if row is None:
+        return None
+    kept_for = timedelta(days=row.organisation.body_retention_days)
+    return row if row.created_at + kept_for >= timezone.now() else None
 
 
 def delete_what_is_over() -> int:

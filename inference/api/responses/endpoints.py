@@ -22,7 +22,8 @@ from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.responses.body import ResponsesBody
 from inference.api.responses.events import Answer, grow
 from inference.api.responses.items import Item, read_input
-from inference.errors import ServiceError, accounting_unavailable, invalid
+from inference.database import ask_database
+from inference.errors import ServiceError, invalid
 from inference.generation import Generation
 from inference.log import responses as log
 from inference.log.responses import Stored
@@ -84,10 +85,7 @@ async def _read(request: Request, caller: Caller) -> _Asked:
 
 
 async def _find(caller: Caller, response_id: str) -> Stored | None:
-    try:
-        return await db(log.read, caller.organisation_id, response_id)
-    except DatabaseError:
-        raise accounting_unavailable() from None
+    return await ask_database(log.read, caller.organisation_id, response_id)
 
 
 async def _store(generation: Generation, answer: Answer, asked: _Asked, summary: Summary) -> None:
@@ -152,11 +150,7 @@ async def _delete(request: Request) -> Response:
     exchange_of(request).endpoint = "responses"
     caller = await authenticate(request)
     response_id = _id_in(request)
-    try:
-        was_there = await db(log.forget, caller.organisation_id, response_id)
-    except DatabaseError:
-        raise accounting_unavailable() from None
-    if not was_there:
+    if not await ask_database(log.forget, caller.organisation_id, response_id):
         raise _not_found()
     return json_response({"id": response_id, "object": "response", "deleted": True})
 

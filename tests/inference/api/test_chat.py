@@ -50,6 +50,18 @@ async def test_it_carries_the_headers_of_the_contract(api: httpx.AsyncClient) ->
     assert headers["cache-control"] == "no-store"
 
 
+async def test_headers_that_mean_something_to_openai_alone_are_ignored(
+    api: httpx.AsyncClient,
+) -> None:
+    sent = {
+        "openai-organization": "org-of-somebody-else", "openai-project": "proj_1",
+        "openai-beta": "assistants=v2", "x-stainless-retry-count": "3",
+    }  # fmt: skip
+    response = await api.post(PATH, json=chat(max_tokens=1), headers=sent)
+    assert response.status_code == 200, response.text
+    assert "x-ignored-fields" not in response.headers
+
+
 async def test_it_streams_in_the_order_of_the_contract(
     api: httpx.AsyncClient, schema: OpenAISchema, books: Books
 ) -> None:

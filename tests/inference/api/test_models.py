@@ -33,6 +33,13 @@ async def test_it_says_which_weights_are_rounded(api: httpx.AsyncClient) -> None
     assert (await api.get("/v1/models/starter")).json()["quantization"] == "int8"
 
 
+async def test_it_says_when_a_model_will_be_switched_off(api: httpx.AsyncClient) -> None:
+    assert (await api.get("/v1/models/starter")).json()["shutdown_date"] is None
+    await db(lambda: ServedModel.objects.filter(name="starter").update(shutdown_date="2027-03-01"))
+    catalog.forget()
+    assert (await api.get("/v1/models/starter")).json()["shutdown_date"] == "2027-03-01"
+
+
 async def test_names_may_contain_slashes(api: httpx.AsyncClient, add_model: object) -> None:
     assert callable(add_model)
     await db(add_model, "meta/llama 3")

@@ -57,6 +57,14 @@ async def test_a_seventh_request_has_to_wait_for_as_long_as_it_is_told(
     assert len(await books.records()) == 6
 
 
+async def test_what_is_refused_for_another_reason_says_what_is_left(
+    six_a_minute: None, api: httpx.AsyncClient
+) -> None:
+    response = await api.post(PATH, json=chat("z" * 3000))
+    assert response.json()["error"]["code"] == "context_length_exceeded"
+    assert response.headers["x-ratelimit-remaining-requests"] == "5"
+
+
 async def test_tokenising_counts_too(six_a_minute: None, api: httpx.AsyncClient) -> None:
     statuses = [(await api.post("/tokenize", json={"prompt": "a"})).status_code for _ in range(7)]
     assert statuses == [200] * 6 + [429]

@@ -111,6 +111,28 @@ def test_a_refusal_for_haste_says_when_and_what_is_left() -> None:
     assert "x-request-cost" in answers["200"]["headers"]
 
 
+def test_what_can_be_streamed_says_so_and_nothing_else() -> None:
+    streamed = {
+        path
+        for method, path in described()
+        if "text/event-stream"
+        in DOCUMENT["paths"][path][method.lower()]["responses"].get("200", {}).get("content", {})
+    }
+    assert streamed == {
+        "/v1/chat/completions", "/v1/completions", "/v1/engines/{engine}/completions",
+        "/v1/responses", "/v1/messages",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["EmbeddingsBody", "FillMaskBody"])
+@pytest.mark.parametrize("value", [5, [], None, [5.5], {"text": "a"}])
+def test_inputs_of_encoders_are_described(name: str, value: object) -> None:
+    body = DOCUMENT["components"]["schemas"][name]
+    check({"model": "m", "input": ["a", "b"]}, body)
+    with pytest.raises(jsonschema.ValidationError):
+        check({"model": "m", "input": value}, body)
+
+
 def test_every_example_fits_its_own_schema() -> None:
     seen = 0
     for method, path in described():

@@ -289,14 +289,26 @@ async def test_a_revoked_key_ends_what_nobody_waits_for(
     await stored()
 
 
-async def test_who_waits_may_leave(web: httpx.AsyncClient, books: Books) -> None:
-    body = chat(model="slow", max_tokens=40)
+async def test_who_waits_may_leave(
+    web: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, asked = replays.claim, []
+
+    def watch(asking: replays.Asked) -> replays.Found:
+        asked.append(asking)
+        return claim(asking)
+
+    monkeypatch.setattr(replays, "claim", watch)
+    body = chat(model="slow", max_tokens=80)
     first = asyncio.create_task(web.post(CHAT, json=body, headers=key()))
     while not await rows():
         await asyncio.sleep(0.005)
     with pytest.raises(httpx.ReadTimeout):
         await web.post(CHAT, json=body, headers=key(), timeout=0.2)
+    await asyncio.sleep(0.1)
+    until_then = len(asked)
     assert (await first).status_code == 200
+    assert len(asked) == until_then  # nobody asks for who has left
     await books.settled(1)
 
 

@@ -9,11 +9,12 @@ hundred commits a second, whatever is in them, and SQLite has one writer.
 """
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -57,9 +58,10 @@ async def commit(order: str, function: Callable[P, R], /, *args: P.args, **kwarg
     `order` names what it changes first; those of one commit run in this order, so that two
     processes lock rows in the same one. When the caller is cancelled the call still runs.
     """
-    call = _Call(order, contextvars.copy_context(), partial(function, *args, **kwargs))
-    _committer().submit(call)
-    return await asyncio.wrap_future(call.future)
+    answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+    call = partial(function, *args, **kwargs)
+    _committer().submit(_Call(order, contextvars.copy_context(), call, answer))
+    return await answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class _Call:
     order: str
     context: contextvars.Context
     function: Callable[[], Any]
-    future: "Future[Any]" = field(default_factory=Future)
+    answer: "asyncio.Future[Any]"
 
     def run(self) -> "_Result":
         """The outcome; errors of the call's own are part of it."""
@@ -130,13 +132,23 @@ def _run_together(calls: list[_Call]) -> list[_Result]:
 
 
 def _answer(calls: list[_Call], results: list[_Result]) -> None:
+    """Wake each event loop once, however many of its calls there are."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Call, _Result]]] = {}
     for call, result in zip(calls, results, strict=True):
-        if not call.future.set_running_or_notify_cancel():
-            continue  # nobody waits for it any more
+        by_loop.setdefault(call.answer.get_loop(), []).append((call, result))
+    for loop, answered in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # a loop that has closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, answered)
+
+
+def _resolve(answered: list[tuple[_Call, _Result]]) -> None:
+    for call, result in answered:
+        if call.answer.done():
+            continue  # cancelled: nobody waits for it any more
         if result.error is not None:
-            call.future.set_exception(result.error)
+            call.answer.set_exception(result.error)
         else:
-            call.future.set_result(result.value)
+            call.answer.set_result(result.value)
 
 
 @cache

@@ -16,7 +16,7 @@ from inference.api.errors import json_response
 from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.logprobs import chat_logprobs, without_end
 from inference.api.schemas import ChatBody
-from inference.api.tools import read_tools
+from inference.api.tools import check_one_form, read_tools
 from inference.errors import invalid
 from inference.generation import Generation
 from inference.spec import ChatPrompt, GenerationSpec, Summary, TextDelta
@@ -49,8 +49,7 @@ def to_spec(body: ChatBody) -> GenerationSpec:
     messages = tuple(m.to_chat_message(index) for index, m in enumerate(body.messages))
     tools, tool_use = read_tools(body.tools, body.tool_choice, body.parallel_tool_calls)
     constraint = body.constraint()
-    if constraint is not None and tool_use is not None:
-        raise invalid("A text cannot both call 'tools' and have a form of its own.", "tools")
+    check_one_form(constraint, tool_use)
     return GenerationSpec(
         model=body.model,
         prompts=(ChatPrompt(messages, tools),),

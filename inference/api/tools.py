@@ -14,7 +14,7 @@ from pydantic import Field
 
 from inference.api.bodies import RequestBody
 from inference.errors import invalid
-from inference.spec import Tool, ToolUse
+from inference.spec import Constraint, Tool, ToolUse
 
 MAX_TOOLS = 128
 NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
@@ -84,6 +84,12 @@ def _place(named: Named, places: dict[str, int]) -> int:
     if named.name not in places:
         raise invalid(f"'tools' has no function with the name '{named.name[:64]}'.", named.param)
     return places[named.name]
+
+
+def check_one_form(constraint: Constraint | None, tool_use: ToolUse | None) -> None:
+    """Raises ServiceError when both say what the text has to be."""
+    if constraint is not None and tool_use is not None:
+        raise invalid("A text cannot both call 'tools' and have a form of its own.", "tools")
 
 
 # --- OpenAI's forms -----------------------------------------------------------------------------

@@ -9,7 +9,15 @@ from inference.api.anthropic.blocks import Turn, converse
 from inference.api.bodies import RequestBody
 from inference.api.formats import schema_constraint
 from inference.api.schemas import STOP, Metadata, SamplingBody, check_stop
-from inference.api.tools import MAX_TOOLS, Choice, Name, Named, make_tool, may_be_called
+from inference.api.tools import (
+    MAX_TOOLS,
+    Choice,
+    Name,
+    Named,
+    check_one_form,
+    make_tool,
+    may_be_called,
+)
 from inference.errors import invalid
 from inference.spec import ChatPrompt, Constraint, GenerationSpec, ToolUse
 
@@ -119,8 +127,7 @@ class MessagesBody(SamplingBody, PromptBody):
             raise invalid(message, "stop_sequences")
         prompt, tool_use = self.prompt()
         constraint = self.output_config.constraint()
-        if constraint is not None and tool_use is not None:
-            raise invalid("A text cannot both call 'tools' and have a form of its own.", "tools")
+        check_one_form(constraint, tool_use)
         return GenerationSpec(
             model=self.model,
             prompts=(prompt,),

@@ -9,7 +9,7 @@ from inference.api.bodies import RequestBody, parse_part
 from inference.api.formats import JsonSchema, any_object
 from inference.api.responses.items import Item, converse
 from inference.api.schemas import SamplingBody, StreamOptions, ToolChoice
-from inference.api.tools import MAX_TOOLS, FunctionBody, may_be_called, read_choice
+from inference.api.tools import MAX_TOOLS, FunctionBody, check_one_form, may_be_called, read_choice
 from inference.errors import invalid
 from inference.spec import ChatPrompt, Constraint, GenerationSpec, ToolUse
 
@@ -104,8 +104,7 @@ class ResponsesBody(SamplingBody):
         self._check_include()
         prompt, tool_use = self.prompt(items, first)
         constraint = self.text.constraint()
-        if constraint is not None and tool_use is not None:
-            raise invalid("A text cannot both call 'tools' and have a form of its own.", "tools")
+        check_one_form(constraint, tool_use)
         return GenerationSpec(
             model=self.model,
             prompts=(prompt,),

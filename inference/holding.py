@@ -102,7 +102,7 @@ def _insufficient(
             available_nanos=available, pending_nanos=shortage.pending_nanos
         )
     fits = None
-    if generation.spec.max_tokens is not None and generation.spec.task is None:
+    if generation.spec.max_tokens is not None:
         fits = _max_tokens_that_fit(generation, available)
     return errors.insufficient_credit(
         available_nanos=available,

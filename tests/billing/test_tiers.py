@@ -7,7 +7,7 @@ from django.test import Client
 
 from accounts.models import Organisation, User
 from billing import ledger, tiers
-from billing.models import TierOverride
+from billing.models import Account, AccountKind, TierOverride, Transfer, TransferKind
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.conftest import signed_in
 
@@ -40,6 +40,19 @@ def test_it_rises_with_all_payments_together(organisation: Organisation) -> None
     pay(organisation, 450, "c")
     top = tiers.standing(organisation.pk)
     assert (top.tier.name, top.next_tier, top.tier.requests_per_minute) == ("large", None, 0)
+
+
+def test_what_was_paid_back_does_not_count(organisation: Organisation) -> None:
+    pay(organisation, 60, "a")
+    Transfer.objects.create(
+        reference="refund:a",
+        kind=TransferKind.REFUND,
+        debit_account=Account.objects.get(organisation=organisation),
+        credit_account=ledger.house_account(AccountKind.REFUNDS),
+        amount_nanos=20 * NANOS_PER_DOLLAR,
+    )
+    standing = tiers.standing(organisation.pk)
+    assert (standing.tier.name, standing.paid_nanos) == ("small", 40 * NANOS_PER_DOLLAR)
 
 
 def test_another_organisations_payments_do_not_count(

@@ -217,7 +217,8 @@ async def test_without_credit_it_is_refused_before_anything_is_computed(
     assert (refused.status_code, error["code"], error["param"]) == (
         402, "insufficient_quota", "input",
     )  # fmt: skip
-    assert "max_tokens" not in error["message"]
+    assert "would fit" not in error["message"]  # there is nothing to lower
+    assert error["details"].keys() == {"balance", "ceiling", "top_up_url"}
 
 
 async def test_a_retry_with_the_same_key_is_answered_and_billed_once(

@@ -164,6 +164,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"output_config": {"effort": "high"}}, "output_config.effort"),
     ({"output_config": {"format": {"type": "json_schema", "schema": {"not": {}}}}},
      "output_config.format.schema"),
+    ({"tools": TOOLS, "output_config": {"format": {"type": "json_schema", "schema": {}}}},
+     "'tools'"),
     ({"metadata": {"user_id": 5}}, "metadata.user_id"),
     ({"stream": 1}, "stream"),
 ]  # fmt: skip

@@ -111,6 +111,25 @@ async def test_the_model_sees_what_the_chat_endpoint_would_show_it(api: httpx.As
     assert answer["usage"]["input_tokens"] == chat.json()["count"]
 
 
+async def test_a_call_without_words_before_it_takes_nothing_from_the_user(
+    api: httpx.AsyncClient,
+) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "one two"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "x"},
+    ]
+    items = [
+        {"role": "user", "content": "one two"},
+        {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": "x"},
+    ]
+    chat = await api.post("/tokenize", json={"model": "starter", "messages": messages})
+    counted = await api.post(f"{PATH}/input_tokens", json=ask(items))
+    assert counted.json()["input_tokens"] == chat.json()["count"]
+
+
 async def test_events_come_typed_numbered_and_in_their_order(
     api: httpx.AsyncClient, schema: OpenAISchema
 ) -> None:

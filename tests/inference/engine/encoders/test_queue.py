@@ -72,11 +72,11 @@ def test_a_flood_loses_its_own_newest_job_when_the_queue_is_full() -> None:
 
 def test_what_has_begun_is_not_pushed_out() -> None:
     waiting = queue(budget=50, waiting=100)
-    begun, newcomer = job("a", 50, 50), job("b", 30, 30)
+    begun, newcomer = job("a", 50, 50, 50), job("b", 30)
     waiting.submit(begun)
-    assert waiting.take() == [(begun, 1)]
-    assert waiting.submit(newcomer) is newcomer
-    assert waiting.num_tokens == 50
+    assert waiting.take() == [(begun, 2)]
+    assert waiting.submit(newcomer) is newcomer  # though what has begun waits with more
+    assert waiting.num_tokens == 100
 
 
 def test_an_empty_queue_takes_a_job_of_any_size() -> None:

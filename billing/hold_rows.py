@@ -13,7 +13,8 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 
 from billing.models import Account, AccountKind, Hold, HoldState, KeySpend, Transfer, UsageRecord
@@ -159,9 +160,10 @@ def house_account_id(kind: AccountKind) -> int | None:
 def insert(row: Hold | Transfer | UsageRecord) -> None:
     """Insert a new row with all of its fields; a key that the database makes is not read back."""
     statement, fields = _insertion(type(row))
+    database = _database()
     _write(
         statement,
-        *(field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields),
+        *(field.get_db_prep_save(getattr(row, field.attname), database) for field in fields),
     )
 
 
@@ -177,36 +179,42 @@ def _insertion(model: type[Model]) -> tuple[str, list[Field[Any, Any]]]:
 # --- Statements ------------------------------------------------------------------------------
 
 
+def _database() -> BaseDatabaseWrapper:
+    """This thread's connection itself: its proxy would look it up again for every attribute."""
+    return connections[DEFAULT_DB_ALIAS]
+
+
 def _write(statement: str, *values: Any) -> int:
     """How many rows it changed."""
-    with connection.cursor() as cursor:
+    with _database().cursor() as cursor:
         cursor.execute(statement, values)
         return int(cursor.rowcount)
 
 
 def _read(statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with _database().cursor() as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
 
 
 def _prepare(model: type[Model], name: str, value: Any) -> Any:
     """A value as the database wants it: SQLite knows neither UUIDs nor dates."""
-    return _field(model, name).get_db_prep_save(value, connection)
+    return _field(model, name).get_db_prep_save(value, _database())
 
 
 def _convert(model: type[Model], name: str, value: Any) -> Any:
     """A value as the database gave it, made what the model's field holds."""
-    for converter in _converters(connection.vendor, model, name):
-        value = converter(value, None, connection)
+    database = _database()
+    for converter in _converters(database.vendor, model, name):
+        value = converter(value, None, database)
     return value
 
 
 @cache
 def _converters(_vendor: str, model: type[Model], name: str) -> list[Callable[..., Any]]:
     column = _field(model, name).get_col(model._meta.db_table)
-    own = connection.ops.get_db_converters(column)
-    return [*own, *column.get_db_converters(connection)]
+    own = _database().ops.get_db_converters(column)
+    return [*own, *column.get_db_converters(_database())]
 
 
 @cache

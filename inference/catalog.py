@@ -108,6 +108,12 @@ def all_models() -> list[CatalogEntry]:
     return list(_cache.read().entries.values())
 
 
+def all_aliases() -> dict[str, str]:
+    """Other names of the models above, and which model each stands for."""
+    snapshot = _cache.read()
+    return {name: of for name, of in snapshot.aliases.items() if of in snapshot.entries}
+
+
 def resolve(name: str, caller: Caller) -> CatalogEntry:
     """The model of this name, else the one that it is an alias of.
 

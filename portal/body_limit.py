@@ -14,13 +14,15 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from portal.lib import bodies
+from portal.lib.rest_errors import envelope
 
 
 class _Refused(Exception):  # noqa: N818  says what became of the body
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
         self.status = status
-        self.detail = detail
+        self.code = code
+        self.message = message
 
 
 class BodyLimit:
@@ -40,7 +42,8 @@ class BodyLimit:
             with contextlib.suppress(ClientDisconnect):
                 await bodies.discard(receive)
                 headers = {"connection": "close"}
-                answer = JSONResponse({"detail": refused.detail}, refused.status, headers)
+                body = envelope(refused.status, refused.message, refused.code)
+                answer = JSONResponse(body, refused.status, headers)
                 await answer(scope, receive, send)
 
 
@@ -58,7 +61,7 @@ def _bounded(receive: Receive, limit: int) -> Receive:
             async with asyncio.timeout_at(deadline):
                 message = await receive()
         except TimeoutError:
-            raise _Refused(408, "The body did not arrive in time.") from None
+            raise _Refused(408, "request_timeout", "The body did not arrive in time.") from None
         taken += len(message.get("body", b""))
         complete = not message.get("more_body", False)
         if taken > limit:
@@ -69,4 +72,4 @@ def _bounded(receive: Receive, limit: int) -> Receive:
 
 
 def _too_large() -> _Refused:
-    return _Refused(413, "The body is too large.")
+    return _Refused(413, "body_too_large", "The body is too large.")

@@ -32,6 +32,8 @@ PUBLIC = {
     "docs": "/docs/",
     "docs-quickstart": "/docs/quickstart/",
     "docs-errors": "/docs/errors/",
+    "docs-moving": "/docs/moving-from-openai/",
+    "docs-management": "/docs/management-api/",
     "status": "/status/",
     "login": "/accounts/login/",
     "signup": "/accounts/signup/",

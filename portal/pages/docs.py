@@ -7,6 +7,7 @@ views of the same text. Nothing a visitor sends is ever part of it.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from django.conf import settings
@@ -48,7 +49,7 @@ GROUPS: tuple[tuple[str | Promise, tuple[Page, ...]], ...] = (
             Page(
                 "moving-from-openai",
                 _("Moving from OpenAI"),
-                _("What stays the same and what differs."),
+                _("What stays the same and what differs; and from Anthropic."),
             ),
             Page("playground", _("Playground"), _("What the browser can do, and what it costs.")),
         ),
@@ -90,6 +91,7 @@ GROUPS: tuple[tuple[str | Promise, tuple[Page, ...]], ...] = (
     ),
 )
 PAGES = {page.slug: page for _title, pages in GROUPS for page in pages}
+SAMPLE_LANGUAGES = ("bash", "python", "javascript")
 LANGUAGES = {"bash": "Shell", "python": "Python", "javascript": "JavaScript", "json": "JSON"}
 
 
@@ -132,6 +134,8 @@ def llms_txt(request: HttpRequest) -> HttpResponse:
     for title, pages in GROUPS:
         lines += ["", f"## {title}", ""]
         lines += [f"- [{p.title}]({markdown_url(p)}): {p.about}" for p in pages]
+    schema = f"{settings.BASE_URL}{reverse('api_schema')}"
+    lines += ["", "## Optional", "", f"- [OpenAPI]({schema}): Every address, field and answer."]
     return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; charset=utf-8")
 
 
@@ -158,6 +162,7 @@ def text_of(page: Page, request: HttpRequest) -> str:
         "mask_model": mask_model or "bert-base-uncased",
         "mask_text": samples.mask_text(mask_model),
         "entries": catalog.all_models(),
+        "aliases": catalog.all_aliases(),
         "max_body_mb": settings.API_MAX_BODY_BYTES // (1024 * 1024),
         "replay_kb": settings.REPLAY_MAX_BYTES // 1024,
         "kept_kb": settings.KEPT_BODY_MAX_BYTES // 1024,
@@ -172,17 +177,27 @@ def text_of(page: Page, request: HttpRequest) -> str:
 
 
 class Renderer(RendererHTML):
-    """HTML with our classes: code with a copy button, tables in a frame, headings with ids."""
+    """HTML with our classes: code with a copy button, tables in a frame, headings with ids.
+
+    Samples that follow each other without a word between say the same in other languages: they
+    become the tabs of one `<code-tabs>`.
+    """
 
     def fence(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
         token = tokens[index]
-        language = token.info.strip()
+        language = token.info.partition(" ")[0]
         is_curl = token.content.startswith("curl ")
         context = {
             "label": "curl" if is_curl else LANGUAGES.get(language, language),
             "html": samples.coloured(token.content, language),
         }
-        return render_to_string("components/code.html", context)
+        html = str(render_to_string("components/code.html", context))
+        before, after = is_sample(tokens, index - 1), is_sample(tokens, index + 1)
+        if is_sample(tokens, index) and after and not before:
+            html = f'<code-tabs label="{escape(_("Language"))}">{html}'
+        if is_sample(tokens, index) and before and not after:
+            html += "</code-tabs>"
+        return html
 
     def heading_open(
         self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
@@ -191,14 +206,40 @@ class Renderer(RendererHTML):
         return f'<{tokens[index].tag} id="{escape(slugify(re.sub(r"[`*]", "", text)))}">'
 
     def table_open(self, *_parts: Any) -> str:
-        return '<div class="table-frame" tabindex="0"><table class="table">'
+        return '<div class="table-frame" tabindex="0"><table class="table cards">'
 
     def table_close(self, *_parts: Any) -> str:
         return "</table></div>"
 
 
+def is_sample(tokens: Sequence[Token], index: int) -> bool:
+    """Whether there is code of a programming language, no example of an answer."""
+    if not 0 <= index < len(tokens) or tokens[index].type != "fence":
+        return False
+    return tokens[index].info in SAMPLE_LANGUAGES
+
+
 def to_html(text: str) -> SafeString:
     """Markdown of our own files as HTML; raw HTML in it is shown as text."""
     markdown = MarkdownIt("commonmark", {"html": False}, renderer_cls=Renderer).enable("table")
-    html: str = markdown.render(text)
+    tokens = markdown.parse(text)
+    label_cells(tokens)
+    html: str = markdown.renderer.render(tokens, markdown.options, {})
     return mark_safe(html)  # noqa: S308 (our own text, raw HTML off)
+
+
+def label_cells(tokens: Sequence[Token]) -> None:
+    """Give each cell the words at the head of its column, for screens too narrow for columns."""
+    heads: list[str] = []
+    column = 0
+    for token, inner in pairwise(tokens):
+        if token.type == "thead_open":
+            heads = []
+        elif token.type == "th_open":
+            heads.append(re.sub(r"[`*]", "", inner.content))
+        elif token.type == "tr_open":
+            column = 0
+        elif token.type == "td_open":
+            if column and heads[column]:  # the first names the row
+                token.attrSet("data-label", heads[column])
+            column += 1

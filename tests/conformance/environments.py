@@ -48,19 +48,21 @@ def pins(client: str) -> list[Path]:
 
 
 def run(client: str, **variables: str) -> Report:
-    """Run a client's program with nothing of this environment but the path, and read its report.
-
-    Skips, or fails in CI, when its packages cannot be installed.
-    """
-    try:
-        command = install(client)
-    except CannotInstallError as error:
-        pytest.fail(str(error)) if CI else pytest.skip(str(error))
+    """Run a client's program with nothing of this environment but the path, and read its report."""
+    started_by = command(client)
     env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **variables}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=RUN_S)
+    done = subprocess.run(started_by, env=env, capture_output=True, text=True, timeout=RUN_S)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     report: Report = json.loads(done.stdout.splitlines()[-1])
     return report
+
+
+def command(client: str) -> list[str]:
+    """How its program is started. Skips, or fails in CI, when its packages cannot be installed."""
+    try:
+        return install(client)
+    except CannotInstallError as error:
+        pytest.fail(str(error)) if CI else pytest.skip(str(error))
 
 
 def install(client: str) -> list[str]:

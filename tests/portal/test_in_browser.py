@@ -21,7 +21,8 @@ from tests.portal.records import make_record
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 AXE = REPOSITORY / "tests" / "vendor" / "axe.min.js"
-PUBLIC = ["/", "/models/", "/models/starter/", "/docs/", "/docs/errors/", "/status/",
+PUBLIC = ["/", "/models/", "/models/starter/", "/docs/", "/docs/errors/", "/docs/responses/",
+          "/docs/management-api/", "/docs/moving-from-openai/", "/status/",
           "/accounts/login/", "/accounts/signup/"]  # fmt: skip
 SIGNED_IN = ["/portal/", "/portal/usage/?group=key", "/portal/requests/",
              "/portal/requests/req_kept/", "/portal/keys/", "/portal/keys/new/",
@@ -108,6 +109,32 @@ def test_axe_finds_nothing_and_nothing_overflows(
         look_at(page, watch, PUBLIC)
         sign_in(page)
         look_at(page, watch, SIGNED_IN)
+
+
+def test_the_language_of_samples_is_chosen_once_for_all_pages(
+    browser: Browser, live_server: LiveServer, member: User
+) -> None:
+    with visitor(browser, live_server.url) as (page, watch):
+        page.goto("/docs/completions/")
+        assert page.locator("code-tabs").count() == 3
+        expect(page.locator("code-tabs pre:visible")).to_have_count(3)
+        page.get_by_role("tab", name="curl", exact=True).first.focus()
+        page.keyboard.press("ArrowRight")
+        expect(page.get_by_role("tab", name="Python", exact=True).first).to_be_focused()
+        for block in page.locator("code-tabs pre:visible").all():
+            expect(block).to_contain_text("from openai import OpenAI")
+        page.get_by_role("tab", name="JavaScript", exact=True).last.click()
+        page.goto("/docs/embeddings/")
+        expect(page.locator("code-tabs pre:visible")).to_contain_text("new OpenAI(")
+        assert watch.complaints == []
+
+
+def test_without_scripts_all_samples_are_there(
+    browser: Browser, live_server: LiveServer, member: User
+) -> None:
+    with visitor(browser, live_server.url, java_script_enabled=False) as (page, _watch):
+        page.goto("/docs/embeddings/")
+        expect(page.locator("code-tabs pre:visible")).to_have_count(3)
 
 
 def test_every_column_of_the_requests_is_in_sight_on_a_laptop(

@@ -1,4 +1,5 @@
 // Defines the site's small elements; every page loads this one module.
+import "./code-tabs.js";
 import "./copy-button.js";
 import "./dialog-opener.js";
 import "./dismiss-message.js";

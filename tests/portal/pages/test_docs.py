@@ -12,6 +12,7 @@ from django.test import Client
 from accounts.models import ApiKey, Organisation
 from portal.pages.docs import PAGES, text_of
 from tests.environment import REPOSITORY
+from tests.portal.pages.documented import LANGUAGES, addresses, samples_in
 from tests.portal.records import offer_starter
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +53,42 @@ def test_every_file_is_a_page_and_every_page_a_file() -> None:
     assert files == set(PAGES)
     for slug in PAGES:
         get_template(f"docs/{slug}.md")
+
+
+def test_every_endpoint_has_a_section_with_samples_in_three_languages(client: Client) -> None:
+    """Named as `POST /v1/…` or with the whole address; the samples are run elsewhere."""
+    found = set()
+    for slug in PAGES:
+        text = client.get(f"/docs/{slug}.md").content.decode()
+        for section in re.split(r"^#+ ", text, flags=re.MULTILINE):
+            if all(samples_in(section, language) for language in LANGUAGES):
+                found |= named_in(section)
+    assert addresses() - found == set()
+
+
+def named_in(section: str) -> set[tuple[str, str]]:
+    """`GET`, `PATCH` and `DELETE /api/x/`, `POST https://…/v1/y`: methods, each with its path."""
+    named = set()
+    methods = []
+    for words in re.findall(r"`([^`\n]+)`", section):
+        method, _, address = words.partition(" ")
+        if method in {"GET", "POST", "PATCH", "DELETE"}:
+            methods.append(method)
+            if path := re.fullmatch(r"(?:https?://[^/]+)?(/\S*)", address):
+                named |= {(each, path.group(1)) for each in methods}
+                methods = []
+    return named
+
+
+def test_samples_side_by_side_become_tabs(client: Client) -> None:
+    html = client.get("/docs/embeddings/").content.decode()
+    [tabs] = re.findall(r'<code-tabs label="Language">(.*?)</code-tabs>', html, re.DOTALL)
+    assert re.findall(r'<div class="code" data-label="(\w+)">', tabs) == [
+        "curl", "Python", "JavaScript",
+    ]  # fmt: skip
+    # What an answer looks like stands by itself.
+    page = client.get("/docs/fill-mask/").content.decode()
+    assert '"JSON"' in page.split("</code-tabs>")[-1]
 
 
 def test_every_link_leads_somewhere(alice_client: Client, organisation: Organisation) -> None:
@@ -117,6 +154,8 @@ def test_llms_txt_names_every_page(client: Client) -> None:
     text = client.get("/llms.txt").content.decode()
     for slug in PAGES:
         assert f"/docs/{slug}.md" in text
+    assert re.match(r"# .+\n\n> .+\n", text)
+    assert "/api/schema/)" in text
 
 
 @pytest.mark.parametrize("slug", ["nothing", "..", "quickstart.md.md", "%2e%2e%2fbase"])

@@ -1,0 +1,130 @@
+"""A running site whose documentation is tried out, and the running of one sample against it."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.billing.stripe_double import SECRET_KEY, WEBHOOK_SECRET, stripe_double
+from tests.environment import REFERENCE_DATA
+from tests.inference.engine.encoders.checkpoints import write_encoder
+from tests.portal.pages.documented import samples_in
+from tests.portal.pages.recorder import Call, Recorder, recorder
+from tests.story.site import Site, embedded_site
+
+RUN_S = 60
+EMAIL = "docs@example.com"
+STRIPE_DATA = "stripe/fixtures3.json"
+# A colleague, so that there is a member whom a key may change.
+ADD_BOB = f"""
+from accounts.models import Membership, Organisation, User
+bob = User.objects.filter(email="bob@example.com").first() or User.objects.create_user(
+    "bob@example.com")
+organisation = Organisation.objects.get(members__email="{EMAIL}")
+member, _ = Membership.objects.get_or_create(
+    user=bob, organisation=organisation, defaults={{"role": "developer"}})
+print(member.pk)
+"""
+
+
+@dataclass(frozen=True)
+class DocsSite:
+    """Keys of one organisation that keeps bodies, on a site that offers models of all kinds."""
+
+    site: Site
+    recorder: Recorder
+    key: str
+    management_key: str
+
+    def samples(self, slug: str, language: str) -> list[str]:
+        """A page's samples, which call the site through the recorder."""
+        text = httpx.get(f"{self.site.url}/docs/{slug}.md").raise_for_status().text
+        return samples_in(text.replace(self.site.url, self.recorder.url), language)
+
+    def run(self, command: list[str], sample: str) -> tuple[str, list[Call]]:
+        """What a sample printed and which calls it made; it has to end well."""
+        variables = {"OPENAI_API_KEY": self.key, "MANAGEMENT_KEY": self.management_key}
+        environment = {**os.environ, **variables, **self._ids_for(sample)}
+        self.recorder.calls.clear()
+        done = subprocess.run(
+            command, input=sample, env=environment, timeout=RUN_S, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{sample}\n{done.stdout}\n{done.stderr}"
+        return done.stdout, list(self.recorder.calls)
+
+    def _ids_for(self, sample: str) -> dict[str, str]:
+        """What a reader would have from the calls before: fresh ids, for what the sample names."""
+        makers: dict[str, Callable[[], str]] = {
+            "RESPONSE_ID": lambda: str(self._made("/v1/responses", input="Hi.")["id"]),
+            "REQUEST_ID": self._request_id,
+            "KEY_ID": lambda: str(self._managed("/api/keys/", name="sample")["id"]),
+            "TOP_UP_ID": lambda: str(self._managed("/api/top-ups/", amount_cents=900)["id"]),
+        }
+        ids = {name: make() for name, make in makers.items() if f"${name}" in sample}
+        if "/members/" in sample:
+            ids["MEMBER_ID"] = self.site.manage("shell", "-v0", "-c", ADD_BOB).split()[-1]
+        return ids
+
+    def _request_id(self) -> str:
+        answer = self._post("/v1/completions", self.key, {"model": "starter", "max_tokens": 1})
+        return answer.headers["x-request-id"]
+
+    def _made(self, path: str, **body: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._post(path, self.key, {"model": "starter", **body}).json()
+        return answer
+
+    def _managed(self, path: str, **body: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._post(path, self.management_key, body).json()
+        return answer
+
+    def _post(self, path: str, key: str, body: dict[str, Any]) -> httpx.Response:
+        headers = {"authorization": f"Bearer {key}"}
+        return httpx.post(self.site.url + path, json=body, headers=headers).raise_for_status()
+
+
+@contextmanager
+def docs_site(folder: Path) -> Iterator[DocsSite]:
+    with ExitStack() as stack:
+        knobs = {}
+        if (REFERENCE_DATA / STRIPE_DATA).exists():
+            base = stack.enter_context(stripe_double()).url
+            knobs = {"STRIPE_SECRET_KEY": SECRET_KEY, "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET}
+            knobs["STRIPE_API_BASE"] = base
+        site = stack.enter_context(embedded_site(folder / "site", ENGINE_FAKE="true", **knobs))
+        key = site.issue_key(EMAIL, "5")
+        name = ("--email", EMAIL, "--name", "management")
+        management_key = site.manage("issuekey", *name, "--scope", "management").strip()
+        made = DocsSite(site, stack.enter_context(recorder(site.url)), key, management_key)
+        keep_bodies(made)
+        offer_encoders(made, folder)
+        yield made
+
+
+def keep_bodies(made: DocsSite) -> None:
+    """Without that, no response is stored."""
+    headers = {"authorization": f"Bearer {made.management_key}"}
+    address = f"{made.site.url}/api/organisation/"
+    httpx.patch(address, json={"keeps_bodies": True}, headers=headers).raise_for_status()
+
+
+def offer_encoders(made: DocsSite, folder: Path) -> None:
+    """As an operator adds them; the first that come into the lists are what the samples name."""
+    headers = {"authorization": f"Bearer {made.key}"}
+    for name, masked, path in (("vectors", False, "embeddings"), ("masks", True, "fill-mask")):
+        (folder / name).mkdir()
+        write_encoder(folder / name, masked=masked)
+        made.site.manage("addmodel", name, str(folder / name), "--input", "0.02")
+        sent = {"model": name, "input": "Paris is the [MASK] of France."}
+        deadline = time.monotonic() + RUN_S
+        while True:
+            answer = httpx.post(f"{made.site.url}/v1/{path}", json=sent, headers=headers)
+            if answer.status_code == 200:
+                break
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.5)

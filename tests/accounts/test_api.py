@@ -142,7 +142,7 @@ def test_no_secret_and_no_hash_is_listed(manager: Program, api_key: tuple[ApiKey
     [
         ("monthly_cap_nano", 5), ("monthly_cap", 5), ("Scope", "management"), ("ip_range", []),
         ("organisation", "org_other"), ("organisation_id", "org_other"), ("created_by", 1),
-        ("key_hash", "00"), ("prefix", "x"), ("last_four", "x"), ("id", str(uuid4())),
+        ("key_hash", "00"), ("prefix", "x"), ("last_four", "x"), ("id", "00000000"),
         ("revoked_at", None), ("created_at", "2020-01-01T00:00:00Z"), ("secret", "x"),
     ],
 )  # fmt: skip

@@ -51,7 +51,7 @@ def member(transactional_db: None, organisation: Organisation, alice: User) -> U
     EmailAddress.objects.update_or_create(
         user=alice, email=alice.email, defaults={"verified": True, "primary": True}
     )
-    for _ in range(3):
+    for _ in range(2):
         make_record(organisation)
     keep_a_request(organisation)
     return alice

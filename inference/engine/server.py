@@ -49,30 +49,42 @@ class Served:
 
 
 class Outbox:
-    """Frames on their way to one client. Used on the event loop only."""
+    """Frames on their way to one client.
+
+    `count` is called on the loop's thread, before `put` is on the event loop, with all the rest:
+    a busy event loop cannot delay the hold, however many frames it has yet to put.
+    """
 
     def __init__(self, limit: int, hold: Callable[["Outbox", bool], None]) -> None:
         """Call `hold` with True while more than `limit` bytes wait, then with False."""
-        self._frames: deque[engine_pb2.StepFrame] = deque()
+        self._frames: deque[tuple[engine_pb2.StepFrame, int]] = deque()
         self._limit = limit
         self._hold = hold
-        self._num_bytes = 0
+        self._counted = 0  # bytes; written on the loop's thread alone
+        self._taken = 0  # bytes of these; written on the event loop alone
         self._num_taken = 0
+        self._holds = False
         self._watching: asyncio.TimerHandle | None = None  # there is one while it holds
         self._changed = asyncio.Event()
         self._ended = False
         self._events = asyncio.get_running_loop()
         self.cut: asyncio.Future[tuple[grpc.StatusCode, str]] = self._events.create_future()
 
-    def put(self, frame: engine_pb2.StepFrame) -> None:
-        """Add a frame."""
-        self._num_bytes += frame.ByteSize()
-        self._frames.append(frame)
-        self._changed.set()
-        if self._num_bytes > self._limit:
+    def count(self, frame: engine_pb2.StepFrame) -> int:
+        """Count a frame that will be put, and hold when that is too much; return its bytes."""
+        size = frame.ByteSize()
+        self._counted += size
+        if self._counted - self._taken > self._limit:
+            self._holds = True
             self._hold(self, True)  # also again: there may be new sequences
-            if self._watching is None:
-                self._watch()
+        return size
+
+    def put(self, frame: engine_pb2.StepFrame, size: int = 0) -> None:
+        """Add a frame, with what `count` said of it."""
+        self._frames.append((frame, size))
+        self._changed.set()
+        if self._holds and self._watching is None:
+            self._watch()
 
     def _watch(self) -> None:
         self._watching = self._events.call_later(STOPPED_S, self._cut_if_stopped, self._num_taken)
@@ -90,26 +102,29 @@ class Outbox:
         self._changed.set()
 
     def cut_off(self, code: grpc.StatusCode, sentence: str) -> None:
-        """End the stream now, with an error; what is queued is dropped."""
+        """End the stream after the frame under way, with an error; what is queued is dropped."""
         self._frames.clear()
+        self._changed.set()
         if not self.cut.done():
             self.cut.set_result((code, sentence))
 
     async def __aiter__(self) -> AsyncIterator[engine_pb2.StepFrame]:
         """Yield frames as they come."""
         while True:
-            while self._frames:
+            while self._frames and not self.cut.done():
                 yield self._take()
-            if self._ended:
+            if self._ended or self.cut.done():
                 return
             self._changed.clear()
             await self._changed.wait()
 
     def _take(self) -> engine_pb2.StepFrame:
-        frame = self._frames.popleft()
-        self._num_bytes -= frame.ByteSize()
+        frame, size = self._frames.popleft()
+        self._taken += size
         self._num_taken += 1
-        if self._watching is not None and self._num_bytes <= self._limit // 2:
+        # What is counted meanwhile is put later, so that this is asked again.
+        if self._holds and self._counted - self._taken <= self._limit // 2:
+            self._holds = False
             self.close()
             self._hold(self, False)
         return frame
@@ -177,14 +192,20 @@ class EngineServer(LoopServer):
         """Carry one step's frames from the loop's thread to the outboxes."""
         if self.served.reshape is not None:
             frames = self.served.reshape(frames)
-        self.events.call_soon_threadsafe(self._put_frames, frames)
+        sized = [(box, frame, _count(box, frame)) for box, frame in frames]
+        self.events.call_soon_threadsafe(self._put_frames, sized)
 
-    def _put_frames(self, frames: Frames) -> None:
-        for outbox, frame in frames:
+    def _put_frames(self, frames: list[tuple[Hashable, engine_pb2.StepFrame | None, int]]) -> None:
+        for outbox, frame, size in frames:
             assert isinstance(outbox, Outbox)
             if outbox not in self._outboxes:
                 continue
             if frame is None:
                 outbox.end()
             else:
-                outbox.put(frame)
+                outbox.put(frame, size)
+
+
+def _count(outbox: Hashable, frame: engine_pb2.StepFrame | None) -> int:
+    assert isinstance(outbox, Outbox)
+    return 0 if frame is None else outbox.count(frame)

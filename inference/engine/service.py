@@ -75,13 +75,14 @@ class EngineServicer(CodecServicer):
         try:
             ends: list[asyncio.Future[Any]] = [writer, outbox.cut]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            self._server.close_stream(outbox)
+            await writer  # not cancelled: the status beside a write under way would be lost
         finally:
             reader.cancel()
             writer.cancel()
             self._server.close_stream(outbox)
         if outbox.cut.done():
             await context.abort(*outbox.cut.result())
-        await writer
 
     async def _read(self, frames: AsyncIterator[engine_pb2.ClientFrame], outbox: "Outbox") -> None:
         compiling: dict[int, asyncio.Task[None]] = {}  # by the client's number

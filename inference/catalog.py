@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from django.conf import settings
@@ -58,11 +58,7 @@ class _Snapshot:
     entries: dict[str, CatalogEntry]  # in the order of the lists
     aliases: dict[str, str]
     addresses: tuple[tuple[str, str], ...]
-    read_at: float
-
-    @property
-    def fresh(self) -> bool:
-        return time.monotonic() - self.read_at < SNAPSHOT_S
+    read_at: float  # when the read began: what was changed since then may not be in it
 
 
 class _Cache:
@@ -70,7 +66,14 @@ class _Cache:
 
     def __init__(self) -> None:
         self.snapshot: _Snapshot | None = None
+        self.forgotten_at = -math.inf
         self.lock = threading.Lock()
+
+    @property
+    def fresh(self) -> bool:
+        if self.snapshot is None or self.snapshot.read_at <= self.forgotten_at:
+            return False
+        return time.monotonic() - self.snapshot.read_at < SNAPSHOT_S
 
     def read(self) -> _Snapshot:
         """The snapshot, made new when it is old.
@@ -79,10 +82,11 @@ class _Cache:
         it may have grown too old a microsecond ago.
         """
         snapshot = self.snapshot
-        if snapshot is None or not (snapshot.fresh or _in_event_loop()):
+        if snapshot is None or not (self.fresh or _in_event_loop()):
             snapshot = _read_snapshot()
-            with self.lock:
-                self.snapshot = snapshot
+            with self.lock:  # a slow read must not replace what was read after it
+                if self.snapshot is None or self.snapshot.read_at < snapshot.read_at:
+                    self.snapshot = snapshot
         return snapshot
 
 
@@ -133,16 +137,17 @@ async def refresh() -> None:
 
     Raises ServiceError (503) when the database is away.
     """
-    snapshot = _cache.snapshot
-    if snapshot is None or not snapshot.fresh:
+    if not _cache.fresh:
         await ask_database(_cache.read)
 
 
 def forget() -> None:
-    """Read the tables again at the next call (after a change by this process)."""
-    # It stays for event loops between their `refresh` and their reads.
-    if _cache.snapshot is not None:
-        _cache.snapshot = replace(_cache.snapshot, read_at=-math.inf)
+    """Read the tables again at the next call (after a change by this process).
+
+    A read under way is forgotten too: it may have begun before the change.
+    """
+    # The snapshot stays for event loops between their `refresh` and their reads.
+    _cache.forgotten_at = time.monotonic()
 
 
 def engine_addresses() -> list[tuple[str, str]]:
@@ -183,12 +188,13 @@ def _allows(caller: Caller, model: str) -> bool:
 
 
 def _read_snapshot() -> _Snapshot:
+    began = time.monotonic()
     rows = list(ServedModel.objects.filter(enabled=True))
     entries = {row.name: entry for row in rows if (entry := _entry(row))}
     aliases = dict(
         ModelAlias.objects.filter(target__enabled=True).values_list("name", "target__name")
     )
-    return _Snapshot(entries, aliases, tuple(_addresses(rows)), time.monotonic())
+    return _Snapshot(entries, aliases, tuple(_addresses(rows)), began)
 
 
 def _entry(row: ServedModel) -> CatalogEntry | None:

@@ -87,6 +87,46 @@ async def test_a_snapshot_that_grows_old_after_its_refresh_still_answers(
     assert [name for name, _ in catalog.engine_addresses()] == ["starter", "slow"]
 
 
+def test_a_change_while_the_tables_are_read_is_not_missed(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = catalog._read_snapshot
+    catalog.ensure_starter()
+
+    def overtaken() -> catalog._Snapshot:
+        """Another thread adds a model after this one has read the tables."""
+        monkeypatch.setattr(catalog, "_read_snapshot", read)
+        snapshot = read()
+        pricing.ensure_price("late", 1, 1, 1)
+        ServedModel.objects.create(name="late", source="x")
+        catalog.forget()
+        return snapshot
+
+    monkeypatch.setattr(catalog, "_read_snapshot", overtaken)
+    assert [entry.name for entry in catalog.all_models()] == ["starter"]
+    assert [entry.name for entry in catalog.all_models()] == ["starter", "late"]
+    catalog.forget()
+
+
+async def test_a_slow_read_does_not_replace_a_later_one(
+    models: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = catalog._read_snapshot
+
+    def slow() -> catalog._Snapshot:
+        monkeypatch.setattr(catalog, "_read_snapshot", read)
+        snapshot = read()
+        ServedModel.objects.filter(name="slow").delete()
+        catalog.forget()
+        catalog.all_models()  # as another thread does
+        return snapshot
+
+    monkeypatch.setattr(catalog, "_read_snapshot", slow)
+    catalog.forget()
+    await catalog.refresh()
+    assert [name for name, _ in catalog.engine_addresses()] == ["starter"]
+
+
 async def test_without_a_database_the_catalogue_is_unavailable_not_broken(
     models: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

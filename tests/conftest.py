@@ -19,6 +19,11 @@ from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
 from billing import ledger, triggers
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.environment import CI, REFERENCE_DATA
+from tests.inference.engines import (  # noqa: F401  fixtures, once for all folders
+    caller_engine,
+    slow_engine,
+    starter_engine,
+)
 from tests.management import Program
 
 

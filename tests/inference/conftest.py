@@ -24,36 +24,6 @@ from tests.inference.api.openai_schema import OpenAISchema
 from tests.inference.api.witness import Witness
 from tests.inference.engines import FakeEngine
 
-# A token of the slow model takes 20 ms: slow enough to act while it speaks.
-SLOW_TOKENS_PER_S = 50
-
-
-@pytest.fixture(scope="session")
-def starter_engine() -> Iterator[FakeEngine]:
-    engine = FakeEngine("starter", max_model_len=2048).start()
-    yield engine
-    engine.stop()
-
-
-@pytest.fixture(scope="session")
-def slow_engine() -> Iterator[FakeEngine]:
-    text = "the quick brown fox jumps over the lazy dog and " * 100
-    engine = FakeEngine(
-        "slow", max_model_len=2048, fake_tokens_per_second=SLOW_TOKENS_PER_S, fake_text=text
-    ).start()
-    yield engine
-    engine.stop()
-
-
-@pytest.fixture(scope="session")
-def caller_engine() -> Iterator[FakeEngine]:
-    """Says something, and calls a tool where it may."""
-    call = '{"name": "get_weather", "arguments": {"city": "Bern"}}'
-    text = f"I look. <tool_call>\n{call}\n</tool_call>"
-    engine = FakeEngine("caller", max_model_len=2048, fake_text=text).start()
-    yield engine
-    engine.stop()
-
 
 @pytest.fixture
 def add_model() -> Callable[..., ServedModel]:
@@ -95,7 +65,7 @@ async def running(
     """The service, connected to both engines."""
     async with running_service() as started:
         for name in ("starter", "slow"):
-            healthy = await started.pool.wait_until_healthy(name, 10)
+            healthy = await started.pool.wait_until_healthy(name, 60)
             assert healthy, [vars(link) for link in started.pool._links.values()]
         yield started
 

@@ -30,7 +30,7 @@ async def slow(
     await asyncio.to_thread(engine.start)
     await db(lambda: add_model(MODEL, kind="embeddings", is_chat=False))
     await running.pool._follow()
-    assert await running.pool.wait_until_healthy(MODEL, 10)
+    assert await running.pool.wait_until_healthy(MODEL, 60)
     yield engine
     engine.stop()
 

@@ -27,7 +27,7 @@ async def doomed(
     await asyncio.to_thread(engine.start)
     await db(add_model, "doomed")
     await running.pool._follow()
-    assert await running.pool.wait_until_healthy("doomed", 10)
+    assert await running.pool.wait_until_healthy("doomed", 60)
     yield engine
     engine.stop()
 
@@ -69,7 +69,7 @@ async def test_kill_nine_ends_every_stream_with_an_error_and_costs_nothing(
 
     await asyncio.to_thread(doomed.start)
     back = time.perf_counter()
-    assert await running.pool.wait_until_healthy("doomed", 5)
+    assert await running.pool.wait_until_healthy("doomed", 60)
     again = await web.post(PATH, json=chat(model="doomed", max_tokens=2))
     assert again.status_code == 200
     assert time.perf_counter() - back < 5
@@ -90,7 +90,7 @@ async def test_a_request_that_crashes_a_step_fails_alone(
     try:
         await db(add_model, "poisonable")
         await running.pool._follow()
-        assert await running.pool.wait_until_healthy("poisonable", 10)
+        assert await running.pool.wait_until_healthy("poisonable", 60)
         good, bad, streamed = await asyncio.gather(
             api.post(PATH, json=chat(model="poisonable", max_tokens=30)),
             api.post(PATH, json=chat("poison", model="poisonable")),
@@ -115,7 +115,7 @@ async def test_a_full_queue_is_503_with_retry_after(
     try:
         await db(add_model, "tiny")
         await running.pool._follow()
-        assert await running.pool.wait_until_healthy("tiny", 10)
+        assert await running.pool.wait_until_healthy("tiny", 60)
         body = chat(model="tiny", max_tokens=20)
         answers = await asyncio.gather(
             *(api.post(PATH, json=body | {"stream": n % 2 == 0}) for n in range(8))
@@ -145,7 +145,7 @@ async def test_odd_pieces_make_the_same_answer(
     try:
         await db(add_model, "odd")
         await running.pool._follow()
-        assert await running.pool.wait_until_healthy("odd", 10)
+        assert await running.pool.wait_until_healthy("odd", 60)
         events = await stream(api, PATH, chat(model="odd", logprobs=True))
         straight = await stream(api, PATH, chat(model="starter", logprobs=True))
         assert events.text == straight.text
@@ -207,7 +207,7 @@ async def test_what_waited_until_its_deadline_was_never_begun(
     try:
         await db(add_model, "narrow")
         await running.pool._follow()
-        assert await running.pool.wait_until_healthy("narrow", 10)
+        assert await running.pool.wait_until_healthy("narrow", 60)
         first = asyncio.create_task(api.post(PATH, json=chat(model="narrow", max_tokens=90)))
         # It runs: what is set now is for the next one alone.
         while not any(generation.output_tokens for generation in running.generations.values()):

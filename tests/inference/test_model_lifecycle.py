@@ -87,7 +87,7 @@ async def test_an_unloaded_model_loses_its_engine_when_the_last_answer_has_ended
     while link in running.pool.links:
         await asyncio.sleep(0.01)
     await want(running, "slow", ModelState.LOADED)
-    assert await running.pool.wait_until_healthy("slow", 10)
+    assert await running.pool.wait_until_healthy("slow", 60)
     assert (await api.post(PATH, json=chat(model="slow", max_tokens=2))).status_code == 200
 
 
@@ -151,7 +151,7 @@ async def test_a_model_that_still_loads_is_listed_and_answers_503_until_it_is_re
     assert "late" in [model["id"] for model in listed]
     refused(await api.post(PATH, json=chat(model="late")))
     async with engines(running, FakeEngine("late")):
-        assert await running.pool.wait_until_healthy("late", 10)
+        assert await running.pool.wait_until_healthy("late", 60)
         assert (await api.post(PATH, json=chat(model="late", max_tokens=2))).status_code == 200
 
 

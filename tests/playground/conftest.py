@@ -25,8 +25,6 @@ from tests.inference.conftest import (  # noqa: F401  fixtures
     models,
     running,
     secret,
-    slow_engine,
-    starter_engine,
 )
 
 

@@ -105,16 +105,18 @@ def browser() -> Iterator[Browser]:
 def site() -> Iterator[tuple[Site, str]]:
     """The product with two fake engines, and Alice's session."""
     words = " ".join(f"word{number}" for number in range(400))
-    engines = [
-        FakeEngine("slow", fake_tokens_per_second=60, fake_text=words),
-        FakeEngine("hostile", fake_tokens_per_second=2000, fake_text=HOSTILE),
-    ]
-    with tempfile.TemporaryDirectory(prefix="parlance-playground-") as folder, ExitStack() as stack:
+    with ExitStack() as stack:
+        temporary = tempfile.TemporaryDirectory(prefix="parlance-playground-")
+        folder = Path(stack.enter_context(temporary))
+        engines = [
+            FakeEngine("slow", folder=folder, fake_tokens_per_second=60, fake_text=words),
+            FakeEngine("hostile", folder=folder, fake_tokens_per_second=2000, fake_text=HOSTILE),
+        ]
         for engine in engines:
             stack.callback(engine.stop)
             engine.start()
         addresses = ",".join(f"{engine.model}={engine.address}" for engine in engines)
-        site = stack.enter_context(embedded_site(Path(folder), ENGINES=addresses))
+        site = stack.enter_context(embedded_site(folder, ENGINES=addresses))
         session = inside(site, MAKE_ALICE)
         wait_until_listed(site)
         yield site, session

@@ -24,7 +24,7 @@ async def caller(
     """The name of a model that speaks, and then calls a tool where it may."""
     await db(add_model, "caller", max_model_len=2048)
     await running.pool._follow()
-    assert await running.pool.wait_until_healthy("caller", 10)
+    assert await running.pool.wait_until_healthy("caller", 60)
     return "caller"
 
 
@@ -51,5 +51,5 @@ async def encoders(
     """The service, with both connected: a dollar per million tokens of input."""
     for engine, kind in zip(encoder_engines, ("embeddings", "fill_mask"), strict=True):
         await db(lambda e=engine, k=kind: add_model(e.model, kind=k, is_chat=False))
-        assert await running.pool.wait_until_healthy(engine.model, 10)
+        assert await running.pool.wait_until_healthy(engine.model, 60)
     return running

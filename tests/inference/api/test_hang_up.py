@@ -74,7 +74,7 @@ async def stepped(
     async with fake.running(options, address) as (_, server):
         await db(add_model, "stepped", max_model_len=2048)
         await running.pool._follow()
-        assert await running.pool.wait_until_healthy("stepped", 10)
+        assert await running.pool.wait_until_healthy("stepped", 60)
         yield Stepped(turnstile, server)
         turnstile.release(10_000)
 

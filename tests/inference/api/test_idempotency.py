@@ -168,7 +168,7 @@ async def test_a_failure_is_forgotten_and_the_next_try_is_a_real_one(
     body = chat(model="fragile", max_tokens=400, stream=stream)
     engine = FakeEngine("fragile", max_model_len=2048, fake_tokens_per_second=50).start()
     try:
-        assert await running.pool.wait_until_healthy("fragile", 10)
+        assert await running.pool.wait_until_healthy("fragile", 60)
         first = asyncio.create_task(web.post(CHAT, json=body, headers=key()))
         await asyncio.sleep(0.5)
     finally:

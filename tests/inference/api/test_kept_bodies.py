@@ -127,7 +127,7 @@ async def test_a_failure_keeps_its_error(
     await db(add_model, "fragile", max_model_len=2048)
     engine = FakeEngine("fragile", max_model_len=2048, fake_tokens_per_second=50).start()
     try:
-        assert await running.pool.wait_until_healthy("fragile", 10)
+        assert await running.pool.wait_until_healthy("fragile", 60)
         body = chat(model="fragile", max_tokens=400, stream=stream)
         first = asyncio.create_task(web.post(CHAT, json=body))
         await asyncio.sleep(0.5)

@@ -1,5 +1,6 @@
 """Tools: called in OpenAI's form, with arguments that are valid by construction."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -302,11 +303,12 @@ async def test_the_shipped_model_calls_a_tool_when_it_has_to(
     running: service.Service, add_model: Callable[..., ServedModel], api: httpx.AsyncClient
 ) -> None:
     """It knows nothing of tools; what it says is a valid call all the same."""
-    engine = RealEngine("real").start()
+    engine = RealEngine("real")
     try:
+        await asyncio.to_thread(engine.start)
         await db(add_model, "real", max_model_len=2048)
         await running.pool._follow()
-        assert await running.pool.wait_until_healthy("real", 10)
+        assert await running.pool.wait_until_healthy("real", 60)
         for choice, names in (("required", {"get_weather", "tell_time"}), (NAMED, {"tell_time"})):
             answer = await ask(api, model="real", tools=TOOLS, tool_choice=choice, seed=1)
             assert answer["choices"][0]["finish_reason"] == "tool_calls"

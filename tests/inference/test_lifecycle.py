@@ -67,17 +67,14 @@ async def test_leases_are_renewed_together(
     await asyncio.gather(*begun)
 
 
-async def test_two_engines_of_a_model_share_the_work(
-    running: service.Service, api: httpx.AsyncClient
-) -> None:
+async def test_an_engine_is_picked_by_its_model(running: service.Service) -> None:
     link = running.pool.pick("slow")
     assert link is not None
+    assert link.info is not None
+    assert (link.info.model, link.info.max_model_len) == ("slow", 2048)
     assert running.pool.healthy()
     assert service.engines_healthy()
-    info = running.pool.info("slow")
-    assert info is not None
-    assert info.max_model_len == 2048
-    assert running.pool.info("unheard-of") is None
+    assert running.pool.pick("unheard-of") is None
 
 
 async def test_it_counts_what_it_does(running: service.Service, api: httpx.AsyncClient) -> None:

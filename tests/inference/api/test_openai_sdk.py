@@ -99,11 +99,11 @@ async def test_errors_become_the_right_exceptions(
     assert long.value.code == "context_length_exceeded"
     with pytest.raises(openai.AuthenticationError):
         await once.with_options(api_key="sk-wrong").models.list()
-    with pytest.raises(openai.NotFoundError) as later:
+    with pytest.raises(openai.BadRequestError) as other:
         await once.embeddings.create(model="starter", input="x")
-    assert later.value.code == "not_available_yet"
-    assert later.value.request_id is not None
-    assert later.value.request_id.startswith("req_")
+    assert (other.value.code, other.value.param) == ("wrong_kind_of_model", "model")
+    assert other.value.request_id is not None
+    assert other.value.request_id.startswith("req_")
 
 
 async def test_a_hang_up_by_the_library(client: AsyncOpenAI, books: Books) -> None:

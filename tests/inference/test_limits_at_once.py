@@ -1,6 +1,7 @@
 """Many at once pass no limit: 200 clients, in one process, on Redis, and in two processes."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import subprocess
@@ -24,8 +25,9 @@ ORGANISATION = "many"
 
 async def admitted(limits: RateLimits, clients: int) -> tuple[int, list[float]]:
     """How many of the tries of so many clients at once passed, and the moments it took."""
-    begin = time.time()
     caller = Caller(ORGANISATION, 10_000, None, 1, "session", "inference")
+    await warm_up(limits, caller)
+    begin = time.time()
 
     async def client() -> int:
         passed = 0
@@ -39,6 +41,14 @@ async def admitted(limits: RateLimits, clients: int) -> tuple[int, list[float]]:
         return passed
 
     return sum(await asyncio.gather(*(client() for _ in range(clients)))), [begin, time.time()]
+
+
+async def warm_up(limits: RateLimits, caller: Caller) -> None:
+    """Read the tier and connect to the store: while that takes, nothing can flow back."""
+    await limits.take(caller, "tokens", 1, Allowance())  # of which there is no limit
+    await limits.take(
+        dataclasses.replace(caller, organisation_id="other"), "requests", 1, Allowance()
+    )
 
 
 def assert_true(passed: int, begin: float, end: float) -> None:

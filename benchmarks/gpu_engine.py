@@ -14,7 +14,7 @@ from torch import Tensor
 
 from inference.engine.batch import Batch, build_batch
 from inference.engine.block_pool import BlockPool
-from inference.engine.cuda import set_precision, with_graphs
+from inference.engine.cuda import BLOCK_SIZE, set_precision, with_graphs
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.kv_cache import KVCache, bytes_per_block
 from inference.engine.lean import lean_model
@@ -27,6 +27,9 @@ from inference.engine.request import FinishReason, Sequence
 from inference.engine.runner import LaunchingRunner, ModelLaunch, ModelRunner
 from inference.engine.sampler import Sampler
 from inference.engine.scheduler import Scheduler
+
+
+NEXT = 5  # the token that comes after a prompt when forms are compared
 
 
 class NoGrammars:
@@ -82,7 +85,7 @@ class Engine:
         if self.device.type == "cuda":
             set_precision()
         self.limits = SchedulerLimits(max_model_len, budget, max_running, max_stretch=0)
-        block_size = 256 if self.device.type == "cuda" else 16
+        block_size = BLOCK_SIZE if self.device.type == "cuda" else 16
         num_blocks = max_running * math.ceil(max_model_len / block_size) + max_running
         self.cache = KVCache(base.shapes, num_blocks, block_size, base.dtype, self.device)
         base.verify(self.cache)
@@ -206,7 +209,7 @@ class Engine:
                 0,
                 tuple(
                     Row(
-                        key, [*prompt, 5][: start + count], len(prompt), start, count,
+                        key, [*prompt, NEXT][: start + count], len(prompt), start, count,
                         list(range(1 + key * per_row, 1 + (key + 1) * per_row)), params, 0, True,
                     )
                     for key, prompt in enumerate(prompts)

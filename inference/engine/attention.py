@@ -5,11 +5,13 @@ batch of many sequences and passes our context object down as the keyword `paged
 values are written to their slots, and each sequence attends to its own blocks.
 
 Two ways to attend. `PaddedAttention` gathers the blocks of rows of similar size into padded
-batches for PyTorch's scaled dot-product attention: CPU, and devices or dtypes without the kernel.
-`VarlenAttention` (`varlen.py`) is PyTorch's variable-length flash attention on the block table.
+batches for PyTorch's scaled dot-product attention: CPU, and what those kernels do not take.
+`TritonAttention` (`triton_attention.py`) are kernels for GPUs that walk the block table themselves.
 Decoders of the Llama kind on CPUs have their own attention, in `native/`.
 """
 
+import importlib.util
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,7 +22,7 @@ from transformers import AttentionInterface
 
 from inference.engine.batch import Batch, Layout
 from inference.engine.kv_cache import KVCache, LayerShape
-from inference.engine.varlen import VarlenAttention, spans_of, varlen_works
+from inference.engine.spans import Dealer, Spans, deal, spans_of
 
 IMPLEMENTATION = "parlance_paged"
 # Extras some models pass that change the result and that neither way implements.
@@ -206,6 +208,24 @@ def _buckets(layout: Layout, rows: list[int]) -> list[list[int]]:
 
 def paged_context(cache: KVCache, batch: Batch, shapes: list[LayerShape]) -> PagedContext:
     """Return the fastest way to attend that takes this cache."""
-    if varlen_works(cache, shapes):
-        return VarlenAttention(cache, batch.slots, spans_of(batch.layout, batch.slots.device))
-    return PaddedAttention(cache, batch)
+    if not kernels_work(cache, shapes):
+        return PaddedAttention(cache, batch)
+    device = batch.slots.device
+    spans = spans_of(batch.layout, device)
+    return kernel_context(cache, batch.slots, spans, partial(deal, batch.layout.counts, device))
+
+
+def kernel_context(cache: KVCache, slots: Tensor, spans: Spans, dealer: Dealer) -> PagedContext:
+    """Attend by the GPU's kernels to `spans`; `slots` (T,) are this step's."""
+    from inference.engine.triton_attention import TritonAttention  # imported on GPUs only
+
+    return TritonAttention(cache, slots, spans, dealer)
+
+
+def kernels_work(cache: KVCache, shapes: list[LayerShape]) -> bool:
+    """Whether the GPU's kernels take this cache: CUDA with Triton, and equal dims of at most 256."""
+    return (
+        cache.keys[0].is_cuda
+        and importlib.util.find_spec("triton") is not None
+        and all(shape.key_dim == shape.value_dim <= 256 for shape in shapes)
+    )

@@ -12,7 +12,7 @@ from transformers import AutoConfig
 
 from inference.engine.block_pool import BlockPool
 from inference.engine.company import arithmetic
-from inference.engine.cuda import set_precision, step_bytes, with_graphs
+from inference.engine.cuda import BLOCK_SIZE, set_precision, step_bytes, with_graphs
 from inference.engine.family import FAMILIES
 from inference.engine.grammar import Grammars, read_vocabulary
 from inference.engine.grammar_masks import GrammarMasks
@@ -88,7 +88,7 @@ def assemble(
 ) -> Served:
     """Give a loaded model its cache and its scheduler, and let it prove itself."""
     device, on_cuda = model.device, model.device.type == "cuda"
-    block_size = sizes.block_size or (256 if on_cuda else 16)
+    block_size = sizes.block_size or (BLOCK_SIZE if on_cuda else 16)
     max_running = sizes.max_running or (CUDA_RUNNING if on_cuda else CPU_RUNNING)
     budget = CUDA_BUDGET if on_cuda else _cpu_budget(model, max_running)
     limits = SchedulerLimits(

@@ -8,6 +8,7 @@ import logging
 
 import torch
 
+from inference.engine.attention import kernels_work
 from inference.engine.batch import build_batch
 from inference.engine.graphs import Capture, CudaCapture, GraphedModel, ladder
 from inference.engine.kv_cache import KVCache
@@ -17,10 +18,10 @@ from inference.engine.model import CausalModel, HuggingFaceModel
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Plan, Row
 from inference.engine.sampler import Sampler
-from inference.engine.varlen import varlen_works
 
 logger = logging.getLogger(__name__)
 
+BLOCK_SIZE = 64  # tokens; the attention kernels take as many keys at a time
 GRAPH_BYTES = 32 << 20  # of one graph: its nodes, and what the pool cannot share
 
 
@@ -80,7 +81,7 @@ def with_graphs(
     capture: Capture | None = None,
 ) -> CausalModel:
     """Return a form of the model that replays decode steps, if it can and gives the same logits."""
-    if not isinstance(form, LeanModel) or not varlen_works(cache, model.shapes):
+    if not isinstance(form, LeanModel) or not kernels_work(cache, model.shapes):
         logger.info("decode steps are launched kernel by kernel")
         return form
     try:

@@ -7,11 +7,8 @@ ladder of batch sizes, over inputs that stay in place; a step writes its inputs 
 The rows beyond a step's own are padding. They attend to one token of the cache's spill block, which
 is nobody's, and write to that same slot: blocks of sequences and block 0 are never touched.
 
-One graph serves every length. The kernel reads as much of a row as the row's own length says; from
-the longest length, which a graph fixes, it only chooses into how many parts at most it cuts a row's
-keys for several processors. It is told the model's longest: parts that turn out to be empty end at
-once, and where there are enough rows to fill the device nothing is cut at all. Graphs for ranges of
-lengths would be several times as many, each with its own memory and time to capture.
+One graph serves every length: attention reads as much of a row as the row's own length says, and
+into how many parts it divides a row's keys depends on the number of rows alone.
 """
 
 from collections.abc import Callable
@@ -22,11 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inference.engine.attention import kernel_context
 from inference.engine.batch import Batch, Layout
 from inference.engine.kv_cache import KVCache
 from inference.engine.lean import LeanModel, Tokens
+from inference.engine.spans import Spans, Tiles
 from inference.engine.transfers import into
-from inference.engine.varlen import Spans, VarlenAttention
 
 # Padding costs nothing while a step's time is that of reading the weights; later it does.
 DOUBLING_UP_TO = 64
@@ -76,7 +74,6 @@ class GraphedModel:
         self.vocab_size = model.vocab_size
         self._model = model
         self._cache = cache
-        self._longest = longest
         self._sizes = ladder(most)
         rows, width = self._sizes[-1], -(-longest // cache.block_size)
         device = cache.keys[0].device
@@ -88,7 +85,7 @@ class GraphedModel:
         self._everyone = torch.arange(rows, device=device)
         self._tables, self._kv_lens = short((rows, width), spill), short((rows,), 1)
         self._ends = torch.arange(rows + 1, dtype=torch.int32, device=device)
-        self._kv_ends = self._ends.clone()
+        self._firsts = short((rows,), 0)
         self._logits = torch.zeros(
             rows, self.vocab_size, dtype=cache.keys[0].dtype, device=device
         )  # of whichever graph ran last
@@ -99,15 +96,9 @@ class GraphedModel:
         tokens = Tokens(
             self._ids[:size], self._positions[:size], self._slots[:size], self._everyone[:size]
         )
-        spans = Spans(
-            self._tables[:size],
-            self._kv_lens[:size],
-            self._kv_ends[: size + 1],
-            self._ends[: size + 1],
-            most_queries=1,
-            longest=self._longest,
-        )
-        context = VarlenAttention(self._cache, tokens.slots, spans)
+        spans = Spans(self._tables[:size], self._kv_lens[:size], self._ends[: size + 1])
+        singles = Tiles(self._ends[:size], self._firsts[:size], tokens=1, wide=False)
+        context = kernel_context(self._cache, tokens.slots, spans, lambda narrow, wide: [singles])
         self._logits[:size] = self._model.forward(tokens, self._cache, context)
 
     @torch.inference_mode()
@@ -133,7 +124,6 @@ class GraphedModel:
             np.pad(layout.slots, (0, padding), constant_values=spill * layout.block_size),
         )
         into(self._kv_lens[:size], lengths)
-        into(self._kv_ends[1 : size + 1], np.cumsum(lengths))
         into(self._tables[:rows, :width], layout.block_tables)
         self._tables[rows:size, 0] = spill
 

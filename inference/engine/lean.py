@@ -1,9 +1,8 @@
 """The lean path: decoders of the Llama kind, in a handful of operations per layer.
 
 transformers' modules spend most of a small model's time in calling operators. Here the projections
-that share an input are one matrix, and what lies between two matrices is one function:
-`triton_kernels.py` on GPUs, `TorchOperations` where that cannot be had (and as its reference in
-tests). On CPUs all of a step is one function, `native/`, where there is a compiler.
+that share an input are one matrix, and what lies between two matrices is one function
+(`operations.py`). On CPUs all of a step is one function, `native/`, where there is a compiler.
 
 A lean form is made from a loaded `HuggingFaceModel` and has to agree with it before it takes its
 place (`lean_model`); every model that is not of this kind stays as transformers wrote it.
@@ -13,11 +12,10 @@ import importlib.util
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import rms_norm, silu
 
 from inference.engine.attention import StoredAttention, paged_context
 from inference.engine.batch import Batch
@@ -26,82 +24,10 @@ from inference.engine.kv_cache import KVCache, LayerShape
 from inference.engine.linear import Linear
 from inference.engine.model import CausalModel, HuggingFaceModel
 from inference.engine.native.decoder import native_decoder
+from inference.engine.operations import Operations, Product, TorchOperations
 from inference.engine.quantised import Int8Embedding, Int8Linear
 
 logger = logging.getLogger(__name__)
-
-Product = Linear | Int8Linear
-
-
-class Operations(Protocol):
-    """What happens between matrix products; `TorchOperations` says what each does."""
-
-    def add_rms_norm(
-        self, x: Tensor, added: Tensor | None, weight: Tensor, epsilon: float
-    ) -> Tensor: ...
-
-    def silu_product(self, both: Tensor) -> Tensor: ...
-
-    def rotate_and_store(
-        self,
-        qkv: Tensor,
-        cosines: Tensor,
-        sines: Tensor,
-        positions: Tensor,
-        slots: Tensor,
-        norms: tuple[Tensor, Tensor] | None,
-        epsilon: float,
-        keys: Tensor,
-        values: Tensor,
-    ) -> Tensor: ...
-
-
-class TorchOperations:
-    """The operations in PyTorch, for any device."""
-
-    def add_rms_norm(
-        self, x: Tensor, added: Tensor | None, weight: Tensor, epsilon: float
-    ) -> Tensor:
-        """Add to x (T, H) in place; return the normalised sum."""
-        if added is not None:
-            x += added
-        return rms_norm(x, (x.shape[-1],), weight, epsilon)
-
-    def silu_product(self, both: Tensor) -> Tensor:
-        """Return silu(gate) · up of both (T, 2 F), gate first."""
-        gate, up = both.chunk(2, dim=-1)
-        return silu(gate) * up
-
-    def rotate_and_store(
-        self,
-        qkv: Tensor,
-        cosines: Tensor,
-        sines: Tensor,
-        positions: Tensor,
-        slots: Tensor,
-        norms: tuple[Tensor, Tensor] | None,
-        epsilon: float,
-        keys: Tensor,
-        values: Tensor,
-    ) -> Tensor:
-        """Store keys and values in the cache; return queries (T, Hq, D)."""
-        _, _, kv_heads, dim = keys.shape
-        heads = qkv.shape[1] // dim - 2 * kv_heads
-        query, key, value = torch.split(qkv.view(len(qkv), -1, dim), [heads, kv_heads, kv_heads], 1)
-        if norms is not None:
-            query = rms_norm(query, (dim,), norms[0], epsilon)
-            key = rms_norm(key, (dim,), norms[1], epsilon)
-        cosine, sine = cosines[positions].unsqueeze(1), sines[positions].unsqueeze(1)
-        keys.flatten(0, 1).index_copy_(0, slots, _rotate(key, cosine, sine))
-        values.flatten(0, 1).index_copy_(0, slots, value)
-        return _rotate(query, cosine, sine)
-
-
-def _rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotate x (T, heads, D) by float32 (T, 1, half); what lies beyond 2 · half stays."""
-    half = cosine.shape[-1]
-    a, b, rest = torch.split(x.float(), [half, half, x.shape[-1] - 2 * half], -1)
-    return torch.cat((a * cosine - b * sine, b * cosine + a * sine, rest), -1).to(x.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +67,9 @@ class LeanModel:
         x = self._embed(tokens.ids)  # (T, H)
         added: Tensor | None = None
         for index, layer in enumerate(self._layers):
-            normed = steps.add_rms_norm(x, added, layer.input_norm, epsilon)
+            x, qkv = steps.normed_product(x, added, layer.input_norm, epsilon, layer.qkv)
             queries = steps.rotate_and_store(
-                layer.qkv(normed),
+                qkv,
                 weights.cosines,
                 weights.sines,
                 tokens.positions,
@@ -158,9 +84,10 @@ class LeanModel:
                 if not len(tokens.wanted):
                     return x.new_empty(0, self.vocab_size)
                 mixed, x = mixed[tokens.wanted], x[tokens.wanted]
-            normed = steps.add_rms_norm(x, layer.out(mixed), layer.output_norm, epsilon)
-            added = layer.down(steps.silu_product(layer.gate_up(normed)))
-        return self._head(steps.add_rms_norm(x, added, weights.norm, epsilon))
+            added = steps.product(mixed, layer.out)
+            x, gated = steps.gated_product(x, added, layer.output_norm, epsilon, layer.gate_up)
+            added = steps.product(gated, layer.down)
+        return steps.normed_product(x, added, weights.norm, epsilon, self._head)[1]
 
 
 def lean_model(base: HuggingFaceModel, cache: KVCache) -> CausalModel | None:

@@ -21,13 +21,18 @@ class Linear:
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         """Take weights (N, K) and bias (N,)."""
-        self._bias = bias
+        self.bias = bias
         self._packed = weight.device.type == "cpu" and bool(_backend.is_available())
         self._weight = _onednn._reorder_linear_weight(weight) if self._packed else weight  # noqa: SLF001
+
+    @property
+    def weight(self) -> Tensor | None:
+        """(N, K), unless it was laid out anew."""
+        return None if self._packed else self._weight
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map x (T, K) to (T, N)."""
         if not self._packed:
-            return linear(x, self._weight, self._bias)
-        out: Tensor = _onednn._linear_pointwise(x, self._weight, self._bias, "none", [], "")  # noqa: SLF001
+            return linear(x, self._weight, self.bias)
+        out: Tensor = _onednn._linear_pointwise(x, self._weight, self.bias, "none", [], "")  # noqa: SLF001
         return out

@@ -15,6 +15,7 @@ the `LIKELIEST` tokens; the rare row for which that was not enough is found out 
 drawn again among all.
 """
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from inference.engine.native.draw import native_draw
+from inference.engine.native.draw import Draw, native_draw
 from inference.engine.noise import uniform
 from inference.engine.plan import Row, Sampled
 from inference.engine.scores import Scores
@@ -103,7 +104,7 @@ class Sampler:
         self._eos = tuple(token_id for token_id in eos_token_ids if token_id < vocab_size)
         self._device = device
         self._counts = TokenCounts(vocab_size, device)
-        self._softmax_draw = (native_draw() if device.type == "cpu" else None) or softmax_draw
+        self._softmax_draw = fastest_draw(device)
 
     def release(self, keys: tuple[int, ...]) -> None:
         """Drop what is kept for sequences that ended."""
@@ -250,6 +251,15 @@ class Sampler:
             return ids, probabilities * keep, None
         inside = torch.where(top_k < whole, top_k <= width, ~keep[:, -1:])
         return ids, probabilities * keep, inside.squeeze(1)
+
+
+def fastest_draw(device: torch.device) -> Draw:
+    """Return what draws by softmax on a device."""
+    if device.type == "cuda" and importlib.util.find_spec("triton") is not None:
+        from inference.engine.triton_draw import triton_draw
+
+        return triton_draw
+    return (native_draw() if device.type == "cpu" else None) or softmax_draw
 
 
 def softmax_draw(

@@ -1,6 +1,6 @@
 """What a decoder does between its matrix products, for GPUs: `Operations` as Triton kernels.
 
-Each step between two products is one launch that reads its inputs once and writes its outputs once,
+Each part between two products is one launch that reads its inputs once and writes its outputs once,
 where PyTorch's operators would pass over the same numbers several times. Sums are in float32
 whatever the numbers are stored as; a row's result never depends on the other rows of a call. Triton
 comes with PyTorch's CUDA build, and nothing else needs this module: it is imported on GPUs only
@@ -11,6 +11,10 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from inference.engine.operations import Operations, Product
+from inference.engine.linear import Linear
+from inference.engine.triton_row import row_product
 
 GATE_BLOCK = 1024  # numbers of one program of the gate
 HEADS = 8  # of one program that rotates
@@ -151,13 +155,12 @@ def _rotate_and_store(
         tl.store(values + slot + numbers, value, mask=inside)
 
 
-class TritonOperations:
-    """The operations for tensors on a GPU: contiguous, of one dtype. Shapes as in `Kernels`."""
+class TritonOperations(Operations):
+    """The parts for tensors on a GPU: contiguous, of one dtype."""
 
     def add_rms_norm(
         self, x: Tensor, added: Tensor | None, weight: Tensor, epsilon: float
     ) -> Tensor:
-        """Add to x (T, H) in place; return the normalised sum."""
         rows, width = x.shape
         out = torch.empty_like(x)
         block = triton.next_power_of_2(width)
@@ -175,7 +178,6 @@ class TritonOperations:
         return out
 
     def silu_product(self, both: Tensor) -> Tensor:
-        """Return silu(gate) · up of both (T, 2 F), gate first."""
         rows, width = both.shape[0], both.shape[1] // 2
         out = both.new_empty(rows, width)
         grid = (rows, triton.cdiv(width, GATE_BLOCK))
@@ -194,7 +196,6 @@ class TritonOperations:
         keys: Tensor,
         values: Tensor,
     ) -> Tensor:
-        """Store keys and values in the cache; return queries (T, Hq, D)."""
         tokens, (_, _, kv_heads, dim) = qkv.shape[0], keys.shape
         heads, half = qkv.shape[1] // dim - 2 * kv_heads, cosines.shape[1]
         queries = qkv.new_empty(tokens, heads, dim)
@@ -222,3 +223,32 @@ class TritonOperations:
             SIDE=HEADS,
         )
         return queries
+
+    # A single row: its products are kernels of our own, with what stands around them.
+
+    def product(self, x: Tensor, product: Product) -> Tensor:
+        weight = _weight(x, product)
+        if weight is None:
+            return super().product(x, product)
+        return row_product(x, None, None, 0.0, weight, product.bias)[1]
+
+    def normed_product(
+        self, x: Tensor, added: Tensor | None, norm: Tensor, epsilon: float, product: Product
+    ) -> tuple[Tensor, Tensor]:
+        weight = _weight(x, product)
+        if weight is None:
+            return super().normed_product(x, added, norm, epsilon, product)
+        return row_product(x, added, norm, epsilon, weight, product.bias)
+
+    def gated_product(
+        self, x: Tensor, added: Tensor, norm: Tensor, epsilon: float, product: Product
+    ) -> tuple[Tensor, Tensor]:
+        weight = _weight(x, product)
+        if weight is None:
+            return super().gated_product(x, added, norm, epsilon, product)
+        return row_product(x, added, norm, epsilon, weight, product.bias, gated=True)
+
+
+def _weight(x: Tensor, product: Product) -> Tensor | None:
+    """Return the weights that a single row meets, if they are such as `row_product` reads."""
+    return product.weight if len(x) == 1 and isinstance(product, Linear) else None

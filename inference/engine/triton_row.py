@@ -1,0 +1,116 @@
+"""Matrix times one row, for GPUs: what a step of a single sequence spends its time with.
+
+Such a step is as fast as its weights can be read. A program has a few outputs and reads their
+weights from beginning to end. What stands before the product (adding to the residual stream, its
+norm) and behind it (the gate) is done on the way: the row is small enough to be read by every
+program, and a kernel that is not launched leaves no gap. A norm's scale is one number for the row,
+so it is multiplied in at the end.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+
+@triton.jit
+def _row_product(
+    x, added, norm, weight, bias, summed, out, epsilon, outputs,
+    WIDTH: tl.constexpr, OUTPUTS: tl.constexpr, NUMBERS: tl.constexpr,
+    ADDS: tl.constexpr, NORMED: tl.constexpr, GATED: tl.constexpr, BIASED: tl.constexpr,
+):  # fmt: skip
+    """OUTPUTS numbers of norm(x + added) times weight (outputs, WIDTH), or of two gated."""
+    program = tl.program_id(0)
+    number = program * OUTPUTS + tl.arange(0, OUTPUTS)
+    inside = number < outputs
+    rows = weight + number.to(tl.int64)[:, None] * WIDTH
+    upper = rows + outputs.to(tl.int64) * WIDTH
+    first = tl.zeros([OUTPUTS, NUMBERS], tl.float32)
+    second = tl.zeros([OUTPUTS, NUMBERS], tl.float32)
+    squares = tl.zeros([NUMBERS], tl.float32)
+    for start in range(0, WIDTH, NUMBERS):
+        column = start + tl.arange(0, NUMBERS)
+        within = column < WIDTH
+        wanted = inside[:, None] & within[None, :]
+        some = tl.load(
+            rows + column[None, :], mask=wanted, other=0.0, eviction_policy="evict_first"
+        )
+        if GATED:
+            more = tl.load(
+                upper + column[None, :], mask=wanted, other=0.0, eviction_policy="evict_first"
+            )
+        value = tl.load(x + column, mask=within, other=0.0).to(tl.float32)
+        if ADDS:
+            value += tl.load(added + column, mask=within, other=0.0).to(tl.float32)
+            rounded = value.to(x.dtype.element_ty)  # what goes on is what is stored
+            if program == 0:
+                tl.store(summed + column, rounded, mask=within)
+            value = rounded.to(tl.float32)
+        if NORMED:
+            squares += value * value
+            value *= tl.load(norm + column, mask=within, other=0.0).to(tl.float32)
+        first += some.to(tl.float32) * value[None, :]
+        if GATED:
+            second += more.to(tl.float32) * value[None, :]
+    scale = 1.0
+    if NORMED:
+        scale = tl.rsqrt(tl.sum(squares) / WIDTH + epsilon)
+    result = tl.sum(first, 1) * scale
+    if BIASED:
+        result += tl.load(bias + number, mask=inside, other=0.0).to(tl.float32)
+    if GATED:
+        up = tl.sum(second, 1) * scale
+        if BIASED:
+            up += tl.load(bias + outputs + number, mask=inside, other=0.0).to(tl.float32)
+        # exp of a negative number only: neither overflows nor loses a NaN.
+        falling = tl.exp(-tl.abs(result))
+        result = result * up * tl.where(result > 0, 1.0, falling) / (1.0 + falling)
+    tl.store(out + number, result.to(out.dtype.element_ty), mask=inside)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a program of `_row_product` is cut."""
+
+    outputs: int
+    numbers: int
+    warps: int
+
+
+def cut_for(outputs: int, width: int, *, gated: bool) -> Cut:
+    """Choose: enough programs for every processor, enough reads under way in each."""
+    del outputs, width
+    return Cut(8 if gated else 16, 512, 4)
+
+
+def row_product(
+    x: Tensor,
+    added: Tensor | None,
+    norm: Tensor | None,
+    epsilon: float,
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    gated: bool = False,
+    cut: Cut | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return x + added (1, K), and its norm times weightᵀ: (1, N).
+
+    Without `norm` the sum itself is multiplied. `gated`: weight (2 N, K) holds a gate and what it
+    gates, and the product is silu(gate) · up.
+    """
+    width = x.shape[1]
+    outputs = weight.shape[0] // 2 if gated else weight.shape[0]
+    cut = cut or cut_for(outputs, width, gated=gated)
+    summed = x if added is None else torch.empty_like(x)
+    out = x.new_empty(1, outputs)
+    _row_product[(triton.cdiv(outputs, cut.outputs),)](
+        x, x if added is None else added, x if norm is None else norm, weight,
+        x if bias is None else bias, summed, out, epsilon, outputs,
+        WIDTH=width, OUTPUTS=cut.outputs, NUMBERS=cut.numbers,
+        ADDS=added is not None, NORMED=norm is not None, GATED=gated, BIASED=bias is not None,
+        num_warps=cut.warps,
+    )  # fmt: skip
+    return summed, out

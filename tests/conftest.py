@@ -8,6 +8,7 @@ from typing import Any
 import django.db.backends.sqlite3.base  # noqa: F401  before its operations, on PostgreSQL
 import pytest
 from django.contrib.auth.hashers import make_password
+from django.core.management.commands import flush
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.db.backends.sqlite3.operations import DatabaseOperations
@@ -35,20 +36,30 @@ def _write_without_waiting_for_the_disk(connection: BaseDatabaseWrapper, **_kwar
             cursor.execute("PRAGMA synchronous=OFF")
 
 
+# What Django itself writes after a migration: types and permissions, the same for every test.
+_KEPT_TABLES = {"django_content_type", "auth_permission"}
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _flushes_get_past_the_triggers() -> Iterator[None]:
     """Tests with real transactions are cleaned up by deleting every row, which the triggers refuse.
 
-    They are dropped for that moment; the post_migrate signal that follows makes them again.
+    They are dropped for that moment and made again. Types and permissions stay: to write them anew,
+    as Django does after a flush, took longer than most of these tests.
     """
     with pytest.MonkeyPatch.context() as patch:
         original = DatabaseOperations.sql_flush
 
-        def sql_flush(self: Any, *args: Any, **kwargs: Any) -> list[str]:
+        def sql_flush(self: Any, style: Any, tables: list[str], **options: Any) -> list[str]:
             dropped = [f"DROP TRIGGER IF EXISTS {name}" for name in triggers.names()]
-            return [*dropped, *original(self, *args, **kwargs)]
+            flushed = [table for table in tables if table not in _KEPT_TABLES]
+            return [*dropped, *original(self, style, flushed, **options)]
+
+        def after_flush(*_args: Any, **_kwargs: Any) -> None:
+            triggers.create_triggers()
 
         patch.setattr(DatabaseOperations, "sql_flush", sql_flush)
+        patch.setattr(flush, "emit_post_migrate_signal", after_flush)
         yield
 
 

@@ -25,8 +25,9 @@ from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
 from benchmarks.gpu_engine import NEXT, Engine
 
 TARGETS = {  # name -> (at least or at most, bound)
-    "logits apart from a float32 CPU's": ("≤", 0.02),
-    "one row's logits apart from them": ("≤", 0.02),
+    # Apart from a float32 CPU's; bfloat16 itself is, so as a multiple of transformers' own pass.
+    "logits' error over transformers'": ("≤", 1.25),
+    "the same of a row alone": ("≤", 1.25),
     "replayed steps apart from launched ones": ("≤", 0.01),
     "tokens the same with and without lookahead": ("≥", 1.0),
     "decode, batch 1, of copy bandwidth": ("≥", 0.85),
@@ -122,15 +123,17 @@ def correctness(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
     module = make(config, device, dtype)
     module.load_state_dict(reference.state_dict())
     reference.load_state_dict({name: v.cpu() for name, v in module.state_dict().items()})
-    engine = Engine(module, max_running=4, max_model_len=512, budget=512)
     batch = prompts(3, 100, config.vocab_size, seed=1)
+    ids = torch.tensor([[*batch[0], NEXT]])
     with torch.inference_mode():
-        theirs = reference(torch.tensor([[*batch[0], NEXT]])).logits[0, -2:]
+        exact = reference(ids).logits[0, -2:]
+        error = max(apart(module(ids.to(device)).logits[0, -2:], exact), 1e-5)
+    engine = Engine(module, max_running=4, max_model_len=512, budget=512)
     chunk, launched, replayed = engine.compare_forms(batch)
     _, _, alone = engine.compare_forms(batch[:1])  # has kernels of its own
     found = {
-        "logits apart from a float32 CPU's": apart(chunk, theirs[0]),
-        "one row's logits apart from them": apart(alone[0], theirs[1]),
+        "logits' error over transformers'": apart(chunk, exact[0]) / error,
+        "the same of a row alone": apart(alone[0], exact[1]) / error,
         "replayed steps apart from launched ones": apart(replayed, launched),
     }
     said = [engine.generate(batch, 40, ahead=ahead) for ahead in (False, True)]
@@ -212,8 +215,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Run everything; return names and numbers."""
     device, tiny = torch.device(args.device), args.tiny
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    rate = matrix_rate(device, 256 if tiny else 8192)  # first: it brings the clocks up
     bandwidth = copy_bandwidth(device, 1 << (24 if tiny else 32))
-    rate = matrix_rate(device, 256 if tiny else 8192)
+    rate = max(rate, matrix_rate(device, 256 if tiny else 8192))
     found: dict[str, Any] = {"copy_bytes_per_s": bandwidth, "matrix_flops": rate}
     ratios: dict[str, float | None] = dict(correctness(device, dtype))
     context, steps = (24, 4) if tiny else (1024, 48)

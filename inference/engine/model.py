@@ -24,8 +24,10 @@ from inference.engine.plan import Plan, Row
 from inference.engine.quantised import is_rounded, num_weights, quantise
 from inference.engine.support import check_supported
 
-# How far the paged and the eager pass may be apart, of the logits' own spread.
-TOLERANCE = {torch.float32: 1e-3, torch.float16: 5e-2, torch.bfloat16: 2e-1}
+# How far the paged and the eager pass may be apart: ‖ours − theirs‖ / ‖theirs‖ about their means. Not
+# the largest difference, which grows with the vocabulary. Two right passes through 32 layers of
+# random bfloat16 weights were 0.07 apart.
+TOLERANCE = {torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1.5e-1}
 
 
 class CausalModel(Protocol):
@@ -127,12 +129,12 @@ class HuggingFaceModel:
         for plan in plans:
             ours = model.logits(build_batch(plan, cache.block_size, self.device), cache)
         theirs = self.eager(ids)
-        apart = (ours[-1].float() - theirs.float()).abs().max()
+        apart = ((ours[-1].float() - theirs.float()).std() / theirs.float().std()).item()
         # Products of rounded weights are bfloat16's, whatever the activations are.
         tolerance = TOLERANCE[torch.bfloat16 if self.quantised else self.dtype]
-        if apart <= tolerance * (theirs.float().std() + 1e-6):
+        if apart <= tolerance:
             return ""
-        return f"its logits with the paged cache are {apart:.3g} apart from its own"
+        return f"its logits with the paged cache are {apart:.2g} of their spread apart from its own"
 
 
 def _row(key: int, ids: list[int], start: int, count: int, blocks: list[int]) -> Row:

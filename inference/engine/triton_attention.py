@@ -20,6 +20,7 @@ from torch import Tensor
 
 from inference.engine.kv_cache import KVCache
 from inference.engine.spans import Dealer, Spans, Tiles
+from inference.engine.triton_launch import early, wait_for_inputs
 
 LOG2_E = 1.4426950408889634
 LEAST_ROWS = 16  # of a product on tensor cores
@@ -81,9 +82,10 @@ def _attend(
     width,
     KV_HEADS: tl.constexpr, GROUP: tl.constexpr, DIM: tl.constexpr, COLUMNS: tl.constexpr,
     PAGE: tl.constexpr, TOKENS: tl.constexpr, ROWS: tl.constexpr, KEYS: tl.constexpr,
-    PARTS: tl.constexpr,
+    PARTS: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
     """A tile's tokens, a key head's query heads, and a part of the keys."""
+    wait_for_inputs(EARLY)
     kv_head, tile, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     row = tl.load(tile_rows + tile).to(tl.int64)
     first = tl.load(tile_firsts + tile)
@@ -137,9 +139,10 @@ def _attend(
 def _combine(
     mixed, sizes, query_ends, tile_rows, tile_firsts, out,
     HEADS: tl.constexpr, DIM: tl.constexpr, COLUMNS: tl.constexpr, TOKENS: tl.constexpr,
-    PARTS: tl.constexpr,
+    PARTS: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
     """One token and head of a tile: weigh its parts by what they had in sight."""
+    wait_for_inputs(EARLY)
     head, tile, index = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     row = tl.load(tile_rows + tile)
     token = tl.load(query_ends + row) + tl.load(tile_firsts + tile) + index
@@ -259,11 +262,11 @@ def attend(
         tiles.firsts, target, sizes, scale * LOG2_E, spans.tables.stride(0),
         KV_HEADS=kv_heads, GROUP=group, DIM=dim, COLUMNS=columns, PAGE=page, TOKENS=tiles.tokens,
         ROWS=cut.rows, KEYS=cut.keys, PARTS=cut.parts,
-        num_warps=cut.warps, num_stages=cut.stages,
+        num_warps=cut.warps, num_stages=cut.stages, **early(query.device),
     )  # fmt: skip
     if cut.parts > 1:
         _combine[(heads, num_tiles, tiles.tokens)](
             target, sizes, spans.query_ends, tiles.rows, tiles.firsts, out,
             HEADS=heads, DIM=dim, COLUMNS=columns, TOKENS=tiles.tokens, PARTS=cut.parts,
-            num_warps=1 if cut.parts <= 8 else 4,
+            num_warps=1 if cut.parts <= 8 else 4, **early(query.device),
         )  # fmt: skip

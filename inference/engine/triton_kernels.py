@@ -14,6 +14,7 @@ from torch import Tensor
 
 from inference.engine.operations import Operations, Product
 from inference.engine.linear import Linear
+from inference.engine.triton_launch import early, wait_for_inputs
 from inference.engine.triton_row import row_product
 
 GATE_BLOCK = 1024  # numbers of one program of the gate
@@ -30,8 +31,10 @@ def _add_rms_norm(
     WIDTH: tl.constexpr,
     BLOCK: tl.constexpr,
     ADDS: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
     """One row of (rows, WIDTH)."""
+    wait_for_inputs(EARLY)
     row = tl.program_id(0).to(tl.int64) * WIDTH
     columns = tl.arange(0, BLOCK)
     inside = columns < WIDTH
@@ -49,8 +52,9 @@ def _add_rms_norm(
 
 
 @triton.jit
-def _silu_product(both, out, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
+def _silu_product(both, out, WIDTH: tl.constexpr, BLOCK: tl.constexpr, EARLY: tl.constexpr):
     """A piece of one row of both (rows, 2 WIDTH)."""
+    wait_for_inputs(EARLY)
     row = tl.program_id(0).to(tl.int64) * WIDTH
     columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = columns < WIDTH
@@ -128,8 +132,10 @@ def _rotate_and_store(
     WHOLE: tl.constexpr,
     NORMED: tl.constexpr,
     SIDE: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
     """SIDE heads of one token: of its queries, its keys or its values."""
+    wait_for_inputs(EARLY)
     token = tl.program_id(0).to(tl.int64)
     part = tl.program_id(1)
     query_parts = (QUERIES + SIDE - 1) // SIDE
@@ -174,6 +180,7 @@ class TritonOperations(Operations):
             BLOCK=block,
             ADDS=added is not None,
             num_warps=min(16, max(1, block // 512)),
+            **early(x.device),
         )
         return out
 
@@ -181,7 +188,7 @@ class TritonOperations(Operations):
         rows, width = both.shape[0], both.shape[1] // 2
         out = both.new_empty(rows, width)
         grid = (rows, triton.cdiv(width, GATE_BLOCK))
-        _silu_product[grid](both, out, WIDTH=width, BLOCK=GATE_BLOCK)
+        _silu_product[grid](both, out, WIDTH=width, BLOCK=GATE_BLOCK, **early(both.device))
         return out
 
     def rotate_and_store(
@@ -221,6 +228,7 @@ class TritonOperations(Operations):
             WHOLE=triton.next_power_of_2(dim),
             NORMED=norms is not None,
             SIDE=HEADS,
+            **early(qkv.device),
         )
         return queries
 

@@ -14,33 +14,44 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from inference.engine.triton_launch import early, wait_for_inputs
+
+
+@triton.jit
+def _weights(rows, start, inside, WIDTH: tl.constexpr, NUMBERS: tl.constexpr):
+    """Read some numbers of each of a program's rows; beyond the end, zeros."""
+    column = start + tl.arange(0, NUMBERS)
+    wanted = inside[:, None] & (column < WIDTH)[None, :]
+    return tl.load(rows + column[None, :], mask=wanted, other=0.0, eviction_policy="evict_first")
+
 
 @triton.jit
 def _row_product(
     x, added, norm, weight, bias, summed, out, epsilon, outputs,
     WIDTH: tl.constexpr, OUTPUTS: tl.constexpr, NUMBERS: tl.constexpr,
     ADDS: tl.constexpr, NORMED: tl.constexpr, GATED: tl.constexpr, BIASED: tl.constexpr,
+    EARLY: tl.constexpr,
 ):  # fmt: skip
     """OUTPUTS numbers of norm(x + added) times weight (outputs, WIDTH), or of two gated."""
     program = tl.program_id(0)
     number = program * OUTPUTS + tl.arange(0, OUTPUTS)
     inside = number < outputs
-    rows = weight + number.to(tl.int64)[:, None] * WIDTH
-    upper = rows + outputs.to(tl.int64) * WIDTH
+    lower = weight + number.to(tl.int64)[:, None] * WIDTH
+    upper = weight + (number + outputs).to(tl.int64)[:, None] * WIDTH
     first = tl.zeros([OUTPUTS, NUMBERS], tl.float32)
     second = tl.zeros([OUTPUTS, NUMBERS], tl.float32)
     squares = tl.zeros([NUMBERS], tl.float32)
+    # The next weights are on their way while these are multiplied, the first before the inputs are.
+    some = _weights(lower, 0, inside, WIDTH, NUMBERS)
+    if GATED:
+        more = _weights(upper, 0, inside, WIDTH, NUMBERS)
+    wait_for_inputs(EARLY)
     for start in range(0, WIDTH, NUMBERS):
+        next_some = _weights(lower, start + NUMBERS, inside, WIDTH, NUMBERS)
+        if GATED:
+            next_more = _weights(upper, start + NUMBERS, inside, WIDTH, NUMBERS)
         column = start + tl.arange(0, NUMBERS)
         within = column < WIDTH
-        wanted = inside[:, None] & within[None, :]
-        some = tl.load(
-            rows + column[None, :], mask=wanted, other=0.0, eviction_policy="evict_first"
-        )
-        if GATED:
-            more = tl.load(
-                upper + column[None, :], mask=wanted, other=0.0, eviction_policy="evict_first"
-            )
         value = tl.load(x + column, mask=within, other=0.0).to(tl.float32)
         if ADDS:
             value += tl.load(added + column, mask=within, other=0.0).to(tl.float32)
@@ -52,8 +63,10 @@ def _row_product(
             squares += value * value
             value *= tl.load(norm + column, mask=within, other=0.0).to(tl.float32)
         first += some.to(tl.float32) * value[None, :]
+        some = next_some
         if GATED:
             second += more.to(tl.float32) * value[None, :]
+            more = next_more
     scale = 1.0
     if NORMED:
         scale = tl.rsqrt(tl.sum(squares) / WIDTH + epsilon)
@@ -111,6 +124,6 @@ def row_product(
         x if bias is None else bias, summed, out, epsilon, outputs,
         WIDTH=width, OUTPUTS=cut.outputs, NUMBERS=cut.numbers,
         ADDS=added is not None, NORMED=norm is not None, GATED=gated, BIASED=bias is not None,
-        num_warps=cut.warps,
+        num_warps=cut.warps, **early(x.device),
     )  # fmt: skip
     return summed, out

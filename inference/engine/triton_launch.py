@@ -1,0 +1,34 @@
+"""Starting a kernel while the one before it ends, on GPUs that can (Hopper and later).
+
+Between two kernels of a stream the device drains and fills again: some microseconds, several times a
+layer. Launched early, a kernel's programs take the places that the last ones of the kernel before
+leave, and may read what no kernel writes, such as weights. Everything else has to come after
+`wait_for_inputs`: writes too, since what they overwrite may still be read. A kernel that waits has
+all kernels before it behind it, because each of them waited likewise.
+"""
+
+from functools import cache
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+
+
+@triton.jit
+def wait_for_inputs(EARLY: tl.constexpr):
+    """Wait until all kernels before this one are done; from now on the next may start."""
+    if EARLY:
+        gdc_wait()
+        gdc_launch_dependents()
+
+
+def early(device: torch.device) -> dict[str, Any]:
+    """Return a kernel's arguments and options for an early start, where the device has it."""
+    return {"EARLY": True, "launch_pdl": True} if _can(device) else {"EARLY": False}
+
+
+@cache
+def _can(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)

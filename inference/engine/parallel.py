@@ -13,20 +13,20 @@ There is no half of it: a rank that ends, or a pass that fails on one of them, e
 import logging
 import os
 import pickle
+import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, distributed
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # as torch documents it
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 from transformers.distributed.configuration_utils import DistributedConfig
 
@@ -40,6 +40,8 @@ from inference.engine.transfers import to_device
 
 logger = logging.getLogger(__name__)
 
+LOOPBACK = "127.0.0.1"
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -50,7 +52,7 @@ class Part:
     path: str
     dtype: torch.dtype
     threads: int | None
-    meeting: str  # a file that does not exist yet
+    port: int  # of this machine, where rank 0 keeps the store through which they meet
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,8 @@ class _Rank:
     """What another rank holds."""
 
     def __init__(self, part: Part) -> None:
-        self.model = HuggingFaceModel(_load_part(part))
+        store = TCPStore(LOOPBACK, part.port, part.size, False)
+        self.model = HuggingFaceModel(_load_part(part, store))
         self.cache: KVCache | None = None
 
 
@@ -166,14 +169,10 @@ def load_parallel(
     check_divides(config, size)
     if torch.cuda.is_available() and torch.cuda.device_count() < size:
         raise ValueError(f"{size} ranks need {size} GPUs; {torch.cuda.device_count()} were found.")
-    with tempfile.TemporaryDirectory(prefix="parlance-ranks-") as folder:
-        parts = [
-            Part(rank, size, path, dtype, threads, str(Path(folder, "meeting")))
-            for rank in range(size)
-        ]
-        pipes = _start_ranks(parts[1:])
-        module = _load_part(parts[0])
-    return ParallelModel(module, pipes)
+    store = _open_store(size)
+    parts = [Part(rank, size, path, dtype, threads, store.port) for rank in range(size)]
+    pipes = _start_ranks(parts[1:])
+    return ParallelModel(_load_part(parts[0], store), pipes)
 
 
 def check_divides(config: PretrainedConfig, size: int) -> None:
@@ -186,6 +185,18 @@ def check_divides(config: PretrainedConfig, size: int) -> None:
     for kind, number in heads.items():
         if number % size:
             raise ValueError(f"The model has {number} {kind}, which {size} ranks cannot divide.")
+
+
+def _open_store(size: int) -> Any:
+    """Open the store through which the ranks meet, on a free port of this machine alone.
+
+    Not a file: rank 0 at times never saw what another had written there (torch 2.13), and waited.
+    """
+    listener = socket.create_server((LOOPBACK, 0))
+    port = listener.getsockname()[1]
+    return TCPStore(
+        LOOPBACK, port, size, True, wait_for_workers=False, master_listen_fd=listener.detach()
+    )
 
 
 def _start_ranks(parts: list[Part]) -> list[Connection]:
@@ -231,8 +242,8 @@ def run_rank(part: Part, pipe: Connection) -> None:
         command.run(rank)
 
 
-def _load_part(part: Part) -> Any:
-    """Meet the other ranks and load this one's part of the weights."""
+def _load_part(part: Part, store: Any) -> Any:
+    """Meet the other ranks at the store, and load this one's part of the weights."""
     on_gpu = torch.cuda.is_available()
     if part.threads is not None:
         torch.set_num_threads(part.threads)
@@ -242,7 +253,7 @@ def _load_part(part: Part) -> Any:
     os.environ["LOCAL_RANK"] = str(part.rank)  # where transformers reads which GPU is this one's
     distributed.init_process_group(
         "nccl" if on_gpu else "gloo",
-        init_method=f"file://{part.meeting}",
+        store=store,
         rank=part.rank,
         world_size=part.size,
     )

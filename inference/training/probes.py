@@ -57,12 +57,18 @@ def probes(count: int, seed: int = 7) -> list[Probe]:
 
 
 def _different(prompts: Iterator[Prompt], count: int) -> Iterator[Prompt]:
-    """Up to `count` prompts with different questions; gives up when there are no new ones left."""
+    """Up to `count` prompts with different questions; gives up where no new ones come any more."""
     seen: set[str] = set()
-    for _, prompt in zip(range(200 * count), prompts, strict=False):
-        if prompt.question not in seen:
-            seen.add(prompt.question)
-            yield prompt
+    num_known = 0  # in a row
+    for prompt in prompts:
+        if prompt.question in seen:
+            num_known += 1
+            if num_known == 20 * count:
+                return
+            continue
+        num_known = 0
+        seen.add(prompt.question)
+        yield prompt
         if len(seen) == count:
             return
 

@@ -12,6 +12,7 @@ import pytest
 from django.conf import settings
 
 from accounts.authentication import Caller
+from inference import limits
 from inference.errors import ServiceError
 from inference.limits import Allowance, RateLimits
 from tests.environment import REPOSITORY
@@ -21,19 +22,26 @@ CLIENTS = 200
 CAPACITY = 1_200  # a minute's
 TRIES = 10
 ORGANISATION = "many"
+# Nothing here is about how soon Redis answers, which on a busy machine is late.
+PATIENT = {
+    **limits._REDIS_OPTIONS,
+    "CONNECTION_POOL_KWARGS": {"max_connections": 32, "timeout": 60},
+    "SOCKET_TIMEOUT": 60,
+    "SOCKET_CONNECT_TIMEOUT": 60,
+}
 
 
-async def admitted(limits: RateLimits, clients: int) -> tuple[int, list[float]]:
+async def admitted(taking: RateLimits, clients: int) -> tuple[int, list[float]]:
     """How many of the tries of so many clients at once passed, and the moments it took."""
     caller = Caller(ORGANISATION, 10_000, None, 1, "session", "inference")
-    await warm_up(limits, caller)
+    await warm_up(taking, caller)
     begin = time.time()
 
     async def client() -> int:
         passed = 0
         for _ in range(TRIES):
             try:
-                await limits.take(caller, "requests", 1, Allowance())
+                await taking.take(caller, "requests", 1, Allowance())
                 passed += 1
             except ServiceError as refusal:
                 if refusal.status != 429:
@@ -43,23 +51,24 @@ async def admitted(limits: RateLimits, clients: int) -> tuple[int, list[float]]:
     return sum(await asyncio.gather(*(client() for _ in range(clients)))), [begin, time.time()]
 
 
-async def warm_up(limits: RateLimits, caller: Caller) -> None:
+async def warm_up(taking: RateLimits, caller: Caller) -> None:
     """Read the tier and connect to the store: while that takes, nothing can flow back."""
-    await limits.take(caller, "tokens", 1, Allowance())  # of which there is no limit
-    await limits.take(
+    await taking.take(caller, "tokens", 1, Allowance())  # of which there is no limit
+    await taking.take(
         dataclasses.replace(caller, organisation_id="other"), "requests", 1, Allowance()
     )
 
 
 def assert_true(passed: int, begin: float, end: float) -> None:
-    """The capacity, and what flowed back meanwhile, to one percent."""
-    allowed = CAPACITY + CAPACITY / 60 * (end - begin)
+    """The capacity, and what flowed back meanwhile, to one percent; at most all that tried."""
+    allowed = min(CAPACITY + CAPACITY / 60 * (end - begin), CLIENTS * TRIES)
     assert abs(passed - allowed) <= 0.01 * CAPACITY, (passed, allowed)
 
 
 @pytest.fixture(autouse=True)
 def _one_tier(flushable: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "RATE_LIMIT_TIERS", [f"only:0:{CAPACITY}:0"])
+    monkeypatch.setattr(limits, "_REDIS_OPTIONS", PATIENT)
 
 
 async def test_in_one_process() -> None:
@@ -81,11 +90,12 @@ import django
 django.setup()
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
-from inference.limits import RateLimits
-from tests.inference.test_limits_at_once import CLIENTS, admitted
+from inference import limits
+from tests.inference.test_limits_at_once import CLIENTS, PATIENT, admitted
+limits._REDIS_OPTIONS = PATIENT
 print("ready", flush=True)
 sys.stdin.readline()
-print(json.dumps(asyncio.run(admitted(RateLimits(), CLIENTS // 2))))
+print(json.dumps(asyncio.run(admitted(limits.RateLimits(), CLIENTS // 2))))
 """
 
 

@@ -28,7 +28,6 @@ from inference.engine.runner import LaunchingRunner, ModelLaunch, ModelRunner
 from inference.engine.sampler import Sampler
 from inference.engine.scheduler import Scheduler
 
-
 NEXT = 5  # the token that comes after a prompt when forms are compared
 
 

@@ -6,7 +6,7 @@ values are written to their slots, and each sequence attends to its own blocks.
 
 Two ways to attend. `PaddedAttention` gathers the blocks of rows of similar size into padded
 batches for PyTorch's scaled dot-product attention: CPU, and what those kernels do not take.
-`TritonAttention` (`triton_attention.py`) are kernels for GPUs that walk the block table themselves.
+`TritonAttention` (`kernels/attention.py`) walks the block table itself, on GPUs.
 Decoders of the Llama kind on CPUs have their own attention, in `native/`.
 """
 
@@ -217,13 +217,13 @@ def paged_context(cache: KVCache, batch: Batch, shapes: list[LayerShape]) -> Pag
 
 def kernel_context(cache: KVCache, slots: Tensor, spans: Spans, dealer: Dealer) -> PagedContext:
     """Attend by the GPU's kernels to `spans`; `slots` (T,) are this step's."""
-    from inference.engine.triton_attention import TritonAttention  # imported on GPUs only
+    from inference.engine.kernels.attention import TritonAttention  # imported on GPUs only
 
     return TritonAttention(cache, slots, spans, dealer)
 
 
 def kernels_work(cache: KVCache, shapes: list[LayerShape]) -> bool:
-    """Whether the GPU's kernels take this cache: CUDA with Triton, and equal dims of at most 256."""
+    """Whether the GPU's kernels take this cache: CUDA with Triton, equal dims of at most 256."""
     return (
         cache.keys[0].is_cuda
         and importlib.util.find_spec("triton") is not None

@@ -127,7 +127,7 @@ def _embedding(embedding: Tensor | Int8Embedding) -> Callable[[Tensor], Tensor]:
 
 def _operations(device: torch.device) -> Operations:
     if device.type == "cuda" and importlib.util.find_spec("triton") is not None:
-        from inference.engine.triton_kernels import TritonOperations
+        from inference.engine.kernels.layer import TritonOperations
 
         return TritonOperations()
     return TorchOperations()

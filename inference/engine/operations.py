@@ -1,6 +1,6 @@
 """What a decoder of the Llama kind is made of: its matrix products and what lies between them.
 
-`TorchOperations` says in PyTorch what each does, for any device. `triton_kernels.py` has them for
+`TorchOperations` says in PyTorch what each does, for any device. `kernels/layer.py` has them for
 GPUs, where what lies between two products is one kernel.
 """
 

@@ -256,7 +256,7 @@ class Sampler:
 def fastest_draw(device: torch.device) -> Draw:
     """Return what draws by softmax on a device."""
     if device.type == "cuda" and importlib.util.find_spec("triton") is not None:
-        from inference.engine.triton_draw import triton_draw
+        from inference.engine.kernels.draw import triton_draw
 
         return triton_draw
     return (native_draw() if device.type == "cpu" else None) or softmax_draw

@@ -46,7 +46,7 @@ def spans_of(layout: Layout, device: torch.device) -> Spans:
 
 
 def deal(counts: Ints, device: torch.device, narrow: int, wide: int) -> list[Tiles]:
-    """Cut rows of `counts` (R,) tokens into tiles: of `narrow` if a row fits one, else of `wide`."""
+    """Cut rows of `counts` (R,) tokens into tiles: `narrow` if a row fits one, else `wide`."""
     few = counts <= narrow
     kinds = ((few, 1 if counts[few].max(initial=1) == 1 else narrow, False), (~few, wide, True))
     return [

@@ -1,5 +1,6 @@
 """All ways to attend give what plain attention gives, and the kernel is fed what it asks for."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -7,31 +8,29 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, StableLmConfig
 
-from inference.engine import attention, varlen
-from inference.engine.attention import PaddedAttention
+from inference.engine import attention
+from inference.engine.attention import PaddedAttention, kernel_context, kernels_work
 from inference.engine.batch import Batch, build_batch
 from inference.engine.kv_cache import KVCache, LayerShape
 from inference.engine.model import HuggingFaceModel
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Plan, Row
-from inference.engine.varlen import VarlenAttention, spans_of, varlen_works
-from tests.inference.engine.varlen_reference import plain, reference_kernel
+from inference.engine.spans import deal, spans_of
+from tests.inference.engine.plain import plain
 
 CPU = torch.device("cpu")
 HEADS, KV_HEADS, DIM = 4, 2, 8
 
 
-def varlen_attention(cache: KVCache, batch: Batch) -> Any:
+def kernels(cache: KVCache, batch: Batch) -> Any:
     """The GPU's way."""
-    return VarlenAttention(cache, batch.slots, spans_of(batch.layout, CPU))
+    dealer = partial(deal, batch.layout.counts, CPU)
+    return kernel_context(cache, batch.slots, spans_of(batch.layout, CPU), dealer)
 
 
-@pytest.mark.parametrize("way", [PaddedAttention, varlen_attention])
+@pytest.mark.parametrize("way", [PaddedAttention, kernels])
 @pytest.mark.parametrize("fed", [[1, 17, 6, 1, 1, 33], [1] * 6], ids=["mixed", "decode"])
-def test_it_attends_to_each_rows_own_past(
-    way: Any, fed: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(varlen, "varlen_attn", reference_kernel)
+def test_it_attends_to_each_rows_own_past(way: Any, fed: list[int]) -> None:
     torch.manual_seed(0)
     lengths = [3, 17, 40, 9, 64, 33]
     size, scale = 8, 0.3
@@ -84,7 +83,7 @@ def test_it_refuses_extras_it_does_not_implement(name: str) -> None:
         attention.paged_attention(module, tensor, tensor, tensor, None, paged=None, **{name: 1})
 
 
-def test_the_kernel_is_used_only_where_it_works() -> None:
+def test_the_kernels_are_used_only_where_they_work() -> None:
     shapes = [LayerShape(2, 64, 64)]
     cache = KVCache(shapes, 1, 256, torch.bfloat16, CPU)
-    assert not varlen_works(cache, shapes)
+    assert not kernels_work(cache, shapes)

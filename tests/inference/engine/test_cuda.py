@@ -6,18 +6,19 @@ from typing import Any
 import pytest
 import torch
 
-from inference.engine import cuda, varlen
+from inference.engine import cuda
 from inference.engine.batch import build_batch
 from inference.engine.cuda import graphs_bytes, widest_plan, with_graphs
 from inference.engine.family import take_weights
 from inference.engine.graphs import GraphedModel
+from inference.engine.kernels import attention as kernels
 from inference.engine.kv_cache import KVCache
 from inference.engine.lean import LeanModel
 from inference.engine.limits import SchedulerLimits
 from inference.engine.model import HuggingFaceModel
 from inference.engine.sampler import Sampler
+from tests.inference.engine.plain import PlainAttention
 from tests.inference.engine.tiny import random_module
-from tests.inference.engine.varlen_reference import reference_kernel
 
 CPU = torch.device("cpu")
 LIMITS = SchedulerLimits(max_model_len=64, token_budget=100, max_running=6)
@@ -25,8 +26,8 @@ LIMITS = SchedulerLimits(max_model_len=64, token_budget=100, max_running=6)
 
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> HuggingFaceModel:
-    monkeypatch.setattr(varlen, "varlen_attn", reference_kernel)
-    monkeypatch.setattr(cuda, "varlen_works", lambda cache, shapes: True)
+    monkeypatch.setattr(kernels, "TritonAttention", PlainAttention)
+    monkeypatch.setattr(cuda, "kernels_work", lambda cache, shapes: True)
     return HuggingFaceModel(random_module("llama"))
 
 

@@ -7,16 +7,17 @@ from typing import Any
 import pytest
 import torch
 
-from inference.engine import attention, varlen
+from inference.engine import attention
 from inference.engine.batch import Batch, build_batch
 from inference.engine.graphs import GraphedModel, ladder
+from inference.engine.kernels import attention as kernels
 from inference.engine.kv_cache import KVCache
 from inference.engine.lean import LeanModel
 from inference.engine.model import HuggingFaceModel
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Plan, Row
+from tests.inference.engine.plain import PlainAttention
 from tests.inference.engine.tiny import lean_form, random_module
-from tests.inference.engine.varlen_reference import reference_kernel
 
 CPU = torch.device("cpu")
 SIZE, LONGEST, NUM_BLOCKS = 8, 64, 90
@@ -50,8 +51,8 @@ def addresses(owner: object) -> dict[str, int]:
 
 @pytest.fixture(params=["llama", "llama-tied", "qwen3"])
 def base(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> HuggingFaceModel:
-    monkeypatch.setattr(varlen, "varlen_attn", reference_kernel)
-    monkeypatch.setattr(attention, "varlen_works", lambda *_: True)  # as on a GPU
+    monkeypatch.setattr(attention, "kernels_work", lambda *_: True)  # as on a GPU
+    monkeypatch.setattr(kernels, "TritonAttention", PlainAttention)
     return HuggingFaceModel(random_module(request.param))
 
 
@@ -128,7 +129,7 @@ def test_other_steps_run_as_ever(
 def test_it_proves_itself_as_every_form_of_a_model_does(base: HuggingFaceModel) -> None:
     graphed, _, cache, recorder = make(base)
     assert base.disagreement(graphed, cache) == ""
-    assert recorder.replayed == [2]
+    assert recorder.replayed == [2, 1]
 
 
 def test_padding_that_is_not_a_number_stays_padding(base: HuggingFaceModel) -> None:

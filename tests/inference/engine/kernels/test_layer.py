@@ -1,28 +1,19 @@
 """The GPU's kernels, run in Triton's interpreter, do what PyTorch's operators do."""
 
-import importlib.util
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
 
-from inference.engine.lean import TorchOperations
-from tests.environment import CI
+from inference.engine.kernels.layer import TritonOperations
+from inference.engine.operations import TorchOperations
 
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 1e-2}
 REFERENCE = TorchOperations()
 
 
 @pytest.fixture(scope="module")
-def fast() -> Any:
+def fast() -> TritonOperations:
     """The operations; `tests/environment.py` asks for the interpreter."""
-    if importlib.util.find_spec("triton") is None:
-        if CI:
-            pytest.fail("triton is not installed, and is part of the test extra")
-        pytest.skip("triton is not installed: pip install -c constraints.txt -e .[test]")
-    from inference.engine.triton_kernels import TritonOperations
-
     return TritonOperations()
 
 
@@ -39,7 +30,9 @@ def same(ours: Tensor, theirs: Tensor) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 48), (5, 33), (3, 1024)])
-def test_it_adds_and_normalises(fast: Any, dtype: torch.dtype, shape: tuple[int, int]) -> None:
+def test_it_adds_and_normalises(
+    fast: TritonOperations, dtype: torch.dtype, shape: tuple[int, int]
+) -> None:
     x, added = torch.randn(shape).to(dtype), torch.randn(shape).to(dtype)
     weight = torch.randn(shape[1]).to(dtype)
     ours, theirs = x.clone(), x.clone()
@@ -57,7 +50,7 @@ def test_it_adds_and_normalises(fast: Any, dtype: torch.dtype, shape: tuple[int,
 
 
 @pytest.mark.parametrize("shape", [(1, 88), (7, 1030)])
-def test_it_gates(fast: Any, dtype: torch.dtype, shape: tuple[int, int]) -> None:
+def test_it_gates(fast: TritonOperations, dtype: torch.dtype, shape: tuple[int, int]) -> None:
     both = (torch.randn(shape[0], 2 * shape[1]) * 20).to(dtype)  # far enough out for exp's ends
     same(fast.silu_product(both), REFERENCE.silu_product(both))
 
@@ -69,7 +62,7 @@ def test_it_gates(fast: Any, dtype: torch.dtype, shape: tuple[int, int]) -> None
 )
 @pytest.mark.parametrize("normed", [True, False])
 def test_it_rotates_and_stores(
-    fast: Any,
+    fast: TritonOperations,
     dtype: torch.dtype,
     heads: int,
     kv_heads: int,
@@ -94,7 +87,7 @@ def test_it_rotates_and_stores(
         assert (our_cache.flatten(0, 1)[untouched] == 1).all()
 
 
-def test_not_a_number_stays_one(fast: Any, dtype: torch.dtype) -> None:
+def test_not_a_number_stays_one(fast: TritonOperations, dtype: torch.dtype) -> None:
     x = torch.ones(2, 32, dtype=dtype)
     x[0, 3] = torch.nan
     normed = fast.add_rms_norm(x, None, torch.ones(32, dtype=dtype), 1e-5)
@@ -104,7 +97,7 @@ def test_not_a_number_stays_one(fast: Any, dtype: torch.dtype) -> None:
         assert out[1].isfinite().all()
 
 
-def test_a_row_does_not_depend_on_the_others(fast: Any, dtype: torch.dtype) -> None:
+def test_a_row_does_not_depend_on_the_others(fast: TritonOperations, dtype: torch.dtype) -> None:
     both = torch.randn(6, 512).to(dtype)
     weight = torch.randn(512).to(dtype)
     for way in (fast.silu_product, lambda x: fast.add_rms_norm(x.clone(), None, weight, 1e-5)):

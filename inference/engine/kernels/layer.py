@@ -12,10 +12,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from inference.engine.operations import Operations, Product
+from inference.engine.kernels.launch import early, wait_for_inputs
+from inference.engine.kernels.row import row_product
 from inference.engine.linear import Linear
-from inference.engine.triton_launch import early, wait_for_inputs
-from inference.engine.triton_row import row_product
+from inference.engine.operations import Operations, Product
 
 GATE_BLOCK = 1024  # numbers of one program of the gate
 HEADS = 8  # of one program that rotates

@@ -35,12 +35,13 @@ def _survey(
     sick = tl.max((value != value).to(tl.int32), 0)
     top = tl.max(value, 0)
     first = tl.min(tl.where(value == top, token, vocab_size), 0)
-    against = tl.where(top == float("-inf"), 0.0, top)
-    total = tl.sum(tl.exp((value - against) * tl.load(inverse + row)), 0)
     place = row * pieces + piece
+    steepness = tl.load(inverse + row)
+    if steepness > 0:
+        against = tl.where(top == float("-inf"), 0.0, top)
+        tl.store(sums + place, tl.sum(tl.exp((value - against) * steepness), 0))
     tl.store(highest + place, tl.where(sick != 0, float("nan"), top))
     tl.store(likeliest + place, first)
-    tl.store(sums + place, total)
 
 
 @triton.jit

@@ -5,10 +5,10 @@ query heads that share it, so keys and values are read once for a group. The sof
 the keys (Milakov and Gimelshein 2018; Dao et al. 2022): nothing of the size of queries × keys is
 ever stored.
 
-A row of few tokens gives a program little to compute and its whole context to read. Where there are
-few such rows, each one's keys are divided among several programs, and a second kernel puts the parts
-together. Into how many is decided by the number of rows alone, so that a captured graph serves
-every length: a row divides what it has, and parts that turn out to be empty end at once.
+A row of few tokens gives a program little to compute and its whole context to read. Where there
+are few such rows, each one's keys are divided among several programs, and a second kernel puts the
+parts together. Into how many is decided by the number of rows alone, so that a captured graph
+serves every length: a row divides what it has, and parts that turn out to be empty end at once.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from inference.engine.kernels.launch import early, wait_for_inputs
 from inference.engine.kv_cache import KVCache
 from inference.engine.spans import Dealer, Spans, Tiles
-from inference.engine.triton_launch import early, wait_for_inputs
 
 LOG2_E = 1.4426950408889634
 LEAST_ROWS = 16  # of a product on tensor cores
@@ -241,7 +241,6 @@ def attend(
     tiles: Tiles,
     scale: float,
     out: Tensor,
-    shape: Shape | None = None,
 ) -> None:
     """Let the tokens of these tiles attend; each row's last token is its last in the cache.
 
@@ -250,7 +249,7 @@ def attend(
     _, heads, dim = query.shape
     page, kv_heads = keys.shape[1:3]
     group, num_tiles = heads // kv_heads, len(tiles.rows)
-    cut = shape or shape_for(tiles, kv_heads, group, dim, query.element_size())
+    cut = shape_for(tiles, kv_heads, group, dim, query.element_size())
     columns = max(16, triton.next_power_of_2(dim))
     target, sizes = out, out
     if cut.parts > 1:

@@ -1,0 +1,1 @@
+"""Triton kernels of the engine on GPUs. Imported there only, and by their tests."""

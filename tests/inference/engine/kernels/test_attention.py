@@ -1,0 +1,115 @@
+"""The attention kernels, run in Triton's interpreter, attend as the formula says."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from inference.engine.kernels import attention
+from inference.engine.kv_cache import KVCache, LayerShape
+from inference.engine.spans import Spans, deal
+from tests.inference.engine.plain import plain
+
+CPU = torch.device("cpu")
+SCALE = 0.3
+LENGTHS = [3, 17, 64, 133]
+# The interpreter multiplies bfloat16 as if it were integers: float16 stands in for 16 bits.
+TOLERANCE = {torch.float32: 2e-6, torch.float16: 2e-3}
+
+
+@pytest.fixture(autouse=True)
+def _few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interpreter runs them one after the other: a few parts of a row's keys will do."""
+    monkeypatch.setattr(attention, "WANTED_PROGRAMS", 32)
+
+
+class Rows:
+    """Rows of LENGTHS tokens in a cache that holds NaN wherever they do not."""
+
+    def __init__(
+        self, fed: list[int], heads: int, kv_heads: int, dim: int, page: int, dtype: torch.dtype
+    ) -> None:
+        torch.manual_seed(0)
+        needed = [-(-length // page) for length in LENGTHS]
+        self.cache = KVCache([LayerShape(kv_heads, dim, dim)], sum(needed), page, dtype, CPU)
+        self.cache.keys[0].fill_(torch.nan)
+        self.cache.values[0].fill_(torch.nan)
+        self.fed = fed
+        self.queries = [torch.randn(count, heads, dim).to(dtype) for count in fed]
+        self.keys, self.values = (
+            [torch.randn(length, kv_heads, dim).to(dtype) for length in LENGTHS] for _ in range(2)
+        )
+        free = torch.randperm(sum(needed)) + 1
+        tables = torch.zeros(len(fed), max(needed), dtype=torch.int32)
+        for row, blocks in enumerate(free.split(needed)):
+            tables[row, : len(blocks)] = blocks
+            places = blocks.repeat_interleave(page)[: LENGTHS[row]] * page
+            slots = places + torch.arange(LENGTHS[row]) % page
+            self.cache.write(0, slots, self.keys[row], self.values[row])
+        ends = torch.tensor([0, *np.cumsum(fed).tolist()], dtype=torch.int32)
+        self.spans = Spans(tables, torch.tensor(LENGTHS, dtype=torch.int32), ends)
+
+    def attend(self) -> list[Tensor]:
+        dealer = partial(deal, np.array(self.fed), CPU)
+        slots = torch.zeros(0, dtype=torch.int64)
+        context = attention.TritonAttention(self.cache, slots, self.spans, dealer)
+        return list(context.attend(0, torch.cat(self.queries), SCALE).split(self.fed))
+
+    def expected(self) -> list[Tensor]:
+        return [
+            plain(query.double(), key.double(), value.double(), SCALE)
+            for query, key, value in zip(self.queries, self.keys, self.values, strict=True)
+        ]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize(
+    ("page", "heads", "kv_heads", "dim"),
+    [(8, 4, 2, 16), (64, 7, 1, 24), (16, 2, 2, 8)],
+    ids=["groups of 2", "groups of 7", "no groups"],
+)
+@pytest.mark.parametrize(
+    "fed",
+    [[1] * 4, [1, 3, 2, 4], [1, 17, 1, 133]],
+    ids=["decode", "guesses", "chunks beside decode"],
+)
+def test_rows_attend_to_their_own_past(
+    fed: list[int], page: int, heads: int, kv_heads: int, dim: int, dtype: torch.dtype
+) -> None:
+    rows = Rows(fed, heads, kv_heads, dim, page, dtype)
+    for ours, theirs in zip(rows.attend(), rows.expected(), strict=True):
+        assert (ours.double() - theirs).norm() <= TOLERANCE[dtype] * theirs.norm()
+
+
+def test_more_keys_than_rows_for_programs_are_divided_and_put_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = Rows([1] * 4, 4, 2, 16, 8, torch.float32)
+    divided = whole.attend()
+    monkeypatch.setattr(attention, "WANTED_PROGRAMS", 0)  # one part each
+    for ours, theirs in zip(divided, whole.attend(), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # numpy, of the NaN
+def test_a_row_that_is_not_a_number_harms_no_other() -> None:
+    rows = Rows([1, 17, 1, 20], 4, 2, 16, 8, torch.float32)
+    before = rows.attend()
+    rows.queries[1][:] = torch.nan
+    rows.cache.keys[0][rows.spans.tables[3, 0]] = torch.nan  # of row 3 alone
+    for row, (ours, theirs) in enumerate(zip(rows.attend(), before, strict=True)):
+        assert ours.isnan().all() if row in (1, 3) else torch.equal(ours, theirs)
+
+
+def test_a_tile_has_no_tokens_of_two_rows() -> None:
+    tiles = deal(np.array([1, 9, 2, 40, 1]), CPU, 4, 16)
+    narrow, wide = tiles
+    assert (narrow.tokens, narrow.wide, wide.tokens, wide.wide) == (4, False, 16, True)
+    assert narrow.rows.tolist() == [0, 2, 4]
+    assert narrow.firsts.tolist() == [0, 0, 0]
+    assert wide.rows.tolist() == [1, 3, 3, 3]
+    assert wide.firsts.tolist() == [0, 0, 16, 32]
+    (singles,) = deal(np.array([1, 1]), CPU, 4, 16)
+    assert singles.tokens == 1

@@ -118,6 +118,7 @@ class Parlance(Gateway):
         self.env = {
             "DATA_DIR": str(folder / "data"),
             "PORT": str(self.port),
+            "LOG_JSON": "true",  # as in production; lines for people cost more
             "ENGINES": f"starter={self.engine}",
             "RATE_LIMIT_REQUESTS_PER_MINUTE": "10000000",
             "RATE_LIMIT_TOKENS_PER_MINUTE": "1000000000",

@@ -76,7 +76,11 @@ def _look(
     return mixed, highest, total
 
 
-@triton.jit(do_not_specialize=["width"])
+# A tile's place comes from two halves of one tensor, so where the second begins depends on how many
+# there are: that must not make another kernel, compiled in the middle of serving.
+@triton.jit(
+    do_not_specialize=["width"], do_not_specialize_on_alignment=["tile_rows", "tile_firsts"]
+)
 def _attend(
     query, keys, values, tables, kv_lens, query_ends, tile_rows, tile_firsts, out, sizes, scale,
     width,
@@ -135,7 +139,7 @@ def _attend(
         tl.store(sizes + places, highest + tl.log2(total), mask=real)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["tile_rows", "tile_firsts"])
 def _combine(
     mixed, sizes, query_ends, tile_rows, tile_firsts, out,
     HEADS: tl.constexpr, DIM: tl.constexpr, COLUMNS: tl.constexpr, TOKENS: tl.constexpr,
@@ -220,7 +224,7 @@ def _rows(*, wide: bool, dim: int, itemsize: int) -> int:
 
 
 def shape_for(tiles: Tiles, kv_heads: int, group: int, dim: int, itemsize: int) -> Shape:
-    """Choose: many keys at a time where reading them is all there is to do."""
+    """Choose: few rows where reading the keys is all there is to do, many where products are."""
     least = _rows(wide=tiles.wide, dim=dim, itemsize=itemsize)
     rows = max(least, triton.next_power_of_2(tiles.tokens * group))
     keys = 64 if itemsize == 2 else 32

@@ -44,7 +44,8 @@ def _survey(
     tl.store(likeliest + place, first)
 
 
-@triton.jit
+# Where the points begin depends on how many rows there are: no reason to compile it again.
+@triton.jit(do_not_specialize_on_alignment=["points"])
 def _choose(
     logits, inverse, points, highest, likeliest, sums, token_ids, tops, stride, vocab_size, pieces,
     PIECE: tl.constexpr, PIECES: tl.constexpr,

@@ -128,10 +128,11 @@ class HuggingFaceModel:
             Plan(0, (_row(2, other, 7, 1, whole[1]), _row(1, ids, length - 1, 1, whole[0]))),
             Plan(0, (_row(1, ids, length - 1, 1, whole[0]),)),
         )
-        ours = [
-            model.logits(build_batch(plan, cache.block_size, self.device), cache)[-1:].float()
-            for plan in plans
-        ]
+        ours = []
+        for plan in plans:
+            logits = model.logits(build_batch(plan, cache.block_size, self.device), cache)
+            # A copy: a form may write its next logits to the same place.
+            ours.append(logits[-1:].to(torch.float32, copy=True))
         theirs = self.eager(ids).float()
         apart = ((torch.cat(ours[-2:]) - theirs).std(-1) / theirs.std()).max().item()
         # Products of rounded weights are bfloat16's, whatever the activations are.

@@ -132,6 +132,21 @@ def test_it_proves_itself_as_every_form_of_a_model_does(base: HuggingFaceModel) 
     assert recorder.replayed == [2, 1]
 
 
+def test_a_form_may_write_all_its_logits_to_one_place(base: HuggingFaceModel) -> None:
+    class OnePlace:
+        vocab_size = base.vocab_size
+        place = torch.zeros(2, base.vocab_size)  # its last rows
+
+        def logits(self, batch: Batch, cache: KVCache) -> torch.Tensor:
+            new = lean.logits(batch, cache)
+            spoiled = new + torch.randn_like(new) * spoil.pop(0)
+            return self.place[len(self.place) - len(new) :].copy_(spoiled)
+
+    _, lean, cache, _ = make(base)
+    spoil = [0, 0, 1, 0]  # the row in company is wrong, the one that comes last is right
+    assert "apart" in base.disagreement(OnePlace(), cache)
+
+
 def test_padding_that_is_not_a_number_stays_padding(base: HuggingFaceModel) -> None:
     graphed, lean, cache, _ = make(base)
     starts = [10, 20, 30]

@@ -51,11 +51,12 @@ class Rows:
         ends = torch.tensor([0, *np.cumsum(fed).tolist()], dtype=torch.int32)
         self.spans = Spans(tables, torch.tensor(LENGTHS, dtype=torch.int32), ends)
 
-    def attend(self) -> list[Tensor]:
+    def attend(self, queries: Tensor | None = None) -> list[Tensor]:
+        queries = torch.cat(self.queries) if queries is None else queries
         dealer = partial(deal, np.array(self.fed), CPU)
         slots = torch.zeros(0, dtype=torch.int64)
         context = attention.TritonAttention(self.cache, slots, self.spans, dealer)
-        return list(context.attend(0, torch.cat(self.queries), SCALE).split(self.fed))
+        return list(context.attend(0, queries, SCALE).split(self.fed))
 
     def expected(self) -> list[Tensor]:
         return [
@@ -81,6 +82,20 @@ def test_rows_attend_to_their_own_past(
     rows = Rows(fed, heads, kv_heads, dim, page, dtype)
     for ours, theirs in zip(rows.attend(), rows.expected(), strict=True):
         assert (ours.double() - theirs).norm() <= TOLERANCE[dtype] * theirs.norm()
+
+
+def test_more_query_heads_share_a_key_head_than_a_tile_has_rows() -> None:
+    rows = Rows([1, 3, 2, 1], 20, 1, 8, 16, torch.float32)
+    for ours, theirs in zip(rows.attend(), rows.expected(), strict=True):
+        assert (ours.double() - theirs).norm() <= TOLERANCE[torch.float32] * theirs.norm()
+
+
+def test_queries_may_lie_head_after_head_as_transformers_hands_them_over() -> None:
+    rows = Rows([1, 3, 2, 1], 4, 2, 16, 8, torch.float32)
+    token_after_token = rows.attend(torch.cat(rows.queries))
+    head_after_head = torch.cat(rows.queries).transpose(0, 1).contiguous().transpose(0, 1)
+    for ours, theirs in zip(rows.attend(head_after_head), token_after_token, strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_more_keys_than_rows_for_programs_are_divided_and_put_together(

@@ -54,3 +54,33 @@ def test_a_row_that_is_not_a_number_says_so_and_harms_no_other(
     assert 0 <= token_ids[2] < logits.shape[1]
     others = [0, 1, 3, 4, 5]
     assert torch.equal(token_ids[others], before[others])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_row_without_any_number_still_names_a_token(logits: torch.Tensor) -> None:
+    logits[1:3] = torch.nan  # one at temperature 0, one not
+    token_ids, highest = triton_draw(logits, TEMPERATURES, np.full(len(TEMPERATURES), 0.4))
+    assert highest.isnan().tolist() == [False, True, True, False, False, False]
+    assert ((token_ids >= 0) & (token_ids < logits.shape[1])).all()
+
+
+def test_of_tokens_that_are_equally_likely_the_first_is_chosen(logits: torch.Tensor) -> None:
+    places = [7, 9, logits.shape[1] - 1]  # in the last piece, too
+    logits[1, places] = 50.0
+    token_ids, _ = triton_draw(logits, TEMPERATURES, np.full(len(TEMPERATURES), 0.4))
+    assert token_ids[1] == 7
+
+
+def test_rows_may_lie_apart(logits: torch.Tensor) -> None:
+    points = np.full(len(TEMPERATURES), 0.4)
+    wide = torch.full((len(logits), logits.shape[1] + 3), torch.nan)
+    apart = wide[:, : logits.shape[1]].copy_(logits)
+    for ours, theirs in zip(
+        *(triton_draw(x, TEMPERATURES, points) for x in (apart, logits)), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+
+
+def test_no_rows_are_drawn_for(logits: torch.Tensor) -> None:
+    token_ids, highest = triton_draw(logits[:0], [], np.zeros(0))
+    assert len(token_ids) == len(highest) == 0

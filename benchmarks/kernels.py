@@ -61,7 +61,7 @@ def seconds(runs: Sequence[Callable[[], object]]) -> float:
 
 
 def tell(name: str, took: float, amount: float, unit: str) -> None:
-    """Print a line; `amount` of 10¹² `unit`."""
+    """Print a line: how long it took, and how many 10¹² of `amount` `unit` a second that is."""
     print(f"{name:58} {took * 1e6:8.1f} µs  {amount / took / 1e12:7.2f} T{unit}/s", flush=True)
 
 

@@ -32,13 +32,14 @@ def test_it_runs_from_end_to_end(
     monkeypatch.setattr(gpu, "transformers_own", peer)
     result = run(tmp_path)
     ratios = result["ratios"]
-    assert ratios["logits apart from a float32 CPU's"] < 1e-4
+    for name in ("logits' error over transformers'", "the same of a row alone"):
+        assert ratios[name] < 10, "of an error of 1e-5, which float32 stays below"
     assert ratios["tokens the same with and without lookahead"] == 1
     assert ratios["tokens/s over transformers'"] > 1.5
     assert result["found"]["decode_1"]["tokens_per_s"] > 0
     assert asked[0][0] != asked[0][1], "its prefix cache would answer the second batch"
     printed = capsys.readouterr().out
-    assert "| logits apart from a float32 CPU's |" in printed
+    assert "| logits' error over transformers' |" in printed
     assert "| decode, batch 256, of copy bandwidth | – | ≥ 0.7 | missing |" in printed
 
 
@@ -59,7 +60,7 @@ def test_it_judges_by_the_direction_of_each_target() -> None:
     assert gpu.verdict("prefill, of matrix rate", 0.54) == "MISS"
     assert gpu.verdict("step gap at batch 64, of a step", 0.04) == "pass"
     assert gpu.verdict("step gap at batch 64, of a step", 0.06) == "MISS"
-    assert gpu.verdict("logits apart from a float32 CPU's", float("nan")) == "MISS"
+    assert gpu.verdict("logits' error over transformers'", float("nan")) == "MISS"
     assert gpu.verdict("prefill, of matrix rate", None) == "missing"
 
 

@@ -36,6 +36,12 @@ def _write_without_waiting_for_the_disk(connection: BaseDatabaseWrapper, **_kwar
             cursor.execute("PRAGMA synchronous=OFF")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run files with slow tests first, so that neither worker is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 # What Django itself writes after a migration: types and permissions, the same for every test.
 _KEPT_TABLES = {"django_content_type", "auth_permission"}
 

@@ -16,8 +16,12 @@ from billing.forms import GrantForm, PriceForm, TierForm
 from billing.models import (
     Account,
     AccountKind,
+    AutoTopUp,
+    Dispute,
     Hold,
     Price,
+    Refund,
+    StripeCustomer,
     TierOverride,
     TopUp,
     Transfer,
@@ -207,18 +211,64 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Process again", permissions=["replay"])
     def replay(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
-        for delivery in deliveries:
-            webhooks.replay(delivery.pk)
-        self.message_user(request, _("Processed again."))
+        failed = webhooks.replay(list(deliveries.order_by("pk").values_list("pk", flat=True)))
+        if failed:
+            text = _("%(failed)s failed again; each row says why.") % {"failed": failed}
+            self.message_user(request, text, messages.ERROR)
+        else:
+            self.message_user(request, _("Processed again."))
 
 
 @admin.register(TopUp)
 class TopUpAdmin(ReadOnlyAdmin):
-    list_display = ["created_at", "organisation", "amount", "state", "paid_at", "created_by"]
-    list_filter = ["state"]
+    list_display = [
+        "created_at", "organisation", "amount", "state", "automatic", "failure", "paid_at",
+        "created_by",
+    ]  # fmt: skip
+    list_filter = ["state", "automatic"]
     search_fields = ["id", "organisation__name", "checkout_session_id", "payment_intent_id"]
     list_select_related = ["organisation"]
 
     @admin.display(description="amount")
     def amount(self, top_up: TopUp) -> str:
         return format_dollars(top_up.amount_nanos)
+
+
+@admin.register(AutoTopUp)
+class AutoTopUpAdmin(ReadOnlyAdmin):
+    list_display = [
+        "organisation", "state", "failures", "threshold_cents", "amount_cents", "charged_cents",
+        "ceiling_cents", "next_attempt_at", "set_by",
+    ]  # fmt: skip
+    list_filter = ["state"]
+    search_fields = ["organisation__name", "organisation__id"]
+    list_select_related = ["organisation"]
+
+
+@admin.register(StripeCustomer)
+class StripeCustomerAdmin(ReadOnlyAdmin):
+    list_display = ["organisation", "customer_id", "card_brand", "card_last4", "card_expires"]
+    search_fields = ["organisation__name", "organisation__id", "customer_id"]
+    list_select_related = ["organisation"]
+
+
+@admin.register(Refund)
+class RefundAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "top_up", "amount", "state", "requested_by", "stripe_refund_id"]
+    list_filter = ["state"]
+    search_fields = ["id", "stripe_refund_id", "top_up__id", "top_up__organisation__name"]
+
+    @admin.display(description="amount")
+    def amount(self, refund: Refund) -> str:
+        return format_dollars(refund.amount_nanos)
+
+
+@admin.register(Dispute)
+class DisputeAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "top_up", "amount", "status", "reason", "taken", "suspended"]
+    list_filter = ["status", "taken"]
+    search_fields = ["dispute_id", "top_up__id", "top_up__organisation__name"]
+
+    @admin.display(description="amount")
+    def amount(self, dispute: Dispute) -> str:
+        return format_dollars(dispute.amount_nanos)

@@ -15,7 +15,10 @@ from accounts.models import Organisation
 from billing.payment_models import (
     AutoTopUp,
     AutoTopUpState,
+    Difference,
+    DifferenceKind,
     Dispute,
+    Reconciliation,
     Refund,
     RefundState,
     StripeCustomer,
@@ -28,10 +31,11 @@ from billing.payment_models import (
 
 # Django looks for models here.
 __all__ = [
-    "Account", "AccountKind", "AutoTopUp", "AutoTopUpState", "Dispute", "Hold", "HoldState",
-    "KeySpend", "LateWaiver", "Outcome", "Price", "Refund", "RefundState", "StripeCustomer",
-    "TierOverride", "TopUp", "TopUpState", "Transfer", "TransferKind", "UsageRecord",
-    "WebhookDelivery", "new_refund_id", "new_top_up_id",
+    "Account", "AccountKind", "AutoTopUp", "AutoTopUpState", "Difference", "DifferenceKind",
+    "Dispute", "Hold", "HoldState", "KeySpend", "LateWaiver", "Outcome", "Price",
+    "Reconciliation", "Refund", "RefundState", "StripeCustomer", "TierOverride", "TopUp",
+    "TopUpState", "Transfer", "TransferKind", "UsageRecord", "WebhookDelivery", "new_refund_id",
+    "new_top_up_id",
 ]  # fmt: skip
 
 

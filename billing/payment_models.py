@@ -256,3 +256,47 @@ class Dispute(models.Model):
     def reference(self) -> str:
         """Of its transfer."""
         return f"dispute:{self.dispute_id}"
+
+
+class Reconciliation(models.Model):
+    """One comparison of Stripe with the ledger: what each made from `since` to `until`."""
+
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+    started_at = models.DateTimeField(default=timezone.now, editable=False)
+    finished_at = models.DateTimeField(null=True)
+    compared = models.PositiveIntegerField(default=0)
+    num_differences = models.PositiveIntegerField(default=0)
+    error = models.CharField(max_length=500, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.started_at:%Y-%m-%d %H:%M}"
+
+
+class DifferenceKind(models.TextChoices):
+    PAYMENT = "payment", _("Payment")
+    REFUND = "refund", _("Refund")
+    DISPUTE = "dispute", _("Dispute")
+
+
+class Difference(models.Model):
+    """One thing that Stripe and the ledger know differently; 0 where one does not know it."""
+
+    reconciliation = models.ForeignKey(
+        Reconciliation, on_delete=models.CASCADE, related_name="differences"
+    )
+    kind = models.CharField(max_length=10, choices=DifferenceKind)
+    stripe_id = models.CharField(max_length=255)
+    stripe_cents = models.BigIntegerField()
+    ledger_cents = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["reconciliation", "stripe_id"], name="difference_once"),
+            models.CheckConstraint(
+                condition=~Q(stripe_cents=F("ledger_cents")), name="difference_differs"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.stripe_id

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import stripe
@@ -275,3 +275,35 @@ def find_refund(refund: Refund) -> StripeRefund | None:
 def fetch_dispute(dispute_id: str) -> StripeDispute:
     with _calling():
         return dispute_of(client().v1.disputes.retrieve(dispute_id))
+
+
+# --- Everything of a time, for the nightly comparison -------------------------------------------
+
+
+def payments_between(since: datetime, until: datetime) -> list[Payment]:
+    """Made then, whatever became of them."""
+    with _calling():
+        made = client().v1.payment_intents.list(
+            {"limit": 100, "created": {"gte": _seconds(since), "lte": _seconds(until)}}
+        )
+        return [payment_of(each) for each in made.auto_paging_iter()]
+
+
+def refunds_between(since: datetime, until: datetime) -> list[StripeRefund]:
+    with _calling():
+        made = client().v1.refunds.list(
+            {"limit": 100, "created": {"gte": _seconds(since), "lte": _seconds(until)}}
+        )
+        return [refund_of(each) for each in made.auto_paging_iter()]
+
+
+def disputes_between(since: datetime, until: datetime) -> list[StripeDispute]:
+    with _calling():
+        made = client().v1.disputes.list(
+            {"limit": 100, "created": {"gte": _seconds(since), "lte": _seconds(until)}}
+        )
+        return [dispute_of(each) for each in made.auto_paging_iter()]
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())

@@ -4,20 +4,26 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from billing import ledger, tiers, webhooks
+from billing import ledger, reconciliation, tiers, webhooks
 from billing.audit import audit
 from billing.forms import GrantForm, PriceForm, TierForm
 from billing.models import (
     Account,
     AccountKind,
+    AutoTopUp,
+    Difference,
+    Dispute,
     Hold,
     Price,
+    Reconciliation,
+    Refund,
+    StripeCustomer,
     TierOverride,
     TopUp,
     Transfer,
@@ -207,18 +213,109 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Process again", permissions=["replay"])
     def replay(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
-        for delivery in deliveries:
-            webhooks.replay(delivery.pk)
-        self.message_user(request, _("Processed again."))
+        failed = webhooks.replay(list(deliveries.order_by("pk").values_list("pk", flat=True)))
+        if failed:
+            text = _("%(failed)s failed again; each row says why.") % {"failed": failed}
+            self.message_user(request, text, messages.ERROR)
+        else:
+            self.message_user(request, _("Processed again."))
 
 
 @admin.register(TopUp)
 class TopUpAdmin(ReadOnlyAdmin):
-    list_display = ["created_at", "organisation", "amount", "state", "paid_at", "created_by"]
-    list_filter = ["state"]
+    list_display = [
+        "created_at", "organisation", "amount", "state", "automatic", "failure", "paid_at",
+        "created_by",
+    ]  # fmt: skip
+    list_filter = ["state", "automatic"]
     search_fields = ["id", "organisation__name", "checkout_session_id", "payment_intent_id"]
     list_select_related = ["organisation"]
 
     @admin.display(description="amount")
     def amount(self, top_up: TopUp) -> str:
         return format_dollars(top_up.amount_nanos)
+
+
+@admin.register(AutoTopUp)
+class AutoTopUpAdmin(ReadOnlyAdmin):
+    list_display = [
+        "organisation", "state", "failures", "threshold_cents", "amount_cents", "charged_cents",
+        "ceiling_cents", "next_attempt_at", "set_by",
+    ]  # fmt: skip
+    list_filter = ["state"]
+    search_fields = ["organisation__name", "organisation__id"]
+    list_select_related = ["organisation"]
+
+
+@admin.register(StripeCustomer)
+class StripeCustomerAdmin(ReadOnlyAdmin):
+    list_display = ["organisation", "customer_id", "card_brand", "card_last4", "card_expires"]
+    search_fields = ["organisation__name", "organisation__id", "customer_id"]
+    list_select_related = ["organisation"]
+
+
+@admin.register(Refund)
+class RefundAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "top_up", "amount", "state", "requested_by", "stripe_refund_id"]
+    list_filter = ["state"]
+    search_fields = ["id", "stripe_refund_id", "top_up__id", "top_up__organisation__name"]
+
+    @admin.display(description="amount")
+    def amount(self, refund: Refund) -> str:
+        return format_dollars(refund.amount_nanos)
+
+
+@admin.register(Dispute)
+class DisputeAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "top_up", "amount", "status", "reason", "taken", "suspended"]
+    list_filter = ["status", "taken"]
+    search_fields = ["dispute_id", "top_up__id", "top_up__organisation__name"]
+
+    @admin.display(description="amount")
+    def amount(self, dispute: Dispute) -> str:
+        return format_dollars(dispute.amount_nanos)
+
+
+class DifferenceInline(admin.TabularInline[Difference, Reconciliation]):
+    model = Difference
+    readonly_fields = ["kind", "stripe_id", "stripe_cents", "ledger_cents"]
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Reconciliation)
+class ReconciliationAdmin(ReadOnlyAdmin):
+    """Stripe beside the ledger, night by night; a row's page lists its differences."""
+
+    list_display = ["started_at", "outcome", "compared", "since", "until", "finished_at", "error"]
+    inlines = [DifferenceInline]
+    change_list_template = "admin/billing/reconciliation/change_list.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        compare = self.admin_site.admin_view(self.compare)
+        return [path("compare/", compare, name="billing_reconcile"), *super().get_urls()]
+
+    @admin.display(description="differences")
+    def outcome(self, run: Reconciliation) -> str:
+        if run.finished_at is None:
+            return _("not finished")
+        return str(run.num_differences) if run.num_differences else _("none")
+
+    def compare(self, request: HttpRequest) -> HttpResponse:
+        """Compare now, rather than at night."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        run = reconciliation.reconcile()
+        if run is None:
+            messages.error(request, _("Payments are not set up here."))
+        elif run.error:
+            messages.error(request, _("Stripe does not answer just now."))
+        else:
+            text = _("Compared %(compared)s; differences: %(differences)s.")
+            counts = {"compared": run.compared, "differences": run.num_differences}
+            level = messages.ERROR if run.num_differences else messages.SUCCESS
+            messages.add_message(request, level, text % counts)
+        return redirect("admin:billing_reconciliation_changelist")

@@ -96,10 +96,34 @@ QUERIES: dict[str, tuple[str, str]] = {
         SELECT (SELECT COUNT(*) FROM billing_topup p
                 LEFT JOIN billing_transfer t ON t.reference = 'payment:' || p.payment_intent_id
                 WHERE p.state = 'paid'
-                  AND (t.id IS NULL OR t.amount_nanos <> p.amount_cents * 10000000))
+                  AND (t.id IS NULL OR t.amount_nanos <> p.amount_cents * CAST(10000000 AS BIGINT)))
              + (SELECT COUNT(*) FROM billing_transfer t
                 LEFT JOIN billing_topup p ON t.reference = 'payment:' || p.payment_intent_id
                 WHERE t.kind = 'payment' AND (p.id IS NULL OR p.state <> 'paid'))
+        """,
+    ),
+    "D7 cash": (
+        "nanos by which the ledger's cash differs from payments less what went back of them",
+        """
+        SELECT ABS((SELECT COALESCE(SUM(CASE WHEN d.kind = 'cash' THEN t.amount_nanos
+                                             WHEN c.kind = 'cash' THEN -t.amount_nanos
+                                             ELSE 0 END), 0)
+                    FROM billing_transfer t
+                    JOIN billing_account d ON d.id = t.debit_account_id
+                    JOIN billing_account c ON c.id = t.credit_account_id)
+                 - (SELECT COALESCE(SUM((amount_cents - refunded_cents - disputed_cents)
+                                        * CAST(10000000 AS BIGINT)), 0)
+                    FROM billing_topup WHERE state = 'paid'))
+        """,
+    ),
+    "D7 refunds": (
+        "top-ups whose refunds are not exactly what went back of them",
+        """
+        SELECT COUNT(*) FROM billing_topup p
+        WHERE p.refunded_cents <> (SELECT COALESCE(SUM(r.amount_cents), 0) FROM billing_refund r
+                                   WHERE r.top_up_id = p.id AND r.state <> 'failed')
+           OR p.disputed_cents <> (SELECT COALESCE(SUM(d.amount_cents), 0) FROM billing_dispute d
+                                   WHERE d.top_up_id = p.id AND d.taken)
         """,
     ),
 }

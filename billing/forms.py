@@ -25,6 +25,47 @@ class TopUpForm(forms.Form):
         return int(amount * 100)
 
 
+class FormToken(forms.Form):
+    """Of a form that is a button: a double click is one."""
+
+    form_token = forms.CharField(max_length=40)
+
+
+class AutoTopUpForm(forms.Form):
+    """Amounts in dollars; `cents` says what they are in cents."""
+
+    threshold = forms.DecimalField(
+        label=_("When the balance falls under"), min_value=Decimal(1), max_digits=9,
+        decimal_places=2,
+    )  # fmt: skip
+    amount = forms.DecimalField(
+        label=_("Charge my card"), min_value=0, max_digits=9, decimal_places=2
+    )
+    ceiling = forms.DecimalField(
+        label=_("But at most this much a month"), min_value=0, max_digits=9, decimal_places=2
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # The page has another form with an amount.
+        super().__init__(*args, **{"auto_id": "auto_%s", **kwargs})
+
+    def clean_amount(self) -> Decimal:
+        amount: Decimal = self.cleaned_data["amount"]
+        try:
+            topups.check_amount(int(amount * 100))
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+        return amount
+
+    def clean(self) -> None:
+        amount, ceiling = self.cleaned_data.get("amount"), self.cleaned_data.get("ceiling")
+        if amount is not None and ceiling is not None and ceiling < amount:
+            self.add_error("ceiling", _("It must allow one charge at least."))
+
+    def cents(self, name: str) -> int:
+        return int(self.cleaned_data[name] * 100)
+
+
 class GrantForm(forms.Form):
     """An operator's gift, with the reason that the customer will read in the ledger."""
 

@@ -1,8 +1,9 @@
-"""Money and usage: accounts, transfers, holds, prices, usage records, Stripe deliveries, top-ups.
+"""Money and usage: accounts, transfers, holds, prices, usage records.
 
 The words are TigerBeetle's. Every invariant that matters is a constraint here or a trigger made
 in `billing.triggers`; `billing.ledger` is the only writer of accounts, transfers and holds.
-All amounts are integer nano-US-dollars; prices are nanos per million tokens.
+All amounts are integer nano-US-dollars; prices are nanos per million tokens. What Stripe is told
+and tells is in `billing.payment_models`.
 """
 
 from django.db import models
@@ -11,8 +12,31 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation
-from portal.lib.ids import new_id
-from portal.lib.money import NANOS_PER_CENT
+from billing.payment_models import (
+    AutoTopUp,
+    AutoTopUpState,
+    Difference,
+    DifferenceKind,
+    Dispute,
+    Reconciliation,
+    Refund,
+    RefundState,
+    StripeCustomer,
+    TopUp,
+    TopUpState,
+    WebhookDelivery,
+    new_refund_id,
+    new_top_up_id,
+)
+
+# Django looks for models here.
+__all__ = [
+    "Account", "AccountKind", "AutoTopUp", "AutoTopUpState", "Difference", "DifferenceKind",
+    "Dispute", "Hold", "HoldState", "KeySpend", "LateWaiver", "Outcome", "Price",
+    "Reconciliation", "Refund", "RefundState", "StripeCustomer", "TierOverride", "TopUp",
+    "TopUpState", "Transfer", "TransferKind", "UsageRecord", "WebhookDelivery", "new_refund_id",
+    "new_top_up_id",
+]  # fmt: skip
 
 
 class AccountKind(models.TextChoices):
@@ -20,7 +44,7 @@ class AccountKind(models.TextChoices):
     CASH = "cash", _("Cash")  # what Stripe holds for us
     REVENUE = "revenue", _("Revenue")
     GRANTS = "grants", _("Grants")
-    REFUNDS = "refunds", _("Refunds")
+    REFUNDS = "refunds", _("Refunds")  # the house's loss: gone back, but used already
     WAIVED = "waived", _("Waived")
 
 
@@ -73,12 +97,14 @@ class TransferKind(models.TextChoices):
     GRANT = "grant", _("Credit granted")
     USAGE = "usage", _("Usage")
     REFUND = "refund", _("Refund")
+    DISPUTE = "dispute", _("Dispute")
 
 
 class Transfer(models.Model):
     """Posted money: immutable, double-entry, with a unique reference that makes it idempotent."""
 
-    # usage:<request id> · payment:<payment intent> · grant:<id> · refund:<stripe refund>
+    # usage:<request id> · payment:<payment intent> · grant:<id> · refund:<id> · dispute:<id>;
+    # …:loss is what the balance did not cover, …:returned what came back.
     reference = models.CharField(max_length=255, unique=True)
     kind = models.CharField(max_length=16, choices=TransferKind)
     debit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="debits")
@@ -231,71 +257,6 @@ class UsageRecord(models.Model):
     @property
     def prompt_tokens(self) -> int:
         return self.uncached_tokens + self.cached_tokens
-
-
-class WebhookDelivery(models.Model):
-    """One signed delivery as it came, stored before anything is done with it."""
-
-    event_id = models.CharField(max_length=255, unique=True)
-    event_type = models.CharField(max_length=100)
-    payload = models.TextField()
-    received_at = models.DateTimeField(default=timezone.now, editable=False)
-    processed_at = models.DateTimeField(null=True)
-    attempts = models.PositiveIntegerField(default=0)
-    error = models.TextField(blank=True)
-
-    class Meta:
-        verbose_name_plural = "webhook deliveries"
-        indexes = [
-            models.Index(
-                fields=["received_at"], condition=Q(processed_at=None), name="webhook_unprocessed"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.event_type} {self.event_id}"
-
-
-class TopUpState(models.TextChoices):
-    CREATED = "created", _("Created")
-    PAID = "paid", _("Paid")
-    EXPIRED = "expired", _("Expired")
-
-
-def new_top_up_id() -> str:
-    return new_id("tup")
-
-
-class TopUp(models.Model):
-    """An attempt to pay credit in through Stripe Checkout."""
-
-    id = models.CharField(primary_key=True, max_length=40, default=new_top_up_id)
-    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="top_ups")
-    amount_cents = models.PositiveIntegerField()
-    state = models.CharField(max_length=10, choices=TopUpState, default=TopUpState.CREATED)
-    # What the browser sends with the form, so that a double click makes one session.
-    form_token = models.CharField(max_length=64)
-    checkout_session_id = models.CharField(max_length=255, unique=True, null=True)
-    checkout_url = models.TextField(blank=True)
-    payment_intent_id = models.CharField(max_length=255, unique=True, null=True)
-    created_by = models.CharField(max_length=254)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    paid_at = models.DateTimeField(null=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["organisation", "form_token"], name="top_up_once_a_form"
-            ),
-            models.CheckConstraint(condition=Q(amount_cents__gt=0), name="top_up_positive"),
-        ]
-
-    def __str__(self) -> str:
-        return self.id
-
-    @property
-    def amount_nanos(self) -> int:
-        return self.amount_cents * NANOS_PER_CENT
 
 
 class KeySpend(models.Model):

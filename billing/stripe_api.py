@@ -1,32 +1,50 @@
 """Every outbound call to Stripe, with the API version pinned and retries made safe by keys."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import stripe
 from django.conf import settings
 from django.urls import reverse
 
-from billing.models import TopUp
+from billing.models import Refund, TopUp
+from billing.stripe_objects import (
+    Card,
+    CheckoutSession,
+    Payment,
+    StripeDispute,
+    StripeRefund,
+    dispute_of,
+    payment_of,
+    refund_of,
+    session_of,
+)
+
+if TYPE_CHECKING:
+    from stripe.params.checkout import SessionCreateParams
 
 # The version these calls and the webhook handlers were written against.
 API_VERSION = "2026-10-28.endive"
+# Stripe forgets idempotency keys after a day: from then on a thing is looked for, not made.
+KEY_LIVES = timedelta(hours=20)
 
 
 class StripeUnavailable(Exception):  # noqa: N818  reads as a state
     """Stripe did not answer, or refused; safe to try again."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckoutSession:
-    """What we use of Stripe's object; amounts in cents."""
+class RequestRefused(StripeUnavailable):
+    """Stripe said no to what was asked, and would again."""
 
-    session_id: str
-    url: str
-    payment_status: str
-    payment_intent_id: str
-    amount_cents: int
-    currency: str
-    top_up_id: str
+
+class CardRefused(Exception):  # noqa: N818  reads as a state
+    """It will not be charged; `code` is Stripe's, `authentication_required` for 3-D Secure."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 def enabled() -> bool:
@@ -42,52 +60,250 @@ def client() -> stripe.StripeClient:
     )
 
 
-def create_checkout(top_up: TopUp, customer_email: str) -> CheckoutSession:
-    """A hosted payment page for this top-up; the same one when called again."""
-    billing_page = f"{settings.BASE_URL}{reverse('billing')}"
+@contextmanager
+def _calling() -> Iterator[None]:
     try:
-        session = client().v1.checkout.sessions.create(
-            {
-                "mode": "payment",
-                "client_reference_id": top_up.id,
-                "metadata": {"top_up_id": top_up.id, "organisation_id": top_up.organisation_id},
-                "customer_email": customer_email,
-                "line_items": [
-                    {
-                        "quantity": 1,
-                        "price_data": {
-                            "currency": "usd",
-                            "unit_amount": top_up.amount_cents,
-                            "product_data": {"name": f"{settings.SITE_NAME} credit"},
-                        },
-                    }
-                ],
-                "success_url": f"{billing_page}?top_up={top_up.id}",
-                "cancel_url": billing_page,
-            },
-            {"idempotency_key": top_up.id},
-        )
+        yield
+    except stripe.InvalidRequestError as error:
+        raise RequestRefused(error.user_message or "invalid request") from error
     except stripe.StripeError as error:
         raise StripeUnavailable(error.user_message or type(error).__name__) from error
-    return _session(session)
+
+
+# --- Customers and their cards ---------------------------------------------------------------
+
+
+def create_customer(organisation_id: str) -> str:
+    """The id of an organisation's customer at Stripe; the same one when called again.
+
+    What may change, such as a name, stays out: the same key needs the same parameters.
+    """
+    with _calling():
+        customer = client().v1.customers.create(
+            {"metadata": {"organisation_id": organisation_id}},
+            {"idempotency_key": f"customer:{organisation_id}"},
+        )
+    return customer.id
+
+
+def name_customer(customer_id: str, name: str) -> None:
+    """What the operator reads in Stripe's dashboard."""
+    with _calling():
+        client().v1.customers.update(customer_id, {"name": name})
+
+
+def default_card(customer_id: str) -> Card | None:
+    """The card that is charged without its owner, as Stripe knows it now."""
+    with _calling():
+        customer = client().v1.customers.retrieve(customer_id)
+        kept = customer.invoice_settings
+        method = kept.default_payment_method if kept else None
+        if method is None:
+            return None
+        method_id = method if isinstance(method, str) else method.id
+        card = client().v1.payment_methods.retrieve(method_id).card
+    if card is None:
+        return None
+    return Card(method_id, card.brand, card.last4 or "", f"{card.exp_month:02}/{card.exp_year}")
+
+
+def make_default(setup_intent_id: str, customer_id: str) -> bool:
+    """Charge the card that was just saved from now on; False when it is gone again."""
+    with _calling():
+        method = client().v1.setup_intents.retrieve(setup_intent_id).payment_method
+        method_id = method if isinstance(method, str) else (method.id if method else "")
+        saved = client().v1.payment_methods.retrieve(method_id)
+        if saved.customer != customer_id:
+            return False
+        client().v1.customers.update(
+            customer_id, {"invoice_settings": {"default_payment_method": method_id}}
+        )
+    return True
+
+
+def portal_page(customer_id: str) -> str:
+    """The address of Stripe's page where customers see their cards and receipts."""
+    with _calling():
+        session = client().v1.billing_portal.sessions.create(
+            {"customer": customer_id, "return_url": _billing_page()}
+        )
+    return session.url
+
+
+# --- Checkout --------------------------------------------------------------------------------
+
+
+def create_checkout(top_up: TopUp, customer_id: str) -> CheckoutSession:
+    """A hosted payment page for this top-up; the same one when called again."""
+    metadata = {"top_up_id": top_up.id, "organisation_id": top_up.organisation_id}
+    parameters: SessionCreateParams = {
+        "mode": "payment",
+        "client_reference_id": top_up.id,
+        "metadata": metadata,
+        "customer": customer_id,
+        "payment_intent_data": {"metadata": metadata, "receipt_email": top_up.created_by},
+        "line_items": [
+            {
+                "quantity": 1,
+                "price_data": {
+                    "currency": "usd",
+                    "unit_amount": top_up.amount_cents,
+                    "product_data": {"name": f"{settings.SITE_NAME} credit"},
+                },
+            }
+        ],
+        "success_url": f"{_billing_page()}?top_up={top_up.id}",
+        "cancel_url": _billing_page(),
+    }
+    with _calling():
+        return session_of(
+            client().v1.checkout.sessions.create(parameters, {"idempotency_key": top_up.id})
+        )
+
+
+def create_card_page(customer_id: str) -> str:
+    """The address of a hosted page that saves a card with its bank's consent; nothing is paid."""
+    with _calling():
+        session = client().v1.checkout.sessions.create(
+            {
+                "mode": "setup",
+                "allowed_payment_method_types": ["card"],
+                "customer": customer_id,
+                "success_url": _billing_page(),
+                "cancel_url": _billing_page(),
+            }
+        )
+    return session.url or ""
 
 
 def fetch_checkout(session_id: str) -> CheckoutSession:
     """The session as Stripe knows it now: a webhook's payload is only a hint."""
+    with _calling():
+        return session_of(client().v1.checkout.sessions.retrieve(session_id))
+
+
+def _billing_page() -> str:
+    return f"{settings.BASE_URL}{reverse('billing')}"
+
+
+# --- Payments --------------------------------------------------------------------------------
+
+
+def charge_card(top_up: TopUp, customer_id: str) -> Payment:
+    """Charge the saved card without its owner; the same payment when called again within a day.
+
+    Raises CardRefused when the bank says no, or the card is gone.
+    """
     try:
-        return _session(client().v1.checkout.sessions.retrieve(session_id))
-    except stripe.StripeError as error:
-        raise StripeUnavailable(error.user_message or type(error).__name__) from error
+        with _calling():
+            intent = client().v1.payment_intents.create(
+                {
+                    "amount": top_up.amount_cents,
+                    "currency": "usd",
+                    "customer": customer_id,
+                    "payment_method": top_up.payment_method_id,
+                    "off_session": True,
+                    "confirm": True,
+                    "description": f"{settings.SITE_NAME} credit",
+                    "receipt_email": top_up.created_by,
+                    "metadata": {
+                        "top_up_id": top_up.id,
+                        "organisation_id": top_up.organisation_id,
+                    },
+                },
+                {"idempotency_key": top_up.id},
+            )
+    except StripeUnavailable as error:
+        refusal = error.__cause__
+        if isinstance(refusal, stripe.CardError | stripe.InvalidRequestError):
+            raise CardRefused(refusal.code or "refused") from error
+        raise
+    return payment_of(intent)
 
 
-def _session(session: stripe.checkout.Session) -> CheckoutSession:
-    intent = session.payment_intent
-    return CheckoutSession(
-        session_id=session.id,
-        url=session.url or "",
-        payment_status=session.payment_status,
-        payment_intent_id=intent if isinstance(intent, str) else (intent.id if intent else ""),
-        amount_cents=session.amount_total or 0,
-        currency=session.currency or "",
-        top_up_id=session.client_reference_id or "",
-    )
+def fetch_payment(payment_intent_id: str) -> Payment:
+    with _calling():
+        return payment_of(client().v1.payment_intents.retrieve(payment_intent_id))
+
+
+def find_payment(top_up: TopUp, customer_id: str) -> Payment | None:
+    """The payment that was made for a top-up whose answer was lost."""
+    with _calling():
+        intents = client().v1.payment_intents.list(
+            {"customer": customer_id, "created": {"gte": int(top_up.created_at.timestamp())}}
+        )
+        for intent in intents.auto_paging_iter():
+            if (payment := payment_of(intent)).top_up_id == top_up.id:
+                return payment
+    return None
+
+
+# --- Refunds and disputes --------------------------------------------------------------------
+
+
+def create_refund(refund: Refund) -> StripeRefund:
+    """Send money back to the card; the same refund when called again within a day."""
+    with _calling():
+        return refund_of(
+            client().v1.refunds.create(
+                {
+                    "payment_intent": refund.top_up.payment_intent_id or "",
+                    "amount": refund.amount_cents,
+                    "reason": "requested_by_customer",
+                    "metadata": {"refund_id": refund.id},
+                },
+                {"idempotency_key": refund.id},
+            )
+        )
+
+
+def fetch_refund(refund_id: str) -> StripeRefund:
+    with _calling():
+        return refund_of(client().v1.refunds.retrieve(refund_id))
+
+
+def find_refund(refund: Refund) -> StripeRefund | None:
+    """The refund that was made although its answer was lost."""
+    with _calling():
+        made = client().v1.refunds.list({"payment_intent": refund.top_up.payment_intent_id or ""})
+        for each in made.auto_paging_iter():
+            if (found := refund_of(each)).our_id == refund.id:
+                return found
+    return None
+
+
+def fetch_dispute(dispute_id: str) -> StripeDispute:
+    with _calling():
+        return dispute_of(client().v1.disputes.retrieve(dispute_id))
+
+
+# --- Everything of a time, for the nightly comparison -------------------------------------------
+
+
+def payments_between(since: datetime, until: datetime) -> list[Payment]:
+    """Made then, whatever became of them."""
+    with _calling():
+        made = client().v1.payment_intents.list(
+            {"limit": 100, "created": {"gte": _seconds(since), "lte": _seconds(until)}}
+        )
+        return [payment_of(each) for each in made.auto_paging_iter()]
+
+
+def refunds_between(since: datetime, until: datetime) -> list[StripeRefund]:
+    with _calling():
+        made = client().v1.refunds.list(
+            {"limit": 100, "created": {"gte": _seconds(since), "lte": _seconds(until)}}
+        )
+        return [refund_of(each) for each in made.auto_paging_iter()]
+
+
+def disputes_between(since: datetime, until: datetime) -> list[StripeDispute]:
+    with _calling():
+        made = client().v1.disputes.list(
+            {"limit": 100, "created": {"gte": _seconds(since), "lte": _seconds(until)}}
+        )
+        return [dispute_of(each) for each in made.auto_paging_iter()]
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())

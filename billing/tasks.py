@@ -1,15 +1,20 @@
-"""Celery tasks of billing and their schedule: sweeps and webhooks."""
+"""Celery tasks of billing and their schedule: holds, webhooks, and all that is done at Stripe."""
 
 from typing import Any
 
 from celery import shared_task
+from celery.schedules import crontab
 from django.conf import settings
 
-from billing import ledger, webhooks
+from billing import autotopup, ledger, reconciliation, refunds, webhooks
 
 BEAT_SCHEDULE: dict[str, Any] = {
     "sweep-holds": {"task": "billing.tasks.sweep_holds", "schedule": settings.HOLD_SWEEP_S},
     "reprocess-webhooks": {"task": "billing.tasks.reprocess_webhooks", "schedule": 30.0},
+    "catch-up": {"task": "billing.tasks.catch_up", "schedule": 600.0},
+    "reconcile": {"task": "billing.tasks.reconcile", "schedule": crontab(hour=3, minute=20)},
+    "send-refunds": {"task": "billing.tasks.send_refunds", "schedule": 60.0},
+    "top-up": {"task": "billing.tasks.top_up", "schedule": 30.0},
 }
 
 
@@ -25,5 +30,24 @@ def process_webhook(delivery_id: int) -> None:
 
 @shared_task
 def reprocess_webhooks() -> None:
-    for delivery_id in webhooks.unprocessed():
-        webhooks.process(delivery_id)
+    webhooks.process_all(webhooks.unprocessed())
+
+
+@shared_task
+def top_up() -> None:
+    autotopup.run()
+
+
+@shared_task
+def send_refunds() -> None:
+    refunds.run()
+
+
+@shared_task
+def catch_up() -> None:
+    reconciliation.catch_up()
+
+
+@shared_task
+def reconcile() -> None:
+    reconciliation.reconcile()

@@ -80,11 +80,11 @@ def standing(organisation_id: str) -> Standing:
 
 
 def _paid_nanos(organisation_id: str) -> int:
-    """Payments less refunds; never below zero."""
-    paid = Q(kind=TransferKind.PAYMENT, credit_account__organisation_id=organisation_id)
-    refunded = Q(kind=TransferKind.REFUND, debit_account__organisation_id=organisation_id)
-    sums = Transfer.objects.filter(paid | refunded).aggregate(
-        paid=Sum("amount_nanos", filter=Q(kind=TransferKind.PAYMENT)),
-        refunded=Sum("amount_nanos", filter=Q(kind=TransferKind.REFUND)),
+    """Payments less what went back of them; never below zero."""
+    kinds = [TransferKind.PAYMENT, TransferKind.REFUND, TransferKind.DISPUTE]
+    paid = Q(credit_account__organisation_id=organisation_id)
+    gone = Q(debit_account__organisation_id=organisation_id)
+    sums = Transfer.objects.filter(paid | gone, kind__in=kinds).aggregate(
+        paid=Sum("amount_nanos", filter=paid), gone=Sum("amount_nanos", filter=gone)
     )
-    return max((sums["paid"] or 0) - (sums["refunded"] or 0), 0)
+    return max((sums["paid"] or 0) - (sums["gone"] or 0), 0)

@@ -2,11 +2,15 @@
 
 from django.urls import path
 
-from billing import views, webhooks
+from billing import views, views_cards, webhooks
 
 urlpatterns = [
     path("portal/billing/", views.billing, name="billing"),
     path("portal/billing/top-up/", views.top_up, name="billing_top_up"),
+    path("portal/billing/auto-top-up/", views_cards.auto_top_up, name="billing_auto_top_up"),
+    path("portal/billing/card/", views_cards.save_card, name="billing_save_card"),
+    path("portal/billing/refund/<str:top_up_id>/", views.refund, name="billing_refund"),
+    path("portal/billing/stripe/", views_cards.stripe_portal, name="billing_stripe_portal"),
     path("portal/billing/ledger.csv", views.ledger_csv, name="billing_ledger_csv"),
     path("webhooks/stripe/", webhooks.stripe_webhook, name="stripe_webhook"),
 ]

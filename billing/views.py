@@ -5,20 +5,34 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
-from django.shortcuts import redirect, render
+from django.http import (
+    HttpRequest,
+    HttpResponseBadRequest,
+    HttpResponseBase,
+    StreamingHttpResponse,
+)
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import Role
 from accounts.permissions import member_required
-from billing import statements, stripe_api, topups
-from billing.forms import TopUpForm
-from billing.models import Account, Hold, HoldState, TopUp
-from portal.lib.money import NANOS_PER_CENT
+from billing import autotopup, refunds, statements, stripe_api, topups
+from billing.forms import AutoTopUpForm, FormToken, TopUpForm
+from billing.models import (
+    Account,
+    AutoTopUp,
+    Hold,
+    HoldState,
+    RefundState,
+    StripeCustomer,
+    TopUp,
+)
+from billing.notices import PAYERS
+from portal.lib.money import NANOS_PER_CENT, format_dollars
 
-PAYERS = (Role.OWNER, Role.ADMIN, Role.BILLING)
 LINES_PER_PAGE = 50
+PAYMENTS_SHOWN = 10
 
 
 @member_required(*PAYERS, Role.DEVELOPER)
@@ -54,6 +68,29 @@ def top_up(request: HttpRequest) -> HttpResponseBase:
 
 
 @member_required(*PAYERS)
+@require_POST
+def refund(request: HttpRequest, top_up_id: str) -> HttpResponseBase:
+    """Send the unused part of a payment back to its card."""
+    organisation = request.organisation  # type: ignore[attr-defined]
+    top_up = get_object_or_404(TopUp, pk=top_up_id, organisation=organisation)
+    form = FormToken(request.POST)
+    if not form.is_valid():
+        return HttpResponseBadRequest()
+    try:
+        token, by = form.cleaned_data["form_token"], request.user.email  # type: ignore[union-attr]
+        asked = refunds.ask(top_up, token, by)
+    except ValueError as error:
+        messages.error(request, str(error))
+        return redirect("billing")
+    if asked.state == RefundState.FAILED:
+        messages.error(request, _("Stripe refused the refund; your credit is back."))
+    else:
+        amount = format_dollars(asked.amount_nanos, places=2)
+        messages.success(request, _("%(amount)s go back to your card.") % {"amount": amount})
+    return redirect("billing")
+
+
+@member_required(*PAYERS)
 @require_GET
 def ledger_csv(request: HttpRequest) -> HttpResponseBase:
     answer = StreamingHttpResponse(
@@ -63,8 +100,12 @@ def ledger_csv(request: HttpRequest) -> HttpResponseBase:
     return answer
 
 
-def page(request: HttpRequest, form: TopUpForm) -> dict[str, Any]:
+def page(
+    request: HttpRequest, form: TopUpForm, auto_form: AutoTopUpForm | None = None
+) -> dict[str, Any]:
     account = account_of(request)
+    organisation = request.organisation  # type: ignore[attr-defined]
+    auto = AutoTopUp.objects.filter(organisation=organisation).first()
     lines = Paginator(statements.lines(account), LINES_PER_PAGE)
     holds = Hold.objects.filter(account=account, state=HoldState.OPEN).order_by("-created_at")
     return {
@@ -73,10 +114,17 @@ def page(request: HttpRequest, form: TopUpForm) -> dict[str, Any]:
         "holds": holds[:20],
         "page_obj": lines.get_page(request.GET.get("page")),
         "form": form,
+        "auto": auto,
+        "auto_charged_nanos": autotopup.charged_cents(auto) * NANOS_PER_CENT if auto else 0,
+        "auto_form": auto_form or AutoTopUpForm(initial=autotopup.dollars(auto)),
+        "customer": StripeCustomer.objects.filter(organisation=organisation).first(),
         "presets": [
             {"value": f"{cents / 100:.2f}", "nanos": cents * NANOS_PER_CENT}
             for cents in settings.TOP_UP_CENTS
         ],
+        "payments": refunds.payments(organisation, most=PAYMENTS_SHOWN),
+        "refund_days": settings.REFUND_DAYS,
+        "refund_token": topups.new_form_token(),
         "may_pay": request.membership.role in PAYERS,  # type: ignore[attr-defined]
         "top_up": TopUp.objects.filter(
             organisation=account.organisation, pk=request.GET.get("top_up", "").replace("\0", "")

@@ -2,12 +2,14 @@
 
 The signature is checked over the raw body before anything is parsed. A delivery is stored under
 its event's id, so a repeated one is the same row. Processing asks Stripe for the object again
-instead of trusting the payload, so order and age of deliveries do not matter.
+instead of trusting the payload, so order, age and API version of deliveries do not matter: of a
+payload only the id of its object is read.
 """
 
 import json
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -20,13 +22,17 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from billing import stripe_api, topups
+from billing import autotopup, customers, disputes, refunds, stripe_api, topups
 from billing.models import WebhookDelivery
 
 MAX_BODY_BYTES = 256 * 1024
 TOLERANCE_S = 300
+# Doubled after each attempt; all of them take five days, longer than Stripe's own three.
 RETRY_AFTER = timedelta(seconds=30)
-MAX_ATTEMPTS = 50
+LONGEST_WAIT = timedelta(hours=6)
+MAX_ATTEMPTS = 30
+
+logger = logging.getLogger(__name__)
 
 
 @csrf_exempt
@@ -35,9 +41,9 @@ def stripe_webhook(request: HttpRequest) -> HttpResponse:
     """Store a genuine delivery and answer at once; 400 for anything else."""
     if not settings.STRIPE_WEBHOOK_SECRET:
         return HttpResponse("Stripe is not configured\n", status=404)
-    if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
+    body = _body(request)
+    if body is None:
         return HttpResponse("body too large\n", status=413)
-    body = request.body
     try:
         verify(body, request.headers.get("Stripe-Signature", ""))
         event = json.loads(body)
@@ -49,6 +55,14 @@ def stripe_webhook(request: HttpRequest) -> HttpResponse:
     except DatabaseError:
         return HttpResponse("try again\n", status=503)
     return HttpResponse("stored\n")
+
+
+def _body(request: HttpRequest) -> bytes | None:
+    """None when it is too large: before it is read if it says so, and after if it does not."""
+    if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
+        return None
+    body = request.body
+    return body if len(body) <= MAX_BODY_BYTES else None
 
 
 def verify(body: bytes, header: str) -> None:
@@ -69,7 +83,13 @@ def store(event_id: str, event_type: str, payload: str) -> None:
     from billing.tasks import process_webhook  # tasks import this module
 
     delivery, created = WebhookDelivery.objects.get_or_create(
-        event_id=event_id, defaults={"event_type": event_type, "payload": payload}
+        event_id=event_id,
+        defaults={
+            "event_type": event_type,
+            "payload": payload,
+            # Beat looks at it when the broker has had its time.
+            "next_attempt_at": timezone.now() + RETRY_AFTER,
+        },
     )
     if created:
         # Robust: without a broker the delivery is stored all the same, and beat picks it up later.
@@ -79,51 +99,119 @@ def store(event_id: str, event_type: str, payload: str) -> None:
 def process(delivery_id: int) -> None:
     """Carry out one stored delivery, once. Errors are kept in its row and tried again."""
     delivery = WebhookDelivery.objects.get(pk=delivery_id)
-    if delivery.processed_at is not None:
+    if delivery.processed_at is not None or not _claim(delivery):
         return
     handler = HANDLERS.get(delivery.event_type)
-    # Counted first: a delivery that breaks its handler is not tried for ever.
-    WebhookDelivery.objects.filter(pk=delivery_id).update(attempts=F("attempts") + 1)
     try:
         if handler is not None:
             handler(json.loads(delivery.payload)["data"]["object"])
         _finish(delivery_id, "")
     except topups.PaymentRefused as refusal:
         _finish(delivery_id, f"refused: {refusal}")
-    except (stripe_api.StripeUnavailable, DatabaseError) as error:
-        WebhookDelivery.objects.filter(pk=delivery_id).update(error=f"will be tried again: {error}")
+    except (stripe_api.StripeUnavailable, topups.NotYet, DatabaseError) as error:
+        _note(delivery_id, error)
+    except Exception as error:
+        _note(delivery_id, error)
+        raise
+
+
+def _claim(delivery: WebhookDelivery) -> bool:
+    """False when another worker has it. Counted first: none is tried for ever."""
+    wait = min(RETRY_AFTER * 2 ** min(delivery.attempts, 20), LONGEST_WAIT)
+    rows = WebhookDelivery.objects.filter(
+        pk=delivery.pk, processed_at=None, attempts=delivery.attempts
+    )
+    return bool(rows.update(attempts=F("attempts") + 1, next_attempt_at=timezone.now() + wait))
+
+
+def _note(delivery_id: int, error: Exception) -> None:
+    text = f"will be tried again: {type(error).__name__}: {error}"
+    WebhookDelivery.objects.filter(pk=delivery_id).update(error=text)
 
 
 def _finish(delivery_id: int, error: str) -> None:
     WebhookDelivery.objects.filter(pk=delivery_id).update(processed_at=timezone.now(), error=error)
 
 
-def _checkout_paid(session: dict[str, Any]) -> None:
-    topups.credit(stripe_api.fetch_checkout(session["id"]))
+def _checkout_paid(payload: dict[str, Any]) -> None:
+    session = stripe_api.fetch_checkout(payload["id"])
+    if session.mode == "setup":
+        autotopup.keep_card(session)
+    else:
+        topups.credit(session)
 
 
 def _checkout_expired(session: dict[str, Any]) -> None:
     topups.expire(session["id"])
 
 
+def _payment_changed(payload: dict[str, Any]) -> None:
+    autotopup.hear(payload["id"])
+
+
+def _customer_changed(payload: dict[str, Any]) -> None:
+    customers.refresh(payload["id"])
+
+
+def _card_changed(payload: dict[str, Any]) -> None:
+    customers.refresh_card(payload["id"])
+
+
+def _refund_changed(payload: dict[str, Any]) -> None:
+    refunds.hear(payload["id"])
+
+
+def _dispute_changed(payload: dict[str, Any]) -> None:
+    disputes.hear(payload["id"])
+
+
 HANDLERS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "charge.dispute.closed": _dispute_changed,
+    "charge.dispute.created": _dispute_changed,
+    "charge.dispute.funds_reinstated": _dispute_changed,
+    "charge.dispute.funds_withdrawn": _dispute_changed,
+    "charge.dispute.updated": _dispute_changed,
     "checkout.session.completed": _checkout_paid,
     "checkout.session.async_payment_succeeded": _checkout_paid,
     "checkout.session.expired": _checkout_expired,
+    "customer.updated": _customer_changed,
+    "payment_intent.payment_failed": _payment_changed,
+    "payment_intent.succeeded": _payment_changed,
+    "payment_method.automatically_updated": _card_changed,
+    "payment_method.detached": _card_changed,
+    "payment_method.updated": _card_changed,
+    "refund.created": _refund_changed,
+    "refund.failed": _refund_changed,
+    "refund.updated": _refund_changed,
 }
 
 
 def unprocessed() -> list[int]:
-    """Deliveries that a lost broker forgot, or that failed a while ago."""
+    """Deliveries whose turn has come: a lost broker forgot them, or they failed before."""
     rows = WebhookDelivery.objects.filter(
-        processed_at=None,
-        received_at__lt=timezone.now() - RETRY_AFTER,
-        attempts__lt=MAX_ATTEMPTS,
+        processed_at=None, next_attempt_at__lte=timezone.now(), attempts__lt=MAX_ATTEMPTS
     )
-    return list(rows.order_by("pk").values_list("pk", flat=True)[:200])
+    return list(rows.order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:200])
 
 
-def replay(delivery_id: int) -> None:
-    """Process a delivery again, whatever came of it; what it credited stays credited once."""
-    WebhookDelivery.objects.filter(pk=delivery_id).update(processed_at=None, error="")
-    process(delivery_id)
+def process_all(delivery_ids: Iterable[int]) -> int:
+    """Process each, whatever becomes of the others; how many failed in a way nobody foresaw."""
+    failed = 0
+    for delivery_id in delivery_ids:
+        try:
+            process(delivery_id)
+        except Exception:
+            logger.exception("delivery %s breaks its handler", delivery_id)
+            failed += 1
+    return failed
+
+
+def replay(delivery_ids: Collection[int]) -> int:
+    """Process deliveries again, whatever came of them; what they credited stays credited once.
+
+    How many failed in a way nobody foresaw; each row says how.
+    """
+    WebhookDelivery.objects.filter(pk__in=delivery_ids).update(
+        processed_at=None, attempts=0, error=""
+    )
+    return process_all(delivery_ids)

@@ -75,6 +75,7 @@ STRIPE_API_BASE = env.text("STRIPE_API_BASE")  # another address for Stripe's AP
 TOP_UP_CENTS = [int(cents) for cents in env.words("TOP_UP_CENTS", "500,1000,2500,10000")]
 TOP_UP_MIN_CENTS = env.integer("TOP_UP_MIN_CENTS", 500)
 TOP_UP_MAX_CENTS = env.integer("TOP_UP_MAX_CENTS", 1_000_000)
+REFUND_DAYS = env.integer("REFUND_DAYS", 14)  # for customers, of unused credit; 0: none
 WELCOME_CREDIT_NANOS = parse_dollars(
     env.text("WELCOME_CREDIT", "0" if STRIPE_SECRET_KEY else "5.00")
 )
@@ -235,8 +236,15 @@ CONTENT_SECURITY_POLICY = {
         "font-src": [SELF],
         "connect-src": [SELF],
         "manifest-src": [SELF],
-        # A form's redirect counts too: topping up leads to Stripe's payment page.
-        "form-action": [SELF, STRIPE_API_BASE or "https://checkout.stripe.com"],
+        # A form's redirect counts too: topping up leads to Stripe's pages.
+        "form-action": [
+            SELF,
+            *(
+                [STRIPE_API_BASE]
+                if STRIPE_API_BASE
+                else ["https://checkout.stripe.com", "https://billing.stripe.com"]
+            ),
+        ],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
     }

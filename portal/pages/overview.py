@@ -13,7 +13,8 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import ApiKey, Organisation, User
 from accounts.permissions import member_required
-from billing.models import Account, UsageRecord
+from billing.models import Account, AutoTopUp, UsageRecord
+from billing.notices import PAYERS
 from portal.pages import measures, periods
 from portal.pages.charts import METRICS, Line, chart
 from portal.templatetags.parlance import address_of
@@ -45,6 +46,8 @@ def overview(request: HttpRequest) -> HttpResponse:
     steps = open_steps(organisation, user)
     context = {
         "zone": zone,
+        "auto": AutoTopUp.objects.filter(organisation=organisation).first(),
+        "may_pay": request.membership.role in PAYERS,  # type: ignore[attr-defined]
         "account": Account.objects.filter(organisation=organisation).first(),
         "today": measures.totals(records.filter(created_at__gte=periods.start_of_day(zone))),
         "month": measures.totals(records.filter(created_at__gte=periods.start_of_month(zone))),

@@ -73,7 +73,7 @@ def test_the_jobs_pick_up_what_was_left(used: Organisation) -> None:
     assert not Hold.objects.filter(state="open").exists()
     WebhookDelivery.objects.create(
         event_id="evt_1", event_type="customer.created", payload="{}",
-        received_at=timezone.now() - timedelta(minutes=5),
+        next_attempt_at=timezone.now() - timedelta(minutes=5),
     )  # fmt: skip
     tasks.reprocess_webhooks()
     assert WebhookDelivery.objects.get().processed_at is not None

@@ -6,8 +6,17 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.models import Organisation
-from billing import pricing
-from billing.models import Outcome, Price, UsageRecord
+from billing import ledger, pricing
+from billing.models import (
+    AutoTopUp,
+    AutoTopUpState,
+    Outcome,
+    Price,
+    StripeCustomer,
+    TopUp,
+    TopUpState,
+    UsageRecord,
+)
 from inference import catalog
 from portal.lib.ids import new_id
 
@@ -50,3 +59,22 @@ def make_record(
         ),
     }
     return UsageRecord.objects.create(organisation=organisation, **{**values, **counts, **fields})
+
+
+def make_payments(organisation: Organisation) -> None:
+    """All that the billing page shows of Stripe: a payment, a card, a bank that wants consent."""
+    top_up = TopUp.objects.create(
+        organisation=organisation, amount_cents=2500, form_token="form", state=TopUpState.PAID,
+        payment_intent_id="pi_1", paid_at=timezone.now(), created_by="alice@example.com",
+    )  # fmt: skip
+    ledger.record_payment(
+        organisation.id, top_up.amount_nanos, reference="payment:pi_1", description="Top-up by card"
+    )
+    StripeCustomer.objects.create(
+        organisation=organisation, customer_id="cus_1", payment_method_id="pm_1",
+        card_brand="visa", card_last4="4242", card_expires="08/2030",
+    )  # fmt: skip
+    AutoTopUp.objects.create(
+        organisation=organisation, threshold_cents=500, amount_cents=2500, ceiling_cents=10000,
+        state=AutoTopUpState.NEEDS_CONSENT, failures=1, set_by="alice@example.com",
+    )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from playwright.sync_api import Browser, Page, expect
+from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from accounts import flows
@@ -16,7 +17,7 @@ from inference.log.bodies import Bodies
 from tests.browser import Watch, chromium, visitor
 from tests.conftest import PASSWORD
 from tests.environment import REPOSITORY
-from tests.portal.records import make_record
+from tests.portal.records import make_payments, make_record
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -47,13 +48,17 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def member(transactional_db: None, organisation: Organisation, alice: User) -> User:
+def member(
+    transactional_db: None, organisation: Organisation, alice: User, settings: Settings
+) -> User:
     EmailAddress.objects.update_or_create(
         user=alice, email=alice.email, defaults={"verified": True, "primary": True}
     )
     for _ in range(2):
         make_record(organisation)
     keep_a_request(organisation)
+    settings.STRIPE_SECRET_KEY = "sk_test_x"
+    make_payments(organisation)
     return alice
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
+from pytest_django.fixtures import Settings
 
 from accounts.models import Organisation, User
-from tests.portal.records import make_record
+from tests.portal.records import make_payments, make_record
 
 PUBLIC = [
     "/", "/models/", "/models/starter/", "/docs/", "/docs/quickstart/", "/docs/errors/", "/status/",
@@ -174,6 +175,17 @@ def test_a_page_behind_the_sign_in_is_clean(
     alice_client: Client, signed_in_path: dict[str, str], path: str
 ) -> None:
     check(*read(alice_client, path.format(**signed_in_path)))
+
+
+@pytest.mark.parametrize("path", ["/portal/", "/portal/billing/"])
+def test_a_page_with_payments_is_clean(
+    alice_client: Client, organisation: Organisation, settings: Settings, path: str
+) -> None:
+    settings.STRIPE_SECRET_KEY = "sk_test_x"
+    make_payments(organisation)
+    page, html = read(alice_client, path)
+    assert "Confirm the card with your bank" in html
+    check(page, html)
 
 
 @pytest.mark.parametrize("path", SIGNED_IN)

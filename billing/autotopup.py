@@ -1,0 +1,226 @@
+"""Automatic top-ups: a saved card is charged when the balance falls under a threshold.
+
+Guarantees: one at a time for an organisation (a constraint), and never twice (the top-up's id is
+Stripe's idempotency key; the payment's id is the transfer's reference); within the ceiling of a
+calendar month (UTC; a constraint). A bank that wants its owner's consent (3-D Secure) and the third
+failure in a row stop it, with a mail and a banner, until a card is saved or it is turned on again.
+
+The balance that counts is what is posted: what running requests hold may come back.
+"""
+
+import logging
+from datetime import date, timedelta
+
+from django.db import transaction
+from django.db.models import BigIntegerField, F, Q, Value
+from django.db.models.functions import Cast, Greatest
+from django.utils import timezone
+
+from accounts.models import Organisation
+from billing import customers, ledger, notices, stripe_api, topups
+from billing.models import AutoTopUp, AutoTopUpState, StripeCustomer, TopUp, TopUpState
+from billing.payment_models import MAX_AUTO_TOP_UP_FAILURES
+from billing.stripe_api import KEY_LIVES
+from billing.stripe_objects import CheckoutSession, Payment
+from portal.lib.money import NANOS_PER_CENT
+
+# After the first failure, and after the second.
+RETRY_AFTER = (timedelta(hours=1), timedelta(hours=24))
+CONSENT = "authentication_required"
+
+logger = logging.getLogger(__name__)
+
+
+# --- Settings ------------------------------------------------------------------------------------
+
+
+def turn_on(
+    organisation: Organisation, threshold_cents: int, amount_cents: int, ceiling_cents: int, by: str
+) -> None:
+    """Set it and turn it on. Raises ValueError when this month's charges are above the ceiling."""
+    chosen = {
+        "threshold_cents": threshold_cents, "amount_cents": amount_cents,
+        "ceiling_cents": ceiling_cents, "set_by": by, "state": AutoTopUpState.ACTIVE,
+        "failures": 0, "next_attempt_at": timezone.now(),
+    }  # fmt: skip
+    with transaction.atomic():
+        auto, created = AutoTopUp.objects.select_for_update().get_or_create(
+            organisation=organisation, defaults=chosen
+        )
+        if created:
+            return
+        charged = charged_cents(auto)
+        if charged > ceiling_cents:
+            raise ValueError("less than this month's charges")
+        AutoTopUp.objects.filter(pk=auto.pk).update(**chosen, charged_cents=charged, month=_month())
+
+
+def turn_off(organisation: Organisation) -> None:
+    AutoTopUp.objects.filter(organisation=organisation).update(state=AutoTopUpState.OFF)
+
+
+def keep_card(session: CheckoutSession) -> None:
+    """A card was saved with its bank's consent: what had stopped for want of it goes on."""
+    customer = customers.keep_card(session)
+    if customer is not None:
+        AutoTopUp.objects.filter(
+            pk=customer.pk, state__in=[AutoTopUpState.NEEDS_CONSENT, AutoTopUpState.STOPPED]
+        ).update(state=AutoTopUpState.ACTIVE, failures=0, next_attempt_at=timezone.now())
+
+
+def charged_cents(auto: AutoTopUp) -> int:
+    """What was charged this month, with what is under way."""
+    return auto.charged_cents if auto.month == _month() else 0
+
+
+def dollars(auto: AutoTopUp | None) -> dict[str, str]:
+    """What its form shows."""
+    if auto is None:
+        return {"threshold": "5.00", "amount": "25.00", "ceiling": "100.00"}
+    return {
+        name: f"{getattr(auto, f'{name}_cents') / 100:.2f}"
+        for name in ("threshold", "amount", "ceiling")
+    }
+
+
+# --- Charging ------------------------------------------------------------------------------------
+
+
+def run() -> None:
+    """Finish what is under way, then begin what is due. Called by beat."""
+    if not stripe_api.enabled():
+        return
+    try:
+        under_way = TopUp.objects.filter(automatic=True, state=TopUpState.CREATED)
+        for top_up in under_way.order_by("created_at")[:200]:
+            attempt(top_up)
+        for organisation_id in due():
+            begun = begin(organisation_id)
+            if begun is not None:
+                attempt(begun)
+    except stripe_api.StripeUnavailable as away:  # the others would only wait as well
+        logger.warning("automatic top-ups will be tried again: %s", away)
+
+
+def due() -> list[str]:
+    """Organisations whose turn may have come; `begin` looks again, under a lock."""
+    threshold_nanos = Cast("threshold_cents", BigIntegerField()) * NANOS_PER_CENT
+    low = Q(
+        organisation__account__credits_posted__lt=F("organisation__account__debits_posted")
+        + threshold_nanos
+    )
+    rows = AutoTopUp.objects.filter(
+        low, state=AutoTopUpState.ACTIVE, next_attempt_at__lte=timezone.now(),
+        organisation__suspended_at=None,
+    )  # fmt: skip
+    return list(rows.order_by("next_attempt_at").values_list("pk", flat=True)[:200])
+
+
+@transaction.atomic
+def begin(organisation_id: str) -> TopUp | None:
+    """A top-up to attempt; None when the balance, the ceiling or another one under way says no."""
+    auto = (
+        AutoTopUp.objects.select_for_update()
+        .filter(
+            pk=organisation_id, state=AutoTopUpState.ACTIVE, next_attempt_at__lte=timezone.now()
+        )
+        .first()
+    )
+    customer = StripeCustomer.objects.filter(pk=organisation_id).exclude(payment_method_id="")
+    method = customer.values_list("payment_method_id", flat=True).first()
+    if auto is None or method is None or _under_way(organisation_id):
+        return None
+    if ledger.balance(organisation_id).posted_nanos >= auto.threshold_cents * NANOS_PER_CENT:
+        return None
+    charged = charged_cents(auto) + auto.amount_cents
+    if charged > auto.ceiling_cents:
+        return None
+    AutoTopUp.objects.filter(pk=auto.pk).update(month=_month(), charged_cents=charged)
+    return TopUp.objects.create(
+        organisation_id=organisation_id, amount_cents=auto.amount_cents, automatic=True,
+        payment_method_id=method, form_token=topups.new_form_token(), created_by=auto.set_by,
+    )  # fmt: skip
+
+
+def _under_way(organisation_id: str) -> bool:
+    return TopUp.objects.filter(
+        organisation_id=organisation_id, automatic=True, state=TopUpState.CREATED
+    ).exists()
+
+
+def attempt(top_up: TopUp) -> None:
+    """Charge the card, or hear what became of it.
+
+    Raises StripeUnavailable while Stripe is away: the top-up stays open.
+    """
+    customer_id = StripeCustomer.objects.get(pk=top_up.organisation_id).customer_id
+    try:
+        if timezone.now() - top_up.created_at < KEY_LIVES:
+            settle(top_up, stripe_api.charge_card(top_up, customer_id))
+        elif (payment := stripe_api.find_payment(top_up, customer_id)) is not None:
+            settle(top_up, payment)
+        else:
+            fail(top_up, "not_reached")
+    except stripe_api.CardRefused as refused:
+        fail(top_up, refused.code)
+    except stripe_api.RequestRefused as refused:  # the customer is gone from Stripe, say
+        logger.warning("Stripe refuses the automatic top-up %s: %s", top_up.id, refused)
+        fail(top_up, "refused")
+
+
+def hear(payment_intent_id: str) -> None:
+    """Stripe says that a payment changed; payments on its own page are `topups.credit`'s."""
+    payment = stripe_api.fetch_payment(payment_intent_id)
+    top_up = TopUp.objects.filter(pk=payment.top_up_id, automatic=True).first()
+    if top_up is not None:
+        settle(top_up, payment)
+
+
+def settle(top_up: TopUp, payment: Payment) -> None:
+    """Credit a payment that succeeded, or note that it failed. Idempotent; any order.
+
+    Raises PaymentRefused for a payment that is not what was asked for.
+    """
+    if payment.status == "succeeded":
+        _paid(top_up, payment)
+    elif payment.status != "processing":
+        fail(top_up, payment.error or payment.status)
+
+
+@transaction.atomic
+def _paid(top_up: TopUp, payment: Payment) -> None:
+    if (payment.amount_cents, payment.currency) != (top_up.amount_cents, "usd"):
+        raise topups.PaymentRefused(
+            f"paid {payment.amount_cents} {payment.currency} where {top_up.amount_cents} usd "
+            "were asked for"
+        )
+    topups.book(top_up, payment.payment_intent_id, "Automatic top-up")
+    AutoTopUp.objects.filter(pk=top_up.organisation_id).exclude(
+        state=AutoTopUpState.STOPPED
+    ).update(failures=0)
+
+
+@transaction.atomic
+def fail(top_up: TopUp, code: str) -> None:
+    """Give the month's ceiling its room back, count the failure, and stop when it is enough."""
+    rows = TopUp.objects.filter(pk=top_up.pk, state=TopUpState.CREATED)
+    if not rows.update(state=TopUpState.FAILED, failure=code[:100]):
+        return
+    auto = AutoTopUp.objects.select_for_update().get(pk=top_up.organisation_id)
+    mine = AutoTopUp.objects.filter(pk=auto.pk)
+    mine.filter(month=top_up.created_at.date().replace(day=1)).update(
+        charged_cents=Greatest(F("charged_cents") - top_up.amount_cents, Value(0))
+    )
+    failures = min(auto.failures + 1, MAX_AUTO_TOP_UP_FAILURES)
+    state = auto.state
+    if state == AutoTopUpState.ACTIVE and code == CONSENT:
+        state = AutoTopUpState.NEEDS_CONSENT
+    elif state == AutoTopUpState.ACTIVE and failures == MAX_AUTO_TOP_UP_FAILURES:
+        state = AutoTopUpState.STOPPED
+    wait = RETRY_AFTER[min(failures, len(RETRY_AFTER)) - 1]
+    mine.update(failures=failures, state=state, next_attempt_at=timezone.now() + wait)
+    notices.top_up_failed(top_up, state)
+
+
+def _month() -> date:
+    return timezone.now().date().replace(day=1)

@@ -1,0 +1,78 @@
+"""Disputes: a payer's bank takes a payment back until it is decided who keeps it.
+
+While a dispute is open, and when it is lost, its amount is taken from the balance, as far as there
+is one, and the organisation is suspended: keys and streams stop. A dispute that is won gives the
+amount back and lifts the suspension that it brought; after a lost one, an operator lifts it. An
+inquiry, which moves no money, changes nothing.
+"""
+
+from django.db import transaction
+from django.db.models import F
+
+from accounts import flows
+from billing import ledger_refunds, notices, stripe_api, topups
+from billing.models import Dispute, TopUp, TransferKind
+from billing.stripe_objects import StripeDispute
+
+MONEY_GONE = {"needs_response", "under_review", "lost"}
+DECIDED_FOR_US = {"won", "warning_closed", "prevented"}
+
+
+def hear(dispute_id: str) -> None:
+    """Stripe says that a dispute changed. Idempotent; order does not matter.
+
+    Raises PaymentRefused for a payment that is none of ours, NotYet for one not yet credited.
+    """
+    told = stripe_api.fetch_dispute(dispute_id)
+    dispute = _known(told)
+    if told.status in MONEY_GONE:
+        _take(dispute)
+    elif told.status in DECIDED_FOR_US:
+        _give_back(dispute)
+
+
+def _known(told: StripeDispute) -> Dispute:
+    top_up = topups.of_payment(told.payment_intent_id)
+    dispute, _created = Dispute.objects.update_or_create(
+        dispute_id=told.dispute_id,
+        defaults={"status": told.status, "reason": told.reason},
+        create_defaults={
+            "top_up": top_up, "amount_cents": told.amount_cents, "status": told.status,
+            "reason": told.reason,
+        },
+    )  # fmt: skip
+    return dispute
+
+
+@transaction.atomic
+def _take(dispute: Dispute) -> None:
+    rows = Dispute.objects.filter(pk=dispute.pk, taken=False)
+    if not rows.update(taken=True):
+        return
+    organisation = dispute.top_up.organisation
+    TopUp.objects.filter(pk=dispute.top_up_id).update(
+        disputed_cents=F("disputed_cents") + dispute.amount_cents
+    )
+    ledger_refunds.take_what_is_left(
+        organisation.id, dispute.amount_nanos, TransferKind.DISPUTE,
+        reference=dispute.reference, description="Payment taken back by the payer's bank",
+    )  # fmt: skip
+    Dispute.objects.filter(pk=dispute.pk).update(suspended=flows.suspend(organisation))
+    notices.payment_disputed(dispute)
+
+
+@transaction.atomic
+def _give_back(dispute: Dispute) -> None:
+    rows = Dispute.objects.filter(pk=dispute.pk, taken=True)
+    if not rows.update(taken=False):
+        return
+    TopUp.objects.filter(pk=dispute.top_up_id).update(
+        disputed_cents=F("disputed_cents") - dispute.amount_cents
+    )
+    ledger_refunds.give_back(dispute.reference, "Dispute decided in our favour")
+    organisation = dispute.top_up.organisation
+    mine = Dispute.objects.filter(top_up__organisation=organisation)
+    brought = mine.filter(suspended=True).exists()
+    if brought and not mine.filter(taken=True).exists():
+        mine.update(suspended=False)
+        flows.resume(organisation)

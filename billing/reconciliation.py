@@ -1,0 +1,188 @@
+"""Compares Stripe with the ledger, every night: payments, refunds and disputes, one by one.
+
+What it finds is kept and shown in the console; normally it is nothing. It corrects no difference: a
+person looks at it. A payment page whose webhook was lost is no difference: `catch_up` hears of it.
+
+Both sides are read from `WINDOW` ago to `SETTLES` ago; what is younger may be under way. What only
+one side made in that time is asked for by its id, so the ends of the window hide nothing.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from billing import stripe_api, topups
+from billing.disputes import MONEY_GONE
+from billing.models import (
+    Difference,
+    DifferenceKind,
+    Dispute,
+    Reconciliation,
+    Refund,
+    RefundState,
+    TopUp,
+    TopUpState,
+    Transfer,
+    TransferKind,
+)
+from billing.refunds import GONE_BACK
+from billing.stripe_objects import Payment, StripeDispute, StripeRefund
+from portal.lib.money import NANOS_PER_CENT
+
+WINDOW = timedelta(days=35)
+SETTLES = timedelta(minutes=10)
+# Stripe's payment pages end after a day; we ask once more afterwards.
+PAGE_LIVES = timedelta(hours=30)
+
+
+def reconcile() -> Reconciliation | None:
+    """One comparison, kept; with an `error` when Stripe did not answer to its end."""
+    if not stripe_api.enabled():
+        return None
+    until = timezone.now() - SETTLES
+    run = Reconciliation.objects.create(since=until - WINDOW, until=until)
+    try:
+        found = [*_payments(run), *_refunds(run), *_disputes(run)]
+    except stripe_api.StripeUnavailable as away:
+        run.error = str(away)[:500]
+        run.save(update_fields=["error"])
+        return run
+    run.finished_at = timezone.now()
+    run.num_differences = len(found)
+    with transaction.atomic():
+        Difference.objects.bulk_create(found)
+        run.save(update_fields=["finished_at", "num_differences", "compared"])
+    return run
+
+
+def catch_up() -> None:
+    """Hear of payment pages whose webhook never came; Stripe's answer counts, as with any other."""
+    if not stripe_api.enabled():
+        return
+    now = timezone.now()
+    pages = TopUp.objects.filter(
+        state=TopUpState.CREATED, automatic=False, checkout_session_id__isnull=False,
+        created_at__range=(now - PAGE_LIVES, now - SETTLES),
+    )  # fmt: skip
+    try:
+        for session_id in pages.order_by("created_at").values_list(
+            "checkout_session_id", flat=True
+        )[:200]:
+            _hear_of(session_id or "")
+    except stripe_api.StripeUnavailable:
+        return  # the next run asks again
+
+
+def _hear_of(session_id: str) -> None:
+    session = stripe_api.fetch_checkout(session_id)
+    try:
+        topups.credit(session)
+    except topups.PaymentRefused:
+        return  # the comparison will show it
+    if session.status == "expired":
+        topups.expire(session_id)
+
+
+# --- Comparing -----------------------------------------------------------------------------------
+
+
+def _payments(run: Reconciliation) -> Iterator[Difference]:
+    made = {
+        each.payment_intent_id: _paid_cents(each)
+        for each in stripe_api.payments_between(run.since, run.until)
+        if each.top_up_id  # others are another business's of the same Stripe account
+    }
+    references = [f"payment:{payment_id}" for payment_id in made]
+    posted = Transfer.objects.filter(
+        Q(reference__in=references) | Q(created_at__range=(run.since, run.until)),
+        kind=TransferKind.PAYMENT,
+    )
+    ours = {
+        reference.removeprefix("payment:"): nanos // NANOS_PER_CENT
+        for reference, nanos in posted.values_list("reference", "amount_nanos")
+    }
+    yield from _compare(
+        run, DifferenceKind.PAYMENT, made, ours,
+        lambda payment_id: _paid_cents(stripe_api.fetch_payment(payment_id)),
+    )  # fmt: skip
+
+
+def _refunds(run: Reconciliation) -> Iterator[Difference]:
+    listed = stripe_api.refunds_between(run.since, run.until)
+    mine = _our_payments(each.payment_intent_id for each in listed)
+    made = {
+        each.refund_id: _refunded_cents(each) for each in listed if each.payment_intent_id in mine
+    }
+    rows = Refund.objects.filter(
+        Q(stripe_refund_id__in=made) | Q(created_at__range=(run.since, run.until))
+    )
+    # One that Stripe has not been reached for has no id there.
+    ours = {
+        row.stripe_refund_id or row.id: 0 if row.state == RefundState.FAILED else row.amount_cents
+        for row in rows
+    }
+    yield from _compare(
+        run, DifferenceKind.REFUND, made, ours,
+        lambda refund_id: _refunded_cents(stripe_api.fetch_refund(refund_id)),
+    )  # fmt: skip
+
+
+def _disputes(run: Reconciliation) -> Iterator[Difference]:
+    listed = stripe_api.disputes_between(run.since, run.until)
+    mine = _our_payments(each.payment_intent_id for each in listed)
+    made = {
+        each.dispute_id: _disputed_cents(each) for each in listed if each.payment_intent_id in mine
+    }
+    rows = Dispute.objects.filter(
+        Q(dispute_id__in=made) | Q(created_at__range=(run.since, run.until))
+    )
+    ours = {row.dispute_id: row.amount_cents if row.taken else 0 for row in rows}
+    yield from _compare(
+        run, DifferenceKind.DISPUTE, made, ours,
+        lambda dispute_id: _disputed_cents(stripe_api.fetch_dispute(dispute_id)),
+    )  # fmt: skip
+
+
+def _compare(
+    run: Reconciliation,
+    kind: DifferenceKind,
+    made: Mapping[str, int],
+    ours: Mapping[str, int],
+    fetch: Callable[[str], int],
+) -> Iterator[Difference]:
+    """What differs of cents by Stripe's id; `fetch` asks Stripe for one it did not list."""
+    for stripe_id in sorted(made.keys() | ours.keys()):
+        theirs = made[stripe_id] if stripe_id in made else _fetched(fetch, stripe_id)
+        run.compared += 1
+        if theirs != ours.get(stripe_id, 0):
+            yield Difference(
+                reconciliation=run, kind=kind, stripe_id=stripe_id, stripe_cents=theirs,
+                ledger_cents=ours.get(stripe_id, 0),
+            )  # fmt: skip
+
+
+def _fetched(fetch: Callable[[str], int], stripe_id: str) -> int:
+    try:
+        return fetch(stripe_id)
+    except stripe_api.RequestRefused:  # Stripe does not know it
+        return 0
+
+
+def _our_payments(payment_ids: Iterator[str]) -> set[str | None]:
+    known = TopUp.objects.filter(payment_intent_id__in=list(payment_ids))
+    return set(known.values_list("payment_intent_id", flat=True))
+
+
+def _paid_cents(payment: Payment) -> int:
+    return payment.amount_cents if payment.status == "succeeded" else 0
+
+
+def _refunded_cents(refund: StripeRefund) -> int:
+    return 0 if refund.status in GONE_BACK else refund.amount_cents
+
+
+def _disputed_cents(dispute: StripeDispute) -> int:
+    return dispute.amount_cents if dispute.status in MONEY_GONE else 0

@@ -1,0 +1,172 @@
+"""Refunds: of unused credit by the customer, within a period; and what the operator refunds.
+
+Guarantees: no refund exceeds its payment (a constraint on the top-up); credit that goes back is
+taken from the balance before Stripe is asked, in one transaction, and given back if Stripe refuses;
+one form makes one refund (a constraint), and its id is Stripe's idempotency key.
+
+Credit that was given is used before credit that was paid: what is unused of a payment is the
+balance, at most what is left of the payment.
+"""
+
+import logging
+from contextlib import suppress
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.models import Organisation
+from billing import ledger, ledger_refunds, stripe_api, topups
+from billing.models import Refund, RefundState, TopUp, TopUpState, TransferKind
+from billing.stripe_api import KEY_LIVES
+from billing.stripe_objects import StripeRefund
+from portal.lib.money import NANOS_PER_CENT
+
+GONE_BACK = {"failed", "canceled"}
+
+logger = logging.getLogger(__name__)
+
+
+def payments(organisation: Organisation, most: int) -> list[TopUp]:
+    """The last payments, newest first, each with its `refundable_nanos`."""
+    unused = _unused_cents(organisation.id)
+    paid = TopUp.objects.filter(organisation=organisation, state=TopUpState.PAID)
+    found = list(paid.order_by("-paid_at")[:most])
+    for top_up in found:
+        cents = _refundable_cents(top_up, unused)
+        top_up.refundable_nanos = cents * NANOS_PER_CENT  # type: ignore[attr-defined]
+    return found
+
+
+def _unused_cents(organisation_id: str) -> int:
+    return ledger.balance(organisation_id).available_nanos // NANOS_PER_CENT
+
+
+def _refundable_cents(top_up: TopUp, unused_cents: int) -> int:
+    """What the customer may have back of this payment right now."""
+    since = timezone.now() - timedelta(days=settings.REFUND_DAYS)
+    if top_up.state != TopUpState.PAID or top_up.paid_at is None or top_up.paid_at < since:
+        return 0
+    return min(top_up.left_cents, unused_cents)
+
+
+def ask(top_up: TopUp, form_token: str, by: str) -> Refund:
+    """Send the unused part of a payment back; the same form once.
+
+    Raises ValueError, to be shown, when there is nothing to refund.
+    """
+    refund = _begin(top_up, form_token, by)
+    if refund.state == RefundState.CREATED and refund.stripe_refund_id is None:
+        with suppress(stripe_api.StripeUnavailable):  # it goes out later
+            attempt(refund)
+        refund.refresh_from_db()
+    return refund
+
+
+@transaction.atomic
+def _begin(top_up: TopUp, form_token: str, by: str) -> Refund:
+    top_up = TopUp.objects.select_for_update().get(pk=top_up.pk)
+    known = Refund.objects.filter(top_up=top_up, form_token=form_token).first()
+    if known is not None:
+        return known
+    cents = _refundable_cents(top_up, _unused_cents(top_up.organisation_id))
+    if cents <= 0:
+        raise ValueError(_("Nothing of this payment can be refunded any more."))
+    refund = _record(top_up, cents, form_token, by)
+    try:
+        ledger_refunds.take(
+            top_up.organisation_id, cents * NANOS_PER_CENT, TransferKind.REFUND,
+            reference=refund.reference, description="Refund of unused credit",
+        )  # fmt: skip
+    except ledger.InsufficientCredit:  # used in this instant
+        raise ValueError(_("This credit is being used just now; please try again.")) from None
+    return refund
+
+
+def _record(top_up: TopUp, cents: int, form_token: str, by: str) -> Refund:
+    TopUp.objects.filter(pk=top_up.pk).update(refunded_cents=F("refunded_cents") + cents)
+    return Refund.objects.create(
+        top_up=top_up, amount_cents=cents, form_token=form_token, requested_by=by
+    )
+
+
+def run() -> None:
+    """Ask Stripe for what it was not reached for. Called by beat."""
+    waiting = Refund.objects.filter(state=RefundState.CREATED, stripe_refund_id=None)
+    try:
+        for refund in waiting.order_by("created_at")[:200]:
+            attempt(refund)
+    except stripe_api.StripeUnavailable as away:  # the others would only wait as well
+        logger.warning("refunds will be tried again: %s", away)
+
+
+def attempt(refund: Refund) -> None:
+    """Ask Stripe for the refund, or hear what became of it.
+
+    Raises StripeUnavailable while Stripe is away: the refund waits.
+    """
+    try:
+        if timezone.now() - refund.created_at < KEY_LIVES:
+            _told(refund, stripe_api.create_refund(refund))
+        elif (found := stripe_api.find_refund(refund)) is not None:
+            _told(refund, found)
+        else:
+            _fail(refund)
+    except stripe_api.RequestRefused as refused:
+        logger.warning("Stripe refuses the refund %s: %s", refund.id, refused)
+        _fail(refund)
+
+
+def hear(stripe_refund_id: str) -> None:
+    """Stripe says that a refund changed: one of ours, or one from the operator's dashboard.
+
+    Raises PaymentRefused for a payment that is none of ours, NotYet for one not yet credited.
+    """
+    told = stripe_api.fetch_refund(stripe_refund_id)
+    refund = (
+        Refund.objects.filter(stripe_refund_id=told.refund_id).first()
+        or Refund.objects.filter(pk=told.our_id, top_up__payment_intent_id=told.payment_intent_id)
+        .first()
+        or _from_dashboard(told)
+    )  # fmt: skip
+    if refund is not None:
+        _told(refund, told)
+
+
+@transaction.atomic
+def _from_dashboard(told: StripeRefund) -> Refund | None:
+    if told.status in GONE_BACK:
+        return None
+    top_up = topups.of_payment(told.payment_intent_id)
+    refund = _record(top_up, told.amount_cents, told.refund_id, "Stripe")
+    Refund.objects.filter(pk=refund.pk).update(stripe_refund_id=told.refund_id)
+    ledger_refunds.take_what_is_left(
+        top_up.organisation_id, refund.amount_nanos, TransferKind.REFUND,
+        reference=refund.reference, description="Refund",
+    )  # fmt: skip
+    return refund
+
+
+def _told(refund: Refund, told: StripeRefund) -> None:
+    if told.status in GONE_BACK:
+        _fail(refund, told.refund_id)
+        return
+    state = RefundState.SUCCEEDED if told.status == "succeeded" else RefundState.CREATED
+    Refund.objects.filter(pk=refund.pk).exclude(state=RefundState.FAILED).update(
+        state=state, stripe_refund_id=told.refund_id
+    )
+
+
+@transaction.atomic
+def _fail(refund: Refund, stripe_refund_id: str | None = None) -> None:
+    """Stripe has the money still, or again: so has the customer the credit."""
+    rows = Refund.objects.filter(pk=refund.pk).exclude(state=RefundState.FAILED)
+    changes = {"stripe_refund_id": stripe_refund_id} if stripe_refund_id else {}
+    if rows.update(state=RefundState.FAILED, **changes):
+        TopUp.objects.filter(pk=refund.top_up_id).update(
+            refunded_cents=F("refunded_cents") - refund.amount_cents
+        )
+        ledger_refunds.give_back(refund.reference, "Refund that did not go through")

@@ -1,0 +1,72 @@
+"""Saved cards: automatic top-ups, and the ways to Stripe's pages."""
+
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from accounts.permissions import member_required
+from billing import autotopup, customers, stripe_api
+from billing.forms import AutoTopUpForm, TopUpForm
+from billing.models import StripeCustomer
+from billing.notices import PAYERS
+from billing.views import page
+
+
+@member_required(*PAYERS)
+@require_POST
+def auto_top_up(request: HttpRequest) -> HttpResponseBase:
+    """Turn it on as the form says, or off."""
+    organisation = request.organisation  # type: ignore[attr-defined]
+    if "off" in request.POST:
+        autotopup.turn_off(organisation)
+        messages.success(request, _("Automatic top-up is off."))
+        return redirect("billing")
+    saved = StripeCustomer.objects.filter(organisation=organisation)
+    if not saved.exclude(payment_method_id="").exists():
+        messages.error(request, _("Save a card first."))
+        return redirect("billing")
+    form = AutoTopUpForm(request.POST)
+    if form.is_valid():
+        try:
+            autotopup.turn_on(
+                organisation, form.cents("threshold"), form.cents("amount"),
+                form.cents("ceiling"), request.user.email,  # type: ignore[union-attr]
+            )  # fmt: skip
+        except ValueError:
+            text = _("More was charged this month already; turn automatic top-up off instead.")
+            form.add_error("ceiling", text)
+    if not form.is_valid():
+        context = page(request, TopUpForm(), form)
+        return render(request, "billing/billing.html", context, status=400)
+    messages.success(request, _("Automatic top-up is on."))
+    return redirect("billing")
+
+
+@member_required(*PAYERS)
+@require_POST
+def save_card(request: HttpRequest) -> HttpResponseBase:
+    """Lead to Stripe's page that saves a card."""
+    return _to_stripe(request, stripe_api.create_card_page)
+
+
+@member_required(*PAYERS)
+@require_POST
+def stripe_portal(request: HttpRequest) -> HttpResponseBase:
+    """Lead to Stripe's page with the organisation's cards and receipts."""
+    return _to_stripe(request, stripe_api.portal_page)
+
+
+def _to_stripe(request: HttpRequest, address_of: Callable[[str], str]) -> HttpResponseBase:
+    if not stripe_api.enabled():
+        messages.error(request, _("Payments are not set up here; ask the operator for credit."))
+        return redirect("billing")
+    try:
+        customer = customers.customer_of(request.organisation)  # type: ignore[attr-defined]
+        return redirect(address_of(customer.customer_id))
+    except stripe_api.StripeUnavailable:
+        messages.error(request, _("Stripe does not answer just now. Nothing was charged."))
+        return redirect("billing")

@@ -1,0 +1,56 @@
+"""Short-hands for tests of payments: begin one, deliver its event, do the worker's work."""
+
+import json
+from typing import Any
+
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import Organisation
+from billing import ledger, webhooks
+from billing.models import TopUp, WebhookDelivery
+from portal.lib.money import NANOS_PER_DOLLAR
+from tests.billing.stripe_double import StripeDouble, sign
+
+TEN = 10 * NANOS_PER_DOLLAR
+WEBHOOK = "/webhooks/stripe/"
+
+
+def begin(client: Client, amount: str = "25.00", token: str = "form1") -> Any:
+    return client.post(reverse("billing_top_up"), {"amount": amount, "form_token": token})
+
+
+def deliver(client: Client, event: dict[str, Any], **headers: str) -> Any:
+    body = json.dumps(event).encode()
+    signature = headers.get("signature", sign(body))
+    return client.post(
+        WEBHOOK, body, content_type="application/json", headers={"Stripe-Signature": signature}
+    )
+
+
+def run_jobs() -> None:
+    """What the worker does."""
+    for delivery_id in WebhookDelivery.objects.filter(processed_at=None).values_list(
+        "pk", flat=True
+    ):
+        webhooks.process(delivery_id)
+
+
+def paid_event(double: StripeDouble, client: Client, token: str = "form1") -> dict[str, Any]:
+    begin(client, token=token)
+    session_id = TopUp.objects.get(form_token__startswith=token).checkout_session_id
+    assert session_id is not None
+    double.pay(session_id)
+    return double.events[-1]
+
+
+def balance(organisation: Organisation) -> int:
+    return ledger.balance(organisation.id).posted_nanos
+
+
+def hear(double: StripeDouble, client: Client) -> None:
+    """Every event that waits arrives, and the worker does its work."""
+    waiting, double.post.waiting = double.post.waiting, []
+    for event in waiting:
+        deliver(client, event)
+    run_jobs()

@@ -1,0 +1,106 @@
+"""Workers that all do the same at once: charge a card, refund a payment, hear of a dispute.
+
+Usage: python -m tests.billing.race_payments  (with DATABASE_URL or DATA_DIR set; migrates first)
+"""
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+from django.db import connection  # noqa: E402
+
+from accounts import flows  # noqa: E402
+from accounts.models import Organisation, User  # noqa: E402
+from billing import autotopup, customers, disputes, ledger, refunds  # noqa: E402
+from billing.audit import audit  # noqa: E402
+from billing.models import TopUp  # noqa: E402
+from portal.lib.money import NANOS_PER_CENT  # noqa: E402
+from tests.billing.stripe_double import (  # noqa: E402
+    SECRET_KEY,
+    WEBHOOK_SECRET,
+    StripeDouble,
+    stripe_double,
+)
+
+WORKERS = 16
+
+
+def together(work: Callable[[int], object]) -> Counter[str]:
+    """Every worker begins at once; what came of each."""
+    barrier = threading.Barrier(WORKERS)
+    outcomes: Counter[str] = Counter()
+
+    def one(number: int) -> None:
+        barrier.wait()
+        try:
+            work(number)
+            outcomes["done"] += 1
+        except ValueError:
+            outcomes["refused"] += 1
+        except Exception as error:
+            outcomes[repr(error)] += 1
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(WORKERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return outcomes
+
+
+def main() -> None:
+    call_command("migrate", verbosity=0)
+    user = User.objects.create_user("race@example.com")
+    organisation = flows.create_organisation(user, "Race", welcome=False)
+    with stripe_double() as double:
+        settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = SECRET_KEY, WEBHOOK_SECRET
+        settings.STRIPE_API_BASE = double.url
+        compete(organisation, double)
+    assert not [finding for finding in audit() if finding.value]
+    print("one charge, one refund, one dispute")
+
+
+def compete(organisation: Organisation, double: StripeDouble) -> None:
+    outcomes = together(lambda _number: customers.customer_of(organisation))
+    assert outcomes == {"done": WORKERS}, outcomes
+    [customer] = double.all("customer")
+    card = double.save_card(customer["id"])
+    customer["invoice_settings"]["default_payment_method"] = card["id"]
+    customers.refresh(customer["id"])
+
+    autotopup.turn_on(organisation, 1000, 2500, 10_000, "race@example.com")
+    outcomes = together(lambda _number: autotopup.run())
+    assert outcomes == {"done": WORKERS}, outcomes
+    assert [each["amount_received"] for each in double.all("payment_intent")] == [2500]
+    autotopup.turn_off(organisation)
+
+    first = TopUp.objects.get()
+    outcomes = together(lambda number: refunds.ask(first, f"form{number}", "race@example.com"))
+    assert outcomes == {"done": 1, "refused": WORKERS - 1}, outcomes
+    assert [each["amount"] for each in double.all("refund")] == [2500]
+
+    autotopup.turn_on(organisation, 1000, 2500, 10_000, "race@example.com")
+    autotopup.run()
+    second = TopUp.objects.exclude(pk=first.pk).get()
+    dispute = double.dispute(second.payment_intent_id or "")
+    outcomes = together(lambda _number: disputes.hear(dispute["id"]))
+    assert outcomes == {"done": WORKERS}, outcomes
+    assert ledger.balance(organisation.id).posted_nanos == 0
+    double.close_dispute(dispute["id"], won=True)
+    outcomes = together(lambda _number: disputes.hear(dispute["id"]))
+    assert outcomes == {"done": WORKERS}, outcomes
+    assert ledger.balance(organisation.id).posted_nanos == 2500 * NANOS_PER_CENT
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Which requests the stand-in answers: a method, a path, stripe-python's type, what is done."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from stripe.params import (
+    CustomerCreateParams,
+    CustomerRetrieveParams,
+    CustomerUpdateParams,
+    DisputeListParams,
+    DisputeRetrieveParams,
+    PaymentIntentCreateParams,
+    PaymentIntentListParams,
+    PaymentIntentRetrieveParams,
+    PaymentMethodRetrieveParams,
+    RefundCreateParams,
+    RefundListParams,
+    RefundRetrieveParams,
+    SetupIntentRetrieveParams,
+)
+from stripe.params.billing_portal import SessionCreateParams as PortalSessionCreateParams
+from stripe.params.checkout import SessionCreateParams, SessionRetrieveParams
+
+from tests.billing.stripe_double.parameters import check_parameters
+from tests.billing.stripe_double.state import Object, Refused, StripeDouble
+
+Answer = Callable[[StripeDouble, Object, str], Object]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    method: str
+    path: re.Pattern[str]
+    parameters: type
+    answer: Answer
+
+
+def answer(double: StripeDouble, method: str, path: str, fields: Object) -> Object:
+    """Raises Refused, as Stripe would answer."""
+    for endpoint in ENDPOINTS:
+        matched = endpoint.path.fullmatch(path)
+        if matched and endpoint.method == method:
+            try:
+                check_parameters(fields, endpoint.parameters)
+            except ValueError as problem:
+                raise Refused(400, str(problem)) from None
+            with double.lock:
+                return endpoint.answer(double, fields, *(matched.groups() or ("",)))
+    raise Refused(404, f"Unrecognized request URL ({method}: {path})")
+
+
+def create_customer(double: StripeDouble, fields: Object, _id: str) -> Object:
+    return double.make("customer", "cus", **fields)
+
+
+def update_customer(double: StripeDouble, fields: Object, customer_id: str) -> Object:
+    customer = double.get("customer", customer_id)
+    customer["invoice_settings"].update(fields.pop("invoice_settings", {}))
+    method = customer["invoice_settings"]["default_payment_method"]
+    if method and double.get("payment_method", method)["customer"] != customer_id:
+        raise Refused(400, "The customer does not have this payment method.")
+    customer.update(fields)
+    double.emit("customer.updated", customer)
+    return customer
+
+
+def create_session(double: StripeDouble, fields: Object, _id: str) -> Object:
+    if customer := fields.get("customer"):
+        double.get("customer", customer)
+    amount = None
+    if fields["mode"] == "payment":
+        amount = sum(
+            int(item["price_data"]["unit_amount"]) * int(item.get("quantity", 1))
+            for item in fields["line_items"]
+        )
+    session = double.make(
+        "checkout.session", "cs_test",
+        amount_subtotal=amount, amount_total=amount,
+        currency="usd" if amount is None else fields["line_items"][0]["price_data"]["currency"],
+        client_reference_id=fields.get("client_reference_id"), customer=fields.get("customer"),
+        metadata=fields.get("metadata", {}), mode=fields["mode"], payment_intent=None,
+        payment_status="unpaid", status="open", success_url=fields["success_url"],
+        intent_metadata=fields.get("payment_intent_data", {}).get("metadata", {}),
+    )  # fmt: skip
+    session["url"] = f"{double.url}/pay/{session['id']}"
+    return session
+
+
+def create_portal_session(double: StripeDouble, fields: Object, _id: str) -> Object:
+    customer = double.get("customer", fields["customer"])
+    session = double.make(
+        "billing_portal.session", "bps", customer=customer["id"], return_url=fields["return_url"]
+    )
+    session["url"] = f"{double.url}/portal/{session['id']}"
+    return session
+
+
+def create_payment(double: StripeDouble, fields: Object, _id: str) -> Object:
+    if fields.get("confirm") != "true" or fields.get("off_session") != "true":
+        raise Refused(400, "The stand-in knows payments off session alone.")
+    return double.pay_off_session(fields)
+
+
+def create_refund(double: StripeDouble, fields: Object, _id: str) -> Object:
+    amount = int(fields["amount"]) if "amount" in fields else None
+    return double.refund(fields["payment_intent"], amount, metadata=fields.get("metadata", {}))
+
+
+def retrieve(kind: str) -> Answer:
+    return lambda double, _fields, object_id: double.get(kind, object_id)
+
+
+def listed(kind: str) -> Answer:
+    def answer(double: StripeDouble, fields: Object, _id: str) -> Object:
+        made = {name: int(value) for name, value in fields.get("created", {}).items()}
+        found = [
+            each for each in double.all(kind)
+            if made.get("gte", 0) <= each["created"] <= made.get("lte", each["created"])
+            and fields.get("customer") in {None, each.get("customer")}
+            and fields.get("payment_intent") in {None, each.get("payment_intent")}
+        ]  # fmt: skip
+        ids = [each["id"] for each in found]
+        after = ids.index(fields["starting_after"]) + 1 if "starting_after" in fields else 0
+        page = found[after : after + int(fields.get("limit", 10))]
+        more = after + len(page) < len(found)
+        return {"object": "list", "data": page, "has_more": more, "url": f"/v1/{kind}s"}
+
+    return answer
+
+
+def _endpoint(method: str, path: str, parameters: Any, answer: Answer) -> Endpoint:
+    return Endpoint(method, re.compile("/v1/" + path.replace("ID", "([^/]+)")), parameters, answer)
+
+
+ENDPOINTS = [
+    _endpoint("POST", "customers", CustomerCreateParams, create_customer),
+    _endpoint("GET", "customers/ID", CustomerRetrieveParams, retrieve("customer")),
+    _endpoint("POST", "customers/ID", CustomerUpdateParams, update_customer),
+    _endpoint("GET", "payment_methods/ID", PaymentMethodRetrieveParams, retrieve("payment_method")),
+    _endpoint("GET", "setup_intents/ID", SetupIntentRetrieveParams, retrieve("setup_intent")),
+    _endpoint("POST", "checkout/sessions", SessionCreateParams, create_session),
+    _endpoint("GET", "checkout/sessions/ID", SessionRetrieveParams, retrieve("checkout.session")),
+    _endpoint("POST", "billing_portal/sessions", PortalSessionCreateParams, create_portal_session),
+    _endpoint("POST", "payment_intents", PaymentIntentCreateParams, create_payment),
+    _endpoint("GET", "payment_intents", PaymentIntentListParams, listed("payment_intent")),
+    _endpoint("GET", "payment_intents/ID", PaymentIntentRetrieveParams, retrieve("payment_intent")),
+    _endpoint("POST", "refunds", RefundCreateParams, create_refund),
+    _endpoint("GET", "refunds", RefundListParams, listed("refund")),
+    _endpoint("GET", "refunds/ID", RefundRetrieveParams, retrieve("refund")),
+    _endpoint("GET", "disputes", DisputeListParams, listed("dispute")),
+    _endpoint("GET", "disputes/ID", DisputeRetrieveParams, retrieve("dispute")),
+]

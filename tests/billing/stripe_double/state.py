@@ -1,0 +1,218 @@
+"""The objects of the stand-in, and what happens to them: paid, declined, refunded, disputed."""
+
+import json
+import secrets
+import threading
+import time
+from typing import Any
+
+from tests.billing.stripe_double.post import Post
+from tests.environment import REFERENCE_DATA
+
+# Numbers of Stripe's test cards, by what becomes of a payment off session.
+GOOD_CARD, DECLINED_CARD, AUTHENTICATION_CARD = "4242", "0341", "3184"
+API_VERSION = "2026-10-28.endive"
+Object = dict[str, Any]
+
+
+class Refused(Exception):  # noqa: N818  an answer, not a failure
+    """An error that Stripe answers with."""
+
+    def __init__(self, status: int, message: str, **more: Any) -> None:
+        super().__init__(message)
+        self.status = status
+        kind = more.pop("type", "invalid_request_error")
+        self.body = {"error": {"type": kind, "message": message, **more}}
+
+
+class StripeDouble:
+    """The state. Without a `webhook_url` events wait in `post` and stand in `events`."""
+
+    def __init__(self, webhook_url: str | None = None) -> None:
+        self.post = Post(webhook_url)
+        self.url = ""
+        self.down = False
+        # How many answers are lost on their way, although the work was done.
+        self.lost_answers = 0
+        self.objects: dict[str, Object] = {}
+        self.events: list[Object] = []
+        self.lock = threading.RLock()
+        fixtures = REFERENCE_DATA / "stripe" / "fixtures3.json"
+        self.examples = json.loads(fixtures.read_text())["resources"]
+
+    # --- Objects ------------------------------------------------------------------------------
+
+    def make(self, kind: str, prefix: str, **fields: Any) -> Object:
+        """A new object, shaped as Stripe's example of its kind."""
+        example = json.loads(json.dumps(self.examples[kind]))
+        made: Object = {
+            **example,
+            "id": f"{prefix}_{secrets.token_hex(12)}",
+            "created": int(time.time()),
+            "metadata": {},
+            **fields,
+        }
+        self.objects[made["id"]] = made
+        return made
+
+    def get(self, kind: str, object_id: str) -> Object:
+        found = self.objects.get(object_id)
+        if found is None or found["object"] != kind:
+            raise Refused(404, f"No such {kind}: '{object_id}'", code="resource_missing")
+        return found
+
+    def all(self, kind: str) -> list[Object]:
+        """Newest first, as Stripe lists."""
+        found = [each for each in self.objects.values() if each["object"] == kind]
+        return found[::-1]
+
+    @property
+    def sessions(self) -> dict[str, Object]:
+        return {each["id"]: each for each in self.all("checkout.session")[::-1]}
+
+    def emit(self, kind: str, subject: Object) -> Object:
+        event = {
+            **self.examples["event"],
+            "id": f"evt_{secrets.token_hex(12)}",
+            "api_version": API_VERSION,
+            "created": int(time.time()),
+            "type": kind,
+            "data": {"object": json.loads(json.dumps(subject))},
+        }
+        self.events.append(event)
+        self.post.hand_over(event)
+        return event
+
+    # --- What customers and banks do ------------------------------------------------------------
+
+    def pay(self, session_id: str, card: str = GOOD_CARD) -> Object:
+        """The customer fills in the hosted page: the session is complete, events are on their way.
+
+        In mode `setup` the card is kept and nothing is paid.
+        """
+        session = self.get("checkout.session", session_id)
+        if session["status"] != "open":
+            return session
+        if session["mode"] == "setup":
+            self._keep_card(session, card)
+        else:
+            intent = self._intent(
+                session["amount_total"], session["currency"], session["customer"],
+                metadata=session["intent_metadata"],
+            )  # fmt: skip
+            self._succeed(intent)
+            session.update(payment_status="paid", payment_intent=intent["id"])
+        session["status"] = "complete"
+        self.emit("checkout.session.completed", session)
+        return session
+
+    def _keep_card(self, session: Object, card: str) -> None:
+        method = self.save_card(session["customer"], card)
+        setup = self.make(
+            "setup_intent", "seti", status="succeeded", customer=session["customer"],
+            payment_method=method["id"],
+        )  # fmt: skip
+        session.update(setup_intent=setup["id"], payment_status="no_payment_required")
+
+    def save_card(self, customer_id: str, card: str = GOOD_CARD) -> Object:
+        method = self.make("payment_method", "pm", customer=customer_id)
+        method["card"]["last4"] = card
+        self.emit("payment_method.attached", method)
+        return method
+
+    def remove_card(self, method_id: str) -> None:
+        """As the customer does in the portal."""
+        method = self.get("payment_method", method_id)
+        for customer in self.all("customer"):
+            if customer["invoice_settings"]["default_payment_method"] == method_id:
+                customer["invoice_settings"]["default_payment_method"] = None
+                self.emit("customer.updated", customer)
+        method["customer"] = None
+        self.emit("payment_method.detached", method)
+
+    def expire(self, session_id: str) -> None:
+        session = self.get("checkout.session", session_id)
+        session["status"] = "expired"
+        self.emit("checkout.session.expired", session)
+
+    def pay_off_session(self, fields: Object) -> Object:
+        """A PaymentIntent confirmed without the customer; raises Refused when the bank says no."""
+        method = self.get("payment_method", fields["payment_method"])
+        if method["customer"] != fields["customer"]:
+            raise Refused(400, "The payment method does not belong to the customer.")
+        intent = self._intent(
+            int(fields["amount"]), fields["currency"], fields["customer"],
+            payment_method=method["id"], metadata=fields.get("metadata", {}),
+        )  # fmt: skip
+        codes = {DECLINED_CARD: "card_declined", AUTHENTICATION_CARD: "authentication_required"}
+        code = codes.get(method["card"]["last4"])
+        if code is None:
+            return self._succeed(intent)
+        error = {"type": "card_error", "code": code, "decline_code": code}
+        intent["last_payment_error"] = {**error, "message": "Your card was declined."}
+        self.emit("payment_intent.payment_failed", intent)
+        raise Refused(402, "Your card was declined.", **error, payment_intent=dict(intent))
+
+    def _intent(self, amount: int, currency: str, customer: str | None, **more: Any) -> Object:
+        return self.make(
+            "payment_intent", "pi", amount=amount, currency=currency, customer=customer,
+            status="requires_payment_method", amount_received=0, last_payment_error=None,
+            next_action=None, **more,
+        )  # fmt: skip
+
+    def _succeed(self, intent: Object) -> Object:
+        charge = self.make(
+            "charge", "ch", amount=intent["amount"], amount_captured=intent["amount"],
+            captured=True, customer=intent["customer"], payment_intent=intent["id"],
+            status="succeeded", paid=True, amount_refunded=0, refunded=False, disputed=False,
+        )  # fmt: skip
+        intent.update(
+            status="succeeded", amount_received=intent["amount"], latest_charge=charge["id"]
+        )
+        self.emit("payment_intent.succeeded", intent)
+        return intent
+
+    def refund(self, intent_id: str, amount: int | None = None, **more: Any) -> Object:
+        """All that is left of a payment, or `amount` cents of it."""
+        intent = self.get("payment_intent", intent_id)
+        charge = self.get("charge", intent["latest_charge"] or "")
+        left = charge["amount"] - charge["amount_refunded"]
+        amount = left if amount is None else amount
+        if charge["disputed"]:
+            raise Refused(400, "This charge has been charged back.", code="charge_disputed")
+        if not 0 < amount <= left:
+            raise Refused(400, "Refund amount is greater than unrefunded amount on charge.")
+        charge["amount_refunded"] += amount
+        refund = self.make(
+            "refund", "re", amount=amount, charge=charge["id"], payment_intent=intent_id,
+            currency=intent["currency"], **{"status": "succeeded", **more},
+        )  # fmt: skip
+        self.emit("refund.created", refund)
+        self.emit("charge.refunded", charge)
+        return refund
+
+    def fail_refund(self, refund_id: str) -> None:
+        """The bank sends a refund back, days later."""
+        refund = self.get("refund", refund_id)
+        refund.update(status="failed", failure_reason="lost_or_stolen_card")
+        self.get("charge", refund["charge"])["amount_refunded"] -= refund["amount"]
+        self.emit("refund.failed", refund)
+
+    def dispute(self, intent_id: str) -> Object:
+        """The customer's bank takes a payment back."""
+        intent = self.get("payment_intent", intent_id)
+        charge = self.get("charge", intent["latest_charge"])
+        charge["disputed"] = True
+        dispute = self.make(
+            "dispute", "dp", amount=charge["amount"] - charge["amount_refunded"],
+            charge=charge["id"], payment_intent=intent_id, currency=intent["currency"],
+            status="needs_response", reason="fraudulent",
+        )  # fmt: skip
+        self.emit("charge.dispute.created", dispute)
+        return dispute
+
+    def close_dispute(self, dispute_id: str, *, won: bool) -> Object:
+        dispute = self.get("dispute", dispute_id)
+        dispute["status"] = "won" if won else "lost"
+        self.emit("charge.dispute.closed", dispute)
+        return dispute

@@ -8,7 +8,37 @@ from django.utils.translation import gettext_lazy as _
 
 from billing import tiers, topups
 from billing.models import Account, Price, TierOverride
-from portal.lib.money import NANOS_PER_DOLLAR
+from portal.lib.money import MAX_NANOS, NANOS_PER_DOLLAR, format_plain
+
+
+class MonthlyCapField(forms.DecimalField):
+    """Dollars in the form, nanos in `cleaned_data` and `initial`; empty: none."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            label=_("Monthly cap in US dollars"),
+            required=False,
+            min_value=0,
+            max_value=MAX_NANOS // NANOS_PER_DOLLAR,
+            decimal_places=9,
+            **options,
+        )
+        self.widget.attrs["step"] = "any"
+
+    def prepare_value(self, value: Any) -> Any:
+        return format_plain(value) if isinstance(value, int) else value
+
+    def clean(self, value: Any) -> Any:
+        amount = super().clean(value)
+        return None if amount is None else int(amount * NANOS_PER_DOLLAR)
+
+
+class CapForm(forms.Form):
+    monthly_cap = MonthlyCapField(
+        help_text=_(
+            "Of all keys and the playground together; a request that might go over it is refused."
+        )
+    )
 
 
 class TopUpForm(forms.Form):

@@ -7,6 +7,7 @@ from billing import views, webhooks
 urlpatterns = [
     path("portal/billing/", views.billing, name="billing"),
     path("portal/billing/top-up/", views.top_up, name="billing_top_up"),
+    path("portal/billing/cap/", views.set_cap, name="billing_cap"),
     path("portal/billing/ledger.csv", views.ledger_csv, name="billing_ledger_csv"),
     path("webhooks/stripe/", webhooks.stripe_webhook, name="stripe_webhook"),
 ]

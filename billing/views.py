@@ -12,8 +12,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import Role
 from accounts.permissions import member_required
-from billing import statements, stripe_api, topups
-from billing.forms import TopUpForm
+from billing import spending, statements, stripe_api, topups
+from billing.forms import CapForm, TopUpForm
 from billing.models import Account, Hold, HoldState, TopUp
 from portal.lib.money import NANOS_PER_CENT
 
@@ -54,6 +54,21 @@ def top_up(request: HttpRequest) -> HttpResponseBase:
 
 
 @member_required(*PAYERS)
+@require_POST
+def set_cap(request: HttpRequest) -> HttpResponseBase:
+    form = CapForm(request.POST)
+    if not form.is_valid():
+        refused = {**page(request, TopUpForm()), "cap_form": form}
+        return render(request, "billing/billing.html", refused, status=400)
+    spending.set_monthly_cap(
+        request.organisation,  # type: ignore[attr-defined]
+        form.cleaned_data["monthly_cap"],
+    )
+    messages.success(request, _("The monthly cap is changed; it holds for the next request."))
+    return redirect("billing")
+
+
+@member_required(*PAYERS)
 @require_GET
 def ledger_csv(request: HttpRequest) -> HttpResponseBase:
     answer = StreamingHttpResponse(
@@ -66,11 +81,14 @@ def ledger_csv(request: HttpRequest) -> HttpResponseBase:
 def page(request: HttpRequest, form: TopUpForm) -> dict[str, Any]:
     account = account_of(request)
     lines = Paginator(statements.lines(account), LINES_PER_PAGE)
+    standing = spending.standing(request.organisation.pk)  # type: ignore[attr-defined]
     holds = Hold.objects.filter(account=account, state=HoldState.OPEN).order_by("-created_at")
     return {
         "account": account,
         "posted_nanos": account.credits_posted - account.debits_posted,
         "holds": holds[:20],
+        "spending": standing,
+        "cap_form": CapForm(initial={"monthly_cap": standing.monthly_cap_nanos}),
         "page_obj": lines.get_page(request.GET.get("page")),
         "form": form,
         "presets": [

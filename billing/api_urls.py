@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from billing import api, api_spending, api_topups
+from billing import api, api_alerts, api_spending, api_topups
 
 urlpatterns = [
+    path("alerts/", api_alerts.AlertsView.as_view(), name="api_alerts"),
+    path("alerts/secret/", api_alerts.AlertsSecretView.as_view(), name="api_alerts_secret"),
     path("balance/", api.BalanceView.as_view(), name="api_balance"),
     path("limits/", api.LimitsView.as_view(), name="api_limits"),
     path("spending/", api_spending.SpendingView.as_view(), name="api_spending"),

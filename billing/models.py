@@ -13,6 +13,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation
+from billing.alert_models import Alert as Alert
+from billing.alert_models import AlertKind as AlertKind
+from billing.alert_models import AlertPost as AlertPost
+from billing.alert_models import AlertSettings as AlertSettings
 from portal.lib.ids import new_id
 from portal.lib.money import NANOS_PER_CENT
 

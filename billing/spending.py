@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.models import Organisation
 from billing import ledger
-from billing.models import Account
+from billing.models import Account, AlertSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +39,6 @@ def set_monthly_cap(organisation: Organisation, cap_nanos: int | None) -> None:
     before = standing(organisation.pk).monthly_cap_nanos
     if before != cap_nanos:
         ledger.set_monthly_cap(organisation.pk, cap_nanos)
+        # From the first cap on there is something to be told about, unless they choose otherwise.
+        AlertSettings.objects.get_or_create(organisation=organisation)
         audit.note(organisation, {"monthly_cap_nanos": (before, cap_nanos)})

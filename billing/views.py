@@ -8,12 +8,13 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import Role
 from accounts.permissions import member_required
-from billing import spending, statements, stripe_api, topups
-from billing.forms import CapForm, TopUpForm
+from billing import alert_settings, alerts, spending, statements, stripe_api, topups
+from billing.forms import AlertsForm, CapForm, TopUpForm
 from billing.models import Account, Hold, HoldState, TopUp
 from portal.lib.money import NANOS_PER_CENT
 
@@ -69,6 +70,35 @@ def set_cap(request: HttpRequest) -> HttpResponseBase:
 
 
 @member_required(*PAYERS)
+@never_cache
+@require_POST
+def set_alerts(request: HttpRequest) -> HttpResponseBase:
+    """A secret that this makes is shown in this answer, and nowhere else."""
+    form = AlertsForm(request.POST)
+    if not form.is_valid():
+        refused = {**page(request, TopUpForm()), "alerts_form": form}
+        return render(request, "billing/billing.html", refused, status=400)
+    organisation = request.organisation  # type: ignore[attr-defined]
+    return _alerts_changed(request, alert_settings.change(organisation, **form.cleaned_data))
+
+
+@member_required(*PAYERS)
+@never_cache
+@require_POST
+def new_alerts_secret(request: HttpRequest) -> HttpResponseBase:
+    organisation = request.organisation  # type: ignore[attr-defined]
+    return _alerts_changed(request, alert_settings.new_secret(organisation))
+
+
+def _alerts_changed(request: HttpRequest, secret: str | None) -> HttpResponseBase:
+    if secret is None:
+        messages.success(request, _("The alerts are changed."))
+        return redirect("billing")
+    shown = {**page(request, TopUpForm()), "webhook_secret": secret}
+    return render(request, "billing/billing.html", shown)
+
+
+@member_required(*PAYERS)
 @require_GET
 def ledger_csv(request: HttpRequest) -> HttpResponseBase:
     answer = StreamingHttpResponse(
@@ -89,6 +119,7 @@ def page(request: HttpRequest, form: TopUpForm) -> dict[str, Any]:
         "holds": holds[:20],
         "spending": standing,
         "cap_form": CapForm(initial={"monthly_cap": standing.monthly_cap_nanos}),
+        **_alerts(request),
         "page_obj": lines.get_page(request.GET.get("page")),
         "form": form,
         "presets": [
@@ -99,6 +130,24 @@ def page(request: HttpRequest, form: TopUpForm) -> dict[str, Any]:
         "top_up": TopUp.objects.filter(
             organisation=account.organisation, pk=request.GET.get("top_up", "").replace("\0", "")
         ).first(),
+    }
+
+
+def _alerts(request: HttpRequest) -> dict[str, Any]:
+    organisation = request.organisation  # type: ignore[attr-defined]
+    wanted = alert_settings.read(organisation)
+    latest = organisation.alerts.select_related("post").order_by("-created_at")[:5]
+    return {
+        "wanted": wanted,
+        "alerts_form": AlertsForm(
+            initial={
+                "percentages": ", ".join(str(each) for each in wanted.percentages),
+                "low_balance_nanos": wanted.low_balance_nanos,
+                "by_mail": wanted.by_mail,
+                "webhook_url": wanted.webhook_url,
+            }
+        ),
+        "alerts": [(alert, alerts.sentence(alert)) for alert in latest],
     }
 
 

@@ -75,6 +75,8 @@ STRIPE_API_BASE = env.text("STRIPE_API_BASE")  # another address for Stripe's AP
 TOP_UP_CENTS = [int(cents) for cents in env.words("TOP_UP_CENTS", "500,1000,2500,10000")]
 TOP_UP_MIN_CENTS = env.integer("TOP_UP_MIN_CENTS", 500)
 TOP_UP_MAX_CENTS = env.integer("TOP_UP_MAX_CENTS", 1_000_000)
+# Whether customers' alerts may be posted into this site's own network, and without TLS.
+WEBHOOKS_TO_PRIVATE_ADDRESSES = env.flag("WEBHOOKS_TO_PRIVATE_ADDRESSES", default=False)
 WELCOME_CREDIT_NANOS = parse_dollars(
     env.text("WELCOME_CREDIT", "0" if STRIPE_SECRET_KEY else "5.00")
 )

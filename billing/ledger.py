@@ -165,6 +165,7 @@ def _credit(
             "amount_nanos": amount_nanos,
             "description": description,
             "actor": actor,
+            "created_at": timezone.now(),
         },
     )
     if created:

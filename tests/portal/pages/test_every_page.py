@@ -21,7 +21,8 @@ PUBLIC = [
 SIGNED_IN = [
     "/portal/", "/portal/usage/", "/portal/usage/?group=key", "/portal/requests/",
     "/portal/requests/{request_id}/", "/portal/keys/", "/portal/keys/new/", "/portal/limits/",
-    "/portal/keys/{key_id}/limits/",
+    "/portal/keys/{key_id}/limits/", "/portal/billing/statements/",
+    "/portal/billing/statements/{month}/",
     "/portal/members/",
     "/portal/billing/", "/portal/settings/", "/playground/", "/welcome/", "/accounts/email/",
     "/accounts/2fa/", "/accounts/sessions/", "/accounts/password/change/", "/accounts/logout/",

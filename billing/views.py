@@ -1,6 +1,7 @@
 """The billing page: balance, what is held, top-up, the ledger and its CSV."""
 
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
@@ -11,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts.models import Role
+from accounts.models import ApiKey, Role
 from accounts.permissions import member_required
 from billing import alert_settings, alerts, spending, statements, stripe_api, topups
 from billing.forms import AlertsForm, CapForm, TopUpForm
@@ -20,6 +21,7 @@ from portal.lib.money import NANOS_PER_CENT
 
 PAYERS = (Role.OWNER, Role.ADMIN, Role.BILLING)
 LINES_PER_PAGE = 50
+HOLDS_SHOWN = 20
 
 
 @member_required(*PAYERS, Role.DEVELOPER)
@@ -112,11 +114,10 @@ def page(request: HttpRequest, form: TopUpForm) -> dict[str, Any]:
     account = account_of(request)
     lines = Paginator(statements.lines(account), LINES_PER_PAGE)
     standing = spending.standing(request.organisation.pk)  # type: ignore[attr-defined]
-    holds = Hold.objects.filter(account=account, state=HoldState.OPEN).order_by("-created_at")
     return {
         "account": account,
         "posted_nanos": account.credits_posted - account.debits_posted,
-        "holds": holds[:20],
+        **_holds(account),
         "spending": standing,
         "cap_form": CapForm(initial={"monthly_cap": standing.monthly_cap_nanos}),
         **_alerts(request),
@@ -130,6 +131,21 @@ def page(request: HttpRequest, form: TopUpForm) -> dict[str, Any]:
         "top_up": TopUp.objects.filter(
             organisation=account.organisation, pk=request.GET.get("top_up", "").replace("\0", "")
         ).first(),
+    }
+
+
+def _holds(account: Account) -> dict[str, Any]:
+    """What is held, by which request of which key; the largest first."""
+    open_now = Hold.objects.filter(account=account, state=HoldState.OPEN)
+    shown = list(open_now.order_by("-amount_nanos", "request_id")[:HOLDS_SHOWN])
+    keys = ApiKey.objects.filter(
+        organisation_id=account.organisation_id,
+        pk__in=[hold.api_key_id for hold in shown if hold.api_key_id],
+    )
+    names: dict[UUID | None, str] = dict(keys.values_list("pk", "name"))
+    return {
+        "holds": [(hold, names.get(hold.api_key_id)) for hold in shown],
+        "num_more_holds": max(0, open_now.count() - len(shown)),
     }
 
 

@@ -3,6 +3,7 @@
 Every entry names its organisation, so that it outlives the member or invitation it is about.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -25,14 +26,18 @@ def register() -> None:
 def noted(changed_rows: int, instance: Organisation | ApiKey, **changes: Any) -> bool:
     """Record a conditional UPDATE, which no signal sees, if it changed its row; whether it did."""
     if changed_rows:
-        before = {name: getattr(instance, name) for name in changes}
-        LogEntry.objects.log_create(
-            instance,
-            force_log=True,
-            action=LogEntry.Action.UPDATE,
-            changes={name: [str(before[name]), str(value)] for name, value in changes.items()},
-        )
+        note(instance, {name: (getattr(instance, name), new) for name, new in changes.items()})
     return bool(changed_rows)
+
+
+def note(instance: Organisation | ApiKey, changes: Mapping[str, tuple[object, object]]) -> None:
+    """Record what changed, as it was and as it is."""
+    LogEntry.objects.log_create(
+        instance,
+        force_log=True,
+        action=LogEntry.Action.UPDATE,
+        changes={name: [str(old), str(new)] for name, (old, new) in changes.items()},
+    )
 
 
 def invitations_since(organisation: Organisation, moment: datetime) -> int:

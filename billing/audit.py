@@ -56,6 +56,29 @@ QUERIES: dict[str, tuple[str, str]] = {
         WHERE a.kind = 'organisation'
         """,
     ),
+    "D1 spent": (
+        "nanos by which what counts towards a cap differs from the charges of its month",
+        """
+        SELECT (SELECT COALESCE(SUM(ABS(a.spent_nanos - COALESCE(
+                    (SELECT SUM(t.amount_nanos) FROM billing_transfer t
+                     WHERE t.debit_account_id = a.id AND t.kind = 'usage'
+                       AND t.created_at >= a.spend_month), 0))), 0)
+                FROM billing_account a)
+             + (SELECT COALESCE(SUM(ABS(k.spent_nanos - COALESCE(
+                    (SELECT SUM(u.cost_nanos) FROM billing_usagerecord u
+                     WHERE u.api_key_id = k.api_key_id AND u.created_at >= k.spend_month), 0))), 0)
+                FROM billing_keyspend k)
+        """,
+    ),
+    "D1 held by keys": (
+        "nanos by which what a key holds differs from its open holds",
+        """
+        SELECT COALESCE(SUM(ABS(k.pending_nanos - COALESCE(
+            (SELECT SUM(h.amount_nanos) FROM billing_hold h
+             WHERE h.api_key_id = k.api_key_id AND h.state = 'open'), 0))), 0)
+        FROM billing_keyspend k
+        """,
+    ),
     "D1 usage": (
         "usage records whose cost is not exactly what was transferred",
         """

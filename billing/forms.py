@@ -1,14 +1,88 @@
 """Forms of billing."""
 
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from billing import tiers, topups
+from billing import alert_settings, tiers, topups
 from billing.models import Account, Price, TierOverride
-from portal.lib.money import NANOS_PER_DOLLAR
+from portal.lib.callbacks import MAX_URL
+from portal.lib.money import MAX_NANOS, NANOS_PER_DOLLAR, format_plain
+
+T = TypeVar("T")
+
+
+class DollarsField(forms.DecimalField):
+    """Dollars in the form, nanos in `cleaned_data` and `initial`; empty: none."""
+
+    def __init__(self, **options: Any) -> None:
+        most = MAX_NANOS // NANOS_PER_DOLLAR
+        defaults = {"required": False, "min_value": 0, "max_value": most, "decimal_places": 9}
+        super().__init__(**{**defaults, **options})
+        self.widget.attrs["step"] = "any"
+
+    def prepare_value(self, value: Any) -> Any:
+        return format_plain(value) if isinstance(value, int) else value
+
+    def clean(self, value: Any) -> Any:
+        amount = super().clean(value)
+        return None if amount is None else int(amount * NANOS_PER_DOLLAR)
+
+
+class MonthlyCapField(DollarsField):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(label=_("Monthly cap in US dollars"), **options)
+
+
+class CapForm(forms.Form):
+    monthly_cap = MonthlyCapField(
+        help_text=_(
+            "Of all keys and the playground together; a request that might go over it is refused."
+        )
+    )
+
+
+class AlertsForm(forms.Form):
+    percentages = forms.CharField(
+        label=_("Percentages of the monthly cap"),
+        required=False,
+        max_length=100,
+        help_text=_("Such as 50, 80, 95; empty: none."),
+    )
+    low_balance_nanos = DollarsField(
+        label=_("Low balance in US dollars"),
+        min_value=Decimal("0.000000001"),
+        help_text=_("Told when the balance falls below it; empty: never."),
+    )
+    by_mail = forms.BooleanField(
+        label=_("By mail to owners, admins and billing members"), required=False
+    )
+    webhook_url = forms.CharField(
+        label=_("Webhook address"),
+        required=False,
+        max_length=MAX_URL,
+        widget=forms.URLInput(attrs={"placeholder": "https://example.com/hooks/parlance"}),
+        help_text=_("Each alert is posted there, signed with your secret."),
+    )
+
+    def clean_percentages(self) -> list[int]:
+        words = self.cleaned_data["percentages"].replace(",", " ").replace("%", " ").split()
+        if not all(word.isascii() and word.isdigit() for word in words):
+            raise forms.ValidationError(_("Write whole numbers, such as 50, 80, 95."))
+        return self._checked(alert_settings.percentages, [int(word) for word in words])
+
+    def clean_webhook_url(self) -> str:
+        url: str = self.cleaned_data["webhook_url"]
+        return self._checked(alert_settings.webhook_url, url)
+
+    def _checked(self, check: Callable[[T], T], wanted: T) -> T:
+        try:
+            return check(wanted)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
 
 
 class TopUpForm(forms.Form):

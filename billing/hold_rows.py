@@ -35,76 +35,97 @@ class ClosedHold:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """An organisation's account: the sums of its transfers and of its open holds."""
+    """An organisation's account: sums of its transfers and of its open holds, its cap if any."""
 
     account_id: int
     credits_posted: int
     debits_posted: int
     debits_pending: int
+    spent_nanos: int  # in the month that was asked for
+    cap_nanos: int | None
+
+
+# --- What is spent in a month ----------------------------------------------------------------
+
+# A process whose clock is behind finds the month that has begun already, and counts on it.
+_SPENT = "CASE WHEN spend_month >= %s THEN spent_nanos ELSE 0 END"
+# Its charge is of the month before, which nobody counts any more.
+_SPEND = (
+    " spent_nanos = CASE WHEN spend_month > %s THEN spent_nanos"
+    " WHEN spend_month = %s THEN spent_nanos + %s ELSE %s END,"
+    " spend_month = CASE WHEN spend_month > %s THEN spend_month ELSE %s END"
+)
+
+
+def _spend(month: Any, cost_nanos: int) -> tuple[Any, ...]:
+    """The values of `_SPEND`."""
+    return month, month, cost_nanos, cost_nanos, month, month
 
 
 # --- Accounts --------------------------------------------------------------------------------
 
 _TOTALS = (
-    "SELECT id, credits_posted, debits_posted, debits_pending"
+    f"SELECT id, credits_posted, debits_posted, debits_pending, {_SPENT}, monthly_cap_nanos"  # noqa: S608  our words
     " FROM billing_account WHERE organisation_id = %s"
 )
 _RESERVE = (
-    "UPDATE billing_account SET debits_pending = debits_pending + %s"
+    "UPDATE billing_account SET debits_pending = debits_pending + %s"  # noqa: S608
     " WHERE organisation_id = %s AND credits_posted >= debits_posted + debits_pending + %s"
+    f" AND (monthly_cap_nanos IS NULL OR monthly_cap_nanos >= {_SPENT} + debits_pending + %s)"
 )
 _UNRESERVE = (
-    "UPDATE billing_account SET debits_pending = debits_pending - %s,"
-    " debits_posted = debits_posted + %s WHERE id = %s"
+    "UPDATE billing_account SET debits_pending = debits_pending - %s,"  # noqa: S608
+    f" debits_posted = debits_posted + %s,{_SPEND} WHERE id = %s"
 )
 
 
-def totals(organisation_id: str) -> Totals:
+def totals(organisation_id: str, month: date) -> Totals:
     """Raises Account.DoesNotExist."""
-    rows = _read(_TOTALS, organisation_id)
+    rows = _read(_TOTALS, _month(month), organisation_id)
     if not rows:
         raise Account.DoesNotExist(f"{organisation_id} has no account")
     return Totals(*rows[0])
 
 
-def reserve(organisation_id: str, amount_nanos: int) -> bool:
-    """Add to the account's pending debits; False when it cannot pay them."""
-    return _write(_RESERVE, amount_nanos, organisation_id, amount_nanos) == 1
+def reserve(organisation_id: str, month: date, amount_nanos: int) -> bool:
+    """Add to the account's pending debits; False when credit or cap does not allow it."""
+    values = (amount_nanos, organisation_id, amount_nanos, _month(month), amount_nanos)
+    return _write(_RESERVE, *values) == 1
 
 
-def unreserve(account_id: int, amount_nanos: int, cost_nanos: int) -> None:
+def unreserve(account_id: int, month: date, amount_nanos: int, cost_nanos: int) -> None:
     """Take a hold's amount from the pending debits and add its cost to the posted ones."""
-    _write(_UNRESERVE, amount_nanos, cost_nanos, account_id)
+    spend = _spend(_month(month), cost_nanos)
+    _write(_UNRESERVE, amount_nanos, cost_nanos, *spend, account_id)
 
 
-# --- What a key spends in a month ------------------------------------------------------------
+# --- Keys ------------------------------------------------------------------------------------
 
 _RESERVE_OF_KEY = (
-    "UPDATE billing_keyspend SET pending_nanos = pending_nanos + %s"
-    " WHERE api_key_id = %s AND month = %s"
+    "UPDATE billing_keyspend SET pending_nanos = pending_nanos + %s WHERE api_key_id = %s"
 )
-_UNDER_CAP = " AND posted_nanos + pending_nanos + %s <= %s"
+_UNDER_CAP = f" AND %s >= {_SPENT} + pending_nanos + %s"
 _UNRESERVE_OF_KEY = (
-    "UPDATE billing_keyspend SET pending_nanos = pending_nanos - %s,"
-    " posted_nanos = posted_nanos + %s WHERE api_key_id = %s AND month = %s"
+    f"UPDATE billing_keyspend SET pending_nanos = pending_nanos - %s,{_SPEND} WHERE api_key_id = %s"  # noqa: S608
 )
 
 
 def reserve_of_key(api_key_id: UUID, month: date, amount_nanos: int, cap_nanos: int | None) -> bool:
     """Add to what the key holds; False when there is no such row or the cap does not allow it."""
-    which = _key_and_month(api_key_id, month)
+    key = _prepare(KeySpend, "api_key_id", api_key_id)
     if cap_nanos is None:
-        return _write(_RESERVE_OF_KEY, amount_nanos, *which) == 1
-    values = (amount_nanos, *which, amount_nanos, cap_nanos)
+        return _write(_RESERVE_OF_KEY, amount_nanos, key) == 1
+    values = (amount_nanos, key, cap_nanos, _month(month), amount_nanos)
     return _write(_RESERVE_OF_KEY + _UNDER_CAP, *values) == 1
 
 
 def unreserve_of_key(api_key_id: UUID, month: date, amount_nanos: int, cost_nanos: int) -> None:
-    _write(_UNRESERVE_OF_KEY, amount_nanos, cost_nanos, *_key_and_month(api_key_id, month))
+    key = _prepare(KeySpend, "api_key_id", api_key_id)
+    _write(_UNRESERVE_OF_KEY, amount_nanos, *_spend(_month(month), cost_nanos), key)
 
 
-def _key_and_month(api_key_id: UUID, month: date) -> tuple[Any, Any]:
-    return _prepare(KeySpend, "api_key_id", api_key_id), _prepare(KeySpend, "month", month)
+def _month(month: date) -> Any:
+    return _prepare(KeySpend, "spend_month", month)
 
 
 # --- Holds -----------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ Raises AccountingUnavailable when the database is away: a request is then refuse
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -51,7 +51,16 @@ class InsufficientCredit(Exception):  # noqa: N818  the words of the contract
 
 
 class CapReached(Exception):  # noqa: N818
-    """The key's monthly cap does not allow this much more."""
+    """A monthly cap does not allow this much more; says whose, what is spent and what is held."""
+
+    def __init__(
+        self, whose: Literal["key", "organisation"], cap_nanos: int, spent: int, pending: int
+    ) -> None:
+        super().__init__(f"the {whose}'s cap of {cap_nanos} nanos: {spent} spent, {pending} held")
+        self.whose = whose
+        self.cap_nanos = cap_nanos
+        self.spent_nanos = spent
+        self.pending_nanos = pending
 
 
 class AccountingUnavailable(Exception):  # noqa: N818
@@ -156,6 +165,7 @@ def _credit(
             "amount_nanos": amount_nanos,
             "description": description,
             "actor": actor,
+            "created_at": timezone.now(),
         },
     )
     if created:
@@ -170,6 +180,12 @@ def _credit(
 def house_account(kind: AccountKind) -> Account:
     account, _created = Account.objects.get_or_create(kind=kind, organisation=None)
     return account
+
+
+@accounting
+def set_monthly_cap(organisation_id: str, cap_nanos: int | None) -> None:
+    """The most that may be charged in a month; holds from now on obey it, none ends for it."""
+    Account.objects.filter(organisation_id=organisation_id).update(monthly_cap_nanos=cap_nanos)
 
 
 # --- Holds -----------------------------------------------------------------------------------
@@ -188,9 +204,10 @@ def open_hold(
 ) -> None:
     """Reserve money for a request. Raises InsufficientCredit or CapReached."""
     now = timezone.now()
-    account = _reserve(organisation_id, amount_nanos)
+    month = month_of(now)
+    account = _reserve(organisation_id, month, amount_nanos)
     if api_key_id is not None:
-        _reserve_under_cap(api_key_id, _month(now), amount_nanos, monthly_cap_nanos)
+        _reserve_of_key(api_key_id, month, amount_nanos, monthly_cap_nanos)
     hold_rows.insert(
         Hold(
             request_id=request_id,
@@ -205,26 +222,30 @@ def open_hold(
     )
 
 
-def _reserve(organisation_id: str, amount_nanos: int) -> hold_rows.Totals:
-    """Add to the account's pending debits if it can pay; what it has afterwards."""
-    reserved = hold_rows.reserve(organisation_id, amount_nanos)
-    account = hold_rows.totals(organisation_id)
-    if not reserved:
-        left = account.credits_posted - account.debits_posted - account.debits_pending
-        raise InsufficientCredit(left, account.debits_pending)
-    return account
+def _reserve(organisation_id: str, month: date, amount_nanos: int) -> hold_rows.Totals:
+    """Add to the account's pending debits if credit and cap allow it; what it has afterwards."""
+    reserved = hold_rows.reserve(organisation_id, month, amount_nanos)
+    account = hold_rows.totals(organisation_id, month)
+    if reserved:
+        return account
+    spent, held = account.spent_nanos, account.debits_pending
+    left = account.credits_posted - account.debits_posted - held
+    cap = account.cap_nanos
+    if cap is not None and cap < spent + held + amount_nanos and amount_nanos <= left:
+        raise CapReached("organisation", cap, spent, held)
+    raise InsufficientCredit(left, held)
 
 
-def _reserve_under_cap(
+def _reserve_of_key(
     api_key_id: UUID, month: date, amount_nanos: int, cap_nanos: int | None
 ) -> None:
     if hold_rows.reserve_of_key(api_key_id, month, amount_nanos, cap_nanos):
         return
-    KeySpend.objects.bulk_create(
-        [KeySpend(api_key_id=api_key_id, month=month)], ignore_conflicts=True
-    )
+    KeySpend.objects.bulk_create([KeySpend(api_key_id=api_key_id)], ignore_conflicts=True)
     if not hold_rows.reserve_of_key(api_key_id, month, amount_nanos, cap_nanos):
-        raise CapReached
+        assert cap_nanos is not None, "without a cap a key's row takes every hold"
+        spend = KeySpend.objects.get(api_key_id=api_key_id)
+        raise CapReached("key", cap_nanos, spend.spent_in(month), spend.pending_nanos)
 
 
 @accounting
@@ -239,12 +260,14 @@ def extend_hold(request_id: str, extra_nanos: int, *, monthly_cap_nanos: int | N
     if not extended:
         return False
     hold = hold_rows.read(request_id)
-    if not hold_rows.reserve(hold.organisation_id, extra_nanos):
+    month = month_of(timezone.now())
+    try:
+        _reserve(hold.organisation_id, month, extra_nanos)
+    except InsufficientCredit:
         transaction.set_rollback(True)
         return False
     if hold.api_key_id is not None:
-        month = _month(hold.created_at)
-        _reserve_under_cap(hold.api_key_id, month, extra_nanos, monthly_cap_nanos)
+        _reserve_of_key(hold.api_key_id, month, extra_nanos, monthly_cap_nanos)
     return True
 
 
@@ -266,11 +289,13 @@ def settle(request_id: str, usage: UsageDraft) -> UsageRecord:
 
     A hold that the sweep has closed stays closed: its tokens are booked as waived.
     """
-    hold = hold_rows.close(request_id, HoldState.SETTLED, timezone.now())
+    # One moment for all rows: the month that they count in is the same.
+    now = timezone.now()
+    hold = hold_rows.close(request_id, HoldState.SETTLED, now)
     if hold is None:
         return _settled_before(request_id, usage)
     assert usage.cost_nanos <= hold.amount_nanos, "a request cannot cost more than it holds"
-    _unreserve(hold, cost_nanos=usage.cost_nanos)
+    _unreserve(hold, now, cost_nanos=usage.cost_nanos)
     if usage.cost_nanos:
         hold_rows.insert(
             Transfer(
@@ -280,9 +305,10 @@ def settle(request_id: str, usage: UsageDraft) -> UsageRecord:
                 credit_account_id=_revenue_account_id(),
                 amount_nanos=usage.cost_nanos,
                 description=hold.context.get("model", ""),
+                created_at=now,
             )
         )
-    return _record(hold, usage)
+    return _record(hold, now, usage)
 
 
 def _revenue_account_id() -> int:
@@ -301,14 +327,14 @@ def _settled_before(request_id: str, usage: UsageDraft) -> UsageRecord:
     return record
 
 
-def _unreserve(hold: ClosedHold, *, cost_nanos: int) -> None:
-    hold_rows.unreserve(hold.account_id, hold.amount_nanos, cost_nanos)
+def _unreserve(hold: ClosedHold, now: datetime, *, cost_nanos: int) -> None:
+    month = month_of(now)
+    hold_rows.unreserve(hold.account_id, month, hold.amount_nanos, cost_nanos)
     if hold.api_key_id is not None:
-        month = _month(hold.created_at)
         hold_rows.unreserve_of_key(hold.api_key_id, month, hold.amount_nanos, cost_nanos)
 
 
-def _record(hold: ClosedHold, usage: UsageDraft) -> UsageRecord:
+def _record(hold: ClosedHold, now: datetime, usage: UsageDraft) -> UsageRecord:
     context = dict(hold.context)
     started_at = datetime.fromisoformat(context.pop("started_at"))
     record = UsageRecord(
@@ -316,6 +342,7 @@ def _record(hold: ClosedHold, usage: UsageDraft) -> UsageRecord:
         organisation_id=hold.organisation_id,
         api_key_id=hold.api_key_id,
         started_at=started_at,
+        created_at=now,
         **context,
         **asdict(usage),
     )
@@ -336,10 +363,11 @@ def _release(request_id: str) -> bool:
     hold = hold_rows.close(request_id, HoldState.RELEASED, now, if_lease_is_over=True)
     if hold is None:
         return False
-    _unreserve(hold, cost_nanos=0)
+    _unreserve(hold, now, cost_nanos=0)
     lasted = now - datetime.fromisoformat(hold.context["started_at"])
     _record(
         hold,
+        now,
         UsageDraft(
             outcome=Outcome.FAILED, finish_reason="", error="web_process_lost",
             uncached_tokens=0, cached_tokens=0, output_tokens=0, waived_tokens=0, cost_nanos=0,
@@ -350,8 +378,9 @@ def _release(request_id: str) -> bool:
     return True
 
 
-def _month(moment: datetime) -> date:
-    return moment.date().replace(day=1)
+def month_of(moment: datetime) -> date:
+    """The first day of its calendar month, in UTC."""
+    return moment.astimezone(UTC).date().replace(day=1)
 
 
 # --- Reading ---------------------------------------------------------------------------------
@@ -360,7 +389,7 @@ def _month(moment: datetime) -> date:
 def balance(organisation_id: str) -> Balance:
     """One read, in no transaction: on SQLite a transaction would wait for its writers."""
     try:
-        account = hold_rows.totals(organisation_id)
+        account = hold_rows.totals(organisation_id, month_of(timezone.now()))
     except (OperationalError, InterfaceError) as error:
         raise AccountingUnavailable(str(error)) from error
     return Balance(account.credits_posted - account.debits_posted, account.debits_pending)

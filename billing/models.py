@@ -6,12 +6,15 @@ All amounts are integer nano-US-dollars; prices are nanos per million tokens. Wh
 and tells is in `billing.payment_models`.
 """
 
+from datetime import date
+
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation
+from billing.alert_models import Alert, AlertKind, AlertPost, AlertSettings
 from billing.payment_models import (
     AutoTopUp,
     AutoTopUpState,
@@ -31,11 +34,11 @@ from billing.payment_models import (
 
 # Django looks for models here.
 __all__ = [
-    "Account", "AccountKind", "AutoTopUp", "AutoTopUpState", "Difference", "DifferenceKind",
-    "Dispute", "Hold", "HoldState", "KeySpend", "LateWaiver", "Outcome", "Price",
-    "Reconciliation", "Refund", "RefundState", "StripeCustomer", "TierOverride", "TopUp",
-    "TopUpState", "Transfer", "TransferKind", "UsageRecord", "WebhookDelivery", "new_refund_id",
-    "new_top_up_id",
+    "Account", "AccountKind", "Alert", "AlertKind", "AlertPost", "AlertSettings", "AutoTopUp",
+    "AutoTopUpState", "Difference", "DifferenceKind", "Dispute", "Hold", "HoldState", "KeySpend",
+    "LateWaiver", "Outcome", "Price", "Reconciliation", "Refund", "RefundState",
+    "StripeCustomer", "TierOverride", "TopUp", "TopUpState", "Transfer", "TransferKind",
+    "UsageRecord", "WebhookDelivery", "new_refund_id", "new_top_up_id",
 ]  # fmt: skip
 
 
@@ -48,7 +51,23 @@ class AccountKind(models.TextChoices):
     WAIVED = "waived", _("Waived")
 
 
-class Account(models.Model):
+class MonthlySpend(models.Model):
+    """What was charged in one calendar month (UTC), the latest that had a charge: for a cap.
+
+    A charge counts in the month in which it is booked; in any later month nothing is spent yet.
+    """
+
+    spend_month = models.DateField(null=True)
+    spent_nanos = models.BigIntegerField(default=0)
+
+    class Meta:
+        abstract = True
+
+    def spent_in(self, month: date) -> int:
+        return self.spent_nanos if self.spend_month == month else 0
+
+
+class Account(MonthlySpend):
     """One side of transfers.
 
     An organisation's account keeps its totals under a CHECK; the house accounts keep none (they
@@ -62,6 +81,8 @@ class Account(models.Model):
     credits_posted = models.BigIntegerField(default=0)
     debits_posted = models.BigIntegerField(default=0)
     debits_pending = models.BigIntegerField(default=0)
+    # The most that the organisation wants charged in a month; none: what it has.
+    monthly_cap_nanos = models.BigIntegerField(null=True)
 
     class Meta:
         constraints = [
@@ -72,6 +93,14 @@ class Account(models.Model):
             models.CheckConstraint(
                 condition=Q(credits_posted__gte=0, debits_posted__gte=0, debits_pending__gte=0),
                 name="account_totals_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(spent_nanos__gte=0, spent_nanos__lte=F("debits_posted")),
+                name="account_spent_what_it_was_charged",
+            ),
+            models.CheckConstraint(
+                condition=Q(monthly_cap_nanos=None) | Q(monthly_cap_nanos__gte=0),
+                name="account_cap_not_negative",
             ),
             models.CheckConstraint(
                 condition=Q(kind=AccountKind.ORGANISATION, organisation__isnull=False)
@@ -259,25 +288,22 @@ class UsageRecord(models.Model):
         return self.uncached_tokens + self.cached_tokens
 
 
-class KeySpend(models.Model):
-    """What one API key has spent and holds in one calendar month (UTC), for its cap."""
+class KeySpend(MonthlySpend):
+    """What one API key has spent this month and what its requests hold, for its cap."""
 
-    api_key_id = models.UUIDField()
-    month = models.DateField()
-    posted_nanos = models.BigIntegerField(default=0)
+    api_key_id = models.UUIDField(unique=True)
     pending_nanos = models.BigIntegerField(default=0)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["api_key_id", "month"], name="key_spend_once_a_month"),
             models.CheckConstraint(
-                condition=Q(posted_nanos__gte=0, pending_nanos__gte=0),
+                condition=Q(spent_nanos__gte=0, pending_nanos__gte=0),
                 name="key_spend_not_negative",
             ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.api_key_id} in {self.month:%Y-%m}"
+        return str(self.api_key_id)
 
 
 class TierOverride(models.Model):

@@ -7,7 +7,7 @@ from django.db.models import BigIntegerField, Case, F, Q, QuerySet, Sum, Value, 
 from django.db.models.functions import Coalesce
 
 from billing.models import Account, Transfer
-from portal.lib.money import format_plain
+from portal.lib.money import format_signed
 from portal.lib.spreadsheets import csv_line
 
 COLUMNS = ("time", "kind", "description", "reference", "amount_usd", "balance_usd")
@@ -15,14 +15,9 @@ COLUMNS = ("time", "kind", "description", "reference", "amount_usd", "balance_us
 
 def lines(account: Account) -> QuerySet[Any]:
     """Transfers of the account, newest first, each with `signed_nanos` and `balance_nanos`."""
-    signed = Case(
-        When(credit_account=account, then=F("amount_nanos")),
-        default=-F("amount_nanos"),
-        output_field=BigIntegerField(),
-    )
     return (
         Transfer.objects.filter(Q(credit_account=account) | Q(debit_account=account))
-        .annotate(signed_nanos=signed)
+        .annotate(signed_nanos=signed(account))
         .annotate(
             balance_nanos=Coalesce(
                 Window(Sum("signed_nanos"), order_by=F("id").asc()),
@@ -31,6 +26,15 @@ def lines(account: Account) -> QuerySet[Any]:
             )
         )
         .order_by("-id")
+    )
+
+
+def signed(account: Account) -> Case:
+    """What a transfer adds to the account's balance: negative when it is a charge."""
+    return Case(
+        When(credit_account=account, then=F("amount_nanos")),
+        default=-F("amount_nanos"),
+        output_field=BigIntegerField(),
     )
 
 
@@ -44,11 +48,7 @@ def csv_lines(account: Account) -> Iterator[str]:
                 line.kind,
                 line.description,
                 line.reference,
-                _signed(line.signed_nanos),
-                _signed(line.balance_nanos),
+                format_signed(line.signed_nanos),
+                format_signed(line.balance_nanos),
             )
         )
-
-
-def _signed(nanos: int) -> str:
-    return f"-{format_plain(-nanos)}" if nanos < 0 else format_plain(nanos)

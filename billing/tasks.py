@@ -1,4 +1,4 @@
-"""Celery tasks of billing and their schedule: holds, webhooks, and all that is done at Stripe."""
+"""Celery tasks of billing and their schedule: holds, alerts, webhooks, what is done at Stripe."""
 
 from typing import Any
 
@@ -6,10 +6,11 @@ from celery import shared_task
 from celery.schedules import crontab
 from django.conf import settings
 
-from billing import autotopup, ledger, reconciliation, refunds, webhooks
+from billing import alert_posts, alerts, autotopup, ledger, reconciliation, refunds, webhooks
 
 BEAT_SCHEDULE: dict[str, Any] = {
     "sweep-holds": {"task": "billing.tasks.sweep_holds", "schedule": settings.HOLD_SWEEP_S},
+    "check-alerts": {"task": "billing.tasks.check_alerts", "schedule": 30.0},
     "reprocess-webhooks": {"task": "billing.tasks.reprocess_webhooks", "schedule": 30.0},
     "catch-up": {"task": "billing.tasks.catch_up", "schedule": 600.0},
     "reconcile": {"task": "billing.tasks.reconcile", "schedule": crontab(hour=3, minute=20)},
@@ -21,6 +22,19 @@ BEAT_SCHEDULE: dict[str, Any] = {
 @shared_task
 def sweep_holds() -> None:
     ledger.sweep()
+
+
+@shared_task
+def check_alerts() -> None:
+    """Open and close alerts, and post those whose turn has come, each in a job of its own."""
+    alerts.check_all()
+    for alert_id in alert_posts.waiting():
+        post_alert.delay(alert_id)
+
+
+@shared_task
+def post_alert(alert_id: str) -> None:
+    alert_posts.deliver(alert_id)
 
 
 @shared_task

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing import views, views_cards, webhooks
+from billing import views, views_cards, views_monthly, webhooks
 
 urlpatterns = [
     path("portal/billing/", views.billing, name="billing"),
@@ -11,6 +11,20 @@ urlpatterns = [
     path("portal/billing/card/", views_cards.save_card, name="billing_save_card"),
     path("portal/billing/refund/<str:top_up_id>/", views.refund, name="billing_refund"),
     path("portal/billing/stripe/", views_cards.stripe_portal, name="billing_stripe_portal"),
+    path("portal/billing/alerts/", views.set_alerts, name="billing_alerts"),
+    path("portal/billing/alerts/secret/", views.new_alerts_secret, name="billing_alerts_secret"),
+    path("portal/billing/cap/", views.set_cap, name="billing_cap"),
+    path("portal/billing/statements/", views_monthly.months, name="billing_statements"),
+    path(
+        "portal/billing/statements/<int:year>-<int:month>/",
+        views_monthly.statement,
+        name="billing_statement",
+    ),
+    path(
+        "portal/billing/statements/<int:year>-<int:month>.csv",
+        views_monthly.statement_csv,
+        name="billing_statement_csv",
+    ),
     path("portal/billing/ledger.csv", views.ledger_csv, name="billing_ledger_csv"),
     path("webhooks/stripe/", webhooks.stripe_webhook, name="stripe_webhook"),
 ]

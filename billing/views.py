@@ -1,6 +1,7 @@
 """The billing page: balance, what is held, top-up, the ledger and its CSV."""
 
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
@@ -13,12 +14,22 @@ from django.http import (
 )
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts.models import Role
+from accounts.models import ApiKey, Role
 from accounts.permissions import member_required
-from billing import autotopup, refunds, statements, stripe_api, topups
-from billing.forms import AutoTopUpForm, FormToken, TopUpForm
+from billing import (
+    alert_settings,
+    alerts,
+    autotopup,
+    refunds,
+    spending,
+    statements,
+    stripe_api,
+    topups,
+)
+from billing.forms import AlertsForm, AutoTopUpForm, CapForm, FormToken, TopUpForm
 from billing.models import (
     Account,
     AutoTopUp,
@@ -33,6 +44,7 @@ from portal.lib.money import NANOS_PER_CENT, format_dollars
 
 LINES_PER_PAGE = 50
 PAYMENTS_SHOWN = 10
+HOLDS_SHOWN = 20
 
 
 @member_required(*PAYERS, Role.DEVELOPER)
@@ -91,6 +103,50 @@ def refund(request: HttpRequest, top_up_id: str) -> HttpResponseBase:
 
 
 @member_required(*PAYERS)
+@require_POST
+def set_cap(request: HttpRequest) -> HttpResponseBase:
+    form = CapForm(request.POST)
+    if not form.is_valid():
+        refused = {**page(request, TopUpForm()), "cap_form": form}
+        return render(request, "billing/billing.html", refused, status=400)
+    spending.set_monthly_cap(
+        request.organisation,  # type: ignore[attr-defined]
+        form.cleaned_data["monthly_cap"],
+    )
+    messages.success(request, _("The monthly cap is changed; it holds for the next request."))
+    return redirect("billing")
+
+
+@member_required(*PAYERS)
+@never_cache
+@require_POST
+def set_alerts(request: HttpRequest) -> HttpResponseBase:
+    """A secret that this makes is shown in this answer, and nowhere else."""
+    form = AlertsForm(request.POST)
+    if not form.is_valid():
+        refused = {**page(request, TopUpForm()), "alerts_form": form}
+        return render(request, "billing/billing.html", refused, status=400)
+    organisation = request.organisation  # type: ignore[attr-defined]
+    return _alerts_changed(request, alert_settings.change(organisation, **form.cleaned_data))
+
+
+@member_required(*PAYERS)
+@never_cache
+@require_POST
+def new_alerts_secret(request: HttpRequest) -> HttpResponseBase:
+    organisation = request.organisation  # type: ignore[attr-defined]
+    return _alerts_changed(request, alert_settings.new_secret(organisation))
+
+
+def _alerts_changed(request: HttpRequest, secret: str | None) -> HttpResponseBase:
+    if secret is None:
+        messages.success(request, _("The alerts are changed."))
+        return redirect("billing")
+    shown = {**page(request, TopUpForm()), "webhook_secret": secret}
+    return render(request, "billing/billing.html", shown)
+
+
+@member_required(*PAYERS)
 @require_GET
 def ledger_csv(request: HttpRequest) -> HttpResponseBase:
     answer = StreamingHttpResponse(
@@ -107,11 +163,14 @@ def page(
     organisation = request.organisation  # type: ignore[attr-defined]
     auto = AutoTopUp.objects.filter(organisation=organisation).first()
     lines = Paginator(statements.lines(account), LINES_PER_PAGE)
-    holds = Hold.objects.filter(account=account, state=HoldState.OPEN).order_by("-created_at")
+    standing = spending.standing(request.organisation.pk)  # type: ignore[attr-defined]
     return {
         "account": account,
         "posted_nanos": account.credits_posted - account.debits_posted,
-        "holds": holds[:20],
+        **_holds(account),
+        "spending": standing,
+        "cap_form": CapForm(initial={"monthly_cap": standing.monthly_cap_nanos}),
+        **_alerts(request),
         "page_obj": lines.get_page(request.GET.get("page")),
         "form": form,
         "auto": auto,
@@ -129,6 +188,39 @@ def page(
         "top_up": TopUp.objects.filter(
             organisation=account.organisation, pk=request.GET.get("top_up", "").replace("\0", "")
         ).first(),
+    }
+
+
+def _holds(account: Account) -> dict[str, Any]:
+    """What is held, by which request of which key; the largest first."""
+    open_now = Hold.objects.filter(account=account, state=HoldState.OPEN)
+    shown = list(open_now.order_by("-amount_nanos", "request_id")[:HOLDS_SHOWN])
+    keys = ApiKey.objects.filter(
+        organisation_id=account.organisation_id,
+        pk__in=[hold.api_key_id for hold in shown if hold.api_key_id],
+    )
+    names: dict[UUID | None, str] = dict(keys.values_list("pk", "name"))
+    return {
+        "holds": [(hold, names.get(hold.api_key_id)) for hold in shown],
+        "num_more_holds": max(0, open_now.count() - len(shown)),
+    }
+
+
+def _alerts(request: HttpRequest) -> dict[str, Any]:
+    organisation = request.organisation  # type: ignore[attr-defined]
+    wanted = alert_settings.read(organisation)
+    latest = organisation.alerts.select_related("post").order_by("-created_at")[:5]
+    return {
+        "wanted": wanted,
+        "alerts_form": AlertsForm(
+            initial={
+                "percentages": ", ".join(str(each) for each in wanted.percentages),
+                "low_balance_nanos": wanted.low_balance_nanos,
+                "by_mail": wanted.by_mail,
+                "webhook_url": wanted.webhook_url,
+            }
+        ),
+        "alerts": [(alert, alerts.sentence(alert)) for alert in latest],
     }
 
 

@@ -42,8 +42,13 @@ class ServedModelAdmin(admin.ModelAdmin[ServedModel]):
     inlines = [AliasInline]
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(console.engines)
-        return [path("engines/", view, name="inference_engines"), *super().get_urls()]
+        engines = self.admin_site.admin_view(console.engines)
+        margins = self.admin_site.admin_view(console.margins_page)
+        return [
+            path("engines/", engines, name="inference_engines"),
+            path("margins/", margins, name="inference_margins"),
+            *super().get_urls(),
+        ]
 
     @admin.display(description=_("price per million tokens"))
     def price(self, row: ServedModel) -> SafeString:

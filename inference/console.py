@@ -1,4 +1,4 @@
-"""The operator's page of models and engines: what is wanted, what runs, and three verbs."""
+"""The operator's pages of models: what is wanted, what runs, three verbs; what each earned."""
 
 from dataclasses import dataclass, field
 
@@ -7,9 +7,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
-from inference import lifecycle, service
+from inference import lifecycle, margins, service
 from inference.models import MAX_ENGINES, ModelState, ServedModel
 from inference.reports import EngineReport
 
@@ -41,6 +41,22 @@ def engines(request: HttpRequest) -> HttpResponse:
         "states": [(state.value, _VERBS[state]) for state in ModelState],
     }
     return render(request, "admin/inference/engines.html", context)
+
+
+@require_safe
+def margins_page(request: HttpRequest) -> HttpResponse:
+    if not request.user.has_perm("billing.view_usagerecord"):
+        raise PermissionDenied
+    month = margins.month_named(request.GET.get("month", ""))
+    rows = margins.margins(month)
+    context = {
+        **admin.site.each_context(request),
+        "title": _("Margins"),
+        "month": month,
+        "rows": rows,
+        "revenue_nanos": sum(row.revenue_nanos for row in rows),
+    }
+    return render(request, "admin/inference/margins.html", context)
 
 
 _VERBS = {

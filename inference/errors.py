@@ -9,11 +9,17 @@ from collections.abc import Mapping
 
 from django.conf import settings
 
+from billing import ledger
 from inference.spec import Summary
 from portal.lib.money import format_dollars, format_plain
 
 # Not `reverse`: that would import every page of the site into the first refusal.
 TOP_UP_PATH = "/portal/billing/"
+# Whose cap it is, and where it is changed.
+CAPS = {
+    "key": ("This key's", "/portal/keys/"),
+    "organisation": ("Your organisation's", "/portal/billing/"),
+}
 
 
 class ServiceError(Exception):
@@ -145,13 +151,17 @@ def insufficient_credit(
     )
 
 
-def credit_reserved(*, available_nanos: int, pending_nanos: int) -> ServiceError:
-    """429: the credit is there, but running requests hold it; a retry will find it."""
+def credit_reserved(
+    *, of: str = "credit", available_nanos: int, pending_nanos: int
+) -> ServiceError:
+    """429: the money is there, but running requests hold it; a retry will find it."""
     message = (
-        f"{format_dollars(pending_nanos)} of your credit is reserved by requests that have just "
+        f"{format_dollars(pending_nanos)} of your {of} is reserved by requests that have just "
         f"ended, and {format_dollars(available_nanos)} is free. Please try again."
     )
-    headers = retry_after(1.0) | {"x-credit-remaining": format_plain(available_nanos)}
+    headers = retry_after(1.0)
+    if of == "credit":
+        headers["x-credit-remaining"] = format_plain(available_nanos)
     return ServiceError(429, "rate_limit_error", "credit_reserved", message, None, headers)
 
 
@@ -164,9 +174,27 @@ def credit_used_up() -> ServiceError:
     )
 
 
-def spend_cap_reached() -> ServiceError:
-    message = "This key has reached its monthly spending cap."
-    return ServiceError(402, "insufficient_quota", "spend_cap_reached", message)
+def spend_cap_reached(reached: ledger.CapReached, ceiling_nanos: int) -> ServiceError:
+    """402: the customer's own cap; `ceiling_nanos` is what this request would have held."""
+    subject, path = CAPS[reached.whose]
+    message = (
+        f"{subject} monthly cap of {format_dollars(reached.cap_nanos)} does not allow this: the "
+        f"request may cost up to {format_dollars(ceiling_nanos)}, and this month "
+        f"{format_dollars(reached.spent_nanos)} is spent"
+    )
+    if reached.pending_nanos:
+        message += f" and {format_dollars(reached.pending_nanos)} held by requests that run"
+    message += f". The cap can be changed at {settings.BASE_URL}{path}"
+    details = {
+        "cap_of": reached.whose,
+        "cap": format_plain(reached.cap_nanos),
+        "spent": format_plain(reached.spent_nanos),
+        "held": format_plain(reached.pending_nanos),
+        "ceiling": format_plain(ceiling_nanos),
+    }
+    return ServiceError(
+        402, "insufficient_quota", "spend_cap_reached", message, None, None, details
+    )
 
 
 def access_withdrawn() -> ServiceError:

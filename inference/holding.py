@@ -34,8 +34,8 @@ async def open_hold(generation: Generation, owner: str, others: Mapping[str, Gen
         generation.held_nanos = ceiling
     except ledger.InsufficientCredit as shortage:
         raise _insufficient(generation, ceiling, shortage, others) from None
-    except ledger.CapReached:
-        raise errors.spend_cap_reached() from None
+    except ledger.CapReached as reached:
+        raise _capped(generation, ceiling, reached, others) from None
     except (ledger.AccountingUnavailable, DatabaseError) as error:
         logger.error("hold failed", error=type(error).__name__)
         raise errors.accounting_unavailable() from None
@@ -113,6 +113,25 @@ def _insufficient(
     )
 
 
+def _capped(
+    generation: Generation,
+    ceiling: int,
+    reached: ledger.CapReached,
+    others: Mapping[str, Generation],
+) -> ServiceError:
+    if reached.whose == "key":
+        mine = generation.caller.api_key_id
+        others = {name: each for name, each in others.items() if each.caller.api_key_id == mine}
+    available = reached.cap_nanos - reached.spent_nanos - reached.pending_nanos
+    if available + _soon_released(generation, others) >= ceiling:
+        return errors.credit_reserved(
+            of="monthly cap",
+            available_nanos=max(available, 0),
+            pending_nanos=reached.pending_nanos,
+        )
+    return errors.spend_cap_reached(reached, ceiling)
+
+
 def _soon_released(generation: Generation, others: Mapping[str, Generation]) -> int:
     """What this organisation gets back for certain: its requests that ended and settle now.
 
@@ -151,8 +170,9 @@ async def extend_hold(generation: Generation) -> None:
     reserved = min(generation.reserved_tokens + more, _most_output(generation))
     try:
         extended = await _extend_to(generation, reserved)
-    except ledger.CapReached:
-        generation.stop_when_used_up(errors.spend_cap_reached())
+    except ledger.CapReached as reached:
+        ceiling = ceiling_nanos(generation, reserved)
+        generation.stop_when_used_up(errors.spend_cap_reached(reached, ceiling))
         return
     except (ledger.AccountingUnavailable, DatabaseError) as error:
         logger.error("extension failed", error=type(error).__name__)
@@ -170,7 +190,7 @@ async def cover_output(generation: Generation) -> None:
         try:
             await _extend_to(generation, generation.output_tokens)
         except ledger.CapReached:
-            logger.info("output beyond a key's cap is waived", request_id=generation.request_id)
+            logger.info("output beyond a cap is waived", request_id=generation.request_id)
         except (ledger.AccountingUnavailable, DatabaseError) as error:
             logger.error("late extension failed", error=type(error).__name__)
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from inference.log.models import KeptBodies, KeyedRequest, RequestMetadata, StoredResponse
 
 __all__ = [
+    "EngineTime",
     "KeptBodies",
     "KeyedRequest",
     "ModelAlias",
@@ -116,6 +117,25 @@ class ServedModel(models.Model):
     def location(self) -> str:
         """The folder or hub id that an engine is started with."""
         return str(settings.STARTER_DIR) if self.source == SHIPPED else self.source
+
+
+class EngineTime(models.Model):
+    """How long a model's engines ran on one day (UTC), on all machines together."""
+
+    model = models.CharField(max_length=200)  # a name: the time stays when the model is gone
+    day = models.DateField()
+    milliseconds = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["model", "day"], name="engine_time_once_a_day"),
+            models.CheckConstraint(
+                condition=models.Q(milliseconds__gte=0), name="engine_time_not_negative"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.day}"
 
 
 class ModelAlias(models.Model):

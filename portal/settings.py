@@ -76,6 +76,8 @@ TOP_UP_CENTS = [int(cents) for cents in env.words("TOP_UP_CENTS", "500,1000,2500
 TOP_UP_MIN_CENTS = env.integer("TOP_UP_MIN_CENTS", 500)
 TOP_UP_MAX_CENTS = env.integer("TOP_UP_MAX_CENTS", 1_000_000)
 REFUND_DAYS = env.integer("REFUND_DAYS", 14)  # for customers, of unused credit; 0: none
+# Whether customers' alerts may be posted into this site's own network, and without TLS.
+WEBHOOKS_TO_PRIVATE_ADDRESSES = env.flag("WEBHOOKS_TO_PRIVATE_ADDRESSES", default=False)
 WELCOME_CREDIT_NANOS = parse_dollars(
     env.text("WELCOME_CREDIT", "0" if STRIPE_SECRET_KEY else "5.00")
 )

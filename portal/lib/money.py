@@ -46,6 +46,11 @@ def format_plain(nanos: int) -> str:
     return f"{whole}.{decimals.rstrip('0') or '0'}"
 
 
+def format_signed(nanos: int) -> str:
+    """`format_plain` of an amount that may be negative: `-0.00000025`."""
+    return f"-{format_plain(-nanos)}" if nanos < 0 else format_plain(nanos)
+
+
 def per_token(nanos_per_mtok: int) -> str:
     """A price per million tokens as dollars per token, exact: `0.0000002`."""
     digits = Decimal(nanos_per_mtok).scaleb(-15)

@@ -1,4 +1,4 @@
-"""The form that makes an API key; every error names its field."""
+"""The forms that make an API key and change its limits; every error names its field."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,14 +10,36 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import flows
 from accounts.models import MAX_PER_MINUTE, Scope
+from billing.forms import MonthlyCapField
 from inference import catalog
-from portal.lib.money import NANOS_PER_DOLLAR
 from portal.lib.names import check_plain_name
 
-MAX_CAP_DOLLARS = 1_000_000_000  # in nanos it fits 64 bits
+
+class KeyLimitsForm(forms.Form):
+    """How much a key may spend and how fast; each may be left out."""
+
+    monthly_cap = MonthlyCapField(help_text=_("Requests that would go over it are refused."))
+    requests_per_minute = forms.IntegerField(
+        label=_("Requests per minute"),
+        required=False,
+        min_value=1,
+        max_value=MAX_PER_MINUTE,
+        help_text=_("The organisation's own limits apply as well."),
+    )
+    tokens_per_minute = forms.IntegerField(
+        label=_("Tokens per minute"), required=False, min_value=1, max_value=MAX_PER_MINUTE
+    )
+
+    def key_fields(self) -> dict[str, Any]:
+        """What `flows.create_key` and `flows.change_key` take."""
+        data = dict(self.cleaned_data)
+        data["monthly_cap_nanos"] = data.pop("monthly_cap")
+        return data
 
 
-class KeyForm(forms.Form):
+class KeyForm(KeyLimitsForm):
+    field_order = ("name", "scope", "allowed_models")
+
     name = forms.CharField(
         label=_("Name"),
         max_length=100,
@@ -31,25 +53,6 @@ class KeyForm(forms.Form):
     )
     allowed_models = forms.MultipleChoiceField(
         label=_("Models"), required=False, help_text=_("None chosen: every model.")
-    )
-    monthly_cap = forms.DecimalField(
-        label=_("Monthly cap in US dollars"),
-        required=False,
-        min_value=0,
-        max_value=MAX_CAP_DOLLARS,
-        max_digits=12,
-        decimal_places=2,
-        help_text=_("Requests that would go over it are refused."),
-    )
-    requests_per_minute = forms.IntegerField(
-        label=_("Requests per minute"),
-        required=False,
-        min_value=1,
-        max_value=MAX_PER_MINUTE,
-        help_text=_("The organisation's own limits apply as well."),
-    )
-    tokens_per_minute = forms.IntegerField(
-        label=_("Tokens per minute"), required=False, min_value=1, max_value=MAX_PER_MINUTE
     )
     expires_at = forms.DateTimeField(
         label=_("Expires (UTC)"),
@@ -86,10 +89,3 @@ class KeyForm(forms.Form):
             return flows.ip_ranges(self.cleaned_data["ip_ranges"].replace(",", " ").split())
         except ValueError as error:
             raise forms.ValidationError(str(error)) from None
-
-    def key_fields(self) -> dict[str, Any]:
-        """What `flows.create_key` takes."""
-        data = dict(self.cleaned_data)
-        cap = data.pop("monthly_cap")
-        data["monthly_cap_nanos"] = None if cap is None else int(cap * NANOS_PER_DOLLAR)
-        return data

@@ -1,4 +1,4 @@
-"""The keys page: make, rotate, revoke; what each key has spent against its cap.
+"""The keys page: make, limit, rotate, revoke; what each key has spent against its cap.
 
 A secret is shown once, in the answer to the POST that made it: it is written to no session, no
 message and no cache on its way.
@@ -18,8 +18,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import flows
 from accounts.models import ApiKey, Role, Scope, User
 from accounts.permissions import member_required
+from billing import ledger
 from billing.models import KeySpend
-from portal.pages.key_forms import KeyForm
+from portal.pages.key_forms import KeyForm, KeyLimitsForm
 
 MAKERS = (Role.OWNER, Role.ADMIN, Role.DEVELOPER)
 MANAGERS = (Role.OWNER, Role.ADMIN)
@@ -59,6 +60,30 @@ def key_create(request: HttpRequest) -> HttpResponseBase:
         return keys_page(request, {"name": key.name, "secret": secret})
     status = 400 if form.is_bound else 200
     return render(request, "pages/key_create.html", {"form": form}, status=status)
+
+
+@member_required(*MAKERS)
+@require_http_methods(["GET", "POST"])
+def key_limits(request: HttpRequest, key_id: str) -> HttpResponseBase:
+    key = own_key(request, key_id)
+    now = {
+        "monthly_cap": key.monthly_cap_nanos,
+        "requests_per_minute": key.requests_per_minute,
+        "tokens_per_minute": key.tokens_per_minute,
+    }
+    form = KeyLimitsForm(request.POST if request.method == "POST" else None, initial=now)
+    if not form.is_valid():
+        context = {"form": form, "key": key}
+        return render(
+            request, "pages/key_limits.html", context, status=400 if form.is_bound else 200
+        )
+    try:
+        flows.change_key(key, **form.key_fields())
+    except ValueError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, _("The limits of “%(name)s” are changed.") % {"name": key.name})
+    return redirect("keys")
 
 
 @member_required(*MAKERS)
@@ -122,6 +147,6 @@ def status_of(key: ApiKey) -> str:
 
 def spent_this_month(key_ids: list[Any]) -> dict[Any, int]:
     """Nanos posted in this calendar month (UTC), by key."""
-    month = timezone.now().date().replace(day=1)
-    rows = KeySpend.objects.filter(api_key_id__in=key_ids, month=month)
-    return dict(rows.values_list("api_key_id", "posted_nanos"))
+    month = ledger.month_of(timezone.now())
+    rows = KeySpend.objects.filter(api_key_id__in=key_ids)
+    return {row.api_key_id: row.spent_in(month) for row in rows}

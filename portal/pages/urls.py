@@ -20,6 +20,7 @@ urlpatterns = [
     path("welcome/first-call/", welcome.first_call, name="first_call"),
     path("portal/keys/", keys.keys, name="keys"),
     path("portal/keys/new/", keys.key_create, name="key_create"),
+    path("portal/keys/<uuid:key_id>/limits/", keys.key_limits, name="key_limits"),
     path("portal/keys/<uuid:key_id>/revoke/", keys.key_revoke, name="key_revoke"),
     path("portal/keys/<uuid:key_id>/rotate/", keys.key_rotate, name="key_rotate"),
     path("portal/limits/", limits.limits, name="limits"),

@@ -18,7 +18,7 @@ ERRORS: dict[str, Promise] = {
     "internal_error": _("Something went wrong on our side."),
     "overloaded": _("No engine had room for it in time, or the server was shutting down."),
     "settling_refused": _("Our ledger refused to charge it."),
-    "spend_cap_reached": _("Its key reached the monthly spending cap."),
+    "spend_cap_reached": _("The monthly cap of its key or of the organisation was reached."),
     "web_process_lost": _("The server that handled it was lost."),
 }
 FINISH_REASONS: dict[str, Promise] = {

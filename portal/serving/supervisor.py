@@ -9,6 +9,7 @@ from django.db import DatabaseError, close_old_connections
 
 from inference import catalog
 from inference.models import ServedModel
+from portal.serving.engine_meter import EngineMeter
 from portal.serving.engine_process import EngineProcess, engine_command
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.engines: dict[Place, EngineProcess] = {}
+        self.meter = EngineMeter()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
@@ -42,6 +44,8 @@ class Supervisor:
         """Stop every engine; blocks until they are gone."""
         self._stopping.set()
         self._thread.join()
+        self.meter.look(self.engines.values())
+        self.meter.book()
         for engine in self.engines.values():
             engine.retire()
         for engine in self.engines.values():
@@ -52,6 +56,7 @@ class Supervisor:
         while not self._stopping.wait(TICK_S):
             if ticks % REREAD_EVERY == 0:
                 close_old_connections()
+                self.meter.look(self.engines.values())
                 self.follow_table()
             ticks += 1
             self.watch()

@@ -161,7 +161,7 @@ def test_a_keys_cap_counts_what_is_held_and_what_is_spent(
     with pytest.raises(ledger.CapReached):
         hold("r5", org, 1, api_key_id=key_id, monthly_cap_nanos=1000)
     spend = KeySpend.objects.get()
-    assert (spend.posted_nanos, spend.pending_nanos) == (100, 900)
+    assert (spend.spent_nanos, spend.pending_nanos) == (100, 900)
     audit_is_clean()
 
 
@@ -217,7 +217,7 @@ def test_the_audit_sees_what_is_off(org: str) -> None:
     hold("r1", org, 1000)
     ledger.settle("r1", draft(400))
     hold("r2", org, 1000)
-    Account.objects.filter(organisation_id=org).update(debits_posted=399, debits_pending=999)
+    Account.objects.filter(organisation_id=org).update(debits_posted=401, debits_pending=999)
     Hold.objects.filter(pk="r2").update(lease_until=timezone.now() - timedelta(seconds=31))
     with connection.cursor() as cursor:
         cursor.execute("DROP TRIGGER billing_transfer_no_update")

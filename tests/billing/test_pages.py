@@ -9,11 +9,12 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import Membership, Organisation, Role, User
+from accounts import flows
+from accounts.models import ApiKey, Membership, Organisation, Role, User
 from billing import ledger, tasks
 from billing.models import Hold, WebhookDelivery
 from portal.lib.money import NANOS_PER_DOLLAR
-from tests.billing.money import draft, hold
+from tests.billing.money import context, draft, hold
 
 TEN = 10 * NANOS_PER_DOLLAR
 
@@ -34,6 +35,31 @@ def test_the_page_shows_posted_held_and_available(alice_client: Client, used: Or
     assert f'data-nanos="{TEN - 1400}"' in page
     assert "req_running" in page
     assert reverse("request_detail", args=["req_done"]) in page
+
+
+def test_what_is_held_names_its_request_and_key(
+    alice_client: Client, organisation: Organisation, api_key: tuple[ApiKey, str], charlie: User
+) -> None:
+    stranger, _secret = flows.create_key(charlie.memberships.get().organisation, charlie, "secret")
+    hold("req_small", organisation.id, 10, api_key_id=stranger.pk)
+    hold("req_large", organisation.id, 30, api_key_id=api_key[0].pk)
+    hold("req_played", organisation.id, 20, context={**context(), "face": "playground"})
+    answer = alice_client.get(reverse("billing"))
+    shown = [(each.request_id, key) for each, key in answer.context["holds"]]
+    assert shown == [("req_large", "test"), ("req_played", None), ("req_small", None)]
+    page = answer.content.decode()
+    assert "Playground" in page
+    assert "a key that is gone" in page, "no name of a stranger's key"
+
+
+def test_many_holds_are_counted_and_the_largest_shown(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    for number in range(22):
+        hold(f"req_{number}", organisation.id, number + 1)
+    answer = alice_client.get(reverse("billing"))
+    assert [each.amount_nanos for each, _key in answer.context["holds"]] == list(range(22, 2, -1))
+    assert "2 more requests run" in answer.content.decode()
 
 
 def test_the_ledger_runs_its_balance(alice_client: Client, used: Organisation) -> None:

@@ -9,10 +9,11 @@ import httpx
 import pytest
 
 from accounts.models import ApiKey, Organisation
-from billing import pricing
+from billing import ledger, pricing
 from inference import catalog, service, settling
 from inference.models import ServedModel
 from portal.lib.db import commit, db
+from portal.lib.money import format_plain
 from tests.inference.api.events import stream
 from tests.inference.conftest import Books, chat
 
@@ -154,7 +155,40 @@ async def test_a_keys_monthly_cap(
     await db(cap)
     assert (await api.post(PATH, json=chat(max_tokens=15))).status_code == 200
     refused = await api.post(PATH, json=chat(max_tokens=15))
-    assert (refused.status_code, refused.json()["error"]["code"]) == (402, "spend_cap_reached")
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"]) == (402, "spend_cap_reached")
+    assert error["details"]["cap_of"] == "key"
+    assert "This key's monthly cap of $0.20" in error["message"]
+
+
+async def test_an_organisations_monthly_cap(
+    dear: None, api: httpx.AsyncClient, organisation: Organisation, books: Books
+) -> None:
+    await db(ledger.set_monthly_cap, organisation.pk, 20 * CENT)
+    assert (await api.post(PATH, json=chat(max_tokens=15))).status_code == 200
+    spent = (await books.record()).cost_nanos
+    refused = await api.post(PATH, json=chat(max_tokens=20))
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"]) == (402, "spend_cap_reached")
+    assert error["details"] == {
+        "cap_of": "organisation", "cap": "0.2", "spent": format_plain(spent), "held": "0.0",
+        "ceiling": "0.2",
+    }  # fmt: skip
+    for part in ("Your organisation's monthly cap of $0.20", "$0.15 is spent", "/portal/billing/"):
+        assert part in error["message"]
+    await books.audit()
+
+
+async def test_a_stream_ends_where_its_organisations_cap_does(
+    forty_tokens: dict[str, Any], api: httpx.AsyncClient, organisation: Organisation, books: Books
+) -> None:
+    await db(ledger.set_monthly_cap, organisation.pk, 500 * CENT)
+    events = await asyncio.wait_for(stream(api, PATH, forty_tokens), 30)
+    assert events.error is not None
+    assert events.error["code"] == "spend_cap_reached"
+    assert events.error["details"]["cap_of"] == "organisation"
+    assert (await books.record()).output_tokens == 16
+    await books.audit()
 
 
 async def test_a_stream_ends_where_its_keys_cap_does(
@@ -235,10 +269,13 @@ async def test_a_swept_hold_books_its_tokens_as_waived(
     await books.audit()
 
 
+@pytest.mark.parametrize("short", ["credit", "cap of the organisation", "cap of the key"])
 async def test_what_was_just_used_will_be_released_soon_and_is_worth_a_retry(
-    dear: None, api: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A request that ended but is not settled yet holds credit: 429, not 402."""
+    short: str, dear: None, api: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch,
+    organisation: Organisation, api_key: tuple[ApiKey, str],
+) -> None:  # fmt: skip
+    """A request that ended but is not settled yet holds money: 429, not 402."""
+    await db(make_short, short, organisation, api_key[0])
     settle_now = asyncio.Event()
 
     async def settle_later(*args: Any) -> object:
@@ -256,6 +293,16 @@ async def test_what_was_just_used_will_be_released_soon_and_is_worth_a_retry(
     settle_now.set()
     assert (await first).status_code == 200
     assert (await api.post(PATH, json=chat(max_tokens=900))).status_code == 200
+
+
+def make_short(what: str, organisation: Organisation, key: ApiKey) -> None:
+    """Ten dollars are left, of one thing or another."""
+    if what != "credit":
+        ledger.grant(organisation.pk, 10_000 * CENT, reference="grant:more", description="")
+    if what == "cap of the organisation":
+        ledger.set_monthly_cap(organisation.pk, 1_000 * CENT)
+    if what == "cap of the key":
+        ApiKey.objects.filter(pk=key.pk).update(monthly_cap_nanos=1_000 * CENT)
 
 
 async def test_two_hundred_requests_race_for_credit_that_pays_for_twenty(

@@ -6,14 +6,18 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from accounts import flows
 from accounts.models import Organisation, User
+from billing import alert_settings, alerts, spending
+from billing.models import AlertPost
 from inference.log import bodies, metadata
 from inference.log.bodies import Bodies
+from tests.billing.money import hold
 from tests.browser import Watch, chromium, visitor
 from tests.conftest import PASSWORD
 from tests.environment import REPOSITORY
@@ -28,6 +32,7 @@ PUBLIC = ["/", "/models/", "/models/starter/", "/docs/", "/docs/errors/", "/docs
 SIGNED_IN = ["/portal/", "/portal/usage/?group=key", "/portal/requests/",
              "/portal/requests/req_kept/", "/portal/keys/", "/portal/keys/new/",
              "/portal/limits/", "/portal/members/", "/portal/billing/", "/portal/settings/",
+             "/portal/billing/statements/", f"/portal/billing/statements/{timezone.now():%Y-%m}/",
              "/accounts/2fa/", "/accounts/email/", "/accounts/sessions/"]  # fmt: skip
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 800}
@@ -59,7 +64,18 @@ def member(
     keep_a_request(organisation)
     settings.STRIPE_SECRET_KEY = "sk_test_x"
     make_payments(organisation)
+    fill_the_billing_page(organisation)
     return alice
+
+
+def fill_the_billing_page(organisation: Organisation) -> None:
+    """A cap, an open alert whose post was refused, and a request that holds something."""
+    spending.set_monthly_cap(organisation, 10**12)
+    url = "https://example.com/" + "x" * 200
+    alert_settings.change(organisation, low_balance_nanos=10**12, webhook_url=url)
+    alerts.check_all()
+    AlertPost.objects.update(error="It answered 500.")
+    hold("req_running", organisation.id, 1_234_567)
 
 
 def keep_a_request(organisation: Organisation) -> None:

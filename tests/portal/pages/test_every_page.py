@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from accounts import flows
 from accounts.models import Organisation, User
 from tests.portal.records import make_payments, make_record
 
@@ -20,6 +22,8 @@ PUBLIC = [
 SIGNED_IN = [
     "/portal/", "/portal/usage/", "/portal/usage/?group=key", "/portal/requests/",
     "/portal/requests/{request_id}/", "/portal/keys/", "/portal/keys/new/", "/portal/limits/",
+    "/portal/keys/{key_id}/limits/", "/portal/billing/statements/",
+    "/portal/billing/statements/{month}/",
     "/portal/members/",
     "/portal/billing/", "/portal/settings/", "/playground/", "/welcome/", "/accounts/email/",
     "/accounts/2fa/", "/accounts/sessions/", "/accounts/password/change/", "/accounts/logout/",
@@ -105,8 +109,14 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def signed_in_path(organisation: Organisation) -> dict[str, str]:
-    return {"request_id": make_record(organisation).request_id}
+def signed_in_path(organisation: Organisation, alice: User, path: str) -> dict[str, str]:
+    """The ids in these paths. A key for its own page alone: who has one is past the welcome."""
+    made = flows.create_key(organisation, alice, "k")[0].pk if "{key_id}" in path else ""
+    return {
+        "request_id": make_record(organisation).request_id,
+        "key_id": str(made),
+        "month": f"{timezone.now():%Y-%m}",
+    }
 
 
 def read(client: Client, path: str) -> tuple[Page, str]:

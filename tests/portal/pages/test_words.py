@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 from typing import get_args, get_type_hints
 
+from billing.ledger import CapReached
 from inference import errors
 from inference.generation import SequenceState
 from portal.pages import words
@@ -22,7 +23,10 @@ def names_of_errors(node: ast.AST) -> Iterator[str]:
 
 def codes_that_end_a_generation() -> set[str]:
     """What `errors` calls the refusals in `.end(…)`, and what records are given as `error="…"`."""
-    refusals = {"failed_in_engine": ["why"], "crashed": ["req_1"], "overloaded": ["full"]}
+    refusals: dict[str, list[object]] = {
+        "failed_in_engine": ["why"], "crashed": ["req_1"], "overloaded": ["full"],
+        "spend_cap_reached": [CapReached("key", 5, 3, 2), 1],
+    }  # fmt: skip
     codes = set()
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):

@@ -1,0 +1,165 @@
+"""Alerts: a share of the monthly cap is spent, or the balance is low.
+
+A beat task looks at every organisation that wants to be told. A threshold that is crossed opens
+an alert, which a constraint allows once; it is closed when the value is clearly back (`BACK` of
+the threshold), when its month is over or when nobody wants it any more, and may open again then.
+Rows, mail and post are one transaction: whoever commits first tells, and nobody else.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.db import IntegrityError, transaction
+from django.db.models import Prefetch
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.models import Membership, Organisation, Role
+from billing import ledger
+from billing.models import Account, Alert, AlertKind, AlertPost, AlertSettings
+from portal.lib.money import BASIS_POINTS, format_dollars
+
+# How far a value must be back before its alert may come again: a twentieth of the threshold.
+BACK_BP = 500
+# Whose mail it is.
+TOLD = (Role.OWNER, Role.ADMIN, Role.BILLING)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A threshold beside its value: whether it is crossed, and whether clearly not."""
+
+    kind: AlertKind
+    threshold: int
+    value_nanos: int
+    cap_nanos: int | None
+    crossed: bool
+    back: bool
+
+    @property
+    def of(self) -> tuple[str, int]:
+        return self.kind.value, self.threshold
+
+
+def check_all() -> int:
+    """Look at every organisation that wants to be told; how many alerts were opened."""
+    open_now = Prefetch(
+        "organisation__alerts", Alert.objects.filter(cleared_at=None), to_attr="open_alerts"
+    )
+    wanted = AlertSettings.objects.select_related("organisation__account")
+    rows = wanted.prefetch_related(open_now).iterator(chunk_size=500)
+    return sum(len(_check(row)) for row in rows)
+
+
+def _check(wanted: AlertSettings) -> list[Alert]:
+    """Close what is over, open what is crossed, tell the gravest of it; what was opened."""
+    readings = list(_readings(wanted, wanted.organisation.account))
+    open_alerts: list[Alert] = wanted.organisation.open_alerts  # type: ignore[attr-defined]
+    over = [alert for alert in open_alerts if _is_over(alert, readings)]
+    stay = {(alert.kind, alert.threshold) for alert in open_alerts if alert not in over}
+    crossed = [each for each in readings if each.crossed and each.of not in stay]
+    if not over and not crossed:
+        return []  # almost always: no transaction is begun for it
+    with transaction.atomic():
+        for alert in over:
+            Alert.objects.filter(pk=alert.pk, cleared_at=None).update(cleared_at=timezone.now())
+        made = [_open(wanted.organisation_id, each) for each in crossed]
+        opened = [alert for alert in made if alert is not None]
+        for alert in _gravest(opened):
+            _tell(wanted, alert)
+    return opened
+
+
+def _readings(wanted: AlertSettings, account: Account) -> Iterator[Reading]:
+    cap = account.monthly_cap_nanos
+    if cap:
+        spent = account.spent_in(ledger.month_of(timezone.now()))
+        for percentage in wanted.percentages:
+            yield Reading(
+                AlertKind.SPENDING, percentage, spent, cap,
+                crossed=spent * 100 >= cap * percentage,
+                back=spent * 100 * BASIS_POINTS < cap * percentage * (BASIS_POINTS - BACK_BP),
+            )  # fmt: skip
+    if low := wanted.low_balance_nanos:
+        # What holds keep comes back: it is not counted, or every burst would be an alert.
+        balance = account.credits_posted - account.debits_posted
+        yield Reading(
+            AlertKind.BALANCE, low, balance, None,
+            crossed=balance < low,
+            back=balance * BASIS_POINTS >= low * (BASIS_POINTS + BACK_BP),
+        )  # fmt: skip
+
+
+def _is_over(alert: Alert, readings: list[Reading]) -> bool:
+    month = ledger.month_of(timezone.now())
+    if alert.kind == AlertKind.SPENDING and ledger.month_of(alert.created_at) < month:
+        return True
+    return all(each.back for each in readings if each.of == (alert.kind, alert.threshold))
+
+
+def _open(organisation_id: str, reading: Reading) -> Alert | None:
+    """None when another worker has just opened it."""
+    try:
+        with transaction.atomic():
+            return Alert.objects.create(
+                organisation_id=organisation_id,
+                kind=reading.kind,
+                threshold=reading.threshold,
+                value_nanos=reading.value_nanos,
+                cap_nanos=reading.cap_nanos,
+                created_at=timezone.now(),
+            )
+    except IntegrityError:
+        return None
+
+
+def _gravest(opened: list[Alert]) -> list[Alert]:
+    """Of each kind one: who passed 80 and 95 per cent in one go hears of 95."""
+    latest = {alert.kind: alert for alert in sorted(opened, key=lambda each: each.threshold)}
+    return list(latest.values())
+
+
+def _tell(wanted: AlertSettings, alert: Alert) -> None:
+    if wanted.by_mail:
+        _mail(alert)
+    if wanted.webhook_url:
+        AlertPost.objects.create(alert=alert)
+
+
+def _mail(alert: Alert) -> None:
+    organisation = Organisation.objects.get(pk=alert.organisation_id)
+    told = Membership.objects.filter(organisation=organisation, role__in=TOLD)
+    context = {
+        "organisation": organisation,
+        "sentence": sentence(alert),
+        "address": f"{settings.BASE_URL}/portal/billing/",
+        "SITE_NAME": settings.SITE_NAME,
+        "BASE_URL": settings.BASE_URL,
+    }
+    subject = f"{' '.join(organisation.name.split())}: {sentence(alert)}"
+    for email in told.values_list("user__email", flat=True):  # nobody learns who else is told
+        message = EmailMultiAlternatives(
+            subject, render_to_string("billing/email/alert.txt", context), to=[email]
+        )
+        message.attach_alternative(
+            render_to_string("billing/email/alert.html", context), "text/html"
+        )
+        message.send()
+
+
+def sentence(alert: Alert) -> str:
+    """What happened, for a subject line and for the billing page."""
+    if alert.kind == AlertKind.BALANCE:
+        return _("The balance is %(balance)s, below %(threshold)s.") % {
+            "balance": format_dollars(alert.value_nanos),
+            "threshold": format_dollars(alert.threshold),
+        }
+    assert alert.cap_nanos is not None
+    return _("%(percentage)s %% of the monthly cap is spent: %(spent)s of %(cap)s.") % {
+        "percentage": alert.threshold,
+        "spent": format_dollars(alert.value_nanos),
+        "cap": format_dollars(alert.cap_nanos),
+    }

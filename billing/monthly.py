@@ -1,0 +1,142 @@
+"""Statements: one organisation and one calendar month (UTC), summed from the ledger alone.
+
+Opening balance + what came in - what went out = closing balance, to the nano-dollar, since all
+four are sums over the same transfers; a month's closing balance is the next one's opening.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet, Sum
+from django.utils import timezone
+
+from billing.ledger import month_of
+from billing.models import Account, Transfer, TransferKind, UsageRecord
+from billing.statements import signed
+from portal.lib.money import format_signed
+from portal.lib.spreadsheets import csv_line
+
+COLUMNS = ("time", "kind", "description", "reference", "amount_usd", "balance_usd")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one kind of transfer, of usage one model, came to; negative: it was charged."""
+
+    kind: TransferKind
+    model: str
+    num_transfers: int
+    amount_nanos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a model's requests of the month used; the meters are disjoint."""
+
+    model: str
+    requests: int
+    uncached: int
+    cached: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    month: date
+    opening_nanos: int
+    lines: list[Line]
+    closing_nanos: int
+    tokens: list[Tokens]
+    is_over: bool  # until then it still grows
+
+
+def statement(account: Account, month: date) -> Statement:
+    begin, end = bounds(month)
+    opening = _sum(_transfers(account).filter(created_at__lt=begin))
+    lines = _lines(account, begin, end)
+    return Statement(
+        month=month,
+        opening_nanos=opening,
+        lines=lines,
+        closing_nanos=opening + sum(line.amount_nanos for line in lines),
+        tokens=_tokens(account, begin, end),
+        is_over=end <= timezone.now(),
+    )
+
+
+def months(account: Account) -> list[date]:
+    """The months that have a statement, newest first: from the first transfer to this one."""
+    first = _transfers(account).order_by("id").values_list("created_at", flat=True).first()
+    month = month_of(timezone.now())
+    earliest = month if first is None else month_of(first)
+    found = [month]
+    while found[-1] > earliest:
+        found.append(_before(found[-1]))
+    return found
+
+
+def bounds(month: date) -> tuple[datetime, datetime]:
+    """Its first moment, and the next month's."""
+    begin = datetime(month.year, month.month, 1, tzinfo=UTC)
+    later = (month.year + 1, 1) if month.month == 12 else (month.year, month.month + 1)
+    return begin, datetime(*later, 1, tzinfo=UTC)
+
+
+def _before(month: date) -> date:
+    if month.month == 1:
+        return date(month.year - 1, 12, 1)
+    return month.replace(month=month.month - 1)
+
+
+def csv_lines(account: Account, month: date) -> Iterator[str]:
+    """Every transfer of the month between its two balances, a line at a time."""
+    begin, end = bounds(month)
+    balance = _sum(_transfers(account).filter(created_at__lt=begin))
+    yield csv_line(COLUMNS)
+    yield csv_line((begin.isoformat(), "opening balance", "", "", "", format_signed(balance)))
+    rows = _transfers(account).filter(created_at__gte=begin, created_at__lt=end)
+    for row in rows.order_by("created_at", "id").iterator(chunk_size=1000):
+        balance += row.signed_nanos
+        yield csv_line(
+            (
+                row.created_at.isoformat(),
+                row.kind,
+                row.description,
+                row.reference,
+                format_signed(row.signed_nanos),
+                format_signed(balance),
+            )
+        )
+    yield csv_line((end.isoformat(), "closing balance", "", "", "", format_signed(balance)))
+
+
+def _transfers(account: Account) -> QuerySet[Any]:
+    """Each with `signed_nanos`."""
+    own = Transfer.objects.filter(Q(credit_account=account) | Q(debit_account=account))
+    return own.annotate(signed_nanos=signed(account))
+
+
+def _sum(transfers: QuerySet[Any]) -> int:
+    return int(transfers.aggregate(total=Sum("signed_nanos"))["total"] or 0)
+
+
+def _lines(account: Account, begin: datetime, end: datetime) -> list[Line]:
+    """Money in first; usage by model, whose name is a charge's description."""
+    within = _transfers(account).filter(created_at__gte=begin, created_at__lt=end)
+    usage = within.filter(kind=TransferKind.USAGE).values_list("kind", "description")
+    others = within.exclude(kind=TransferKind.USAGE).values_list("kind")
+    sums = (Count("pk"), Sum("signed_nanos"))
+    rows = [(kind, "", *found) for kind, *found in others.annotate(*sums).order_by("kind")]
+    rows += usage.annotate(*sums).order_by("description")
+    return [Line(TransferKind(kind), model, number, nanos) for kind, model, number, nanos in rows]
+
+
+def _tokens(account: Account, begin: datetime, end: datetime) -> list[Tokens]:
+    records = UsageRecord.objects.filter(
+        organisation_id=account.organisation_id, created_at__gte=begin, created_at__lt=end
+    )
+    meters = (Sum("uncached_tokens"), Sum("cached_tokens"), Sum("output_tokens"))
+    rows = records.values_list("model").annotate(Count("pk"), *meters).order_by("model")
+    return [Tokens(*row) for row in rows]

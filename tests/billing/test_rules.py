@@ -1,0 +1,118 @@
+"""docs/billing.md: each of its queries is 0 on a used ledger, and not where one is broken."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from accounts.models import Organisation
+from billing import alert_settings, alerts, ledger, pricing, spending, triggers
+from billing.audit import QUERIES
+from billing.models import Alert, TopUp, UsageRecord
+from portal.lib.money import NANOS_PER_CENT
+from tests.billing.money import context, draft, hold
+from tests.billing.rules import SQL, broken, flat
+
+
+@pytest.fixture
+def used(organisation: Organisation) -> Organisation:
+    """A ledger with a payment, charges by and without a key, a failure, a hold and an alert."""
+    key = uuid4()
+    spending.set_monthly_cap(organisation, 10**9)
+    alert_settings.change(organisation, low_balance_nanos=10**12)
+    TopUp.objects.create(
+        organisation=organisation, amount_cents=500, state="paid", form_token="t",
+        payment_intent_id="pi_1", created_by="alice@example.com",
+    )  # fmt: skip
+    ledger.record_payment(
+        organisation.pk, 500 * NANOS_PER_CENT, reference="payment:pi_1", description=""
+    )
+    for request_id, key_id in (("r0", key), ("r1", None), ("r2", key)):
+        hold(
+            request_id, organisation.pk, 10_000, api_key_id=key_id,
+            context={**context(), "multiplier_bp": 9_999},
+        )  # fmt: skip
+    ledger.settle("r0", sold())
+    ledger.settle("r1", draft(0, outcome="failed", uncached_tokens=0, output_tokens=0))
+    alerts.check_all()
+    return organisation
+
+
+def sold() -> ledger.UsageDraft:
+    """Seven, three and five tokens at nearly the list price: 2849.715 nanos, rounded up."""
+    price = pricing.current_price("starter")
+    counts = {"uncached": 7, "cached": 3, "output": 5}
+    cost = pricing.cost_nanos(price, **counts, multiplier_bp=9_999)
+    return draft(cost, uncached_tokens=7, cached_tokens=3, output_tokens=5)
+
+
+def test_every_rule_holds_on_a_ledger_that_was_used(used: Organisation) -> None:
+    assert len(SQL) >= 17
+    assert broken() == []
+    assert UsageRecord.objects.get(request_id="r0").cost_nanos == 2850
+    assert Alert.objects.filter(cleared_at=None).count() == 1
+
+
+def test_what_the_audit_runs_stands_here_word_for_word() -> None:
+    here = {flat(query) for query in SQL}
+    assert {code for code, (_words, query) in QUERIES.items() if flat(query) not in here} == set()
+
+
+BREAK = {
+    "billing_transfer WHERE amount_nanos": "UPDATE billing_transfer SET amount_nanos = 0",
+    "a.credits_posted -": "UPDATE billing_account SET credits_posted = credits_posted + 1",
+    "a.debits_posted -": "UPDATE billing_account SET debits_posted = debits_posted + 1",
+    "a.debits_pending -": "UPDATE billing_account SET debits_pending = debits_pending + 1",
+    "credits_posted < debits_posted": "UPDATE billing_account SET credits_posted = 1",
+    "h.state <> 'open' AND u.id IS NULL": "DELETE FROM billing_usagerecord",
+    "<> u.cost_nanos": "UPDATE billing_usagerecord SET cost_nanos = cost_nanos + 1",
+    "t.kind = 'usage' AND u.id IS NULL": "DELETE FROM billing_usagerecord",
+    "u.cost_nanos > h.amount_nanos": "UPDATE billing_hold SET amount_nanos = 1",
+    "AS whole": "UPDATE billing_usagerecord SET output_tokens = output_tokens + 1",
+    "p.effective_from > u.started_at": "UPDATE billing_price SET effective_from = '2100-01-01'",
+    "outcome = 'failed'": "UPDATE billing_usagerecord SET outcome = 'failed'",
+    "a.spent_nanos -": "UPDATE billing_account SET spent_nanos = spent_nanos + 1",
+    "k.pending_nanos -": "UPDATE billing_keyspend SET pending_nanos = pending_nanos + 1",
+    "billing_topup p": "UPDATE billing_topup SET amount_cents = 501",
+}
+
+
+# What even an unguarded ledger cannot be made to hold.
+REFUSED = {
+    "COUNT(DISTINCT reference)": "UPDATE billing_transfer SET reference = 'usage:r0'",
+    "AS twice": (
+        "INSERT INTO billing_alert (id, organisation_id, kind, threshold, value_nanos, created_at)"
+        " SELECT 'again', organisation_id, kind, threshold, value_nanos, created_at"
+        " FROM billing_alert"
+    ),
+}
+
+
+@pytest.fixture
+def unguarded(used: Organisation) -> Iterator[None]:
+    """Without triggers and CHECKs: SQLite forgets them for a moment."""
+    with connection.cursor() as cursor:
+        for name in triggers.names():
+            cursor.execute(f"DROP TRIGGER {name}")
+        cursor.execute("PRAGMA ignore_check_constraints = ON")
+        yield
+        cursor.execute("PRAGMA ignore_check_constraints = OFF")
+
+
+@pytest.mark.parametrize("rule", BREAK)
+def test_a_broken_rule_is_seen(rule: str, unguarded: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(BREAK[rule])
+    assert any(rule in query for query in broken())
+
+
+@pytest.mark.parametrize("rule", REFUSED)
+def test_what_is_there_once_cannot_be_there_twice(rule: str, unguarded: None) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(REFUSED[rule])
+
+
+def test_every_rule_was_broken_or_cannot_be() -> None:
+    tried = BREAK | REFUSED
+    assert [query for query in map(flat, SQL) if not any(rule in query for rule in tried)] == []

@@ -14,10 +14,9 @@ KEY, POOR_KEY, LIMITED_KEY = (os.environ[name] for name in ("KEY", "POOR_KEY", "
 MODEL = "starter"
 MESSAGES: Any = [{"role": "user", "content": "Tell me a story about a lighthouse."}]
 LONG: Any = [{"role": "user", "content": "Tell me a story. " * 1000}]
-GREEDY: Any = {
-    "model": MODEL, "messages": MESSAGES, "max_tokens": 40,
-    "extra_body": {"temperature": 0},  # the library has dropped it, servers have not
-}  # fmt: skip
+# The library has dropped the temperature, servers have not.
+LIKELIEST: Any = {"extra_body": {"temperature": 0}}
+GREEDY: Any = {"model": MODEL, "messages": MESSAGES, "max_tokens": 40, **LIKELIEST}
 WEATHER: Any = {
     "name": "get_weather",
     "description": "The weather in a city.",
@@ -81,7 +80,7 @@ def told(made: Any) -> dict[str, Any]:
 
 def call(client: Anthropic) -> dict[str, Any]:
     """A call, then the answer to what it found."""
-    settings: Any = {"model": MODEL, "max_tokens": 60, "tools": [WEATHER]}
+    settings: Any = {"model": MODEL, "max_tokens": 60, "tools": [WEATHER], **LIKELIEST}
     first = client.messages.create(**settings, messages=[ASKED], tool_choice={"type": "any"})
     [use] = first.content
     found = {"type": "tool_result", "tool_use_id": use.id, "content": "sunny"}  # type: ignore[union-attr]
@@ -98,7 +97,7 @@ def streamed_call(client: Anthropic) -> dict[str, Any]:
     """Through the library's own accumulator."""
     with client.messages.stream(
         model=MODEL, max_tokens=60, messages=[ASKED], tools=[WEATHER],
-        tool_choice={"type": "tool", "name": "get_weather"},
+        tool_choice={"type": "tool", "name": "get_weather"}, **LIKELIEST,
     ) as stream:  # fmt: skip
         final = stream.get_final_message()
     [use] = final.content
@@ -110,7 +109,9 @@ def spelt(use: Any, reason: str | None) -> dict[str, Any]:
 
 
 def form(client: Anthropic) -> Any:
-    made = client.messages.parse(model=MODEL, max_tokens=60, messages=MESSAGES, output_format=Form)
+    made = client.messages.parse(
+        model=MODEL, max_tokens=60, messages=MESSAGES, output_format=Form, **LIKELIEST
+    )
     assert made.parsed_output is not None
     return made.parsed_output.model_dump()
 

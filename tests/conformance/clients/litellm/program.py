@@ -114,7 +114,7 @@ def told(answer_id: str, text: str, reason: str | None, usage: Any) -> dict[str,
 def call() -> dict[str, Any]:
     """A call, then the answer to what it found."""
     asked = {"role": "user", "content": "What is the weather in Bern?"}
-    settings = CHAT | {"tools": [WEATHER], "max_tokens": 60}
+    settings = CHAT | {"tools": [WEATHER], "max_tokens": 60, "temperature": 0}
     first = litellm.completion(**settings | {"messages": [asked], "tool_choice": "required"})
     message = first.choices[0].message
     [made] = message.tool_calls

@@ -274,6 +274,7 @@ def test_disputes_told_in_any_order_and_twice_end_the_same(
     hear(double, alice_client)
     WebhookDelivery.objects.update(processed_at=None)
     run_jobs()
+    assert not WebhookDelivery.objects.exclude(error="").exists()
     assert balance(organisation) == (TEN + PAID if won else TEN)
     assert (Dispute.objects.get().taken, TopUp.objects.get().disputed_cents) == (
         (False, 0) if won else (True, 2500)

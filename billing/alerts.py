@@ -9,23 +9,18 @@ Rows, mail and post are one transaction: whoever commits first tells, and nobody
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from django.conf import settings
-from django.core.mail import EmailMultiAlternatives
 from django.db import IntegrityError, transaction
 from django.db.models import Prefetch
-from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.models import Membership, Organisation, Role
-from billing import ledger
+from accounts.models import Organisation
+from billing import ledger, notices
 from billing.models import Account, Alert, AlertKind, AlertPost, AlertSettings
 from portal.lib.money import BASIS_POINTS, format_dollars
 
 # How far a value must be back before its alert may come again: a twentieth of the threshold.
 BACK_BP = 500
-# Whose mail it is.
-TOLD = (Role.OWNER, Role.ADMIN, Role.BILLING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,23 +126,8 @@ def _tell(wanted: AlertSettings, alert: Alert) -> None:
 
 def _mail(alert: Alert) -> None:
     organisation = Organisation.objects.get(pk=alert.organisation_id)
-    told = Membership.objects.filter(organisation=organisation, role__in=TOLD)
-    context = {
-        "organisation": organisation,
-        "sentence": sentence(alert),
-        "address": f"{settings.BASE_URL}/portal/billing/",
-        "SITE_NAME": settings.SITE_NAME,
-        "BASE_URL": settings.BASE_URL,
-    }
     subject = f"{' '.join(organisation.name.split())}: {sentence(alert)}"
-    for email in told.values_list("user__email", flat=True):  # nobody learns who else is told
-        message = EmailMultiAlternatives(
-            subject, render_to_string("billing/email/alert.txt", context), to=[email]
-        )
-        message.attach_alternative(
-            render_to_string("billing/email/alert.html", context), "text/html"
-        )
-        message.send()
+    notices.send_to_payers(organisation, subject, "alert", sentence=sentence(alert))
 
 
 def sentence(alert: Alert) -> str:

@@ -9,7 +9,7 @@ The balance that counts is what is posted: what running requests hold may come b
 """
 
 import logging
-from datetime import date, timedelta
+from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import BigIntegerField, F, Q, Value
@@ -52,7 +52,9 @@ def turn_on(
         charged = charged_cents(auto)
         if charged > ceiling_cents:
             raise ValueError("less than this month's charges")
-        AutoTopUp.objects.filter(pk=auto.pk).update(**chosen, charged_cents=charged, month=_month())
+        AutoTopUp.objects.filter(pk=auto.pk).update(
+            **chosen, charged_cents=charged, month=ledger.month_of(timezone.now())
+        )
 
 
 def turn_off(organisation: Organisation) -> None:
@@ -70,7 +72,7 @@ def keep_card(session: CheckoutSession) -> None:
 
 def charged_cents(auto: AutoTopUp) -> int:
     """What was charged this month, with what is under way."""
-    return auto.charged_cents if auto.month == _month() else 0
+    return auto.charged_cents if auto.month == ledger.month_of(timezone.now()) else 0
 
 
 def dollars(auto: AutoTopUp | None) -> dict[str, str]:
@@ -135,7 +137,9 @@ def begin(organisation_id: str) -> TopUp | None:
     charged = charged_cents(auto) + auto.amount_cents
     if charged > auto.ceiling_cents:
         return None
-    AutoTopUp.objects.filter(pk=auto.pk).update(month=_month(), charged_cents=charged)
+    AutoTopUp.objects.filter(pk=auto.pk).update(
+        month=ledger.month_of(timezone.now()), charged_cents=charged
+    )
     return TopUp.objects.create(
         organisation_id=organisation_id, amount_cents=auto.amount_cents, automatic=True,
         payment_method_id=method, form_token=topups.new_form_token(), created_by=auto.set_by,
@@ -208,7 +212,7 @@ def fail(top_up: TopUp, code: str) -> None:
         return
     auto = AutoTopUp.objects.select_for_update().get(pk=top_up.organisation_id)
     mine = AutoTopUp.objects.filter(pk=auto.pk)
-    mine.filter(month=top_up.created_at.date().replace(day=1)).update(
+    mine.filter(month=ledger.month_of(top_up.created_at)).update(
         charged_cents=Greatest(F("charged_cents") - top_up.amount_cents, Value(0))
     )
     failures = min(auto.failures + 1, MAX_AUTO_TOP_UP_FAILURES)
@@ -220,7 +224,3 @@ def fail(top_up: TopUp, code: str) -> None:
     wait = RETRY_AFTER[min(failures, len(RETRY_AFTER)) - 1]
     mine.update(failures=failures, state=state, next_attempt_at=timezone.now() + wait)
     notices.top_up_failed(top_up, state)
-
-
-def _month() -> date:
-    return timezone.now().date().replace(day=1)

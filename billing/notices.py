@@ -18,7 +18,7 @@ def top_up_failed(top_up: TopUp, state: str) -> None:
     subject = _("A top-up of %(amount)s did not go through") % {
         "amount": format_dollars(top_up.amount_nanos)
     }
-    _send(top_up.organisation, subject, "top_up_failed", top_up=top_up, state=state)
+    send_to_payers(top_up.organisation, subject, "top_up_failed", top_up=top_up, state=state)
 
 
 def payment_disputed(dispute: Dispute) -> None:
@@ -27,10 +27,11 @@ def payment_disputed(dispute: Dispute) -> None:
     subject = _("A payment of %(amount)s is disputed") % {
         "amount": format_dollars(dispute.amount_nanos)
     }
-    _send(organisation, subject, "payment_disputed", dispute=dispute)
+    send_to_payers(organisation, subject, "payment_disputed", dispute=dispute)
 
 
-def _send(organisation: Organisation, subject: str, name: str, **more: object) -> None:
+def send_to_payers(organisation: Organisation, subject: str, name: str, **more: object) -> None:
+    """Send the mail `name` of templates/billing/email, which may show `more`."""
     context = {
         **more,
         "organisation": organisation,

@@ -10,7 +10,6 @@ batches for PyTorch's scaled dot-product attention: CPU, and what those kernels 
 Decoders of the Llama kind on CPUs have their own attention, in `native/`.
 """
 
-import importlib.util
 from functools import partial
 from typing import Any, Protocol
 
@@ -20,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from inference.engine import kernels
 from inference.engine.batch import Batch, Layout
 from inference.engine.kv_cache import KVCache, LayerShape
 from inference.engine.spans import Dealer, Spans, deal, spans_of
@@ -224,8 +224,5 @@ def kernel_context(cache: KVCache, slots: Tensor, spans: Spans, dealer: Dealer) 
 
 def kernels_work(cache: KVCache, shapes: list[LayerShape]) -> bool:
     """Whether the GPU's kernels take this cache: CUDA with Triton, equal dims of at most 256."""
-    return (
-        cache.keys[0].is_cuda
-        and importlib.util.find_spec("triton") is not None
-        and all(shape.key_dim == shape.value_dim <= 256 for shape in shapes)
-    )
+    equal = all(shape.key_dim == shape.value_dim <= 256 for shape in shapes)
+    return equal and kernels.available(cache.keys[0].device)

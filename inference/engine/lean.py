@@ -8,7 +8,6 @@ A lean form is made from a loaded `HuggingFaceModel` and has to agree with it be
 place (`lean_model`); every model that is not of this kind stays as transformers wrote it.
 """
 
-import importlib.util
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inference.engine import kernels
 from inference.engine.attention import StoredAttention, paged_context
 from inference.engine.batch import Batch
 from inference.engine.family import DecoderWeights, LayerWeights, Projection, misfit, take_weights
@@ -126,7 +126,7 @@ def _embedding(embedding: Tensor | Int8Embedding) -> Callable[[Tensor], Tensor]:
 
 
 def _operations(device: torch.device) -> Operations:
-    if device.type == "cuda" and importlib.util.find_spec("triton") is not None:
+    if kernels.available(device):
         from inference.engine.kernels.layer import TritonOperations
 
         return TritonOperations()

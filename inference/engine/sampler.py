@@ -15,7 +15,6 @@ the `LIKELIEST` tokens; the rare row for which that was not enough is found out 
 drawn again among all.
 """
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from inference.engine import kernels
 from inference.engine.native.draw import Draw, native_draw
 from inference.engine.noise import uniform
 from inference.engine.plan import Row, Sampled
@@ -255,7 +255,7 @@ class Sampler:
 
 def fastest_draw(device: torch.device) -> Draw:
     """Return what draws by softmax on a device."""
-    if device.type == "cuda" and importlib.util.find_spec("triton") is not None:
+    if kernels.available(device):
         from inference.engine.kernels.draw import triton_draw
 
         return triton_draw

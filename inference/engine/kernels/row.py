@@ -20,6 +20,13 @@ OUTPUTS, NUMBERS, WARPS = 4, 512, 2
 
 
 @triton.jit
+def silu(x):
+    # exp of a negative number only: neither overflows nor loses a NaN.
+    falling = tl.exp(-tl.abs(x))
+    return x * tl.where(x > 0, 1.0, falling) / (1.0 + falling)
+
+
+@triton.jit
 def _weights(rows, start, inside, WIDTH: tl.constexpr, NUMBERS: tl.constexpr):
     """Read some numbers of each of a program's rows; beyond the end, zeros."""
     column = start + tl.arange(0, NUMBERS)
@@ -79,9 +86,7 @@ def _row_product(
         up = tl.sum(second, 1) * scale
         if BIASED:
             up += tl.load(bias + outputs + number, mask=inside, other=0.0).to(tl.float32)
-        # exp of a negative number only: neither overflows nor loses a NaN.
-        falling = tl.exp(-tl.abs(result))
-        result = result * up * tl.where(result > 0, 1.0, falling) / (1.0 + falling)
+        result = silu(result) * up
     tl.store(out + number, result.to(out.dtype.element_ty), mask=inside)
 
 

@@ -1,4 +1,4 @@
-# make setup | run | test | coverage | test-ci | soak | check | screenshots
+# make setup | run | test | coverage | test-ci | soak | check | messages | screenshots
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ PORT ?= 8000
 # Files in the order in which they are collected: tests/conftest.py puts the longest first.
 IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
-.PHONY: setup setup-test run test coverage test-ci soak check screenshots clean
+.PHONY: setup setup-test run test coverage test-ci soak check messages screenshots clean
 
 setup: $(VENV)/.installed
 
@@ -30,6 +30,10 @@ soak: setup-test
 
 check: setup-test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+# After a change of what people read: portal/locale/README.md.
+messages: setup
+	$(BIN)/python manage.py messages
 
 screenshots: setup-test
 	$(BIN)/python -m tests.screenshots

@@ -10,8 +10,9 @@ from django.core.exceptions import PermissionDenied
 from django.core.mail import EmailMessage
 from django.db import transaction
 from django.http import HttpRequest
+from django.utils import translation
 
-from accounts import flows, invitations
+from accounts import flows, invitations, languages
 from accounts.models import User
 
 
@@ -23,14 +24,20 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def render_mail(
         self, template_prefix: str, email: str | list[str], context: dict[str, Any], *rest: Any
     ) -> EmailMessage:
-        """Subjects are rendered without a request, so without the site's own context."""
+        """In the recipient's language, not that of whoever caused the mail.
+
+        Subjects are rendered without a request, so without the site's own context.
+        """
         named = {"SITE_NAME": settings.SITE_NAME} | context
-        message: EmailMessage = super().render_mail(template_prefix, email, named, *rest)
+        recipient = email if isinstance(email, str) else email[0]
+        with translation.override(languages.of_address(recipient)):
+            message: EmailMessage = super().render_mail(template_prefix, email, named, *rest)
         return message
 
     @transaction.atomic
     def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:
         """Save the new user together with their organisation: neither exists without the other."""
+        user.language = languages.of_visitor()
         user = super().save_user(request, user, form, commit=commit)
         refuse_the_uninvited(request, user)
         if commit:
@@ -41,6 +48,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     @transaction.atomic
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
+        sociallogin.user.language = languages.of_visitor()
         user: User = super().save_user(request, sociallogin, form)
         refuse_the_uninvited(request, user)
         flows.ensure_organisation(user)

@@ -4,32 +4,32 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.http import HttpRequest
 from django.template.loader import render_to_string
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from accounts import languages
 from accounts.models import Invitation
 
 FOLLOWED = "invitation_id"  # in the session of somebody who has not signed in yet
 
 
 def send_invitation(invitation: Invitation, address: str) -> None:
-    """Store the mail; a task delivers it."""
+    """Store the mail, in the language of the invited where they have an account."""
     context = {
         "invitation": invitation,
         "address": address,
         "SITE_NAME": settings.SITE_NAME,
         "BASE_URL": settings.BASE_URL,
     }
-    subject = _("Join %(organisation)s on %(site)s") % {
-        "organisation": " ".join(invitation.organisation.name.split()),
-        "site": settings.SITE_NAME,
-    }
-    message = EmailMultiAlternatives(
-        subject, render_to_string("accounts/email/invitation.txt", context), to=[invitation.email]
-    )
-    message.attach_alternative(
-        render_to_string("accounts/email/invitation.html", context), "text/html"
-    )
+    with translation.override(languages.of_address(invitation.email)):
+        subject = _("Join %(organisation)s on %(site)s") % {
+            "organisation": " ".join(invitation.organisation.name.split()),
+            "site": settings.SITE_NAME,
+        }
+        text = render_to_string("accounts/email/invitation.txt", context)
+        html = render_to_string("accounts/email/invitation.html", context)
+    message = EmailMultiAlternatives(subject, text, to=[invitation.email])
+    message.attach_alternative(html, "text/html")
     message.send()
 
 

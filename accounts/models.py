@@ -52,6 +52,8 @@ class User(AbstractUser):
     email = models.EmailField(_("email address"), unique=True)
     name = models.CharField(_("name"), max_length=100, blank=True, validators=[check_plain_name])
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    # Of their mails; a browser's own choice is a cookie.
+    language = models.CharField(max_length=16, default="en", editable=False)
     # When their first organisation was made: welcome credit is for that one only.
     welcomed_at = models.DateTimeField(null=True, blank=True, editable=False)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from django.db import IntegrityError, transaction
 from django.db.models import Prefetch
 from django.utils import timezone
+from django.utils.functional import lazy
 from django.utils.translation import gettext as _
 
 from accounts.models import Organisation
@@ -126,8 +127,8 @@ def _tell(wanted: AlertSettings, alert: Alert) -> None:
 
 def _mail(alert: Alert) -> None:
     organisation = Organisation.objects.get(pk=alert.organisation_id)
-    subject = f"{' '.join(organisation.name.split())}: {sentence(alert)}"
-    notices.send_to_payers(organisation, subject, "alert", sentence=sentence(alert))
+    # Lazy, since each payer has their own language.
+    notices.send_to_payers(organisation, "alert", sentence=lazy(sentence, str)(alert))
 
 
 def sentence(alert: Alert) -> str:

@@ -3,6 +3,8 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from portal.languages import choose_language
+
 handler404 = "portal.failures.not_found"
 handler500 = "portal.failures.server_error"
 
@@ -14,5 +16,5 @@ urlpatterns = [
     path("playground/", include("playground.urls")),
     path("operator/", admin.site.urls),
     path("api/", include("portal.api_urls")),
-    path("i18n/", include("django.conf.urls.i18n")),
+    path("language/", choose_language, name="set_language"),
 ]

@@ -2,6 +2,8 @@
 
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 
+from django.utils.translation import pgettext
+
 NANOS_PER_DOLLAR = 1_000_000_000
 NANOS_PER_CENT = 10_000_000
 TOKENS_PER_PRICE_UNIT = 1_000_000
@@ -30,14 +32,17 @@ def parse_dollars(value: str) -> int:
 
 
 def format_dollars(nanos: int, *, places: int | None = None) -> str:
-    """`$1.50`, `-$0.000012`: exact, at least two decimals; or rounded to `places`."""
-    sign = "-" if nanos < 0 else ""
+    """`$1.50`, `-$0.000012`: exact, at least two decimals; or rounded to `places`.
+
+    The sign is that of the active language: other dollars are nearer to readers of Chinese.
+    """
+    sign = f"{'-' if nanos < 0 else ''}{pgettext('the sign of US dollars', '$')}"
     amount = Decimal(abs(nanos)) / NANOS_PER_DOLLAR
     if places is not None:
         amount = amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN)
-        return f"{sign}${amount:,.{places}f}"
+        return f"{sign}{amount:,.{places}f}"
     whole, _, decimals = f"{amount:,.9f}".partition(".")
-    return f"{sign}${whole}.{decimals.rstrip('0').ljust(2, '0')}"
+    return f"{sign}{whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
 def format_plain(nanos: int) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from portal.lib.money import NANOS_PER_DOLLAR
@@ -45,6 +46,7 @@ def chart(metric: Metric, period: Period, lines: Sequence[Line]) -> dict[str, ob
         "unit": metric.unit,
         "bucket": period.range.bucket,
         "zone": str(period.zone),
+        "time": gettext("Time"),
         "times": [int(start.timestamp()) for start in period.starts],
         "lines": [
             {"label": line.label, "values": [metric.read(totals) for totals in line.totals]}

@@ -1,7 +1,8 @@
 """The documentation: Markdown files of `templates/docs/`, with the reader's own values filled in.
 
 A file is a Django template that makes Markdown; the page, its `.md` twin and `/llms.txt` are three
-views of the same text. Nothing a visitor sends is ever part of it.
+views of the same text. Nothing a visitor sends is ever part of it. What is translated has a file of
+the same name in a folder of its language, and takes its samples from `templates/docs/samples/`.
 """
 
 import re
@@ -13,9 +14,10 @@ from typing import Any
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.template import Context, Engine
+from django.template import Context, Engine, Template
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
@@ -105,10 +107,12 @@ def docs_page(request: HttpRequest, slug: str) -> HttpResponse:
     page = page_or_404(slug)
     order = list(PAGES.values())
     position = order.index(page)
+    _template, language = template_of(page)
     context = {
         "groups": GROUPS,
         "page": page,
         "content": to_html(text_of(page, request)),
+        "content_language": language,
         "previous": order[position - 1] if position else None,
         "next": order[position + 1] if position + 1 < len(order) else None,
     }
@@ -122,8 +126,9 @@ def docs_markdown(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @require_safe
+@translation.override(settings.LANGUAGE_CODE)
 def llms_txt(request: HttpRequest) -> HttpResponse:
-    """What a language model should read about this site (llmstxt.org)."""
+    """What a language model should read about this site (llmstxt.org): English for all."""
     lines = [
         f"# {settings.SITE_NAME}",
         "",
@@ -136,7 +141,9 @@ def llms_txt(request: HttpRequest) -> HttpResponse:
         lines += [f"- [{p.title}]({markdown_url(p)}): {p.about}" for p in pages]
     schema = f"{settings.BASE_URL}{reverse('api_schema')}"
     lines += ["", "## Optional", "", f"- [OpenAPI]({schema}): Every address, field and answer."]
-    return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; charset=utf-8")
+    response = HttpResponse("\n".join(lines) + "\n", content_type="text/plain; charset=utf-8")
+    response["Content-Language"] = settings.LANGUAGE_CODE
+    return response
 
 
 def markdown_url(page: Page) -> str:
@@ -149,8 +156,17 @@ def page_or_404(slug: str) -> Page:
     return PAGES[slug]
 
 
+def template_of(page: Page) -> tuple[Template, str]:
+    """The page's file in the visitor's language, else in English; and the language it is in."""
+    language = translation.get_language() or settings.LANGUAGE_CODE
+    translated = f"docs/{language}/{page.slug}.md"
+    template = Engine.get_default().select_template([translated, f"docs/{page.slug}.md"])
+    return template, language if template.name == translated else settings.LANGUAGE_CODE
+
+
 def text_of(page: Page, request: HttpRequest) -> str:
     """The page as Markdown, with the site's facts and the reader's key hint in it."""
+    template, _language = template_of(page)
     mask_model = samples.first_of(ModelKind.FILL_MASK)
     facts = {
         "site": settings.SITE_NAME,
@@ -172,7 +188,6 @@ def text_of(page: Page, request: HttpRequest) -> str:
         "cache_s": settings.API_KEY_CACHE_S,
     }
     # Markdown, not HTML: an ampersand in a name stays one.
-    template = Engine.get_default().get_template(f"docs/{page.slug}.md")
     return str(template.render(Context(facts, autoescape=False)))
 
 

@@ -32,8 +32,13 @@ RANGES = {
         Range("year", _("Year"), "month", 12),
     )
 }
-# What a table and a chart print beside a bucket (Django's date formats).
-FORMATS = {"minute": "H:i", "hour": "M j, H:i", "day": "M j", "month": "M Y"}
+# What a table prints beside a bucket: names of `portal.formats`.
+FORMATS = {
+    "minute": "TIME_FORMAT",
+    "hour": "CLOCK_FORMAT",
+    "day": "MONTH_DAY_FORMAT",
+    "month": "SHORT_MONTH_FORMAT",
+}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Money arrives as integer nanos and times as milliseconds; nothing is rounded wit
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from django import template
 from django.conf import settings
@@ -15,6 +16,7 @@ from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 from django.utils.formats import number_format
 from django.utils.html import format_html
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from accounts.models import Organisation
@@ -25,6 +27,9 @@ register = template.Library()
 
 NOTHING = "–"
 SMALLEST_ROUNDED_NANOS = 100_000  # below $0.0001 every digit is shown
+# From which count on, how many decimals, what is written behind: as a language counts.
+IN_THREES = ((10**9, 2, "B"), (10**6, 2, "M"), (10**3, 1, "k"))
+IN_FOURS = ((10**8, 2, "亿"), (10**4, 2, "万"))
 
 
 @register.filter
@@ -76,17 +81,17 @@ def limit(value: int) -> str:
 
 @register.filter
 def tokens(value: int | None) -> str:
-    """A count of tokens, short where it is long: `812`, `12.3k`, `4.56M`."""
+    """A count of tokens, short where it is long: `812`, `12.3k`, `4.56M`; in Chinese `1.23万`."""
     if value is None:
         return NOTHING
     amount = int(value)
     if amount < 10_000:
         return number(amount)
-    if amount < 1_000_000:
-        return f"{amount / 1_000:.1f}k"
-    if amount < 1_000_000_000:
-        return f"{amount / 1_000_000:.2f}M"
-    return f"{amount / 1_000_000_000:.2f}B"
+    in_fours = (get_language() or "").startswith("zh")
+    size, places, unit = next(
+        row for row in (IN_FOURS if in_fours else IN_THREES) if amount >= row[0]
+    )
+    return f"{amount / size:.{places}f}{unit}"
 
 
 @register.filter
@@ -99,7 +104,7 @@ def ms(value: float | None) -> str:
     if value < 60_000:
         return f"{value / 1_000:.2f} s"
     minutes, seconds = divmod(round(value / 1_000), 60)
-    return f"{minutes} min {seconds} s"
+    return _("%(minutes)s min %(seconds)s s") % {"minutes": minutes, "seconds": seconds}
 
 
 @register.filter
@@ -134,6 +139,18 @@ def query(context: dict[str, Any], **changes: Any) -> str:
         else:
             fields[name] = str(value)
     return f"?{fields.urlencode()}"
+
+
+@register.simple_tag(takes_context=True)
+def this_page(context: dict[str, Any]) -> str:
+    """What leads back to what the visitor sees: of a refused form the page that it stands on."""
+    request: HttpRequest | None = context.get("request")
+    if request is None:  # a page that tells of a failure may have none
+        return "/"
+    if request.method in {"GET", "HEAD"}:
+        return request.get_full_path()
+    referer = urlsplit(request.headers.get("Referer", ""))
+    return urlunsplit(("", "", referer.path or "/", referer.query, ""))
 
 
 class Link:

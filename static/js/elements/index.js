@@ -4,6 +4,7 @@ import "./copy-button.js";
 import "./dialog-opener.js";
 import "./dismiss-message.js";
 import "./drop-menu.js";
+import "./language-switch.js";
 import "./live-fragment.js";
 import "./local-time.js";
 import "./submit-on-change.js";

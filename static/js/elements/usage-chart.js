@@ -1,8 +1,9 @@
 /**
  * Draws usage over time with uPlot. `from` is the id of a JSON script: times (unix seconds), lines
- * with labels and values, and their unit. The numbers are also in a table beside it; this is for
- * the eye alone.
+ * with labels and values, their unit, and what the time is called. The numbers are also in a table
+ * beside it; this is for the eye alone.
  */
+import { dollarSign } from "../currency.js";
 import uPlot from "../vendor/uplot.js";
 
 const HEIGHT_PX = 256;
@@ -16,6 +17,7 @@ const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [4, 4]];
  * @property {"dollars" | "count" | "share"} unit
  * @property {"minute" | "hour" | "day" | "month"} bucket
  * @property {string} zone the time zone of the labels
+ * @property {string} time the word for it
  * @property {number[]} times
  * @property {{label: string, values: (number | null)[]}[]} lines
  */
@@ -100,7 +102,7 @@ function options(data, colour, width) {
       { ...axis, size: widest, values: (_plot, marks) => marks.map((m) => show(m, data.unit)) },
     ],
     series: [
-      { label: document.documentElement.lang.startsWith("zh") ? "时间" : "Time", value: (_plot, time) => (time === null ? "–" : label(time, data, true)) },
+      { label: data.time, value: (_plot, time) => (time === null ? "–" : label(time, data, true)) },
       ...data.lines.map((line, index) => ({
         label: line.label,
         stroke: colour(String(index + 1)),
@@ -178,7 +180,7 @@ function show(value, unit) {
     );
   }
   const digits = value !== 0 && value < 0.01 ? 6 : value < 1 ? 4 : 2;
-  return `$${value.toFixed(digits).replace(/(\.\d\d\d*?)0+$/, "$1")}`;
+  return `${dollarSign()}${value.toFixed(digits).replace(/(\.\d\d\d*?)0+$/, "$1")}`;
 }
 
 customElements.define("usage-chart", UsageChart);

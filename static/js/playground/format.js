@@ -1,11 +1,12 @@
 // How numbers of the server are written. Money is integer nanos (1e-9 $), printed exactly.
+import { dollarSign } from "../currency.js";
 
 const NANOS = 1_000_000_000n;
 const SMALLEST_ROUNDED = 100_000n;
 const NOTHING = "–";
 
 /**
- * Every digit there is, at least two: `$0.0000254`, `$12.00`.
+ * Every digit there is, at least two: `$0.0000254`, `$12.00`; in Chinese `US$12.00`.
  * @param {number | bigint | null | undefined} nanos
  */
 export function dollars(nanos) {
@@ -13,7 +14,7 @@ export function dollars(nanos) {
   const amount = BigInt(nanos);
   const size = amount < 0n ? -amount : amount;
   const decimals = (size % NANOS).toString().padStart(9, "0").replace(/0{1,7}$/, "");
-  return `${amount < 0n ? "-" : ""}$${group(size / NANOS)}.${decimals}`;
+  return `${amount < 0n ? "-" : ""}${dollarSign()}${group(size / NANOS)}.${decimals}`;
 }
 
 /**

@@ -1,0 +1,10 @@
+"""English: the day after the month, and 24 hours."""
+
+DATE_FORMAT = "M j, Y"
+TIME_FORMAT = "H:i"
+DATETIME_FORMAT = "M j, Y, H:i"
+YEAR_MONTH_FORMAT = "F Y"
+MONTH_DAY_FORMAT = "M j"
+CLOCK_FORMAT = "M j, H:i"
+SECONDS_FORMAT = "M j, H:i:s"
+SHORT_MONTH_FORMAT = "M Y"

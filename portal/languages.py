@@ -1,0 +1,46 @@
+"""Which language a page is in: that of the cookie, else the browser's first that we have.
+
+The management API is English whatever its client's headers say: programs match its words. What
+a signed-in person chooses is also kept with them, since their mails are written when no browser
+asks (`accounts.languages`).
+"""
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBadRequest, HttpResponseBase
+from django.middleware.locale import LocaleMiddleware
+from django.utils import translation
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_POST
+from django.views.i18n import set_language
+
+from accounts.models import User
+
+FOR_PROGRAMS = "/api/"
+
+
+class LanguageMiddleware(LocaleMiddleware):
+    def process_request(self, request: HttpRequest) -> None:
+        if not request.path.startswith(FOR_PROGRAMS):
+            super().process_request(request)
+            return
+        translation.activate(settings.LANGUAGE_CODE)
+        request.LANGUAGE_CODE = settings.LANGUAGE_CODE
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        response = super().process_response(request, response)
+        # Django names Accept-Language alone, and the cookie goes before it.
+        patch_vary_headers(response, ("Cookie",))
+        return response
+
+
+@require_POST
+def choose_language(request: HttpRequest) -> HttpResponseBase:
+    """Set the cookie and lead back to the page; of a signed-in person keep it for their mails."""
+    language = request.POST.get("language")
+    if language not in dict(settings.LANGUAGES):
+        return HttpResponseBadRequest("language: there is no such language here.")
+    if request.user.is_authenticated:
+        User.objects.filter(pk=request.user.pk).update(language=language)
+    return set_language(request)

@@ -1,0 +1,82 @@
+"""Every mail is in its recipient's language, whoever causes it."""
+
+import pytest
+from allauth.account.models import EmailAddress
+from django.core.cache import cache
+from django.core.mail import EmailMultiAlternatives
+from django.test import Client
+from django.urls import reverse
+from django.utils import translation
+from django.utils.translation import get_language
+
+from accounts import languages
+from accounts.models import Membership, Organisation, User
+from billing import notices
+
+pytestmark = pytest.mark.django_db
+Mails = list[EmailMultiAlternatives]
+ENGLISH, CHINESE = {"HTTP_ACCEPT_LANGUAGE": "en"}, {"HTTP_ACCEPT_LANGUAGE": "zh-CN"}
+
+
+@pytest.fixture(autouse=True)
+def unlimited() -> None:
+    """Rate limits of sign-in live in the cache."""
+    cache.clear()
+
+
+def html_of(mail: EmailMultiAlternatives) -> str:
+    [(html, _kind)] = mail.alternatives
+    return str(html)
+
+
+def test_a_persons_language_begins_as_that_of_the_page_they_signed_up_on(
+    client: Client, mailoutbox: Mails
+) -> None:
+    fields = {"email": "dana@example.com", "password1": "a strong pass phrase 9"}
+    client.post(reverse("account_signup"), fields, **CHINESE)
+    assert User.objects.get(email="dana@example.com").language == "zh-hans"
+    [mail] = mailoutbox
+    assert '<html lang="zh-hans">' in html_of(mail)
+
+
+def test_a_password_reset_is_in_the_language_of_the_account(
+    client: Client, alice: User, mailoutbox: Mails
+) -> None:
+    EmailAddress.objects.create(user=alice, email=alice.email, verified=True, primary=True)
+    User.objects.update(language="zh-hans")
+    client.post(reverse("account_reset_password"), {"email": alice.email}, **ENGLISH)
+    [mail] = mailoutbox
+    assert '<html lang="zh-hans">' in html_of(mail)
+
+
+def test_an_invitation_is_in_the_language_of_the_invited_else_of_who_invites(
+    client: Client, organisation: Organisation, alice: User, charlie: User, mailoutbox: Mails
+) -> None:
+    client.force_login(alice)
+    User.objects.filter(pk=charlie.pk).update(language="zh-hans")
+    for email in (charlie.email, "stranger@example.com"):
+        client.post(reverse("member_invite"), {"email": email, "role": "developer"}, **ENGLISH)
+    known, stranger = mailoutbox
+    assert '<html lang="zh-hans">' in html_of(known)
+    assert '<html lang="en">' in html_of(stranger)
+    assert stranger.subject == "Join Acme on Parlance"
+
+
+def test_each_payer_reads_of_money_in_their_own_language(
+    organisation: Organisation, alice: User, bob: User, mailoutbox: Mails
+) -> None:
+    """As a job sends it: no browser asked for anything."""
+    User.objects.filter(pk=alice.pk).update(language="zh-hans")
+    Membership.objects.filter(user=bob).update(role="billing")
+    notices.send_to_payers(organisation, "alert", sentence="!")
+    by_recipient = {mail.to[0]: html_of(mail) for mail in mailoutbox}
+    assert '<html lang="zh-hans">' in by_recipient[alice.email]
+    assert '<html lang="en">' in by_recipient[bob.email]
+    assert get_language() == "en", "the job's own language is as it was"
+
+
+def test_an_address_is_found_however_it_is_spelt_and_a_strangers_is_english(alice: User) -> None:
+    User.objects.update(language="zh-hans")
+    with translation.override(None):
+        assert languages.of_address(alice.email.upper()) == "zh-hans"
+        assert languages.of_address("nobody@example.com") == "en"

@@ -7,8 +7,9 @@
  * result has the same bits in whatever tile it is, and however its prompt was cut into chunks.
  *
  * Keys lie in a block as (kv_heads, dim, block_size), values as (kv_heads, block_size, dim): scores
- * are computed for 16 keys at a time, sums of values for 16 numbers at a time. As bfloats, keys lie
- * in pairs, (kv_heads, dim / 2, block_size, 2).
+ * are computed for 16 keys at a time, sums of values for 16 numbers at a time. As bfloats, what is
+ * summed over lies in pairs: keys as (kv_heads, dim / 2, block_size, 2), values as (kv_heads,
+ * block_size / 2, dim, 2). They meet queries and weights that are bfloats, too.
  */
 
 #ifndef ATTENTION_H
@@ -36,7 +37,9 @@ static inline void put(const struct cache *cache, int64_t slot, int64_t head, co
             store_bfloats(part, load_floats(key + i));
             for (int64_t j = 0; j < LANES; j += 2)
                 memcpy(keys + (i + j) * size + place * 2, part + j, 2 * sizeof(bfloat));
-            store_bfloats(values + place * dim + i, load_floats(value + i));
+            store_bfloats(part, load_floats(value + i));
+            bfloat *pairs = values + place / 2 * 2 * dim + 2 * i + place % 2;
+            for (int64_t j = 0; j < LANES; j++) pairs[2 * j] = part[j];
         }
     } else {
         float *keys = (float *)cache->keys + start, *values = (float *)cache->values + start;
@@ -45,8 +48,9 @@ static inline void put(const struct cache *cache, int64_t slot, int64_t head, co
     }
 }
 
-/* Scores of `count` queries of each of some heads for 16 keys. queries: (heads, count, dim). */
-INLINE void score(const int bfloats, const int heads, const int count, const float *queries,
+/* Scores of `count` queries of each of some heads for 16 keys. queries: (heads, count, dim), of the
+ * cache's numbers. */
+INLINE void score(const int bfloats, const int heads, const int count, const void *queries,
                   const char *keys, int64_t head_bytes, int64_t size, int64_t dim, float *scores,
                   int64_t room) {
     vec sum[MOST_QUERIES];
@@ -58,12 +62,9 @@ INLINE void score(const int bfloats, const int heads, const int count, const flo
             for (int h = 0; h < heads; h++) {
                 const bfloat *row = (const bfloat *)(keys + h * head_bytes) + i * size;
                 words pairs = (words)*(const words_at *)row;
-                vec first = firsts(pairs), second = seconds(pairs);
 #pragma GCC unroll 8
-                for (int q = h * count; q < (h + 1) * count; q++) {
-                    sum[q] += first * queries[q * dim + i];
-                    sum[q] += second * queries[q * dim + i + 1];
-                }
+                for (int q = h * count; q < (h + 1) * count; q++)
+                    sum[q] = add_products(sum[q], pairs, (const bfloat *)queries + q * dim + i);
             }
     } else {
         for (int64_t i = 0; i < dim; i++)
@@ -72,16 +73,15 @@ INLINE void score(const int bfloats, const int heads, const int count, const flo
                 vec key = load_floats((const float *)(keys + h * head_bytes) + i * size);
 #pragma GCC unroll 8
                 for (int q = h * count; q < (h + 1) * count; q++)
-                    sum[q] += key * queries[q * dim + i];
+                    sum[q] += key * ((const float *)queries)[q * dim + i];
             }
     }
 #pragma GCC unroll 8
     for (int i = 0; i < heads * count; i++) store_floats(scores + i * room, sum[i]);
 }
 
-/* Adds the weighted values of `length` keys of a block, for some queries and 16 · parts numbers. An
- * even number of parts of bfloats is summed as pairs lie: first the first ones of 16 pairs, then the
- * second ones (`in_order` puts them right). */
+/* Adds the weighted values of `length` keys of a block, for some queries and 16 · parts numbers.
+ * weights: of the cache's numbers, `room` floats apart. */
 INLINE void add_values(const int bfloats, const int count, const int parts, const float *weights,
                        int64_t room, int64_t length, const void *values, int64_t dim, float *sums) {
     vec sum[4][4];
@@ -89,24 +89,34 @@ INLINE void add_values(const int bfloats, const int count, const int parts, cons
     for (int q = 0; q < count; q++)
 #pragma GCC unroll 4
         for (int p = 0; p < parts; p++) sum[q][p] = load_floats(sums + q * dim + p * LANES);
-    for (int64_t j = 0; j < length; j++) {
-        vec value[4];
+    if (bfloats) {
+        for (int64_t j = 0; j < length; j += 2) {
+            words value[4];
 #pragma GCC unroll 4
-        for (int p = 0; p < parts; p++) {
-            if (!bfloats) {
-                value[p] = load_floats((const float *)values + j * dim + p * LANES);
-            } else if (parts == 1) {
-                value[p] = load_bfloats((const bfloat *)values + j * dim);
-            } else {
-                const bfloat *row = (const bfloat *)values + j * dim + p / 2 * 2 * LANES;
-                words pairs = (words)*(const words_at *)row;
-                value[p] = p % 2 ? seconds(pairs) : firsts(pairs);
+            for (int p = 0; p < parts; p++) {
+                const bfloat *pairs = (const bfloat *)values + j * dim + p * 2 * LANES;
+                value[p] = (words)*(const words_at *)pairs;
+                /* Nobody has written the value after the last one: it may be no number. */
+                if (j + 1 == length) value[p] &= 0xffff;
             }
+#pragma GCC unroll 4
+            for (int q = 0; q < count; q++)
+#pragma GCC unroll 4
+                for (int p = 0; p < parts; p++)
+                    sum[q][p] = add_products(sum[q][p], value[p],
+                                             (const bfloat *)(weights + q * room) + j);
         }
+    } else {
+        for (int64_t j = 0; j < length; j++) {
+            vec value[4];
 #pragma GCC unroll 4
-        for (int q = 0; q < count; q++)
+            for (int p = 0; p < parts; p++)
+                value[p] = load_floats((const float *)values + j * dim + p * LANES);
 #pragma GCC unroll 4
-            for (int p = 0; p < parts; p++) sum[q][p] += value[p] * weights[q * room + j];
+            for (int q = 0; q < count; q++)
+#pragma GCC unroll 4
+                for (int p = 0; p < parts; p++) sum[q][p] += value[p] * weights[q * room + j];
+        }
     }
 #pragma GCC unroll 4
     for (int q = 0; q < count; q++)
@@ -114,14 +124,10 @@ INLINE void add_values(const int bfloats, const int count, const int parts, cons
         for (int p = 0; p < parts; p++) store_floats(sums + q * dim + p * LANES, sum[q][p]);
 }
 
-/* Undoes what `add_values` did to the order of 32 sums. */
-static inline void in_order(float *sums) {
-    float pairs[2 * LANES];
-    for (int i = 0; i < LANES; i++) {
-        pairs[2 * i] = sums[i];
-        pairs[2 * i + 1] = sums[LANES + i];
-    }
-    memcpy(sums, pairs, sizeof pairs);
+/* Floats become bfloats in place, packed at the start. A multiple of 16. */
+static inline void round_all(float *numbers, int64_t count) {
+    for (int64_t i = 0; i < count; i += LANES)
+        store_bfloats((bfloat *)numbers + i, load_floats(numbers + i));
 }
 
 #define SCORE(heads, n)                                                                      \
@@ -137,7 +143,7 @@ static inline void in_order(float *sums) {
 
 /* Both for any number of queries, and numbers of either kind. */
 #define FOR_KIND(kind, bfloats_)                                                                 \
-    static void score_##kind(int heads, int count, const float *queries, const char *keys,      \
+    static void score_##kind(int heads, int count, const void *queries, const char *keys,       \
                              int64_t head_bytes, int64_t size, int64_t dim, float *scores,       \
                              int64_t room) {                                                     \
         const int bfloats = bfloats_;                                                            \
@@ -187,18 +193,18 @@ static inline int64_t heads_of_tile(int64_t count, int64_t kv_heads, int64_t mos
 }
 
 /* Attention of `count` queries of each of some heads, scaled, to the keys of a block table.
- * queries and sums: (heads, count, dim); lengths: keys that each query sees, in ascending order;
- * scores: room for heads · count · `room` floats. */
+ * queries and sums: (heads, count, dim), and what was in the queries is lost; lengths: keys that each
+ * query sees, in ascending order; scores: room for heads · count · `room` floats. */
 static void attend(const struct cache *cache, const int64_t *table, int64_t head, int64_t heads,
-                   int64_t count, const int64_t *lengths, const float *queries, float *scores,
+                   int64_t count, const int64_t *lengths, float *queries, float *scores,
                    int64_t room, float *sums) {
     int64_t size = cache->block_size, dim = cache->dim, longest = lengths[count - 1];
-    int64_t number = cache->bfloats ? sizeof(bfloat) : sizeof(float);
+    int64_t number = cache->bfloats ? sizeof(bfloat) : sizeof(float), of_pair = cache->bfloats ? 2 : 1;
     int64_t head_bytes = size * dim * number, block_bytes = cache->kv_heads * head_bytes;
+    if (cache->bfloats) round_all(queries, heads * count * dim);
     for (int64_t start = 0; start < longest; start += LANES) {
-        int64_t place = start % size;
         const char *keys = (const char *)cache->keys + table[start / size] * block_bytes +
-                           head * head_bytes + place * (cache->bfloats ? 2 : 1) * number;
+                           head * head_bytes + start % size * of_pair * number;
         (cache->bfloats ? score_bfloats : score_floats)((int)heads, (int)count, queries, keys,
                                                         head_bytes, size, dim, scores + start, room);
     }
@@ -208,6 +214,7 @@ static void attend(const struct cache *cache, const int64_t *table, int64_t head
         totals[i] = weigh(scores + i * room, length);
         int64_t end = (length + LANES - 1) / LANES * LANES;
         for (int64_t j = end; j < longest; j++) scores[i * room + j] = 0;
+        if (cache->bfloats) round_all(scores + i * room, (longest + LANES - 1) / LANES * LANES);
     }
     memset(sums, 0, heads * count * dim * sizeof(float));
     for (int64_t start = 0; start < longest; start += size) {
@@ -218,19 +225,16 @@ static void attend(const struct cache *cache, const int64_t *table, int64_t head
             for (int64_t q = 0; q < count; q += 4)
                 for (int64_t i = 0, parts; i < dim; i += parts * LANES) {
                     int64_t left = (dim - i) / LANES, query = h * count + q;
+                    const char *weights = (const char *)(scores + query * room) + start * number;
                     parts = left >= 4 ? 4 : left >= 2 ? 2 : 1;
                     (cache->bfloats ? add_values_bfloats : add_values_floats)(
-                        count - q < 4 ? count - q : 4, parts, scores + query * room + start, room,
-                        length, values + i * number, dim, sums + query * dim + i);
+                        count - q < 4 ? count - q : 4, parts, (const float *)weights, room, length,
+                        values + i * of_pair * number, dim, sums + query * dim + i);
                 }
     }
-    for (int64_t i = 0; i < heads * count; i++) {
-        float *sum = sums + i * dim;
+    for (int64_t i = 0; i < heads * count; i++)
         for (int64_t j = 0; j < dim; j += LANES)
-            store_floats(sum + j, load_floats(sum + j) / totals[i]);
-        if (cache->bfloats)
-            for (int64_t j = 0; j + 2 * LANES <= dim; j += 2 * LANES) in_order(sum + j);
-    }
+            store_floats(sums + i * dim + j, load_floats(sums + i * dim + j) / totals[i]);
 }
 
 #endif

@@ -14,6 +14,7 @@
 #include "attention.h"
 #include "products.h"
 #include "team.h"
+#include "tiles.h"
 
 /* Rows that a phase of products keeps in the processor's own cache. */
 #define BLOCK_ROWS 96
@@ -49,7 +50,7 @@ struct step {
     float *logits;                          /* (N, vocabulary) */
     float *x, *added;                       /* (T, width) */
     float *wide;                            /* (T, qkv outputs), padded */
-    char *input, *inner;                    /* (T, max(width, heads · dim)), (T, inner) of the kind */
+    char *input, *inner; /* (T, max(width, heads · dim)), (T, inner) of the kind; T rounded up to 16 */
     float *scores;                          /* (threads, MOST_QUERIES, longest rounded up) */
     int64_t *counters;                      /* (2, phases), zero */
     int64_t phases;
@@ -57,7 +58,7 @@ struct step {
 };
 
 static void store_input(enum kind kind, char *input, int64_t place, vec v) {
-    if (kind == BFLOATS) store_bfloats((bfloat *)input + place, v);
+    if (bfloat_inputs(kind)) store_bfloats((bfloat *)input + place, v);
     else store_floats((float *)input + place, v);
 }
 
@@ -148,6 +149,35 @@ static void any_tile(enum kind kind, int rows, int panels, const char *x, int64_
 #endif
 }
 
+#ifdef __AMX_BF16__
+/* Two tiles' worth of rows, or of panels, at a time. */
+static void tiles_of_rows(const struct decoder *d, const struct product *product, const char *x,
+                          struct target target, int64_t row, int64_t rows, int64_t panel,
+                          int64_t panels, int64_t skip) {
+    float sums[4 * TILE_ROWS * LANES];
+    int64_t stride = product->inputs * sizeof(bfloat), panel_size = stride * PANEL, end = row + rows;
+    const char *weights = (const char *)product->weights + panel * panel_size;
+    int wide = rows <= TILE_ROWS; /* of few rows: two panels, if there are two */
+    int64_t height = wide ? TILE_ROWS : 2 * TILE_ROWS, width = wide ? 2 : 1;
+    for (int64_t p = 0; p < panels; p += width, weights += width * panel_size)
+        for (int64_t from = row; from < end; from += height) {
+            const char *ahead = from == row ? weights + skip * panel_size : NULL;
+            const char *start = x + from * stride;
+            if (wide)
+                four_tiles(0, start, stride, weights, p + 1 < panels ? panel_size : 0, ahead,
+                           product->inputs, sums);
+            else four_tiles(1, start, stride, weights, 0, ahead, product->inputs, sums);
+            for (int64_t r = 0; r < height && from + r < end; r++)
+                for (int64_t q = 0; q < width && p + q < panels; q++) {
+                    int64_t pair = wide ? q : r / TILE_ROWS;
+                    const float *sum = sums + (pair * 2 * TILE_ROWS + r % TILE_ROWS) * LANES;
+                    deliver(d, product, target, from + r, panel + p + q, load_floats(sum),
+                            load_floats(sum + TILE_ROWS * LANES));
+                }
+        }
+}
+#endif
+
 /* Some panels of a product for a block of rows; those `skip` further on will be wanted next. */
 static void panels_of_rows(const struct decoder *d, const struct product *product, const char *x,
                            struct target target, int64_t row, int64_t rows, int64_t panel,
@@ -156,6 +186,12 @@ static void panels_of_rows(const struct decoder *d, const struct product *produc
     int64_t stride = product->inputs * input_bytes(d->kind);
     int64_t panel_size = product->inputs * PANEL * weight_bytes(d->kind);
     int64_t most = MOST_SUMS / panels, tiles = (rows + most - 1) / most;
+#ifdef __AMX_BF16__
+    if (d->kind == BFLOAT_TILES) {
+        tiles_of_rows(d, product, x, target, row, rows, panel, panels, skip);
+        return;
+    }
+#endif
     const char *weights = (const char *)product->weights + panel * panel_size;
     for (int64_t i = 0; i < tiles; i++) { /* of equal height, more or less */
         int64_t from = row + rows * i / tiles, height = row + rows * (i + 1) / tiles - from;
@@ -171,16 +207,20 @@ static void panels_of_rows(const struct decoder *d, const struct product *produc
 }
 
 /* Few rows take several panels at a time, or a sum would wait for the one before it. */
-static int64_t panels_at_a_time(int64_t rows, int64_t panels, int64_t threads) {
-    int64_t count = 4;
-    while (count > 1 && (count * rows > MOST_SUMS || panels < count * threads)) count /= 2;
+static int64_t panels_at_a_time(enum kind kind, int64_t rows, int64_t panels, int64_t threads) {
+    int64_t count = 4, most = MOST_SUMS;
+#ifdef __AMX_BF16__
+    if (kind == BFLOAT_TILES) most = 2 * TILE_ROWS;
+#endif
+    while (count > 1 && (count * rows > most || panels < count * threads)) count /= 2;
     return count;
 }
 
 static void multiply(const struct decoder *d, struct team *team, int64_t phase,
                      const struct product *product, const char *x, int64_t rows,
                      struct target target) {
-    int64_t panels = num_panels(product), most = panels_at_a_time(rows, panels, team->size);
+    int64_t panels = num_panels(product), most;
+    most = panels_at_a_time(d->kind, rows, panels, team->size);
     int64_t across = (panels + most - 1) / most;
     int64_t pieces = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS * across;
     int64_t skip = most * team->size; /* as threads take pieces by turns */
@@ -304,6 +344,9 @@ static void keep_wanted(const struct decoder *d, const struct step *s, struct te
 
 static void run(const struct decoder *d, const struct step *s, struct team *team, int64_t member) {
     int64_t phase = 0, rows = s->tokens;
+#ifdef __AMX_BF16__
+    if (d->kind == BFLOAT_TILES) shape_tiles();
+#endif
     embed(d, s, team, phase++);
     for (int64_t l = 0; l < d->num_layers; l++) {
         const struct layer *layer = d->layers + l;
@@ -328,6 +371,9 @@ static void run(const struct decoder *d, const struct step *s, struct team *team
     norms(d, s, team, phase++, rows, d->norm, 0);
     struct target to_logits = {s->logits, d->head.outputs, NULL};
     multiply(d, team, phase, &d->head, s->input, rows, to_logits);
+#ifdef __AMX_BF16__
+    if (d->kind == BFLOAT_TILES) _tile_release();
+#endif
 }
 
 /* Runs a step; `logits` is filled, keys and values are stored. */
@@ -342,8 +388,12 @@ void decode(const struct decoder *decoder, const struct step *step) {
     }
 }
 
-/* Whether this was compiled for a processor that multiplies bfloats. */
+/* Whether this was compiled for a processor that multiplies bfloats: 2 if it does so in tiles, and the
+ * system lets this process have them. */
 int64_t multiplies_bfloats(void) {
+#ifdef __AMX_BF16__
+    if (may_use_tiles()) return 2;
+#endif
 #ifdef __AVX512BF16__
     return 1;
 #else

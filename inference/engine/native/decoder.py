@@ -23,7 +23,8 @@ LARGEST_HEAD = 256  # MOST_DIM in the source
 TILE_QUERIES = 8  # MOST_QUERIES
 PHASES_OF_A_LAYER = 8
 FURTHER_PHASES = 4
-FLOATS, BFLOAT_WEIGHTS, BFLOATS = range(3)  # enum kind
+FLOATS, BFLOAT_WEIGHTS, BFLOATS, BFLOAT_TILES = range(4)  # enum kind
+TILE_ROWS, TILE_INPUTS = 16, 32
 
 FloatWeights = DecoderWeights[Tensor, Projection]
 _number, _pointer, _real = ctypes.c_int64, ctypes.c_void_p, ctypes.c_float
@@ -80,7 +81,7 @@ class NativeDecoder:
         self._decode = library.decode
         self._decode.argtypes = [ctypes.POINTER(_Decoder), ctypes.POINTER(_Step)]
         self._decode.restype = None
-        self._kind = _choose_kind(weights, bool(library.multiplies_bfloats()))
+        self._kind = _choose_kind(weights, library.multiplies_bfloats())
         self._kept: list[Tensor] = []  # what the structures point to
         self.vocab_size = weights.vocab_size
         self._layers = (_Layer * len(weights.layers))(
@@ -99,6 +100,7 @@ class NativeDecoder:
         widest = max(decoder.width, decoder.heads * decoder.dim)
         wide = _padded(self._layers[0].qkv.outputs, PANEL)
         scores = self._threads * TILE_QUERIES * _padded(longest, LANES)
+        rows = _padded(tokens, TILE_ROWS)  # a tile reads all its rows
         phases = PHASES_OF_A_LAYER * decoder.num_layers + FURTHER_PHASES
         counters = np.zeros((2, phases), dtype=np.int64)
         step = _Step(
@@ -119,8 +121,8 @@ class NativeDecoder:
             x=self._room("x", tokens * decoder.width),
             added=self._room("added", tokens * decoder.width),
             wide=self._room("wide", tokens * wide),
-            input=self._room("input", tokens * widest),
-            inner=self._room("inner", tokens * decoder.inner),
+            input=self._room("input", rows * widest),
+            inner=self._room("inner", rows * decoder.inner),
             scores=self._room("scores", scores),
             counters=counters.ctypes.data,
             phases=phases,
@@ -222,16 +224,18 @@ def _fits(weights: DecoderWeights[Any, Any], cache: KVCache) -> bool:
     )
 
 
-def _choose_kind(weights: FloatWeights, multiplies_bfloats: bool) -> int:
-    """Return how products are computed.
+def _choose_kind(weights: FloatWeights, multiplies_bfloats: int) -> int:
+    """Return how products are computed; the number is that of the function in `decoder.c`.
 
     Weights that are bfloats by value, as most checkpoints' are, need no more memory in float32.
     """
-    if weights.embedding.dtype is torch.bfloat16:
-        return BFLOATS if multiplies_bfloats else BFLOAT_WEIGHTS
     products = [weights.head]
     for layer in weights.layers:
         products += [layer.qkv, layer.out, layer.gate_up, layer.down]
+    if weights.embedding.dtype is torch.bfloat16:
+        fits_tiles = all(product.weight.shape[1] % TILE_INPUTS == 0 for product in products)
+        kinds = (BFLOAT_WEIGHTS, BFLOATS, BFLOAT_TILES if fits_tiles else BFLOATS)
+        return kinds[multiplies_bfloats]
     exact = all(torch.equal(p.weight, p.weight.bfloat16().float()) for p in products)
     return BFLOAT_WEIGHTS if exact else FLOATS
 

@@ -63,6 +63,19 @@ INLINE void store_bfloats(bfloat *p, vec v) {
 INLINE vec firsts(words pairs) { return (vec)(pairs << 16); }
 INLINE vec seconds(words pairs) { return (vec)(pairs & 0xffff0000u); }
 
+/* sum + first · first + second · second, for 16 pairs of bfloats and one pair that meets all of them. */
+INLINE vec add_products(vec sum, words pairs, const bfloat *pair) {
+#ifdef __AVX512BF16__
+    uint32_t both;
+    memcpy(&both, pair, sizeof both);
+    __m512bh all = (__m512bh)_mm512_set1_epi32((int)both);
+    return (vec)_mm512_dpbf16_ps((__m512)sum, all, (__m512bh)pairs);
+#else
+    sum += firsts(pairs) * bfloat_to_float(pair[0]);
+    return sum + seconds(pairs) * bfloat_to_float(pair[1]);
+#endif
+}
+
 INLINE float sum_of(vec v) {
     float part[8];
     for (int i = 0; i < 8; i++) part[i] = v[i] + v[i + 8];

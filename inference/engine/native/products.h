@@ -5,8 +5,9 @@
  * rows times some panels with its sums in registers. Every sum runs over the inputs in order, in one
  * register, so an output's bits do not depend on the rows or panels beside it.
  *
- * Three kinds: all in float32; weights as bfloats, which are turned into floats where they are used
- * (the same result, half the memory); and bfloats on both sides, for processors that multiply those.
+ * Four kinds: all in float32; weights as bfloats, which are turned into floats where they are used
+ * (the same result, half the memory); and bfloats on both sides, for processors that multiply those, as
+ * vectors or as tiles (tiles.h).
  */
 
 #ifndef PRODUCTS_H
@@ -26,7 +27,7 @@
 #endif
 #define LARGEST_TILE 8 /* that there is code for */
 
-enum kind { FLOATS, BFLOAT_WEIGHTS, BFLOATS };
+enum kind { FLOATS, BFLOAT_WEIGHTS, BFLOATS, BFLOAT_TILES };
 
 struct product {
     const void *weights; /* (panels, inputs, 32) floats or (panels, inputs / 2, 32, 2) bfloats */
@@ -39,7 +40,8 @@ INLINE int64_t num_panels(const struct product *product) {
     return (product->outputs + PANEL - 1) / PANEL;
 }
 
-INLINE int64_t input_bytes(enum kind kind) { return kind == BFLOATS ? 2 : 4; }
+INLINE int bfloat_inputs(enum kind kind) { return kind == BFLOATS || kind == BFLOAT_TILES; }
+INLINE int64_t input_bytes(enum kind kind) { return bfloat_inputs(kind) ? 2 : 4; }
 INLINE int64_t weight_bytes(enum kind kind) { return kind == FLOATS ? 4 : 2; }
 
 /* Into the core's second cache: the first is full of what is multiplied now. */
@@ -87,11 +89,9 @@ INLINE void tile(enum kind kind, const int rows, const int panels, const char *x
                     }
 #ifdef __AVX512BF16__
                     else {
-                        uint32_t pair;
-                        memcpy(&pair, x + r * stride + 4 * k, sizeof pair);
-                        __m512bh pairs = (__m512bh)_mm512_set1_epi32((int)pair);
-                        both[0] = (vec)_mm512_dpbf16_ps((__m512)both[0], pairs, (__m512bh)a);
-                        both[1] = (vec)_mm512_dpbf16_ps((__m512)both[1], pairs, (__m512bh)b);
+                        const bfloat *pair = (const bfloat *)(x + r * stride) + 2 * k;
+                        both[0] = add_products(both[0], a, pair);
+                        both[1] = add_products(both[1], b, pair);
                     }
 #endif
                 }

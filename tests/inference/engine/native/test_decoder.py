@@ -145,6 +145,15 @@ def test_weights_that_are_bfloats_by_value_are_kept_as_such_and_change_no_bit() 
         assert torch.allclose(a, b, rtol=0, atol=1e-6 * float(b.abs().max()))
 
 
+def test_bfloats_meet_in_the_widest_form_that_the_processor_has_and_the_shape_fits() -> None:
+    fitting, odd = (
+        take_weights(random_model(n, torch.bfloat16)) for n in ("large groups", "odd widths")
+    )
+    forms = decoder.BFLOAT_WEIGHTS, decoder.BFLOATS, decoder.BFLOAT_TILES
+    assert tuple(decoder._choose_kind(fitting, width) for width in range(3)) == forms
+    assert decoder._choose_kind(odd, 2) == decoder.BFLOATS
+
+
 def test_other_weights_are_kept_in_full() -> None:
     model = random_model("odd widths", torch.float32)
     assert native(take_weights(model), cache_of(model, 16))._kind == decoder.FLOATS
@@ -192,8 +201,9 @@ def test_a_processor_with_other_vectors_computes_the_same_bits(
         assert torch.equal(a, b)
 
 
-def test_what_was_in_a_block_before_does_not_matter() -> None:
-    model = random_model("odd widths", torch.float32)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_was_in_a_block_before_does_not_matter(dtype: torch.dtype) -> None:
+    model = random_model("large groups", dtype)
     weights, cache = take_weights(model), cache_of(model, 16)
     clean = logits_of(native(weights, cache), cache, steps_of(16))
     for tensor in (*cache.keys, *cache.values):
@@ -202,8 +212,9 @@ def test_what_was_in_a_block_before_does_not_matter() -> None:
         assert torch.equal(a, b)
 
 
-def test_not_a_number_stays_in_its_own_row() -> None:
-    model = random_model("odd widths", torch.bfloat16)
+@pytest.mark.parametrize("name", ["odd widths", "large groups"])
+def test_not_a_number_stays_in_its_own_row(name: str) -> None:
+    model = random_model(name, torch.bfloat16)
     model.module.model.embed_tokens.weight.data[5] = torch.nan
     weights, cache = take_weights(model), cache_of(model, 16)
     plan = Plan(0, (row(1, [5, 6], 0, 2, [1]), row(2, [6, 7], 0, 2, [2])))
@@ -243,3 +254,5 @@ def test_its_constants_are_the_sources() -> None:
     assert int(defined["LANES"]) == decoder.LANES
     assert int(defined["MOST_DIM"]) == decoder.LARGEST_HEAD
     assert int(defined["MOST_QUERIES"]) == decoder.TILE_QUERIES
+    assert int(defined["TILE_ROWS"]) == decoder.TILE_ROWS
+    assert int(defined["TILE_INPUTS"]) == decoder.TILE_INPUTS

@@ -11,14 +11,14 @@ parts together. Into how many is decided by the number of rows alone, so that a 
 serves every length: a row divides what it has, and parts that turn out to be empty end at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from inference.engine.kernels.launch import early, wait_for_inputs
+from inference.engine.kernels.launch import early, shared_bytes, wait_for_inputs
 from inference.engine.kv_cache import KVCache
 from inference.engine.spans import Dealer, Spans, Tiles
 
@@ -237,6 +237,18 @@ def shape_for(tiles: Tiles, kv_heads: int, group: int, dim: int, itemsize: int) 
     return Shape(rows, keys, parts, warps=4, stages=3 if dim <= 128 else 2)
 
 
+def fitted(shape: Shape, columns: int, itemsize: int, room: int) -> Shape:
+    """Return a shape whose queries, keys and values fit into `room` bytes, all stages of them."""
+    while (shape.rows + 2 * shape.stages * shape.keys) * columns * itemsize > room:
+        if shape.stages > 1:
+            shape = replace(shape, stages=shape.stages - 1)
+        elif shape.keys > LEAST_ROWS:
+            shape = replace(shape, keys=shape.keys // 2)
+        else:
+            break
+    return shape
+
+
 def attend(
     query: Tensor,
     keys: Tensor,
@@ -253,8 +265,10 @@ def attend(
     _, heads, dim = query.shape
     page, kv_heads = keys.shape[1:3]
     group, num_tiles = heads // kv_heads, len(tiles.rows)
-    cut = shape_for(tiles, kv_heads, group, dim, query.element_size())
     columns = max(16, triton.next_power_of_2(dim))
+    itemsize = query.element_size()
+    cut = shape_for(tiles, kv_heads, group, dim, itemsize)
+    cut = fitted(cut, columns, itemsize, shared_bytes(query.device))
     target, sizes = out, out
     if cut.parts > 1:
         size = (num_tiles, tiles.tokens, heads, cut.parts)

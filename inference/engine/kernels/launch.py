@@ -30,5 +30,14 @@ def early(device: torch.device) -> dict[str, Any]:
 
 
 @cache
+def shared_bytes(device: torch.device) -> int:
+    """Return how much of a processor's memory a program may have; 99 KiB on most consumer cards."""
+    if device.type != "cuda":
+        return 227 * 1024
+    properties: Any = torch.cuda.get_device_properties(device)
+    return int(properties.shared_memory_per_block_optin)
+
+
+@cache
 def _can(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)

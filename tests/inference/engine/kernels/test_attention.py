@@ -9,7 +9,7 @@ from torch import Tensor
 
 from inference.engine.kernels import attention
 from inference.engine.kv_cache import KVCache, LayerShape
-from inference.engine.spans import Spans, deal
+from inference.engine.spans import Spans, Tiles, deal
 from tests.inference.engine.plain import plain
 
 CPU = torch.device("cpu")
@@ -128,3 +128,28 @@ def test_a_tile_has_no_tokens_of_two_rows() -> None:
     assert wide.firsts.tolist() == [0, 0, 16, 32]
     (singles,) = deal(np.array([1, 1]), CPU, 4, 16)
     assert singles.tokens == 1
+
+
+@pytest.mark.parametrize("kib", [99, 163, 227])
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize(("dim", "itemsize"), [(64, 2), (128, 2), (256, 2), (128, 4), (256, 4)])
+def test_a_program_needs_no_more_memory_than_its_card_has(
+    kib: int, wide: bool, dim: int, itemsize: int
+) -> None:
+    tokens = attention.tile_tokens(4, wide=wide, dim=dim, itemsize=itemsize)
+    tiles = Tiles(torch.zeros(9), torch.zeros(9), tokens, wide)
+    wanted = attention.shape_for(tiles, 2, 4, dim, itemsize)
+    cut = attention.fitted(wanted, dim, itemsize, kib * 1024)
+    needed = (cut.rows + 2 * cut.stages * cut.keys) * dim * itemsize
+    assert needed <= kib * 1024
+    assert (cut.rows, cut.parts, cut.warps) == (wanted.rows, wanted.parts, wanted.warps)
+    if itemsize == 2 and kib == 227:
+        assert cut == wanted  # as measured on an H200
+
+
+def test_less_memory_changes_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Rows([1, 17, 1, 20], 4, 2, 16, 8, torch.float32)
+    roomy = rows.attend()
+    monkeypatch.setattr(attention, "shared_bytes", lambda _: 4 * 1024)
+    for ours, theirs in zip(rows.attend(), roomy, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-6)

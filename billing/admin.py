@@ -108,7 +108,7 @@ class AccountAdmin(ReadOnlyAdmin):
     def tier(self, account: Account) -> str:
         assert account.organisation_id is not None
         standing = tiers.standing(account.organisation_id)
-        chosen = f" ({_('chosen')})" if standing.overridden else ""
+        chosen = " " + _("(chosen)") if standing.overridden else ""
         return f"{standing.tier.name}{chosen}"
 
     @admin.display(description="")

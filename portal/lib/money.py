@@ -36,7 +36,8 @@ def format_dollars(nanos: int, *, places: int | None = None) -> str:
 
     The sign is that of the active language: other dollars are nearer to readers of Chinese.
     """
-    sign = f"{'-' if nanos < 0 else ''}{pgettext('the sign of US dollars', '$')}"
+    currency = pgettext("the sign of US dollars", "$")
+    sign = f"-{currency}" if nanos < 0 else currency
     amount = Decimal(abs(nanos)) / NANOS_PER_DOLLAR
     if places is not None:
         amount = amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN)

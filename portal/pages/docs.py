@@ -209,7 +209,8 @@ class Renderer(RendererHTML):
         html = str(render_to_string("components/code.html", context))
         before, after = is_sample(tokens, index - 1), is_sample(tokens, index + 1)
         if is_sample(tokens, index) and after and not before:
-            html = f'<code-tabs label="{escape(_("Language"))}">{html}'
+            label = escape(_("Language"))
+            html = f'<code-tabs label="{label}">{html}'
         if is_sample(tokens, index) and before and not after:
             html += "</code-tabs>"
         return html

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from django.template import Context, Template
 from django.test import RequestFactory
+from django.utils.translation import override
 
 from portal.templatetags import parlance
 
@@ -102,3 +103,34 @@ def test_query_is_escaped_in_a_page() -> None:
     shown = Template("{% query page=2 %}").render(Context({"request": request}))
     assert "<" not in shown
     assert '"' not in shown
+
+
+@override("zh-hans")
+def test_money_counts_and_times_as_chinese_writes_them() -> None:
+    assert parlance.nanos(-12_000) == "-US$0.000012"
+    assert parlance.dollars(1_234_567_890_123) == "US$1,234.5679"
+    assert parlance.balance(9_999_999_999) == "US$9.9999"
+    assert parlance.number(1_234_567) == "1,234,567"
+    counts = (9_999, 12_345, 4_560_000, 123_000_000)
+    assert [parlance.tokens(count) for count in counts] == ["9,999", "1.23万", "456.00万", "1.23亿"]
+    assert parlance.ms(125_000) == "2 分 5 秒"
+    assert parlance.limit(0) == "不限"
+
+
+@pytest.mark.parametrize(
+    ("language", "shown"),
+    [
+        ("en", ["Mar 5, 2027", "Mar 5, 2027, 16:07", "March 2027", "Mar 5, 16:07:09", "Mar 2027"]),
+        (
+            "zh-hans",
+            ["2027年3月5日", "2027年3月5日 16:07", "2027年3月", "3月5日 16:07:09", "2027年3月"],
+        ),
+    ],
+)
+def test_a_date_is_written_as_the_language_writes_it(language: str, shown: list[str]) -> None:
+    names = ("", "DATETIME_FORMAT", "YEAR_MONTH_FORMAT", "SECONDS_FORMAT", "SHORT_MONTH_FORMAT")
+    filters = [f'date:"{name}"' if name else "date" for name in names]
+    template = Template("|".join(f"{{{{ at|{each} }}}}" for each in filters))
+    at = datetime(2027, 3, 5, 16, 7, 9, tzinfo=UTC)
+    with override(language):
+        assert template.render(Context({"at": at})).split("|") == shown

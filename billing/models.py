@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from accounts.models import Organisation
 from billing.alert_models import Alert, AlertKind, AlertPost, AlertSettings
@@ -124,7 +125,7 @@ class Account(MonthlySpend):
 class TransferKind(models.TextChoices):
     PAYMENT = "payment", _("Payment")
     GRANT = "grant", _("Credit granted")
-    USAGE = "usage", _("Usage")
+    USAGE = "usage", pgettext_lazy("what was used", "Usage")
     REFUND = "refund", _("Refund")
     DISPUTE = "dispute", _("Dispute")
 

@@ -16,7 +16,7 @@ from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 from django.utils.formats import number_format
 from django.utils.html import format_html
-from django.utils.translation import get_language
+from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
 
 from accounts.models import Organisation
@@ -170,7 +170,7 @@ def portal_links(context: dict[str, Any]) -> list[Link]:
         ("overview", _("Overview"), "home"),
         ("playground", _("Playground"), "play"),
         ("keys", _("API keys"), "key"),
-        ("usage", _("Usage"), "chart"),
+        ("usage", pgettext("what was used", "Usage"), "chart"),
         ("requests", _("Requests"), "list"),
         ("billing", _("Billing"), "card"),
         ("limits", _("Limits"), "shield"),

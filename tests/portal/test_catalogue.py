@@ -18,7 +18,7 @@ from tests.environment import CI, REPOSITORY
 
 CATALOGUES = messages.catalogues()
 # What is the same in every language: names, and marks without words.
-SAME = {"API", "Top-p", "Top-k", "Min-p", "Responses", "Messages"}
+SAME = {"API", "MFA", "WebAuthn", "Top-p", "Top-k", "Min-p", "Responses", "Messages"}
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
@@ -130,7 +130,7 @@ def test_the_catalogue_reads_what_it_is_said_to_read() -> None:
 def test_no_string_is_marked_where_gettext_does_not_look() -> None:
     """xgettext does not read what stands in an f-string."""
     hidden = []
-    for path in messages.sources():
+    for _name, path in messages.sources():
         if path.suffix == ".py":
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.JoinedStr):

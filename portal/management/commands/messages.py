@@ -4,6 +4,7 @@ For those who change strings; it needs GNU gettext. What it writes is committed,
 installation does not: see portal/locale/README.md.
 """
 
+import importlib
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +17,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation.template import templatize
 
 SOURCES = ("accounts", "billing", "inference", "playground", "portal", "templates")
+# What libraries say on our pages: their own translations lack some of it, and speak otherwise.
+BORROWED = (
+    "allauth/account", "allauth/mfa", "allauth/usersessions", "allauth/templates/account",
+    "allauth/templates/mfa", "allauth/templates/usersessions", "auditlog",
+)  # fmt: skip
 # Those that xgettext does not know of itself.
 KEYWORDS = (
     "gettext_noop", "gettext_lazy", "ngettext_lazy:1,2", "pgettext:1c,2", "npgettext:1c,2,3",
@@ -60,8 +66,8 @@ def updated(catalogue: Path) -> str:
 
 def strings(folder: Path) -> str:
     """All marked strings of the code, as a template of a catalogue; works in `folder`."""
-    for source in sources():
-        target = folder / source.relative_to(settings.BASE_DIR)
+    for name, source in [*sources(), *borrowed()]:
+        target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         text = source.read_text()
         if source.suffix != ".py":  # xgettext reads Python: Django rewrites templates to it
@@ -73,12 +79,27 @@ def strings(folder: Path) -> str:
                *keywords, *FORM, "-o", "-", *files, cwd=folder)  # fmt: skip
 
 
-def sources() -> Iterator[Path]:
-    for name in SOURCES:
-        root = settings.BASE_DIR / name
-        for path in root.rglob("*"):
-            if path.suffix in {".py", ".html", ".txt"} and path.is_file():
-                yield path
+def sources() -> Iterator[tuple[str, Path]]:
+    """Our files that may hold strings, by their names in the repository."""
+    for folder in SOURCES:
+        yield from files_below(settings.BASE_DIR / folder, settings.BASE_DIR)
+
+
+def borrowed() -> Iterator[tuple[str, Path]]:
+    """Those of libraries, without the templates that we have instead."""
+    for folder in BORROWED:
+        package, _slash, rest = folder.partition("/")
+        [root] = importlib.import_module(package).__path__
+        for name, path in files_below(Path(root) / rest, Path(root).parent):
+            ours = settings.BASE_DIR / "templates" / name.removeprefix("allauth/templates/")
+            if "tests" not in path.parts and not ours.is_file():
+                yield name, path
+
+
+def files_below(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
+    for path in folder.rglob("*"):
+        if path.suffix in {".py", ".html", ".txt"} and path.is_file():
+            yield str(path.relative_to(root)), path
 
 
 def run(*command: str, cwd: Path | None = None, to_say: bool = False) -> str:

@@ -218,8 +218,9 @@ class Renderer(RendererHTML):
     def heading_open(
         self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
     ) -> str:
-        text = tokens[index + 1].content
-        return f'<{tokens[index].tag} id="{escape(slugify(re.sub(r"[`*]", "", text)))}">'
+        text = re.sub(r"[`*]", "", tokens[index + 1].content)
+        name = slugify(text, allow_unicode=True)
+        return f'<{tokens[index].tag} id="{escape(name)}">'
 
     def table_open(self, *_parts: Any) -> str:
         return '<div class="table-frame" tabindex="0"><table class="table cards">'

@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
@@ -168,3 +169,38 @@ def test_the_text_needs_no_request_data(rf: object) -> None:
     """What a visitor sends never becomes part of a page."""
     request = rf.get("/docs/errors/?x={{ secret }}")  # type: ignore[attr-defined]
     assert "secret" not in text_of(PAGES["errors"], request)
+
+
+TRANSLATED = sorted((REPOSITORY / "templates" / "docs").glob("zh-hans/*.md"))
+
+
+@pytest.mark.parametrize("path", TRANSLATED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_translated_page_has_the_samples_and_the_links_of_the_english_one(
+    client: Client, path: Path
+) -> None:
+    offer_starter()
+    address = f"/docs/{path.stem}.md"
+    english = client.get(address).content.decode()
+    translated = client.get(address, HTTP_ACCEPT_LANGUAGE="zh-CN")
+    text = translated.content.decode()
+    assert translated["Content-Language"] == path.parent.name
+    assert text != english
+    fences = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+    assert fences.findall(text) == fences.findall(english)
+    links = re.compile(r"\]\(([^)]+)\)")
+    assert links.findall(text) == links.findall(english)
+    headings = re.compile(r"^#+ ", re.MULTILINE)
+    assert headings.findall(text) == headings.findall(english)
+
+
+def test_the_quickstart_is_chinese_and_a_page_that_is_not_says_so(client: Client) -> None:
+    chinese = {"HTTP_ACCEPT_LANGUAGE": "zh-CN"}
+    page = client.get("/docs/quickstart/", **chinese).content.decode()
+    assert '<article class="prose" lang="zh-hans">' in page
+    assert '<h1 id="快速入门">快速入门</h1>' in page
+    assert "本页暂无中文版" not in page
+    page = client.get("/docs/errors/", **chinese).content.decode()
+    assert '<article class="prose" lang="en">' in page
+    assert "本页暂无中文版" in page
+    page = client.get("/docs/errors/").content.decode()
+    assert "not translated yet" not in page

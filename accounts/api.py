@@ -16,7 +16,17 @@ from rest_framework.views import APIView
 
 from accounts import flows
 from accounts.authentication import Caller
-from accounts.models import MAX_PER_MINUTE, ApiKey, Membership, Organisation, Role, Scope, User
+from accounts.invitations import invite
+from accounts.models import (
+    MAX_PER_MINUTE,
+    ApiKey,
+    Invitation,
+    Membership,
+    Organisation,
+    Role,
+    Scope,
+    User,
+)
 from portal.lib.names import check_plain_name
 from portal.lib.strict_fields import (
     KnownFieldsOnly,
@@ -53,6 +63,18 @@ class MemberSerializer(StrictModelSerializer[Membership]):
         model = Membership
         fields: ClassVar = ["id", "email", "role", "created_at"]
         read_only_fields: ClassVar = ["id", "created_at"]
+
+
+class InvitationSerializer(StrictModelSerializer[Invitation]):
+    class Meta:
+        model = Invitation
+        fields: ClassVar = ["id", "email", "role", "created_at", "expires_at"]
+
+
+class NewInvitationSerializer(StrictModelSerializer[Invitation]):
+    class Meta:
+        model = Invitation
+        fields: ClassVar = ["email", "role"]
 
 
 class KeySerializer(StrictModelSerializer[ApiKey]):
@@ -113,6 +135,9 @@ class SecretKeySerializer(KeySerializer):
 
 RENAME = OpenApiExample("rename", {"name": "Acme"}, request_only=True)
 PROMOTE = OpenApiExample("promote", {"role": "admin"}, request_only=True)
+INVITE = OpenApiExample(
+    "invite", {"email": "carol@example.com", "role": "developer"}, request_only=True
+)
 MAKE_KEY = OpenApiExample(
     "a key with limits",
     {
@@ -168,6 +193,44 @@ class MemberView(APIView):
         if member.role == Role.OWNER:
             raise exceptions.PermissionDenied("Only an owner can do that.")
         return member
+
+
+class InvitationsView(generics.ListAPIView[Invitation]):
+    serializer_class = InvitationSerializer
+
+    def get_queryset(self) -> QuerySet[Invitation]:
+        return open_invitations(self.request)
+
+    @extend_schema(
+        request=NewInvitationSerializer, responses={201: InvitationSerializer}, examples=[INVITE]
+    )
+    def post(self, request: Request) -> Response:
+        """Invite somebody by mail, for seven days; an open invitation of theirs is replaced."""
+        asked = NewInvitationSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        email, role = asked.validated_data["email"], asked.validated_data["role"]
+        if role == Role.OWNER:
+            raise exceptions.PermissionDenied("Only an owner can do that.")
+        organisation = Organisation.objects.get(pk=caller_of(request).organisation_id)
+        try:
+            made = invite(organisation, maker(request), email, role)
+        except ValueError as error:
+            raise exceptions.ValidationError({"email": str(error)}) from None
+        return Response(InvitationSerializer(made).data, status=status.HTTP_201_CREATED)
+
+
+class InvitationView(APIView):
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, invitation_id: int) -> Response:
+        """Withdraw an invitation that nobody has accepted."""
+        found = generics.get_object_or_404(open_invitations(request), pk=invitation_id)
+        if found.role == Role.OWNER:
+            raise exceptions.PermissionDenied("Only an owner can do that.")
+        try:
+            flows.withdraw_invitation(found)
+        except ValueError:  # it was accepted in this moment
+            raise exceptions.NotFound from None
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class KeysView(generics.ListAPIView[ApiKey]):
@@ -230,6 +293,11 @@ def caller_of(request: Request) -> Caller:
 def own_members(request: Request) -> QuerySet[Membership]:
     members = Membership.objects.filter(organisation_id=caller_of(request).organisation_id)
     return members.select_related("user")
+
+
+def open_invitations(request: Request) -> QuerySet[Invitation]:
+    own = Invitation.objects.filter(organisation_id=caller_of(request).organisation_id)
+    return own.filter(accepted_at=None)
 
 
 def own_keys(request: Request) -> QuerySet[ApiKey]:

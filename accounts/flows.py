@@ -155,7 +155,7 @@ def rotate_key(
 
 @transaction.atomic
 def invite(
-    organisation: Organisation, inviter: User, email: str, role: str
+    organisation: Organisation, inviter: User | None, email: str, role: str
 ) -> tuple[Invitation, str]:
     """An invitation and its token, which goes into the mail and is stored as a hash only.
 
@@ -179,6 +179,13 @@ def invite(
         expires_at=timezone.now() + INVITATION_LASTS,
     )
     return invitation, token
+
+
+def withdraw_invitation(invitation: Invitation) -> None:
+    """Make the mail that carries it worth nothing. Raises ValueError for one that has ended."""
+    deleted, _by_model = Invitation.objects.filter(pk=invitation.pk, accepted_at=None).delete()
+    if not deleted:
+        raise ValueError(_("This invitation was accepted or withdrawn before."))
 
 
 def find_invitation(token: str) -> Invitation | None:

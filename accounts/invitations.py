@@ -2,18 +2,28 @@
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
+from django.db import transaction
 from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from accounts import languages
-from accounts.models import Invitation
+from accounts import flows, languages
+from accounts.models import Invitation, Organisation, User
 
 FOLLOWED = "invitation_id"  # in the session of somebody who has not signed in yet
 
 
-def send_invitation(invitation: Invitation, address: str) -> None:
+@transaction.atomic
+def invite(organisation: Organisation, inviter: User | None, email: str, role: str) -> Invitation:
+    """Invite by mail. Raises ValueError, in a sentence for who asked."""
+    invitation, token = flows.invite(organisation, inviter, email, role)
+    _send(invitation, settings.BASE_URL + reverse("invitation", args=[token]))
+    return invitation
+
+
+def _send(invitation: Invitation, address: str) -> None:
     """Store the mail, in the language of the invited where they have an account."""
     context = {
         "invitation": invitation,

@@ -7,6 +7,11 @@ from accounts import views
 urlpatterns = [
     path("portal/members/", views.members, name="members"),
     path("portal/members/invite/", views.member_invite, name="member_invite"),
+    path(
+        "portal/members/invitations/<int:invitation_id>/withdraw/",
+        views.invitation_withdraw,
+        name="invitation_withdraw",
+    ),
     path("portal/members/<int:membership_id>/role/", views.member_role, name="member_role"),
     path("portal/members/<int:membership_id>/remove/", views.member_remove, name="member_remove"),
     path("portal/settings/", views.settings, name="settings"),

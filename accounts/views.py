@@ -3,7 +3,6 @@
 from typing import cast
 from urllib.parse import urlencode
 
-from django.conf import settings as site
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
@@ -16,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts import audit, flows, operators
 from accounts.forms import InviteForm, OrganisationForm, PersonForm, RequestLogForm, RoleForm
-from accounts.invitations import follow, send_invitation
+from accounts.invitations import follow, invite
 from accounts.middleware import SESSION_KEY
 from accounts.models import Membership, Role, User
 from accounts.permissions import member_required
@@ -38,20 +37,29 @@ def member_invite(request: HttpRequest) -> HttpResponseBase:
         email, role = form.cleaned_data["email"], form.cleaned_data["role"]
         try:
             only_owners_make_owners(request, role)
-            invitation, token = flows.invite(
-                request.organisation,  # type: ignore[attr-defined]
-                cast("User", request.user),
-                email,
-                role,
-            )
+            organisation = request.organisation  # type: ignore[attr-defined]
+            invite(organisation, cast("User", request.user), email, role)
         except ValueError as error:
             form.add_error("email", str(error))
         else:
-            send_invitation(invitation, f"{site.BASE_URL}{reverse('invitation', args=[token])}")
             said = _("An invitation is on its way to %(email)s.") % {"email": email}
             messages.success(request, said)
             return redirect("members")
     return render(request, "accounts/members.html", members_page(request, form), status=400)
+
+
+@member_required(*MANAGERS)
+@require_POST
+def invitation_withdraw(request: HttpRequest, invitation_id: int) -> HttpResponseBase:
+    organisation = request.organisation  # type: ignore[attr-defined]
+    found = get_object_or_404(organisation.invitations, pk=invitation_id)
+    try:
+        only_owners_make_owners(request, found.role)
+        flows.withdraw_invitation(found)
+        messages.success(request, _("The invitation is withdrawn."))
+    except ValueError as error:
+        messages.error(request, str(error))
+    return redirect("members")
 
 
 @member_required(*MANAGERS)

@@ -42,7 +42,7 @@ def _name_errors(operation: dict[str, Any]) -> None:
     """What every operation of /api may answer beside its success."""
     in_path = any(each["in"] == "path" for each in operation.get("parameters", ()))
     takes = "requestBody" in operation or bool(operation.get("parameters"))
-    statuses = [401, 403, *([400] if takes else []), *([404] if in_path else [])]
+    statuses = [401, 403, 429, 503, *([400] if takes else []), *([404] if in_path else [])]
     for success in operation["responses"].values():
         success["headers"] = openapi.header_refs(["x-request-id"])
     operation["responses"] |= openapi.errors(statuses)

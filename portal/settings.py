@@ -51,6 +51,7 @@ RATE_LIMIT_TIERS = env.words(
     "RATE_LIMIT_TIERS",
     "start:0:30000:20000000,build:50:60000:50000000,scale:500:120000:200000000",
 )
+MANAGEMENT_REQUESTS_PER_MINUTE = env.integer("MANAGEMENT_REQUESTS_PER_MINUTE", 600)  # 0: no limit
 RATE_LIMIT_TIER_CACHE_S = 10.0  # a payment or an operator's choice shows after at most this long
 TRUST_FORWARDED_FOR = env.flag("TRUST_FORWARDED_FOR", default=False)  # behind your own proxy only
 
@@ -325,6 +326,7 @@ CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 # --- The management API ---------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.ManagementKeyAuthentication"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.throttling.ManagementThrottle"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["portal.lib.strict_parser.StrictJSONParser"],

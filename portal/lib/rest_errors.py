@@ -32,6 +32,8 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
         param, problem = _first(response.data)
         message, code = _words(param, problem)
         response.data = envelope(response.status_code, message, code, param)
+    for name, value in getattr(error, "headers", {}).items():
+        response[name] = value
     return response
 
 

@@ -183,6 +183,7 @@ def text_of(page: Page, request: HttpRequest) -> str:
         "replay_kb": settings.REPLAY_MAX_BYTES // 1024,
         "kept_kb": settings.KEPT_BODY_MAX_BYTES // 1024,
         "max_sequences": settings.API_MAX_SEQUENCES,
+        "management_per_minute": settings.MANAGEMENT_REQUESTS_PER_MINUTE,
         "tiers": tiers.table(),
         "window_tokens": settings.HOLD_WINDOW_TOKENS,
         "cache_s": settings.API_KEY_CACHE_S,

@@ -9,13 +9,14 @@ from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from accounts import audit, flows
 from accounts.authentication import KeyRefused, authenticate_key, key_cache
-from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
+from accounts.models import ApiKey, Membership, Organisation, OutgoingMail, Role, Scope, User
 from tests.management import Program
 
-ADDRESSES = ["api_organisation", "api_members", "api_keys"]
+ADDRESSES = ["api_organisation", "api_members", "api_invitations", "api_keys"]
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +104,36 @@ def test_a_key_neither_makes_nor_unmakes_owners(
     ]
     assert [answer.status_code for answer in answers] == [403, 403, 403]
     assert organisation.memberships.get(role=Role.OWNER) == owner
+
+
+def test_somebody_is_invited_by_mail_and_the_invitation_withdrawn(
+    manager: Program, stranger: Program, bob: User, settings: Settings
+) -> None:
+    settings.EMAIL_BACKEND = "accounts.mail.OutboxBackend"
+    carol = {"email": "carol@example.com", "role": "viewer"}
+    answer = manager("post", "api_invitations", carol)
+    assert answer.status_code == 201
+    assert {name: answer.json()[name] for name in carol} == carol
+    assert OutgoingMail.objects.get().recipients == ["carol@example.com"]
+    assert manager("get", "api_invitations").json()["results"] == [answer.json()]
+    assert stranger("get", "api_invitations").json()["results"] == []
+    own = [answer.json()["id"]]
+    assert stranger("delete", "api_invitation", args=own).status_code == 404
+    assert manager("delete", "api_invitation", args=own).status_code == 204
+    assert manager("delete", "api_invitation", args=own).status_code == 404
+    assert manager("get", "api_invitations").json()["results"] == []
+    refusals = {
+        "email": {**carol, "email": "nobody"},
+        "role": {**carol, "role": "god"},
+        "days": {**carol, "days": 9},
+    }
+    for param, body in refusals.items():
+        refused = manager("post", "api_invitations", body)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+    member = manager("post", "api_invitations", {**carol, "email": bob.email})
+    assert (member.status_code, member.json()["error"]["param"]) == (400, "email")
+    owner = manager("post", "api_invitations", {**carol, "role": "owner"})
+    assert owner.status_code == 403
 
 
 def test_a_key_is_made_read_rotated_and_revoked(manager: Program) -> None:

@@ -90,6 +90,18 @@ def test_a_day_has_only_so_many_invitations_replaced_ones_included(
         flows.invite(organisation, alice, "eve@example.com", Role.VIEWER)
 
 
+def test_a_withdrawn_invitation_is_none_and_an_accepted_one_stays(
+    organisation: Organisation, alice: User, charlie: User
+) -> None:
+    withdrawn, token = flows.invite(organisation, alice, "x@example.com", Role.VIEWER)
+    flows.withdraw_invitation(withdrawn)
+    assert flows.find_invitation(token) is None
+    accepted, token = flows.invite(organisation, alice, charlie.email, Role.VIEWER)
+    flows.accept_invitation(token, charlie)
+    with pytest.raises(ValueError, match="accepted or withdrawn"):
+        flows.withdraw_invitation(accepted)
+
+
 def test_an_expired_invitation_is_none(organisation: Organisation, alice: User) -> None:
     _invitation, token = flows.invite(organisation, alice, "x@example.com", Role.VIEWER)
     Invitation.objects.update(expires_at=timezone.now())

@@ -141,10 +141,12 @@ def test_an_admin_makes_no_owners_and_removes_none(
     bob_client.post(reverse("member_role", args=[own.pk]), {"role": "owner"})
     bob_client.post(reverse("member_remove", args=[owner.pk]))
     bob_client.post(reverse("member_invite"), {"email": "x@example.com", "role": "owner"})
+    made, _token = flows.invite(organisation, owner.user, "y@example.com", Role.OWNER)
+    bob_client.post(reverse("invitation_withdraw", args=[made.pk]))
     own.refresh_from_db()
     assert own.role == Role.ADMIN
     assert organisation.memberships.filter(role=Role.OWNER).count() == 1
-    assert not Invitation.objects.exists()
+    assert list(Invitation.objects.all()) == [made]
 
 
 def test_another_organisations_member_is_not_there(

@@ -5,7 +5,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts import flows
-from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
+from accounts.models import ApiKey, Invitation, Membership, Organisation, Role, Scope, User
 
 MAKERS = {Role.OWNER, Role.ADMIN, Role.DEVELOPER}
 MANAGERS = {Role.OWNER, Role.ADMIN}
@@ -17,6 +17,7 @@ ACTIONS = [
     ("key_rotate", "management key", MANAGERS),
     ("member_role", "member", MANAGERS),
     ("member_remove", "member", MANAGERS),
+    ("invitation_withdraw", "invitation", MANAGERS),
 ]
 FORMS = [
     ("key_create", {"name": "k", "scope": "inference"}, MAKERS),
@@ -34,12 +35,21 @@ def objects(organisation: Organisation, alice: User) -> dict[str, object]:
     key, _secret = flows.create_key(organisation, alice, "k")
     manages, _secret = flows.create_key(organisation, alice, "m", scope=Scope.MANAGEMENT)
     membership = Membership.objects.create(organisation=organisation, user=member, role=Role.VIEWER)
-    return {"key": key.pk, "management key": manages.pk, "member": membership.pk}
+    invitation, _token = flows.invite(organisation, alice, "dora@example.com", Role.VIEWER)
+    return {
+        "key": key.pk, "management key": manages.pk, "member": membership.pk,
+        "invitation": invitation.pk,
+    }  # fmt: skip
 
 
 def state() -> list[object]:
     keys = ApiKey.objects.order_by("pk").values_list("pk", "revoked_at", "organisation")
-    return [*keys, *Membership.objects.order_by("pk").values_list("pk", "role", "organisation")]
+    invitations = Invitation.objects.order_by("pk").values_list("pk")
+    return [
+        *keys,
+        *invitations,
+        *Membership.objects.order_by("pk").values_list("pk", "role", "organisation"),
+    ]
 
 
 @pytest.mark.parametrize("role", Role)

@@ -30,7 +30,8 @@ def limited_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def unhurried_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site with the fake engine and no limit of the rate."""
     folder = tmp_path_factory.mktemp("unhurried")
-    with embedded_site(folder, ENGINE_FAKE="true", RATE_LIMIT_TIERS="only:0:0:0") as site:
+    unlimited = {"RATE_LIMIT_TIERS": "only:0:0:0", "MANAGEMENT_REQUESTS_PER_MINUTE": "0"}
+    with embedded_site(folder, ENGINE_FAKE="true", **unlimited) as site:
         yield site
 
 

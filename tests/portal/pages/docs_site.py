@@ -64,6 +64,9 @@ class DocsSite:
             "RESPONSE_ID": lambda: str(self._made("/v1/responses", input="Hi.")["id"]),
             "REQUEST_ID": self._request_id,
             "KEY_ID": lambda: str(self._managed("/api/keys/", name="sample")["id"]),
+            "INVITATION_ID": lambda: str(
+                self._managed("/api/invitations/", email="dan@example.com", role="viewer")["id"]
+            ),
             "TOP_UP_ID": lambda: str(self._managed("/api/top-ups/", amount_cents=900)["id"]),
         }
         ids = {name: make() for name, make in makers.items() if f"${name}" in sample}

@@ -18,8 +18,8 @@ from portal import openapi
 
 DOCUMENT: dict[str, Any] = json.loads(openapi.document())
 PLACEHOLDERS = {
-    "member_id": "1", "invitation_id": "1", "key_id": "00000000-0000-0000-0000-000000000000", "top_up_id": "tup_1",
-    "request_id": "req_1",
+    "member_id": "1", "invitation_id": "1", "key_id": "00000000-0000-0000-0000-000000000000",
+    "top_up_id": "tup_1", "request_id": "req_1",
 }  # fmt: skip
 FREE = {("GET", "/api/schema/"), ("GET", "/api/reference/")}  # what explains, to everybody
 

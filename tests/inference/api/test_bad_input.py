@@ -1,5 +1,6 @@
 """Whatever is wrong with a request: a 4xx naming the field, quick, free, the engine untouched."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from inference import service
+from portal.lib import bodies
 from tests.inference.api.openai_schema import OpenAISchema
 from tests.inference.conftest import Books, chat
 
@@ -251,6 +253,22 @@ async def test_a_body_is_limited_whatever_it_says_of_itself(web: httpx.AsyncClie
     assert_refused(response, 413, None)
     response = await web.post(CHAT, content=b" " * (5 * 1024 * 1024), headers=headers)
     assert_refused(response, 413, None)
+
+
+@pytest.mark.usefixtures("untouched")
+async def test_a_body_that_does_not_arrive_is_not_waited_for(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "TIMEOUT_S", 0.05)
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield b'{"model": '
+        await asyncio.sleep(60)
+
+    headers = {"content-type": "application/json"}
+    refused = await api.post(CHAT, content=stalls(), headers=headers)
+    assert refused.status_code == 408
+    assert refused.json()["error"]["code"] == "request_timeout"
 
 
 @pytest.mark.usefixtures("untouched")

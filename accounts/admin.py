@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, urlize
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts import flows
 from accounts.models import ApiKey, Membership, Organisation, OutgoingMail, User
@@ -54,17 +55,17 @@ class OrganisationAdmin(admin.ModelAdmin[Organisation]):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False  # its ledger stays
 
-    @admin.display(description="balance")
+    @admin.display(description=gettext_lazy("balance"))
     def balance(self, organisation: Any) -> str:
         account = getattr(organisation, "account", None)
         return format_dollars(account.balance_nanos) if account else "–"
 
-    @admin.action(description="Suspend: keys stop working within two seconds")
+    @admin.action(description=gettext_lazy("Suspend: keys stop working within two seconds"))
     def suspend(self, request: HttpRequest, organisations: QuerySet[Organisation]) -> None:
         number = sum(flows.suspend(organisation) for organisation in organisations)
         self.message_user(request, _("Suspended: %(number)s") % {"number": number})
 
-    @admin.action(description="Resume")
+    @admin.action(description=gettext_lazy("Resume"))
     def resume(self, request: HttpRequest, organisations: QuerySet[Organisation]) -> None:
         number = sum(flows.resume(organisation) for organisation in organisations)
         self.message_user(request, _("Resumed: %(number)s") % {"number": number})
@@ -93,7 +94,7 @@ class ApiKeyAdmin(admin.ModelAdmin[ApiKey]):
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.change_apikey")
 
-    @admin.action(description="Revoke", permissions=["revoke"])
+    @admin.action(description=gettext_lazy("Revoke"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
         number = sum(flows.revoke_key(key) for key in keys)
         self.message_user(request, _("Revoked: %(number)s") % {"number": number})
@@ -118,11 +119,11 @@ class OutgoingMailAdmin(admin.ModelAdmin[OutgoingMail]):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    @admin.display(description="to")
+    @admin.display(description=gettext_lazy("to"))
     def to(self, mail: OutgoingMail) -> str:
         return ", ".join(mail.recipients)
 
-    @admin.display(description="text")
+    @admin.display(description=gettext_lazy("text"))
     def body(self, mail: OutgoingMail) -> str:
         # urlize escapes everything that is not a link of its own making.
         linked = mark_safe(urlize(mail.text, nofollow=True, autoescape=True))  # noqa: S308

@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from billing import ledger, reconciliation, tiers, webhooks
 from billing.audit import audit
@@ -61,15 +62,15 @@ class PriceAdmin(admin.ModelAdmin[Price]):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    @admin.display(description="input / M tokens")
+    @admin.display(description=gettext_lazy("input / M tokens"))
     def per_million(self, price: Price) -> str:
         return format_dollars(price.input_nanos_per_mtok)
 
-    @admin.display(description="cached / M tokens")
+    @admin.display(description=gettext_lazy("cached / M tokens"))
     def cached(self, price: Price) -> str:
         return format_dollars(price.cached_input_nanos_per_mtok)
 
-    @admin.display(description="output / M tokens")
+    @admin.display(description=gettext_lazy("output / M tokens"))
     def output(self, price: Price) -> str:
         return format_dollars(price.output_nanos_per_mtok)
 
@@ -92,19 +93,19 @@ class AccountAdmin(ReadOnlyAdmin):
         ]
         return own + super().get_urls()
 
-    @admin.display(description="available")
+    @admin.display(description=gettext_lazy("available"))
     def available(self, account: Account) -> str:
         return format_dollars(account.balance_nanos)
 
-    @admin.display(description="posted")
+    @admin.display(description=gettext_lazy("posted"))
     def posted(self, account: Account) -> str:
         return format_dollars(account.credits_posted - account.debits_posted)
 
-    @admin.display(description="held")
+    @admin.display(description=gettext_lazy("held"))
     def pending(self, account: Account) -> str:
         return format_dollars(account.debits_pending)
 
-    @admin.display(description="tier")
+    @admin.display(description=gettext_lazy("tier"))
     def tier(self, account: Account) -> str:
         assert account.organisation_id is not None
         standing = tiers.standing(account.organisation_id)
@@ -170,7 +171,7 @@ class TransferAdmin(ReadOnlyAdmin):
     date_hierarchy = "created_at"
     list_select_related = ["debit_account", "credit_account"]
 
-    @admin.display(description="amount")
+    @admin.display(description=gettext_lazy("amount"))
     def amount(self, transfer: Transfer) -> str:
         return format_dollars(transfer.amount_nanos)
 
@@ -181,7 +182,7 @@ class HoldAdmin(ReadOnlyAdmin):
     list_filter = ["state"]
     search_fields = ["request_id"]
 
-    @admin.display(description="amount")
+    @admin.display(description=gettext_lazy("amount"))
     def amount(self, hold: Hold) -> str:
         return format_dollars(hold.amount_nanos)
 
@@ -196,7 +197,7 @@ class UsageRecordAdmin(ReadOnlyAdmin):
     search_fields = ["request_id", "organisation__name"]
     list_select_related = ["organisation"]
 
-    @admin.display(description="cost")
+    @admin.display(description=gettext_lazy("cost"))
     def cost(self, record: UsageRecord) -> str:
         return format_dollars(record.cost_nanos)
 
@@ -211,7 +212,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     def has_replay_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("billing.change_webhookdelivery")
 
-    @admin.action(description="Process again", permissions=["replay"])
+    @admin.action(description=gettext_lazy("Process again"), permissions=["replay"])
     def replay(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
         failed = webhooks.replay(list(deliveries.order_by("pk").values_list("pk", flat=True)))
         if failed:
@@ -231,7 +232,7 @@ class TopUpAdmin(ReadOnlyAdmin):
     search_fields = ["id", "organisation__name", "checkout_session_id", "payment_intent_id"]
     list_select_related = ["organisation"]
 
-    @admin.display(description="amount")
+    @admin.display(description=gettext_lazy("amount"))
     def amount(self, top_up: TopUp) -> str:
         return format_dollars(top_up.amount_nanos)
 
@@ -260,7 +261,7 @@ class RefundAdmin(ReadOnlyAdmin):
     list_filter = ["state"]
     search_fields = ["id", "stripe_refund_id", "top_up__id", "top_up__organisation__name"]
 
-    @admin.display(description="amount")
+    @admin.display(description=gettext_lazy("amount"))
     def amount(self, refund: Refund) -> str:
         return format_dollars(refund.amount_nanos)
 
@@ -271,7 +272,7 @@ class DisputeAdmin(ReadOnlyAdmin):
     list_filter = ["status", "taken"]
     search_fields = ["dispute_id", "top_up__id", "top_up__organisation__name"]
 
-    @admin.display(description="amount")
+    @admin.display(description=gettext_lazy("amount"))
     def amount(self, dispute: Dispute) -> str:
         return format_dollars(dispute.amount_nanos)
 
@@ -298,7 +299,7 @@ class ReconciliationAdmin(ReadOnlyAdmin):
         compare = self.admin_site.admin_view(self.compare)
         return [path("compare/", compare, name="billing_reconcile"), *super().get_urls()]
 
-    @admin.display(description="differences")
+    @admin.display(description=gettext_lazy("differences"))
     def outcome(self, run: Reconciliation) -> str:
         if run.finished_at is None:
             return _("not finished")

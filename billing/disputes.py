@@ -8,6 +8,7 @@ inquiry, which moves no money, changes nothing.
 
 from django.db import transaction
 from django.db.models import F
+from django.utils.translation import gettext_noop
 
 from accounts import flows
 from billing import ledger_refunds, notices, stripe_api, topups
@@ -55,7 +56,8 @@ def _take(dispute: Dispute) -> None:
     )
     ledger_refunds.take_what_is_left(
         organisation.id, dispute.amount_nanos, TransferKind.DISPUTE,
-        reference=dispute.reference, description="Payment taken back by the payer's bank",
+        reference=dispute.reference,
+        description=gettext_noop("Payment taken back by the payer's bank"),
     )  # fmt: skip
     Dispute.objects.filter(pk=dispute.pk).update(suspended=flows.suspend(organisation))
     notices.payment_disputed(dispute)

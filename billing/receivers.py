@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.dispatch import receiver
+from django.utils.translation import gettext_noop
 
 from accounts.models import Organisation
 from accounts.signals import organisation_created
@@ -19,5 +20,5 @@ def open_account(organisation: Organisation, *, welcome: bool, **_kwargs: Any) -
             organisation.id,
             settings.WELCOME_CREDIT_NANOS,
             reference=f"grant:welcome:{organisation.id}",
-            description="Welcome credit",
+            description=gettext_noop("Welcome credit"),
         )

@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from accounts.models import Organisation
 from billing import ledger, ledger_refunds, stripe_api, topups
@@ -79,7 +80,7 @@ def _begin(top_up: TopUp, form_token: str, by: str) -> Refund:
     try:
         ledger_refunds.take(
             top_up.organisation_id, cents * NANOS_PER_CENT, TransferKind.REFUND,
-            reference=refund.reference, description="Refund of unused credit",
+            reference=refund.reference, description=gettext_noop("Refund of unused credit"),
         )  # fmt: skip
     except ledger.InsufficientCredit:  # used in this instant
         raise ValueError(_("This credit is being used just now; please try again.")) from None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from django.conf import settings
+from django.utils.translation import gettext_noop
 
 from accounts.authentication import Caller
 from billing import pricing
@@ -172,7 +173,7 @@ def ensure_starter() -> None:
         name=STARTER,
         defaults={
             "source": SHIPPED,
-            "description": "The small model that ships with this site.",
+            "description": gettext_noop("The small model that ships with this site."),
             "position": 0,
         },
     )

@@ -10,7 +10,8 @@ class PortalConfig(AppConfig):
         from accounts.tasks import BEAT_SCHEDULE as ACCOUNTS
         from billing.tasks import BEAT_SCHEDULE as BILLING
         from inference.tasks import BEAT_SCHEDULE as INFERENCE
-        from portal import checks  # noqa: F401  registers the system checks
+        from portal import checks, names  # noqa: F401  the checks register themselves
         from portal.celery import app
 
+        names.make_translatable()
         app.conf.beat_schedule = {**ACCOUNTS, **BILLING, **INFERENCE}

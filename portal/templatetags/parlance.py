@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from auditlog.models import LogEntry
 from django import template
 from django.conf import settings
 from django.db.models import QuerySet
@@ -227,6 +228,14 @@ def address_if_any(name: str) -> str:
 def organisation_choices(context: dict[str, Any]) -> QuerySet[Organisation]:
     """The organisations the visitor belongs to."""
     return Organisation.objects.filter(members=context["request"].user).order_by("name")
+
+
+@register.filter
+def changed_fields(entry: LogEntry) -> str:
+    """The names of what an entry of the audit log changed."""
+    fields = {field.name: field for field in entry.content_type.model_class()._meta.get_fields()}
+    names = [str(getattr(fields.get(name), "verbose_name", name)) for name in entry.changes_dict]
+    return ", ".join(names)
 
 
 @register.filter

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.validators import validate_email
 from django.db import transaction
 from django.forms import ValidationError
+from django.utils.translation import gettext_noop
 
 from accounts import flows
 from accounts.models import Scope, User
@@ -46,7 +47,7 @@ def issue_key(email: str, name: str, amount_nanos: int, scope: str = Scope.INFER
             organisation.id,
             amount_nanos,
             reference=f"grant:issuekey:{secrets.token_hex(16)}",
-            description="Granted with a key",
+            description=gettext_noop("Granted with a key"),
             actor="manage.py issuekey",
         )
     _key, secret = flows.create_key(organisation, user, name, scope=scope)

@@ -16,6 +16,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation.template import templatize
 
+from portal import names
+
 SOURCES = ("accounts", "billing", "inference", "playground", "portal", "templates")
 # What libraries say on our pages: their own translations lack some of it, and speak otherwise.
 BORROWED = (
@@ -73,6 +75,8 @@ def strings(folder: Path) -> str:
         if source.suffix != ".py":  # xgettext reads Python: Django rewrites templates to it
             text = templatize(text, origin=str(source))
         target.write_text(text)
+    marked = [f"pgettext({names.CONTEXT!r}, {name!r})" for name in sorted(names.to_translate())]
+    (folder / "names.py").write_text("\n".join(marked))
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     keywords = [f"--keyword={keyword}" for keyword in KEYWORDS]
     return run("xgettext", "--language=Python", "--from-code=UTF-8", "--add-comments=Translators",

@@ -30,7 +30,8 @@ class TopUpSerializer(serializers.ModelSerializer[TopUp]):
     class Meta:
         model = TopUp
         fields: ClassVar = [
-            "id", "amount_cents", "state", "checkout_url", "created_at", "paid_at",
+            "id", "amount_cents", "discount_cents", "tax_cents", "refunded_cents",
+            "disputed_cents", "state", "automatic", "checkout_url", "created_at", "paid_at",
         ]  # fmt: skip
 
 

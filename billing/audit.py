@@ -119,7 +119,8 @@ QUERIES: dict[str, tuple[str, str]] = {
         SELECT (SELECT COUNT(*) FROM billing_topup p
                 LEFT JOIN billing_transfer t ON t.reference = 'payment:' || p.payment_intent_id
                 WHERE p.state = 'paid'
-                  AND (t.id IS NULL OR t.amount_nanos <> p.amount_cents * CAST(10000000 AS BIGINT)))
+                  AND COALESCE(t.amount_nanos, 0)
+                      <> (p.amount_cents - p.discount_cents) * CAST(10000000 AS BIGINT))
              + (SELECT COUNT(*) FROM billing_transfer t
                 LEFT JOIN billing_topup p ON t.reference = 'payment:' || p.payment_intent_id
                 WHERE t.kind = 'payment' AND (p.id IS NULL OR p.state <> 'paid'))
@@ -134,9 +135,37 @@ QUERIES: dict[str, tuple[str, str]] = {
                     FROM billing_transfer t
                     JOIN billing_account d ON d.id = t.debit_account_id
                     JOIN billing_account c ON c.id = t.credit_account_id)
-                 - (SELECT COALESCE(SUM((amount_cents - refunded_cents - disputed_cents)
+                 - (SELECT COALESCE(SUM((amount_cents - discount_cents + tax_cents
+                                         - refunded_cents - disputed_cents)
                                         * CAST(10000000 AS BIGINT)), 0)
                     FROM billing_topup WHERE state = 'paid'))
+        """,
+    ),
+    "D7 discounts": (
+        "top-ups whose discount is not exactly what was given beside the payment",
+        """
+        SELECT COUNT(*) FROM billing_topup p
+        LEFT JOIN billing_transfer t
+               ON t.reference = 'payment:' || p.payment_intent_id || ':discount'
+        WHERE COALESCE(t.amount_nanos, 0)
+              <> CASE WHEN p.state = 'paid' THEN p.discount_cents ELSE 0 END
+                 * CAST(10000000 AS BIGINT)
+        """,
+    ),
+    "D7 tax": (
+        "nanos by which the ledger's tax differs from what was taken less what went back",
+        """
+        SELECT ABS((SELECT COALESCE(SUM(CASE WHEN c.kind = 'tax' THEN t.amount_nanos
+                                             WHEN d.kind = 'tax' THEN -t.amount_nanos
+                                             ELSE 0 END), 0)
+                    FROM billing_transfer t
+                    JOIN billing_account d ON d.id = t.debit_account_id
+                    JOIN billing_account c ON c.id = t.credit_account_id)
+                 - ((SELECT COALESCE(SUM(tax_cents), 0) FROM billing_topup WHERE state = 'paid')
+                    - (SELECT COALESCE(SUM(tax_cents), 0) FROM billing_refund
+                       WHERE state <> 'failed')
+                    - (SELECT COALESCE(SUM(tax_cents), 0) FROM billing_dispute WHERE taken)
+                   ) * CAST(10000000 AS BIGINT))
         """,
     ),
     "D7 refunds": (

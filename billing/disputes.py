@@ -11,7 +11,7 @@ from django.db.models import F
 from django.utils.translation import gettext_noop
 
 from accounts import flows
-from billing import ledger_refunds, notices, stripe_api, topups
+from billing import ledger_payments, notices, shares, stripe_api, topups
 from billing.models import Dispute, TopUp, TransferKind
 from billing.stripe_objects import StripeDispute
 
@@ -47,15 +47,17 @@ def _known(told: StripeDispute) -> Dispute:
 
 @transaction.atomic
 def _take(dispute: Dispute) -> None:
+    top_up = TopUp.objects.select_for_update().get(pk=dispute.top_up_id)
+    share = shares.following(top_up, dispute.amount_cents)
     rows = Dispute.objects.filter(pk=dispute.pk, taken=False)
-    if not rows.update(taken=True):
+    if not rows.update(taken=True, tax_cents=share.tax_cents, discount_cents=share.discount_cents):
         return
-    organisation = dispute.top_up.organisation
+    organisation = top_up.organisation
     TopUp.objects.filter(pk=dispute.top_up_id).update(
         disputed_cents=F("disputed_cents") + dispute.amount_cents
     )
-    ledger_refunds.take_what_is_left(
-        organisation.id, dispute.amount_nanos, TransferKind.DISPUTE,
+    ledger_payments.take_what_is_left(
+        organisation.id, share, TransferKind.DISPUTE,
         reference=dispute.reference,
         description=gettext_noop("Payment taken back by the payer's bank"),
     )  # fmt: skip
@@ -71,7 +73,7 @@ def _give_back(dispute: Dispute) -> None:
     TopUp.objects.filter(pk=dispute.top_up_id).update(
         disputed_cents=F("disputed_cents") - dispute.amount_cents
     )
-    ledger_refunds.give_back(dispute.reference, "Dispute decided in our favour")
+    ledger_payments.give_back(dispute.reference, "Dispute decided in our favour")
     organisation = dispute.top_up.organisation
     mine = Dispute.objects.filter(top_up__organisation=organisation)
     brought = mine.filter(suspended=True).exists()

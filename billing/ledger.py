@@ -126,24 +126,13 @@ def grant(
     organisation_id: str, amount_nanos: int, *, reference: str, description: str, actor: str = ""
 ) -> Transfer:
     """Give credit. Idempotent by `reference`."""
-    return _credit(
+    return credit(
         organisation_id, amount_nanos, AccountKind.GRANTS, TransferKind.GRANT,
         reference=reference, description=description, actor=actor,
     )  # fmt: skip
 
 
-@accounting
-def record_payment(
-    organisation_id: str, amount_nanos: int, *, reference: str, description: str
-) -> Transfer:
-    """Book money that Stripe took. Idempotent by `reference`, the payment's id."""
-    return _credit(
-        organisation_id, amount_nanos, AccountKind.CASH, TransferKind.PAYMENT,
-        reference=reference, description=description,
-    )  # fmt: skip
-
-
-def _credit(
+def credit(
     organisation_id: str,
     amount_nanos: int,
     source: AccountKind,
@@ -153,6 +142,7 @@ def _credit(
     description: str,
     actor: str = "",
 ) -> Transfer:
+    """Post what the house gives or was paid. Idempotent by `reference`; the caller has begun."""
     if amount_nanos <= 0:
         raise ValueError("an amount must be positive")
     account = open_account(organisation_id)

@@ -50,6 +50,7 @@ class AccountKind(models.TextChoices):
     GRANTS = "grants", _("Grants")
     REFUNDS = "refunds", _("Refunds")  # the house's loss: gone back, but used already
     WAIVED = "waived", _("Waived")
+    TAX = "tax", _("Tax")  # taken with payments, owed to the state
 
 
 class MonthlySpend(models.Model):
@@ -128,13 +129,15 @@ class TransferKind(models.TextChoices):
     USAGE = "usage", pgettext_lazy("what was used", "Usage")
     REFUND = "refund", _("Refund")
     DISPUTE = "dispute", _("Dispute")
+    TAX = "tax", _("Tax")
 
 
 class Transfer(models.Model):
     """Posted money: immutable, double-entry, with a unique reference that makes it idempotent."""
 
     # usage:<request id> · payment:<payment intent> · grant:<id> · refund:<id> · dispute:<id>;
-    # …:loss is what the balance did not cover, …:returned what came back.
+    # …:discount and …:tax are a payment's other parts, …:loss is what the balance did not cover,
+    # …:returned what came back.
     reference = models.CharField(max_length=255, unique=True)
     kind = models.CharField(max_length=16, choices=TransferKind)
     debit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="debits")

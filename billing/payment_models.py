@@ -52,12 +52,16 @@ def new_top_up_id() -> str:
 class TopUp(models.Model):
     """An attempt to pay credit in: by a person on Stripe Checkout, or by itself with a saved card.
 
-    At most one that happens by itself is under way for an organisation.
+    At most one that happens by itself is under way for an organisation. The credit is
+    `amount_cents`; what Stripe takes for it is that less a discount, and tax on top.
     """
 
     id = models.CharField(primary_key=True, max_length=40, default=new_top_up_id)
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="top_ups")
     amount_cents = models.PositiveIntegerField()
+    # Known when it is paid.
+    discount_cents = models.PositiveIntegerField(default=0)
+    tax_cents = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=10, choices=TopUpState, default=TopUpState.CREATED)
     automatic = models.BooleanField(default=False)
     # Kept for an automatic one, so that trying again charges the same card.
@@ -67,8 +71,10 @@ class TopUp(models.Model):
     form_token = models.CharField(max_length=64)
     checkout_session_id = models.CharField(max_length=255, unique=True, null=True)
     checkout_url = models.TextField(blank=True)
+    # The payment page's where there was nothing to pay: a discount of everything.
     payment_intent_id = models.CharField(max_length=255, unique=True, null=True)
-    # What went back of it; together never more than the payment.
+    invoice_id = models.CharField(max_length=255, blank=True)
+    # What went back of it, tax included; together never more than the payment.
     refunded_cents = models.PositiveIntegerField(default=0)
     disputed_cents = models.PositiveIntegerField(default=0)
     created_by = models.CharField(max_length=254)
@@ -92,7 +98,15 @@ class TopUp(models.Model):
                 name="top_up_paid_by_a_payment",
             ),
             models.CheckConstraint(
-                condition=Q(amount_cents__gte=F("refunded_cents") + F("disputed_cents")),
+                condition=Q(amount_cents__gte=F("discount_cents")), name="top_up_discount_within"
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    amount_cents__gte=F("discount_cents")
+                    - F("tax_cents")
+                    + F("refunded_cents")
+                    + F("disputed_cents")
+                ),
                 name="top_up_refunds_within_payment",
             ),
             models.CheckConstraint(
@@ -109,13 +123,34 @@ class TopUp(models.Model):
         return self.amount_cents * NANOS_PER_CENT
 
     @property
-    def left_cents(self) -> int:
-        """What has not gone back of it."""
-        return self.amount_cents - self.refunded_cents - self.disputed_cents
+    def net_cents(self) -> int:
+        """What was paid for the credit."""
+        return self.amount_cents - self.discount_cents
+
+    @property
+    def paid_cents(self) -> int:
+        """What Stripe took."""
+        return self.net_cents + self.tax_cents
+
+    @property
+    def paid_nanos(self) -> int:
+        return self.paid_cents * NANOS_PER_CENT
+
+    @property
+    def discount_nanos(self) -> int:
+        return self.discount_cents * NANOS_PER_CENT
+
+    @property
+    def tax_nanos(self) -> int:
+        return self.tax_cents * NANOS_PER_CENT
+
+    @property
+    def gone_cents(self) -> int:
+        return self.refunded_cents + self.disputed_cents
 
     @property
     def gone_nanos(self) -> int:
-        return (self.refunded_cents + self.disputed_cents) * NANOS_PER_CENT
+        return self.gone_cents * NANOS_PER_CENT
 
 
 class StripeCustomer(models.Model):
@@ -200,6 +235,9 @@ class Refund(models.Model):
     id = models.CharField(primary_key=True, max_length=40, default=new_refund_id)
     top_up = models.ForeignKey(TopUp, on_delete=models.PROTECT, related_name="refunds")
     amount_cents = models.PositiveIntegerField()
+    # Of it, tax; and the discount that is taken back beside it (`billing.shares`).
+    tax_cents = models.PositiveIntegerField(default=0)
+    discount_cents = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=10, choices=RefundState, default=RefundState.CREATED)
     # The form's, or Stripe's own id for one from its dashboard: each makes one refund.
     form_token = models.CharField(max_length=255)
@@ -211,6 +249,9 @@ class Refund(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["top_up", "form_token"], name="refund_once_a_form"),
             models.CheckConstraint(condition=Q(amount_cents__gt=0), name="refund_positive"),
+            models.CheckConstraint(
+                condition=Q(amount_cents__gte=F("tax_cents")), name="refund_tax_within"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -232,6 +273,9 @@ class Dispute(models.Model):
     dispute_id = models.CharField(primary_key=True, max_length=255)
     top_up = models.ForeignKey(TopUp, on_delete=models.PROTECT, related_name="disputes")
     amount_cents = models.PositiveIntegerField()
+    # Of it, tax; and the discount that is taken back beside it (`billing.shares`).
+    tax_cents = models.PositiveIntegerField(default=0)
+    discount_cents = models.PositiveIntegerField(default=0)
     status = models.CharField(max_length=40)  # Stripe's
     reason = models.CharField(max_length=100, blank=True)  # Stripe's
     # Whether the amount stands in `disputed_cents` and in the ledger now.
@@ -243,6 +287,9 @@ class Dispute(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(amount_cents__gt=0), name="dispute_positive"),
+            models.CheckConstraint(
+                condition=Q(amount_cents__gte=F("tax_cents")), name="dispute_tax_within"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -7,8 +7,10 @@ Both sides are read from `WINDOW` ago to `SETTLES` ago; what is younger may be u
 one side made in that time is asked for by its id, so the ends of the window hide nothing.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from typing import TypeVar
 
 from django.db import transaction
 from django.db.models import Q
@@ -31,6 +33,8 @@ from billing.models import (
 from billing.refunds import GONE_BACK
 from billing.stripe_objects import Payment, StripeDispute, StripeRefund
 from portal.lib.money import NANOS_PER_CENT
+
+T = TypeVar("T", StripeRefund, StripeDispute)
 
 WINDOW = timedelta(days=35)
 SETTLES = timedelta(minutes=10)
@@ -90,35 +94,36 @@ def _hear_of(session_id: str) -> None:
 
 
 def _payments(run: Reconciliation) -> Iterator[Difference]:
+    """What Stripe took, with its tax, beside what the ledger's cash has of it."""
     made = {
         each.payment_intent_id: _paid_cents(each)
         for each in stripe_api.payments_between(run.since, run.until)
         if each.top_up_id  # others are another business's of the same Stripe account
     }
-    references = [f"payment:{payment_id}" for payment_id in made]
-    posted = Transfer.objects.filter(
-        Q(reference__in=references) | Q(created_at__range=(run.since, run.until)),
-        kind=TransferKind.PAYMENT,
-    )
-    ours = {
-        reference.removeprefix("payment:"): nanos // NANOS_PER_CENT
-        for reference, nanos in posted.values_list("reference", "amount_nanos")
-    }
     yield from _compare(
-        run, DifferenceKind.PAYMENT, made, ours,
+        run, DifferenceKind.PAYMENT, made, _booked(run, made),
         lambda payment_id: _paid_cents(stripe_api.fetch_payment(payment_id)),
     )  # fmt: skip
 
 
+def _booked(run: Reconciliation, made: Mapping[str, int]) -> dict[str, int]:
+    """Cents of each payment in the ledger: of those that Stripe made, and of this time."""
+    references = [f"payment:{payment_id}{part}" for payment_id in made for part in ("", ":tax")]
+    posted = Transfer.objects.filter(
+        Q(reference__in=references)
+        | Q(created_at__range=(run.since, run.until), reference__startswith="payment:"),
+        kind__in=[TransferKind.PAYMENT, TransferKind.TAX],
+    )
+    booked: Counter[str] = Counter()
+    for reference, nanos in posted.values_list("reference", "amount_nanos"):
+        booked[reference.split(":")[1]] += nanos // NANOS_PER_CENT
+    return dict(booked)
+
+
 def _refunds(run: Reconciliation) -> Iterator[Difference]:
     listed = stripe_api.refunds_between(run.since, run.until)
-    mine = _our_payments(each.payment_intent_id for each in listed)
-    made = {
-        each.refund_id: _refunded_cents(each) for each in listed if each.payment_intent_id in mine
-    }
-    rows = Refund.objects.filter(
-        Q(stripe_refund_id__in=made) | Q(created_at__range=(run.since, run.until))
-    )
+    made = {each.refund_id: _refunded_cents(each) for each in _of_our_payments(listed)}
+    rows = Refund.objects.filter(_of(run, made, "stripe_refund_id"))
     # One that Stripe has not been reached for has no id there.
     ours = {
         row.stripe_refund_id or row.id: 0 if row.state == RefundState.FAILED else row.amount_cents
@@ -132,18 +137,25 @@ def _refunds(run: Reconciliation) -> Iterator[Difference]:
 
 def _disputes(run: Reconciliation) -> Iterator[Difference]:
     listed = stripe_api.disputes_between(run.since, run.until)
-    mine = _our_payments(each.payment_intent_id for each in listed)
-    made = {
-        each.dispute_id: _disputed_cents(each) for each in listed if each.payment_intent_id in mine
-    }
-    rows = Dispute.objects.filter(
-        Q(dispute_id__in=made) | Q(created_at__range=(run.since, run.until))
-    )
+    made = {each.dispute_id: _disputed_cents(each) for each in _of_our_payments(listed)}
+    rows = Dispute.objects.filter(_of(run, made, "dispute_id"))
     ours = {row.dispute_id: row.amount_cents if row.taken else 0 for row in rows}
     yield from _compare(
         run, DifferenceKind.DISPUTE, made, ours,
         lambda dispute_id: _disputed_cents(stripe_api.fetch_dispute(dispute_id)),
     )  # fmt: skip
+
+
+def _of_our_payments(listed: list[T]) -> list[T]:
+    """Others are another business's of the same Stripe account."""
+    known = TopUp.objects.filter(payment_intent_id__in=[each.payment_intent_id for each in listed])
+    mine = set(known.values_list("payment_intent_id", flat=True))
+    return [each for each in listed if each.payment_intent_id in mine]
+
+
+def _of(run: Reconciliation, made: Mapping[str, int], stripe_id: str) -> Q:
+    """Our rows of what Stripe made, and of this time."""
+    return Q(**{f"{stripe_id}__in": made}) | Q(created_at__range=(run.since, run.until))
 
 
 def _compare(
@@ -169,11 +181,6 @@ def _fetched(fetch: Callable[[str], int], stripe_id: str) -> int:
         return fetch(stripe_id)
     except stripe_api.RequestRefused:  # Stripe does not know it
         return 0
-
-
-def _our_payments(payment_ids: Iterator[str]) -> set[str | None]:
-    known = TopUp.objects.filter(payment_intent_id__in=list(payment_ids))
-    return set(known.values_list("payment_intent_id", flat=True))
 
 
 def _paid_cents(payment: Payment) -> int:

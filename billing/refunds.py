@@ -5,7 +5,8 @@ taken from the balance before Stripe is asked, in one transaction, and given bac
 one form makes one refund (a constraint), and its id is Stripe's idempotency key.
 
 Credit that was given is used before credit that was paid: what is unused of a payment is the
-balance, at most what is left of the payment.
+balance, at most what is left of the payment. A discount is no such gift: it goes back with what was
+paid, in proportion, and so does tax (`billing.shares`).
 """
 
 import logging
@@ -20,8 +21,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from accounts.models import Organisation
-from billing import ledger, ledger_refunds, stripe_api, topups
+from billing import ledger, ledger_payments, shares, stripe_api, topups
 from billing.models import Refund, RefundState, TopUp, TopUpState, TransferKind
+from billing.shares import Share
 from billing.stripe_api import KEY_LIVES
 from billing.stripe_objects import StripeRefund
 from portal.lib.money import NANOS_PER_CENT
@@ -37,8 +39,8 @@ def payments(organisation: Organisation, most: int) -> list[TopUp]:
     paid = TopUp.objects.filter(organisation=organisation, state=TopUpState.PAID)
     found = list(paid.order_by("-paid_at")[:most])
     for top_up in found:
-        cents = _refundable_cents(top_up, unused)
-        top_up.refundable_nanos = cents * NANOS_PER_CENT  # type: ignore[attr-defined]
+        share = _refundable(top_up, unused)
+        top_up.refundable_nanos = share.money_cents * NANOS_PER_CENT  # type: ignore[attr-defined]
     return found
 
 
@@ -46,12 +48,12 @@ def _unused_cents(organisation_id: str) -> int:
     return ledger.balance(organisation_id).available_nanos // NANOS_PER_CENT
 
 
-def _refundable_cents(top_up: TopUp, unused_cents: int) -> int:
+def _refundable(top_up: TopUp, unused_cents: int) -> Share:
     """What the customer may have back of this payment right now."""
     since = timezone.now() - timedelta(days=settings.REFUND_DAYS)
     if top_up.state != TopUpState.PAID or top_up.paid_at is None or top_up.paid_at < since:
-        return 0
-    return min(top_up.left_cents, unused_cents)
+        return Share(0, 0, 0)
+    return shares.refundable(top_up, unused_cents)
 
 
 def ask(top_up: TopUp, form_token: str, by: str) -> Refund:
@@ -73,13 +75,13 @@ def _begin(top_up: TopUp, form_token: str, by: str) -> Refund:
     known = Refund.objects.filter(top_up=top_up, form_token=form_token).first()
     if known is not None:
         return known
-    cents = _refundable_cents(top_up, _unused_cents(top_up.organisation_id))
-    if cents <= 0:
+    share = _refundable(top_up, _unused_cents(top_up.organisation_id))
+    if share.money_cents <= 0:
         raise ValueError(_("Nothing of this payment can be refunded any more."))
-    refund = _record(top_up, cents, form_token, by)
+    refund = _record(top_up, share, form_token, by)
     try:
-        ledger_refunds.take(
-            top_up.organisation_id, cents * NANOS_PER_CENT, TransferKind.REFUND,
+        ledger_payments.take(
+            top_up.organisation_id, share, TransferKind.REFUND,
             reference=refund.reference, description=gettext_noop("Refund of unused credit"),
         )  # fmt: skip
     except ledger.InsufficientCredit:  # used in this instant
@@ -87,11 +89,13 @@ def _begin(top_up: TopUp, form_token: str, by: str) -> Refund:
     return refund
 
 
-def _record(top_up: TopUp, cents: int, form_token: str, by: str) -> Refund:
+def _record(top_up: TopUp, share: Share, form_token: str, by: str) -> Refund:
+    cents = share.money_cents
     TopUp.objects.filter(pk=top_up.pk).update(refunded_cents=F("refunded_cents") + cents)
     return Refund.objects.create(
-        top_up=top_up, amount_cents=cents, form_token=form_token, requested_by=by
-    )
+        top_up=top_up, amount_cents=cents, tax_cents=share.tax_cents,
+        discount_cents=share.discount_cents, form_token=form_token, requested_by=by,
+    )  # fmt: skip
 
 
 def run() -> None:
@@ -141,11 +145,13 @@ def hear(stripe_refund_id: str) -> None:
 def _from_dashboard(told: StripeRefund) -> Refund | None:
     if told.status in GONE_BACK:
         return None
-    top_up = topups.of_payment(told.payment_intent_id)
-    refund = _record(top_up, told.amount_cents, told.refund_id, "Stripe")
+    paid = topups.of_payment(told.payment_intent_id)
+    top_up = TopUp.objects.select_for_update().get(pk=paid.pk)
+    share = shares.following(top_up, told.amount_cents)
+    refund = _record(top_up, share, told.refund_id, "Stripe")
     Refund.objects.filter(pk=refund.pk).update(stripe_refund_id=told.refund_id)
-    ledger_refunds.take_what_is_left(
-        top_up.organisation_id, refund.amount_nanos, TransferKind.REFUND,
+    ledger_payments.take_what_is_left(
+        top_up.organisation_id, share, TransferKind.REFUND,
         reference=refund.reference, description="Refund",
     )  # fmt: skip
     return refund
@@ -170,4 +176,4 @@ def _fail(refund: Refund, stripe_refund_id: str | None = None) -> None:
         TopUp.objects.filter(pk=refund.top_up_id).update(
             refunded_cents=F("refunded_cents") - refund.amount_cents
         )
-        ledger_refunds.give_back(refund.reference, "Refund that did not go through")
+        ledger_payments.give_back(refund.reference, "Refund that did not go through")

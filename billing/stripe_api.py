@@ -149,12 +149,21 @@ def create_checkout(top_up: TopUp, customer_id: str) -> CheckoutSession:
                     "currency": "usd",
                     "unit_amount": top_up.amount_cents,
                     "product_data": {"name": f"{settings.SITE_NAME} credit"},
+                    "tax_behavior": "exclusive",
                 },
             }
         ],
+        "invoice_creation": {"enabled": True, "invoice_data": {"metadata": metadata}},
         "success_url": f"{_billing_page()}?top_up={top_up.id}",
         "cancel_url": _billing_page(),
     }
+    if settings.STRIPE_PROMOTION_CODES:
+        parameters["allow_promotion_codes"] = True
+    if settings.STRIPE_AUTOMATIC_TAX:
+        # Where somebody lives decides what tax it is, so Stripe keeps the address.
+        parameters["automatic_tax"] = {"enabled": True}
+        parameters["tax_id_collection"] = {"enabled": True}
+        parameters["customer_update"] = {"address": "auto", "name": "auto"}
     with _calling():
         return session_of(
             client().v1.checkout.sessions.create(parameters, {"idempotency_key": top_up.id})
@@ -180,6 +189,18 @@ def fetch_checkout(session_id: str) -> CheckoutSession:
     """The session as Stripe knows it now: a webhook's payload is only a hint."""
     with _calling():
         return session_of(client().v1.checkout.sessions.retrieve(session_id))
+
+
+def receipt_page(top_up: TopUp) -> str:
+    """The address of a payment's invoice, or of its receipt where there is no invoice; or nothing.
+
+    Stripe's addresses change with time, so they are asked for when somebody wants to look.
+    """
+    with _calling():
+        if top_up.invoice_id:
+            return client().v1.invoices.retrieve(top_up.invoice_id).hosted_invoice_url or ""
+        payment = payment_of(client().v1.payment_intents.retrieve(top_up.payment_intent_id or ""))
+        return client().v1.charges.retrieve(payment.charge_id).receipt_url or ""
 
 
 def _billing_page() -> str:

@@ -17,7 +17,11 @@ class CheckoutSession:
     payment_intent_id: str
     setup_intent_id: str
     customer_id: str
-    amount_cents: int
+    invoice_id: str
+    subtotal_cents: int  # what was asked for
+    discount_cents: int
+    tax_cents: int
+    amount_cents: int  # what was paid
     currency: str
     top_up_id: str
 
@@ -31,6 +35,7 @@ class Payment:
     amount_cents: int
     currency: str
     top_up_id: str
+    charge_id: str
     error: str
 
 
@@ -61,6 +66,7 @@ class Card:
 
 
 def session_of(session: stripe.checkout.Session) -> CheckoutSession:
+    totals = session.total_details
     return CheckoutSession(
         session_id=session.id,
         url=session.url or "",
@@ -71,6 +77,10 @@ def session_of(session: stripe.checkout.Session) -> CheckoutSession:
         payment_intent_id=_id(session.payment_intent),
         setup_intent_id=_id(session.setup_intent),
         customer_id=_id(session.customer),
+        invoice_id=_id(session.invoice),
+        subtotal_cents=session.amount_subtotal or 0,
+        discount_cents=totals.amount_discount if totals else 0,
+        tax_cents=totals.amount_tax if totals else 0,
         amount_cents=session.amount_total or 0,
         currency=session.currency or "",
         top_up_id=session.client_reference_id or "",
@@ -85,6 +95,7 @@ def payment_of(intent: stripe.PaymentIntent) -> Payment:
         amount_cents=intent.amount_received,
         currency=intent.currency,
         top_up_id=_label(intent.metadata, "top_up_id"),
+        charge_id=_id(intent.latest_charge),
         error=(error.code or "") if error else "",
     )
 
@@ -114,8 +125,14 @@ def _label(metadata: stripe.StripeObject | None, name: str) -> str:
 
 
 def _id(
-    reference: str | stripe.PaymentIntent | stripe.SetupIntent | stripe.Customer | None,
+    reference: str
+    | stripe.Charge
+    | stripe.Customer
+    | stripe.Invoice
+    | stripe.PaymentIntent
+    | stripe.SetupIntent
+    | None,
 ) -> str:
     if reference is None or isinstance(reference, str):
         return reference or ""
-    return reference.id
+    return reference.id or ""

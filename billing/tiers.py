@@ -11,7 +11,7 @@ from functools import lru_cache
 from django.conf import settings
 from django.db.models import Q, Sum
 
-from billing.models import TierOverride, Transfer, TransferKind
+from billing.models import AccountKind, TierOverride, Transfer, TransferKind
 from portal.lib.money import parse_dollars
 
 
@@ -80,10 +80,11 @@ def standing(organisation_id: str) -> Standing:
 
 
 def _paid_nanos(organisation_id: str) -> int:
-    """Payments less what went back of them; never below zero."""
+    """Payments less what went back of them, without discounts; never below zero."""
     kinds = [TransferKind.PAYMENT, TransferKind.REFUND, TransferKind.DISPUTE]
-    paid = Q(credit_account__organisation_id=organisation_id)
-    gone = Q(debit_account__organisation_id=organisation_id)
+    given = AccountKind.GRANTS
+    paid = Q(credit_account__organisation_id=organisation_id) & ~Q(debit_account__kind=given)
+    gone = Q(debit_account__organisation_id=organisation_id) & ~Q(credit_account__kind=given)
     sums = Transfer.objects.filter(paid | gone, kind__in=kinds).aggregate(
         paid=Sum("amount_nanos", filter=paid), gone=Sum("amount_nanos", filter=gone)
     )

@@ -1,7 +1,8 @@
 """Top-ups: credit that an organisation pays in through Stripe Checkout.
 
 Guarantees: one form makes one session however often it is sent; one payment credits once, to the
-organisation that began it, and only the amount that was asked for.
+organisation that began it, and only the amount that was asked for: what a promotion code takes off
+is given, what tax puts on top is not credited.
 """
 
 import uuid
@@ -12,8 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import Organisation
-from billing import customers, ledger, stripe_api
-from billing.models import TopUp, TopUpState, Transfer
+from billing import customers, ledger_payments, stripe_api
+from billing.models import TopUp, TopUpState
 from billing.stripe_objects import CheckoutSession
 from portal.lib.money import NANOS_PER_CENT
 
@@ -68,33 +69,57 @@ def check_amount(amount_cents: int) -> None:
 
 
 @transaction.atomic
-def credit(session: CheckoutSession) -> Transfer | None:
-    """Credit a session that Stripe says is paid; None when it is not paid (yet).
+def credit(session: CheckoutSession) -> bool:
+    """Credit a session that Stripe says is paid; False when it is not paid (yet).
 
     Idempotent: the transfer's reference is the payment's id. Raises PaymentRefused.
     """
-    if session.payment_status != "paid":
-        return None
+    # With a discount of everything there is no payment to wait for.
+    free = session.payment_status == "no_payment_required" and session.status == "complete"
+    if session.payment_status != "paid" and not free:
+        return False
     top_up = TopUp.objects.filter(pk=session.top_up_id).first()
     if top_up is None:
         raise PaymentRefused(f"no top-up {session.top_up_id!r}: another account's payment")
     _check(session, top_up)
-    return book(top_up, session.payment_intent_id, "Top-up by card")
+    book(
+        top_up, _payment_id(session), "Top-up by card", discount_cents=session.discount_cents,
+        tax_cents=session.tax_cents, invoice_id=session.invoice_id,
+    )  # fmt: skip
+    return True
 
 
-def book(top_up: TopUp, payment_intent_id: str, description: str) -> Transfer:
+def _payment_id(session: CheckoutSession) -> str:
+    """The page's own id where there was nothing to pay."""
+    return session.payment_intent_id or (session.session_id if not session.amount_cents else "")
+
+
+def book(
+    top_up: TopUp,
+    payment_id: str,
+    description: str,
+    *,
+    discount_cents: int = 0,
+    tax_cents: int = 0,
+    invoice_id: str = "",
+) -> None:
     """Mark a top-up as paid by this payment and credit it, once. The caller has a transaction."""
     TopUp.objects.filter(pk=top_up.pk).exclude(state=TopUpState.PAID).update(
         state=TopUpState.PAID,
-        payment_intent_id=payment_intent_id,
+        payment_intent_id=payment_id,
+        discount_cents=discount_cents,
+        tax_cents=tax_cents,
+        invoice_id=invoice_id,
         failure="",
         paid_at=timezone.now(),
     )
-    return ledger.record_payment(
+    ledger_payments.record_payment(
         top_up.organisation_id,
-        top_up.amount_cents * NANOS_PER_CENT,
-        reference=f"payment:{payment_intent_id}",
+        (top_up.amount_cents - discount_cents) * NANOS_PER_CENT,
+        reference=f"payment:{payment_id}",
         description=description,
+        discount_nanos=discount_cents * NANOS_PER_CENT,
+        tax_nanos=tax_cents * NANOS_PER_CENT,
     )
 
 
@@ -103,13 +128,15 @@ def _check(session: CheckoutSession, top_up: TopUp) -> None:
         raise PaymentRefused(f"{top_up.id} belongs to another session")
     if session.currency != "usd":
         raise PaymentRefused(f"paid in {session.currency!r}, not in US dollars")
-    if session.amount_cents != top_up.amount_cents:
+    due = top_up.amount_cents - session.discount_cents + session.tax_cents
+    if (session.subtotal_cents, session.amount_cents) != (top_up.amount_cents, due):
         raise PaymentRefused(
-            f"paid {session.amount_cents} cents where {top_up.amount_cents} were asked for"
+            f"paid {session.amount_cents} cents where {due} were asked for"
+            f" ({session.subtotal_cents} of {top_up.amount_cents} before discount and tax)"
         )
-    if not session.payment_intent_id:
+    if not _payment_id(session):
         raise PaymentRefused("a paid session without a payment")
-    if top_up.payment_intent_id not in {None, session.payment_intent_id}:
+    if top_up.payment_intent_id not in {None, _payment_id(session)}:
         raise PaymentRefused(f"{top_up.id} was paid by another payment")
 
 

@@ -9,6 +9,7 @@ urlpatterns = [
     path("portal/billing/top-up/", views.top_up, name="billing_top_up"),
     path("portal/billing/auto-top-up/", views_cards.auto_top_up, name="billing_auto_top_up"),
     path("portal/billing/card/", views_cards.save_card, name="billing_save_card"),
+    path("portal/billing/receipt/<str:top_up_id>/", views_cards.receipt, name="billing_receipt"),
     path("portal/billing/refund/<str:top_up_id>/", views.refund, name="billing_refund"),
     path("portal/billing/stripe/", views_cards.stripe_portal, name="billing_stripe_portal"),
     path("portal/billing/alerts/", views.set_alerts, name="billing_alerts"),

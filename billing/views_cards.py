@@ -1,17 +1,17 @@
-"""Saved cards: automatic top-ups, and the ways to Stripe's pages."""
+"""Saved cards: automatic top-ups, and the ways to Stripe's pages: cards, invoices, receipts."""
 
 from collections.abc import Callable
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from accounts.permissions import member_required
 from billing import autotopup, customers, stripe_api
 from billing.forms import AutoTopUpForm, TopUpForm
-from billing.models import StripeCustomer
+from billing.models import StripeCustomer, TopUp, TopUpState
 from billing.notices import PAYERS
 from billing.views import page
 
@@ -58,6 +58,23 @@ def save_card(request: HttpRequest) -> HttpResponseBase:
 def stripe_portal(request: HttpRequest) -> HttpResponseBase:
     """Lead to Stripe's page with the organisation's cards and receipts."""
     return _to_stripe(request, stripe_api.portal_page)
+
+
+@member_required(*PAYERS)
+@require_GET
+def receipt(request: HttpRequest, top_up_id: str) -> HttpResponseBase:
+    """Lead to a payment's invoice or receipt at Stripe."""
+    organisation = request.organisation  # type: ignore[attr-defined]
+    paid = TopUp.objects.filter(state=TopUpState.PAID, organisation=organisation)
+    top_up = get_object_or_404(paid, pk=top_up_id)
+    try:
+        address = stripe_api.receipt_page(top_up) if stripe_api.enabled() else ""
+    except stripe_api.StripeUnavailable:
+        address = ""
+    if address:
+        return redirect(address)
+    messages.error(request, _("Stripe does not show this receipt just now."))
+    return redirect("billing")
 
 
 def _to_stripe(request: HttpRequest, address_of: Callable[[str], str]) -> HttpResponseBase:

@@ -73,6 +73,9 @@ ENGINE_SOCKET_DIR = (
 STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
 STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET")
 STRIPE_API_BASE = env.text("STRIPE_API_BASE")  # another address for Stripe's API, for tests
+# Tax is Stripe Tax's to work out; promotion codes are made in Stripe's dashboard.
+STRIPE_AUTOMATIC_TAX = env.flag("STRIPE_AUTOMATIC_TAX", default=False)
+STRIPE_PROMOTION_CODES = env.flag("STRIPE_PROMOTION_CODES", default=False)
 TOP_UP_CENTS = [int(cents) for cents in env.words("TOP_UP_CENTS", "500,1000,2500,10000")]
 TOP_UP_MIN_CENTS = env.integer("TOP_UP_MIN_CENTS", 500)
 TOP_UP_MAX_CENTS = env.integer("TOP_UP_MAX_CENTS", 1_000_000)

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import ApiKey, Organisation, User
-from billing import ledger
+from billing import ledger_payments
 from billing.models import TierOverride
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.management import Program
@@ -48,7 +48,7 @@ def test_the_limits_say_the_tier_and_why(
              "tokens_per_minute": 0}  # fmt: skip
     told = manager("get", "api_limits").json()
     assert told == {"tier": small, "paid_nanos": 0, "overridden": False, "tiers": [small, large]}
-    ledger.record_payment(
+    ledger_payments.record_payment(
         organisation.pk, 5 * NANOS_PER_DOLLAR, reference="payment:a", description=""
     )
     assert manager("get", "api_limits").json()["tier"] == large

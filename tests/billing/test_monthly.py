@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Membership, Organisation, Role, User
-from billing import ledger, monthly, statements
+from billing import ledger, ledger_payments, monthly, statements
 from billing.models import Account, TransferKind
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.billing.money import account_of, draft, hold
@@ -35,7 +35,9 @@ def account(alice: User, monkeypatch: pytest.MonkeyPatch) -> Account:
     )
     at(monkeypatch, FIRST)
     ledger.open_account(organisation.pk)
-    ledger.record_payment(organisation.pk, 10**10, reference="payment:a", description="paid in")
+    ledger_payments.record_payment(
+        organisation.pk, 10**10, reference="payment:a", description="paid in"
+    )
     for number, moment in enumerate(moments):
         at(monkeypatch, moment)
         cost = chance.randrange(10**7)

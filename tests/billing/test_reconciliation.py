@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Organisation, User
-from billing import ledger, reconciliation, tasks
+from billing import ledger_payments, reconciliation, tasks
 from billing.models import Difference, Reconciliation, Refund, TopUp
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import audit_is_clean
@@ -76,7 +76,7 @@ def test_whatever_webhooks_were_lost_stands_in_the_comparison(
 def test_what_stripe_does_not_know_stands_in_the_comparison(
     double: StripeDouble, alice_client: Client, organisation: Organisation, paid: list[str]
 ) -> None:
-    ledger.record_payment(
+    ledger_payments.record_payment(
         organisation.id, 5 * NANOS_PER_CENT, reference="payment:pi_x", description=""
     )
     double.down = True

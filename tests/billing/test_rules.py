@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import Organisation
-from billing import alert_settings, alerts, ledger, pricing, spending, triggers
+from billing import alert_settings, alerts, ledger, ledger_payments, pricing, spending, triggers
 from billing.audit import QUERIES
 from billing.models import Alert, TopUp, UsageRecord
 from portal.lib.money import NANOS_PER_CENT
@@ -23,12 +23,14 @@ def used(organisation: Organisation) -> Organisation:
     spending.set_monthly_cap(organisation, 10**9)
     alert_settings.change(organisation, low_balance_nanos=10**12)
     TopUp.objects.create(
-        organisation=organisation, amount_cents=500, state="paid", form_token="t",
-        payment_intent_id="pi_1", paid_at=timezone.now(), created_by="alice@example.com",
+        organisation=organisation, amount_cents=500, discount_cents=100, tax_cents=32,
+        state="paid", form_token="t", payment_intent_id="pi_1", paid_at=timezone.now(),
+        created_by="alice@example.com",
     )  # fmt: skip
-    ledger.record_payment(
-        organisation.pk, 500 * NANOS_PER_CENT, reference="payment:pi_1", description=""
-    )
+    ledger_payments.record_payment(
+        organisation.pk, 400 * NANOS_PER_CENT, reference="payment:pi_1", description="",
+        discount_nanos=100 * NANOS_PER_CENT, tax_nanos=32 * NANOS_PER_CENT,
+    )  # fmt: skip
     for request_id, key_id in (("r0", key), ("r1", None), ("r2", key)):
         hold(
             request_id, organisation.pk, 10_000, api_key_id=key_id,
@@ -75,8 +77,10 @@ BREAK = {
     "outcome = 'failed'": "UPDATE billing_usagerecord SET outcome = 'failed'",
     "a.spent_nanos -": "UPDATE billing_account SET spent_nanos = spent_nanos + 1",
     "k.pending_nanos -": "UPDATE billing_keyspend SET pending_nanos = pending_nanos + 1",
-    "p.state = 'paid' AND (t.id": "UPDATE billing_topup SET amount_cents = 501",
+    "(p.amount_cents - p.discount_cents)": "UPDATE billing_topup SET amount_cents = 501",
     "disputed_cents) * CAST": "UPDATE billing_topup SET amount_cents = 501",
+    "THEN p.discount_cents": "UPDATE billing_topup SET discount_cents = 99",
+    "c.kind = 'tax'": "UPDATE billing_topup SET tax_cents = 33",
     "p.refunded_cents <>": "UPDATE billing_topup SET refunded_cents = 1",
 }
 

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Organisation
-from billing import ledger, topups
+from billing import ledger_payments, topups
 from billing.models import TopUp, TopUpState, Transfer, WebhookDelivery
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import audit_is_clean
@@ -127,7 +127,7 @@ def test_a_crash_between_store_and_credit_loses_nothing(
         def crash(*_args: object, **_kwargs: object) -> None:
             raise DatabaseError("gone")
 
-        broken.setattr(ledger, "record_payment", crash)
+        broken.setattr(ledger_payments, "record_payment", crash)
         run_jobs()
     assert balance(organisation) == TEN
     assert TopUp.objects.get().state == TopUpState.CREATED, "paid and credited together or not"
@@ -170,4 +170,4 @@ def test_an_unpaid_session_credits_nothing(double: StripeDouble, alice_client: C
     from billing import stripe_api
 
     session = stripe_api.fetch_checkout(TopUp.objects.get().checkout_session_id or "")
-    assert topups.credit(session) is None
+    assert not topups.credit(session)

@@ -6,7 +6,7 @@ from django.core.checks import run_checks
 from django.test import Client
 
 from accounts.models import Organisation, User
-from billing import ledger, tiers
+from billing import ledger, ledger_payments, tiers
 from billing.models import Account, AccountKind, TierOverride, Transfer, TransferKind
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.conftest import signed_in
@@ -20,7 +20,7 @@ def _three_tiers(settings: LazySettings) -> None:
 
 
 def pay(organisation: Organisation, dollars: int, reference: str) -> None:
-    ledger.record_payment(
+    ledger_payments.record_payment(
         organisation.pk, dollars * NANOS_PER_DOLLAR, reference=f"payment:{reference}",
         description="",
     )  # fmt: skip

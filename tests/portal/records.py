@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.models import Organisation
-from billing import ledger, pricing
+from billing import ledger_payments, pricing
 from billing.models import (
     AutoTopUp,
     AutoTopUpState,
@@ -67,7 +67,7 @@ def make_payments(organisation: Organisation) -> None:
         organisation=organisation, amount_cents=2500, form_token="form", state=TopUpState.PAID,
         payment_intent_id="pi_1", paid_at=timezone.now(), created_by="alice@example.com",
     )  # fmt: skip
-    ledger.record_payment(
+    ledger_payments.record_payment(
         organisation.id, top_up.amount_nanos, reference="payment:pi_1", description="Top-up by card"
     )
     StripeCustomer.objects.create(

@@ -12,7 +12,7 @@ WRITES = {
     "create", "bulk_create", "get_or_create", "update_or_create", "update", "bulk_update", "delete",
     "acreate", "aupdate", "adelete",
 }  # fmt: skip
-WRITERS = {"billing/ledger.py", "billing/ledger_refunds.py"}
+WRITERS = {"billing/ledger.py", "billing/ledger_payments.py"}
 # What the ledger writes in SQL, and who may import that.
 SQL_WRITERS = {"billing/hold_rows.py"}
 SQL_WRITE = re.compile(

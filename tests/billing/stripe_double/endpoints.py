@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from stripe.params import (
+    ChargeRetrieveParams,
     CustomerCreateParams,
     CustomerRetrieveParams,
     CustomerUpdateParams,
     DisputeListParams,
     DisputeRetrieveParams,
+    InvoiceRetrieveParams,
     PaymentIntentCreateParams,
     PaymentIntentListParams,
     PaymentIntentRetrieveParams,
@@ -83,9 +85,19 @@ def create_session(double: StripeDouble, fields: Object, _id: str) -> Object:
         metadata=fields.get("metadata", {}), mode=fields["mode"], payment_intent=None,
         payment_status="unpaid", status="open", success_url=fields["success_url"],
         intent_metadata=fields.get("payment_intent_data", {}).get("metadata", {}),
+        allow_promotion_codes=fields.get("allow_promotion_codes") == "true",
+        automatic_tax=_enabled(fields, "automatic_tax"), invoice=None,
+        invoice_creation=_enabled(fields, "invoice_creation"),
+        total_details={"amount_discount": 0, "amount_shipping": None, "amount_tax": 0},
     )  # fmt: skip
+    if session["automatic_tax"]["enabled"] and "address" not in fields.get("customer_update", {}):
+        raise Refused(400, "Automatic tax needs customer_update[address] with a customer.")
     session["url"] = f"{double.url}/pay/{session['id']}"
     return session
+
+
+def _enabled(fields: Object, name: str) -> Object:
+    return {"enabled": fields.get(name, {}).get("enabled") == "true"}
 
 
 def create_portal_session(double: StripeDouble, fields: Object, _id: str) -> Object:
@@ -135,6 +147,8 @@ def _endpoint(method: str, path: str, parameters: Any, answer: Answer) -> Endpoi
 
 
 ENDPOINTS = [
+    _endpoint("GET", "charges/ID", ChargeRetrieveParams, retrieve("charge")),
+    _endpoint("GET", "invoices/ID", InvoiceRetrieveParams, retrieve("invoice")),
     _endpoint("POST", "customers", CustomerCreateParams, create_customer),
     _endpoint("GET", "customers/ID", CustomerRetrieveParams, retrieve("customer")),
     _endpoint("POST", "customers/ID", CustomerUpdateParams, update_customer),

@@ -32,6 +32,7 @@ class StripeDouble:
         self.post = Post(webhook_url)
         self.url = ""
         self.down = False
+        self.tax_percent = 8  # where automatic tax is on
         # How many answers are lost on their way, although the work was done.
         self.lost_answers = 0
         self.objects: dict[str, Object] = {}
@@ -85,10 +86,11 @@ class StripeDouble:
 
     # --- What customers and banks do ------------------------------------------------------------
 
-    def pay(self, session_id: str, card: str = GOOD_CARD) -> Object:
+    def pay(self, session_id: str, card: str = GOOD_CARD, *, discount: int = 0) -> Object:
         """The customer fills in the hosted page: the session is complete, events are on their way.
 
-        In mode `setup` the card is kept and nothing is paid.
+        In mode `setup` the card is kept and nothing is paid. `discount` is what a promotion code
+        takes off, in cents.
         """
         session = self.get("checkout.session", session_id)
         if session["status"] != "open":
@@ -96,15 +98,35 @@ class StripeDouble:
         if session["mode"] == "setup":
             self._keep_card(session, card)
         else:
+            self._pay(session, discount)
+        session["status"] = "complete"
+        self.emit("checkout.session.completed", session)
+        return session
+
+    def _pay(self, session: Object, discount: int) -> None:
+        if discount and not session["allow_promotion_codes"]:
+            raise Refused(400, "This page takes no promotion codes.")
+        due = session["amount_subtotal"] - discount
+        rate = self.tax_percent if session["automatic_tax"]["enabled"] else 0
+        tax = (due * rate + 50) // 100
+        session["amount_total"] = due + tax
+        session["total_details"].update(amount_discount=discount, amount_tax=tax)
+        if session["amount_total"]:
             intent = self._intent(
                 session["amount_total"], session["currency"], session["customer"],
                 metadata=session["intent_metadata"],
             )  # fmt: skip
             self._succeed(intent)
             session.update(payment_status="paid", payment_intent=intent["id"])
-        session["status"] = "complete"
-        self.emit("checkout.session.completed", session)
-        return session
+        else:
+            session["payment_status"] = "no_payment_required"
+        if session["invoice_creation"]["enabled"]:
+            invoice = self.make(
+                "invoice", "in", customer=session["customer"], status="paid",
+                amount_due=due + tax, amount_paid=due + tax, amount_remaining=0,
+            )  # fmt: skip
+            invoice["hosted_invoice_url"] = f"{self.url}/invoice/{invoice['id']}"
+            session["invoice"] = invoice["id"]
 
     def _keep_card(self, session: Object, card: str) -> None:
         method = self.save_card(session["customer"], card)
@@ -166,6 +188,7 @@ class StripeDouble:
             captured=True, customer=intent["customer"], payment_intent=intent["id"],
             status="succeeded", paid=True, amount_refunded=0, refunded=False, disputed=False,
         )  # fmt: skip
+        charge["receipt_url"] = f"{self.url}/receipt/{charge['id']}"
         intent.update(
             status="succeeded", amount_received=intent["amount"], latest_charge=charge["id"]
         )

@@ -1,0 +1,147 @@
+"""Payers' money: paid in, and gone back by a refund or a dispute. The ledger's other half.
+
+The rules are `billing.ledger`'s: one transaction a verb, idempotent by reference, the database's
+CHECK as the last word. What Stripe takes back leaves the house's cash: its tax from the account
+`tax`, its price from the organisation's unused credit, as far as there is any; the rest is the
+house's loss (its account `refunds`), since a balance never goes below zero. The discount that was
+given with it goes where it came from, as far as it is unused.
+"""
+
+from django.db.models import F
+from django.utils.translation import gettext_noop
+
+from billing.ledger import Balance, InsufficientCredit, accounting, credit, house_account
+from billing.models import Account, AccountKind, Transfer, TransferKind
+from billing.shares import Share
+from portal.lib.money import NANOS_PER_CENT
+
+
+@accounting
+def record_payment(
+    organisation_id: str,
+    amount_nanos: int,
+    *,
+    reference: str,
+    description: str,
+    discount_nanos: int = 0,
+    tax_nanos: int = 0,
+) -> None:
+    """Book money that Stripe took. Idempotent by `reference`, the payment's id.
+
+    `amount_nanos` is what was paid for credit: a discount is credit that we give beside it, tax is
+    taken on top of it and is nobody's credit.
+    """
+    if amount_nanos:
+        credit(
+            organisation_id, amount_nanos, AccountKind.CASH, TransferKind.PAYMENT,
+            reference=reference, description=description,
+        )  # fmt: skip
+    if discount_nanos:
+        credit(
+            organisation_id, discount_nanos, AccountKind.GRANTS, TransferKind.GRANT,
+            reference=f"{reference}:discount", description=gettext_noop("Discount"),
+        )  # fmt: skip
+    if tax_nanos:
+        Transfer.objects.get_or_create(
+            reference=f"{reference}:tax",
+            defaults={
+                "kind": TransferKind.TAX,
+                "debit_account": house_account(AccountKind.CASH),
+                "credit_account": house_account(AccountKind.TAX),
+                "amount_nanos": tax_nanos,
+            },
+        )
+
+
+@accounting
+def take(
+    organisation_id: str, share: Share, kind: TransferKind, *, reference: str, description: str
+) -> None:
+    """Take a share's unused credit back: all of it, or InsufficientCredit."""
+    account = _locked(organisation_id)
+    if not _known(reference):
+        _take(account, share, share.credit_nanos, kind, reference, description)
+
+
+@accounting
+def take_what_is_left(
+    organisation_id: str, share: Share, kind: TransferKind, *, reference: str, description: str
+) -> None:
+    """Take what is not used or held, at most the share's credit; the rest is our loss."""
+    account = _locked(organisation_id)
+    if not _known(reference):
+        left = min(account.balance_nanos, share.credit_nanos)
+        _take(account, share, left, kind, reference, description)
+
+
+@accounting
+def give_back(reference: str, description: str) -> None:
+    """Undo what was taken under a reference: Stripe has the money again. Idempotent."""
+    for taken in Transfer.objects.filter(reference__in=_references(reference)).order_by("pk"):
+        returned = f"{taken.reference}:returned"
+        Account.objects.select_for_update().get(pk=taken.debit_account_id)
+        if Transfer.objects.filter(reference=returned).exists():
+            continue
+        _transfer(
+            taken.credit_account, taken.debit_account, taken.amount_nanos, taken.kind, returned,
+            description,
+        )  # fmt: skip
+        if taken.debit_account.organisation_id is not None:
+            Account.objects.filter(pk=taken.debit_account_id).update(
+                credits_posted=F("credits_posted") + taken.amount_nanos
+            )
+
+
+def _references(reference: str) -> list[str]:
+    return [reference, *(f"{reference}:{part}" for part in ("discount", "tax", "loss"))]
+
+
+def _known(reference: str) -> bool:
+    return Transfer.objects.filter(reference__in=_references(reference)).exists()
+
+
+def _locked(organisation_id: str) -> Account:
+    """The account, which nobody changes until this transaction ends."""
+    return Account.objects.select_for_update().get(organisation_id=organisation_id)
+
+
+def _take(
+    account: Account,
+    share: Share,
+    credit_nanos: int,
+    kind: TransferKind,
+    reference: str,
+    description: str,
+) -> None:
+    """Take so much of a share's credit, what was paid for first, and all of its tax."""
+    _debit(account, credit_nanos)
+    price = share.net_cents * NANOS_PER_CENT
+    paid = min(credit_nanos, price)
+    cash = house_account(AccountKind.CASH)
+    for debit, to, nanos, part in (
+        (account, cash, paid, ""),
+        (account, house_account(AccountKind.GRANTS), credit_nanos - paid, ":discount"),
+        (house_account(AccountKind.TAX), cash, share.tax_cents * NANOS_PER_CENT, ":tax"),
+        (house_account(AccountKind.REFUNDS), cash, price - paid, ":loss"),
+    ):
+        if nanos:
+            _transfer(debit, to, nanos, kind, f"{reference}{part}", description)
+
+
+def _debit(account: Account, amount_nanos: int) -> None:
+    rows = Account.objects.filter(
+        pk=account.pk,
+        credits_posted__gte=F("debits_posted") + F("debits_pending") + amount_nanos,
+    ).update(debits_posted=F("debits_posted") + amount_nanos)
+    if not rows:
+        left = Balance(account.credits_posted - account.debits_posted, account.debits_pending)
+        raise InsufficientCredit(left.available_nanos, left.pending_nanos)
+
+
+def _transfer(
+    debit: Account, credit: Account, amount_nanos: int, kind: str, reference: str, description: str
+) -> None:
+    Transfer.objects.create(
+        reference=reference, kind=kind, debit_account=debit, credit_account=credit,
+        amount_nanos=amount_nanos, description=description,
+    )  # fmt: skip

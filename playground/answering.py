@@ -6,6 +6,7 @@ when nobody listens any more: the task outlives the socket until the generation 
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from django.db import Error as DatabaseError
@@ -17,6 +18,7 @@ from inference.generation import Generation
 from inference.spec import Summary
 from playground import history, protocol
 from playground.admission import Credentials, MemberCredentials, admit
+from playground.telling import Telling
 from portal.lib.db import db
 from portal.lib.ids import new_id
 
@@ -36,7 +38,7 @@ class Answering:
         self.conversation = ""
         self._generation: Generation | None = None
         self._cancelled = False
-        self._text: list[str] = []
+        self._telling: Telling | None = None
 
     def cancel(self) -> None:
         """Stop generating; what came is kept and said."""
@@ -48,7 +50,7 @@ class Answering:
         """Answer; returns the error that was said, when there was one."""
         try:
             summary = await self._generate()
-            measured = protocol.measured(summary, self.frame.parameters.seed)
+            measured = self._measured(summary)
             await self._save(measured)
             await self.say(protocol.finished(self.frame.id, measured))
         except ServiceError as error:
@@ -99,13 +101,14 @@ class Answering:
             conversation=self.conversation,
         )
         await self.say(started)
+        self._telling = Telling(generation)
         async for event in service.stream(generation):
             if isinstance(event, Summary):
                 return event
-            if event.text:
-                self._text.append(event.text)
+            gain = self._telling.gain(event)
+            if gain is not None:
                 # While this waits for a slow client, the service merges what comes.
-                await self.say(protocol.delta(self.frame.id, event.text))
+                await self.say(protocol.delta(self.frame.id, gain))
         raise AssertionError("a stream ends with its summary")
 
     async def _fail(self, error: ServiceError) -> None:
@@ -113,15 +116,21 @@ class Answering:
         if error.summary is None:
             await self.say(protocol.error(error, self.frame.id))
             return
-        measured = protocol.measured(error.summary, self.frame.parameters.seed)
+        measured = self._measured(error.summary)
         await self._save(measured | {"error": error.message})
         await self.say(protocol.error(error, self.frame.id, summary=measured))
 
-    async def _save(self, measured: dict[str, object]) -> None:
+    def _measured(self, summary: Summary) -> dict[str, Any]:
+        told = self._telling.measured() if self._telling is not None else {}
+        return protocol.measured(summary, self.frame.parameters.seed, **told)
+
+    async def _save(self, measured: dict[str, Any]) -> None:
         """Keep what was said; a failure here costs the history, not the answer."""
         if not self.conversation or not isinstance(self.credentials, MemberCredentials):
             return
-        answer = history.Answer(self.request_id, "".join(self._text), measured)
+        said = self._telling
+        text, calls = (said.text, said.tool_calls) if said is not None else ("", [])
+        answer = history.Answer(self.request_id, text, calls, measured)
         who = self.credentials
         try:
             await db(

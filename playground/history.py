@@ -5,6 +5,7 @@ answer with what it measured. What earlier answers measured is carried over by t
 client may edit messages but never what the server counted.
 """
 
+import json
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from inference.errors import ServiceError
-from playground.models import Conversation, Message, new_conversation_id
+from playground import messages
+from playground.models import Conversation, Message, Mode, new_conversation_id
 from playground.protocol import Run
 
 NEW = "new"
@@ -22,13 +24,14 @@ TITLE_CHARS = 80
 LISTED = 50
 
 # Answers by role and text, in their order: two that say the same were two requests.
-Earlier = defaultdict[tuple[str, str], deque[Message]]
+Earlier = defaultdict[tuple[str, str, str], deque[Message]]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     request_id: str
     text: str
+    tool_calls: list[dict[str, Any]]
     measured: dict[str, Any]
 
 
@@ -70,11 +73,12 @@ def save(
                 title=title_of(run),
             )
         conversation.model = run.model
-        conversation.parameters = run.parameters.model_dump(exclude_defaults=True)
+        conversation.mode = Mode.COMPLETION if run.messages is None else Mode.CHAT
+        conversation.parameters = run.parameters.model_dump(by_alias=True, exclude_defaults=True)
         conversation.save()
         earlier: Earlier = defaultdict(deque)
         for message in conversation.messages.exclude(request_id=""):
-            earlier[message.role, message.content].append(message)
+            earlier[said_by(message)].append(message)
         conversation.messages.all().delete()
         Message.objects.bulk_create(_messages(conversation, run, earlier, answer))
 
@@ -86,14 +90,16 @@ def _messages(
     answer: Answer,
 ) -> Sequence[Message]:
     rows = []
-    for position, message in enumerate(run.messages or ()):
+    for position, message in enumerate(messages_of(run)):
         row = Message(
             conversation=conversation,
             position=position,
             role=message.role,
             content=message.content,
+            tool_calls=[call.model_dump() for call in message.tool_calls],
+            tool_call_id=message.tool_call_id or "",
         )
-        same = earlier[message.role, message.content]
+        same = earlier[said_by(row)]
         if same:
             known = same.popleft()
             row.request_id, row.measured = known.request_id, known.measured
@@ -104,6 +110,7 @@ def _messages(
             position=len(rows),
             role="assistant",
             content=answer.text,
+            tool_calls=answer.tool_calls,
             request_id=answer.request_id,
             measured=answer.measured,
         )
@@ -111,10 +118,21 @@ def _messages(
     return rows
 
 
+def messages_of(run: Run) -> list[messages.Message]:
+    """Those of a chat; the text that a completion goes on with stands for a person's message."""
+    if run.messages is None:
+        return [messages.Message(role="user", content=run.prompt or "")]
+    return run.messages
+
+
+def said_by(message: Message) -> tuple[str, str, str]:
+    return message.role, message.content, json.dumps(message.tool_calls, sort_keys=True)
+
+
 def title_of(run: Run) -> str:
     """The beginning of what the person said first."""
-    said = [message.content for message in run.messages or () if message.role == "user"]
-    words = " ".join((said[0] if said else run.prompt or "").split())
+    said = [message.content for message in messages_of(run) if message.role == "user"]
+    words = " ".join(said[0].split()) if said else ""
     return words if len(words) <= TITLE_CHARS else words[: TITLE_CHARS - 1].rstrip() + "…"
 
 
@@ -123,12 +141,15 @@ def as_json(conversation: Conversation) -> dict[str, Any]:
     return {
         "id": conversation.id,
         "title": conversation.title,
+        "mode": conversation.mode,
         "model": conversation.model,
         "parameters": conversation.parameters,
         "messages": [
             {
                 "role": message.role,
                 "content": message.content,
+                "tool_calls": message.tool_calls,
+                "tool_call_id": message.tool_call_id,
                 "request_id": message.request_id,
                 "measured": message.measured,
             }

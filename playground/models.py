@@ -13,13 +13,21 @@ def new_conversation_id() -> str:
     return new_id("conv")
 
 
+class Mode(models.TextChoices):
+    CHAT = "chat"
+    COMPLETION = "completion"
+
+
 class Conversation(models.Model):
+    """Of a completion, the first message is the text that was continued."""
+
     id = models.CharField(primary_key=True, max_length=40, default=new_conversation_id)
     organisation = models.ForeignKey(
         Organisation, on_delete=models.CASCADE, related_name="conversations"
     )
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="conversations")
     title = models.CharField(max_length=120)
+    mode = models.CharField(max_length=16, choices=Mode.choices, default=Mode.CHAT)
     model = models.CharField(max_length=200)
     parameters = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -27,13 +35,21 @@ class Conversation(models.Model):
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["user", "organisation", "-updated_at"])]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(mode__in=Mode.values), name="conversation_mode_known"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.title
 
 
 class Message(models.Model):
-    """One message; an answer also carries the request that made it and what it measured."""
+    """One message; an answer also carries the request that made it and what it measured.
+
+    `tool_calls` and `tool_call_id` are in the form of the REST API's messages.
+    """
 
     conversation = models.ForeignKey(
         Conversation, on_delete=models.CASCADE, related_name="messages"
@@ -41,6 +57,8 @@ class Message(models.Model):
     position = models.PositiveIntegerField()
     role = models.CharField(max_length=16)
     content = models.TextField(blank=True)
+    tool_calls = models.JSONField(default=list)
+    tool_call_id = models.CharField(max_length=256, blank=True)
     request_id = models.CharField(max_length=40, blank=True)
     measured = models.JSONField(default=dict)
 
@@ -49,7 +67,15 @@ class Message(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["conversation", "position"], name="message_position_once"
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(role__in=("system", "user", "assistant", "tool")),
+                name="message_role_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(role="tool") ^ models.Q(tool_call_id=""),
+                name="message_of_a_tool_answers_a_call",
+            ),
         ]
 
     def __str__(self) -> str:

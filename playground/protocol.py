@@ -9,12 +9,15 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from inference.engine.params import SamplingParams
 from inference.errors import ServiceError, invalid
-from inference.spec import ChatMessage, ChatPrompt, GenerationSpec, Summary, TextPrompt
+from inference.spec import ChatPrompt, GenerationSpec, Summary, TextPrompt
+from inference.tool_choice import check_one_form
+from playground.messages import Message
+from playground.parameters import Parameters
+from playground.strict import Part
 from portal.lib.strict_json import StrictJSONError, parse_object, spell_path
 
 # Below what the server takes off the wire (1 MiB), so that the refusal is a sentence.
@@ -22,12 +25,8 @@ MAX_FRAME_BYTES = 768 * 1024
 MAX_MESSAGES = 1024
 # What a completion gets that names no limit, as in the REST API; a chat gets what fits.
 COMPLETION_MAX_TOKENS = 16
-MAX_STOPS = 4
-MAX_STOP_CHARS = 256
-_INT64 = 2**63
 
 FrameId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Stop = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
 
 
 class BadFrame(Exception):  # noqa: N818  it is the frame that is bad
@@ -39,54 +38,7 @@ class BadFrame(Exception):  # noqa: N818  it is the frame that is bad
         self.id = id
 
 
-class _Part(BaseModel):
-    """Strict, closed to unknown fields; an explicit null is an absent field."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: member for name, member in value.items() if member is not None}
-        return value
-
-
-class Message(_Part):
-    role: Literal["system", "user", "assistant"]
-    content: str
-
-
-class Parameters(_Part):
-    """How to sample; `playground.parameters` describes each for people."""
-
-    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
-    top_p: Annotated[float, Field(ge=0, le=1)] = 1.0
-    top_k: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
-    max_tokens: Annotated[int, Field(ge=1, lt=2**31)] | None = None
-    stop: Annotated[list[Stop], Field(max_length=MAX_STOPS)] = []
-    presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
-    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
-    repetition_penalty: Annotated[float, Field(gt=0, le=10)] = 1.0
-    seed: Annotated[int, Field(ge=-_INT64, lt=_INT64)] | None = None
-
-    def to_sampling(self, max_tokens: int | None) -> SamplingParams:
-        return SamplingParams(
-            max_tokens=max_tokens or 1,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            min_p=self.min_p,
-            presence_penalty=self.presence_penalty,
-            frequency_penalty=self.frequency_penalty,
-            repetition_penalty=self.repetition_penalty,
-            seed=self.seed,
-            stop=tuple(self.stop),
-        )
-
-
-class Run(_Part):
+class Run(Part):
     """Generate; exactly one of `messages` (chat) and `prompt` (completion) is there.
 
     `conversation` is the id of a conversation of the member's to save into, or `new`; left out,
@@ -102,34 +54,43 @@ class Run(_Part):
     conversation: Annotated[str, Field(pattern=r"^[a-z]+(_[A-Za-z0-9]+)?$", max_length=40)] = ""
 
     def to_spec(self) -> GenerationSpec:
-        if self.messages is not None:
-            messages = tuple(ChatMessage(role=m.role, content=m.content) for m in self.messages)
-            prompt: ChatPrompt | TextPrompt = ChatPrompt(messages)
-            max_tokens = self.parameters.max_tokens
+        """Raises ServiceError naming the field that does not fit the others."""
+        parameters = self.parameters
+        max_tokens = parameters.max_tokens
+        tools, tool_use = parameters.tool_use()
+        constraint = parameters.constraint()
+        check_one_form(constraint, tool_use, "parameters.tools")
+        if self.messages is None:
+            parameters.check_completion()
+            prompt: ChatPrompt | TextPrompt = TextPrompt(self.prompt or "")
+            max_tokens = max_tokens or COMPLETION_MAX_TOKENS
         else:
-            prompt = TextPrompt(self.prompt or "")
-            max_tokens = self.parameters.max_tokens or COMPLETION_MAX_TOKENS
+            places = enumerate(self.messages)
+            messages = tuple(m.to_chat_message(f"messages[{place}]") for place, m in places)
+            prompt = ChatPrompt(messages, tools)
         return GenerationSpec(
             model=self.model,
             prompts=(prompt,),
-            sampling=self.parameters.to_sampling(max_tokens),
+            sampling=parameters.to_sampling(max_tokens),
             max_tokens=max_tokens,
             face="playground",
             endpoint="completions" if self.messages is None else "chat.completions",
             stream=True,
+            constraint=constraint,
+            tool_use=tool_use,
         )
 
 
-class Cancel(_Part):
+class Cancel(Part):
     type: Literal["cancel"]
     id: FrameId
 
 
-class Ping(_Part):
+class Ping(Part):
     type: Literal["ping"]
 
 
-class Auth(_Part):
+class Auth(Part):
     """The first frame of a program that could not send an `Authorization` header."""
 
     type: Literal["auth"]
@@ -164,9 +125,11 @@ def parse(text: str) -> ClientFrame:
     if isinstance(frame, Run) and (frame.messages is None) == (frame.prompt is None):
         message = "Exactly one of 'messages' and 'prompt' is needed."
         raise BadFrame(invalid(message, "messages"), frame_id)
-    if isinstance(frame, Run) and frame.conversation and frame.messages is None:
-        message = "Only chats are saved: 'conversation' needs 'messages'."
-        raise BadFrame(invalid(message, "conversation"), frame_id)
+    if isinstance(frame, Run):
+        try:
+            frame.to_spec()  # what fits together is seen here alone
+        except ServiceError as problem:
+            raise BadFrame(problem, frame_id) from None
     return frame
 
 
@@ -214,8 +177,9 @@ def started(
     return frame | {"conversation": conversation} if conversation else frame
 
 
-def delta(frame_id: str, text: str) -> ServerFrame:
-    return {"type": "delta", "id": frame_id, "text": text}
+def delta(frame_id: str, gain: dict[str, Any]) -> ServerFrame:
+    """`gain` holds `text`, and `tool_calls` and `logprobs` where there are any."""
+    return {"type": "delta", "id": frame_id, **gain}
 
 
 def finished(frame_id: str, measured: dict[str, Any]) -> ServerFrame:
@@ -241,8 +205,11 @@ def error(problem: ServiceError, frame_id: str | None = None, **rest: Any) -> Se
     return frame | {"id": frame_id} if frame_id is not None else frame
 
 
-def measured(summary: Summary, seed: int | None) -> dict[str, Any]:
-    """What was counted and is billed, as a page shows it under the answer."""
+def measured(summary: Summary, seed: int | None, **rest: Any) -> dict[str, Any]:
+    """What was counted and is billed, as a page shows it under the answer.
+
+    `rest`: what only the text tells, such as an end for calls of tools.
+    """
     return {
         "request_id": summary.request_id,
         "model": summary.model,
@@ -257,4 +224,5 @@ def measured(summary: Summary, seed: int | None) -> dict[str, Any]:
         "finish_reason": summary.finish_reason,
         "outcome": summary.outcome,
         "seed": seed,
+        **rest,
     }

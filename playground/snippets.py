@@ -49,6 +49,9 @@ def python(run: Run, base_url: str) -> str:
         body["extra_body"] = extra
     arguments = "".join(f"    {name}={as_python(value, 1)},\n" for name, value in body.items())
     text = ".delta.content" if run.messages is not None else ".text"
+    calls = (
+        "        for call in chunk.choices[0].delta.tool_calls or []:\n            print(call)\n"
+    )
     return (
         "import os\n\n"
         "from openai import OpenAI\n\n"
@@ -58,6 +61,7 @@ def python(run: Run, base_url: str) -> str:
         "for chunk in stream:\n"
         "    if chunk.choices:\n"
         f'        print(chunk.choices[0]{text} or "", end="", flush=True)\n'
+        f"{calls if run.parameters.tools else ''}"
         "print()\n"
     )
 
@@ -65,6 +69,7 @@ def python(run: Run, base_url: str) -> str:
 def javascript(run: Run, base_url: str) -> str:
     body = json.dumps(rest_body(run), ensure_ascii=False, indent=2)
     text = "?.delta?.content" if run.messages is not None else "?.text"
+    calls = "  for (const call of chunk.choices[0]?.delta?.tool_calls ?? []) console.log(call);\n"
     return (
         'import OpenAI from "openai";\n\n'
         f"const client = new OpenAI({{\n  baseURL: {json.dumps(base_url + '/v1')},\n"
@@ -72,6 +77,7 @@ def javascript(run: Run, base_url: str) -> str:
         f"const stream = await client.{method_of(run)}.create({body});\n"
         "for await (const chunk of stream) {\n"
         f'  process.stdout.write(chunk.choices[0]{text} ?? "");\n'
+        f"{calls if run.parameters.tools else ''}"
         "}\n"
     )
 
@@ -79,6 +85,7 @@ def javascript(run: Run, base_url: str) -> str:
 def websocket(run: Run, base_url: str) -> str:
     address = base_url.replace("http", "ws", 1) + "/ws/playground/"
     frame = {"type": "run", "id": "1", **request_of(run)}
+    calls = "                print(*frame.get('tool_calls', []))\n"
     return (
         "import asyncio\nimport json\nimport os\n\n"
         "from websockets.asyncio.client import connect\n\n"
@@ -91,6 +98,7 @@ def websocket(run: Run, base_url: str) -> str:
         "            frame = json.loads(text)\n"
         '            if frame["type"] == "delta":\n'
         '                print(frame["text"], end="", flush=True)\n'
+        f"{calls if run.parameters.tools else ''}"
         '            elif frame["type"] == "finished":\n'
         '                print("\\n", frame["summary"])\n'
         "                return\n"
@@ -111,12 +119,14 @@ def method_of(run: Run) -> str:
 def request_of(run: Run) -> dict[str, Any]:
     """Model, messages or prompt, and the parameters that were changed."""
     fields = {"model", "messages", "prompt", "parameters"}
-    return run.model_dump(include=fields, exclude_defaults=True, exclude_none=True)
+    return run.model_dump(include=fields, by_alias=True, exclude_defaults=True)
 
 
 def rest_body(run: Run) -> dict[str, Any]:
     body = request_of(run)
     parameters = body.pop("parameters", {})
+    if run.messages is None and parameters.pop("logprobs", False):
+        parameters["logprobs"] = parameters.pop("top_logprobs", 0)  # that endpoint's form
     return {**body, **parameters, "stream": True}
 
 

@@ -12,8 +12,8 @@ from accounts.permissions import member_required
 from inference import catalog
 from playground import history, protocol
 from playground.admission import SPENDERS
+from playground.controls import PARAMETERS
 from playground.models import Conversation, Message
-from playground.parameters import PARAMETERS
 from playground.snippets import snippets
 from playground.texts import page_texts
 
@@ -91,7 +91,15 @@ def answer(request: HttpRequest, request_id: str) -> JsonResponse:
     found = Message.objects.filter(conversation__in=_all_of(request), request_id=request_id).first()
     if found is None:
         return JsonResponse({"answer": None})
-    return JsonResponse({"answer": {"content": found.content, "summary": found.measured}})
+    return JsonResponse(
+        {
+            "answer": {
+                "content": found.content,
+                "tool_calls": found.tool_calls,
+                "summary": found.measured,
+            }
+        }
+    )
 
 
 @require_POST

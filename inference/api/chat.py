@@ -14,12 +14,14 @@ from inference.api.bodies import CHAT_UNSUPPORTED, parse
 from inference.api.chat_text import ChoiceText
 from inference.api.errors import json_response
 from inference.api.exchange import authenticate, exchange_of, read_object
-from inference.api.logprobs import chat_logprobs, without_end
+from inference.api.logprobs import chat_logprobs
 from inference.api.schemas import ChatBody
-from inference.api.tools import check_one_form, read_tools
+from inference.api.tools import read_tools
 from inference.errors import invalid
 from inference.generation import Generation
+from inference.logprobs import without_end
 from inference.spec import ChatPrompt, GenerationSpec, Summary, TextDelta
+from inference.tool_choice import check_one_form
 
 MAX_STOPS = 4
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, WithJsonSchema
 
 from inference.api.bodies import RequestBody
-from inference.api.conversation import join_parts, read_arguments, template_call
+from inference.conversation import join_parts, read_arguments, template_call
 from inference.errors import invalid
 from inference.spec import ChatMessage
 

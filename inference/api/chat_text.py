@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from inference.api.parts import AnswerReader
+from inference.answer_parts import AnswerReader
 from inference.generation import Generation
 from inference.spec import TextDelta
 from inference.tool_calls import ArgumentsPart, CallBegun, Part, Said

@@ -4,18 +4,16 @@ Parsed strictly, like everything a stranger sends, into a `Constraint`. The sche
 looked at by the engine alone, which names what it cannot enforce.
 """
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from inference.api.bodies import RequestBody
-from inference.api.tools import Name
-from inference.engine.params import Grammar, GrammarKind
+from inference.engine.params import GrammarKind
 from inference.errors import invalid
+from inference.forms import ANY_OBJECT, any_object, as_text, constraint_of, schema_constraint
 from inference.spec import Constraint
-
-ANY_OBJECT = {"type": "object"}
+from inference.tool_choice import Name
 
 
 class JsonSchema(RequestBody):
@@ -27,14 +25,6 @@ class JsonSchema(RequestBody):
     def constraint(self, place: str) -> Constraint:
         """`place` is the path of this object."""
         return schema_constraint(self.schema_, f"{place}.schema", lenient=not self.strict)
-
-
-def schema_constraint(schema: dict[str, Any], param: str, *, lenient: bool) -> Constraint:
-    return _constraint("json_schema", _text(schema), param, lenient=lenient)
-
-
-def any_object(param: str) -> Constraint:
-    return schema_constraint(ANY_OBJECT, param, lenient=False)
 
 
 class ResponseFormat(RequestBody):
@@ -80,13 +70,13 @@ class StructuredOutputs(RequestBody):
             raise invalid(message, f"structured_outputs.{name}", "unsupported_parameter")
         given: list[tuple[str, GrammarKind, str]] = []
         if self.json_ is not None:
-            given.append(("json", "json_schema", _text(self.json_)))
+            given.append(("json", "json_schema", as_text(self.json_)))
         if self.regex is not None:
             given.append(("regex", "regex", self.regex))
         if self.choice is not None:
-            given.append(("choice", "choices", _text(self.choice)))
+            given.append(("choice", "choices", as_text(self.choice)))
         if self.json_object:
-            given.append(("json_object", "json_schema", _text(ANY_OBJECT)))
+            given.append(("json_object", "json_schema", as_text(ANY_OBJECT)))
         if len(given) != 1:
             message = (
                 "'structured_outputs' has exactly one of 'json', 'regex', 'choice' and "
@@ -94,15 +84,4 @@ class StructuredOutputs(RequestBody):
             )
             raise invalid(message, "structured_outputs")
         [(name, kind, source)] = given
-        return _constraint(kind, source, f"structured_outputs.{name}")
-
-
-def _constraint(kind: GrammarKind, source: str, param: str, *, lenient: bool = False) -> Constraint:
-    try:
-        return Constraint(Grammar(kind, source, lenient), param)
-    except ValueError as error:
-        raise invalid(f"Invalid value for '{param}': {error}.", param, "invalid_value") from None
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        return constraint_of(kind, source, f"structured_outputs.{name}")

@@ -3,21 +3,11 @@ completions.
 """
 
 import codecs
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from inference.spec import TextDelta, TokenLogprob
-
-# JSON has no infinity; this is what OpenAI sends for what is practically impossible.
-LEAST = -9999.0
-
-
-def without_end(deltas: Sequence[TextDelta], eos_token_ids: frozenset[int]) -> list[TokenLogprob]:
-    """Every sampled token that stands for text: a chat's content ends before its end token."""
-    entries = [entry for delta in deltas for entry in delta.logprobs]
-    if entries and deltas[-1].finish_reason == "stop" and entries[-1].token_id in eos_token_ids:
-        entries.pop()
-    return entries
+from inference.logprobs import finite, spell_token
+from inference.spec import TokenLogprob
 
 
 def chat_logprobs(entries: Iterable[TokenLogprob], *, asked: bool) -> dict[str, Any] | None:
@@ -34,7 +24,7 @@ def chat_logprobs(entries: Iterable[TokenLogprob], *, asked: bool) -> dict[str, 
 def _chat_token(raw: bytes, logprob: float | None) -> dict[str, Any]:
     return {
         "token": raw.decode(errors="replace"),
-        "logprob": _finite(logprob),
+        "logprob": finite(logprob),
         "bytes": list(raw),
     }
 
@@ -57,7 +47,7 @@ class CompletionLogprobs:
         for entry in entries:
             known = entry.logprob is not None
             made["tokens"].append(spell_token(entry.token_bytes))
-            made["token_logprobs"].append(_finite(entry.logprob) if known else None)
+            made["token_logprobs"].append(finite(entry.logprob) if known else None)
             made["top_logprobs"].append(self._top(entry) if known else None)
             made["text_offset"].append(self._offset)
             self._offset += len(self._decoder.decode(entry.token_bytes))
@@ -75,17 +65,5 @@ class CompletionLogprobs:
         ranked.sort(key=lambda item: (-item[1], item[0] != entry.token_bytes))
         made: dict[str, float] = {}
         for raw, logprob in ranked:
-            made.setdefault(spell_token(raw), _finite(logprob))
+            made.setdefault(spell_token(raw), finite(logprob))
         return made
-
-
-def spell_token(raw: bytes) -> str:
-    """The token's text, or `bytes:\\xe4\\xbd` when it is only a part of a character."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in raw)
-
-
-def _finite(logprob: float | None) -> float:
-    return LEAST if logprob is None or logprob < LEAST else logprob

@@ -7,10 +7,11 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from inference.api.bodies import RequestBody
 from inference.api.chat_messages import Message
 from inference.api.formats import ResponseFormat, StructuredOutputs
-from inference.api.tools import MAX_TOOLS, ToolBody
+from inference.api.tools import ToolBody
 from inference.engine.params import SamplingParams
 from inference.errors import invalid
 from inference.spec import Constraint
+from inference.tool_choice import MAX_TOOLS
 
 MAX_STOP_CHARS = 256
 MAX_BIASED_TOKENS = 1024

@@ -82,10 +82,11 @@ def test_an_answer_is_found_by_its_request_by_its_owner_alone(
     assert alice_client.get("/playground/answers/req_1/").json() == {"answer": None}
     measured = {"cost_nanos": 7}
     Message.objects.create(
-        conversation=kept, position=1, content="Hi", request_id="req_1", measured=measured
-    )
+        conversation=kept, position=1, role="assistant", content="Hi", request_id="req_1",
+        measured=measured,
+    )  # fmt: skip
     found = alice_client.get("/playground/answers/req_1/").json()
-    assert found == {"answer": {"content": "Hi", "summary": measured}}
+    assert found == {"answer": {"content": "Hi", "tool_calls": [], "summary": measured}}
     assert bob_client.get("/playground/answers/req_1/").json() == {"answer": None}
 
 

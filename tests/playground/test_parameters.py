@@ -5,7 +5,8 @@ import json
 import pytest
 
 from playground import protocol
-from playground.parameters import PARAMETERS, Parameter
+from playground.controls import PARAMETERS, Parameter
+from playground.parameters import Parameters
 from tests.playground.conftest import run
 
 
@@ -22,7 +23,9 @@ def test_the_page_has_every_parameter() -> None:
         "temperature", "top_p", "top_k", "min_p", "max_tokens", "stop", "presence_penalty",
         "frequency_penalty", "repetition_penalty", "seed",
     ]  # fmt: skip
-    assert {parameter.name for parameter in PARAMETERS} == set(protocol.Parameters.model_fields)
+    with_editors = {"logprobs", "top_logprobs", "response_format", "tools", "tool_choice"}
+    sliders = {parameter.name for parameter in PARAMETERS}
+    assert sliders | with_editors == set(Parameters.model_fields)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +41,7 @@ def test_the_range_on_the_page_is_the_range_that_is_accepted(parameter: Paramete
 
 
 def test_what_stands_on_the_page_at_first_is_what_leaving_it_out_means() -> None:
-    defaults = protocol.Parameters()
+    defaults = Parameters()
     for parameter in PARAMETERS:
         default = getattr(defaults, parameter.name)
         shown = parameter.default

@@ -9,10 +9,21 @@ from hypothesis import strategies as st
 
 from inference.spec import ChatPrompt, TextPrompt
 from playground import protocol
-from playground.protocol import BadFrame, Cancel, Parameters, Ping, Run, parse
+from playground.parameters import Parameters
+from playground.protocol import BadFrame, Cancel, Ping, Run, parse
 
 KINDS = ["run", "cancel", "ping", "auth"]
 RUN = {"type": "run", "id": "r1", "model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+SAID = {"role": "user", "content": ""}
+CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+BAD_CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "["}}
+TOOL = {"type": "function", "function": {"name": "weather"}}
+
+
+def tool(**function: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "weather", **function}}
+
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -89,7 +100,14 @@ def test_it_reads_the_small_frames() -> None:
         ({"messages": []}, "messages"),
         ({"messages": None}, "messages"),
         ({"prompt": "both"}, "messages"),
-        ({"messages": [{"role": "tool", "content": ""}]}, "messages[0].role"),
+        ({"messages": [{"role": "function", "content": ""}]}, "messages[0].role"),
+        ({"messages": [{"role": "tool", "content": ""}]}, "messages[0].tool_call_id"),
+        ({"messages": [{**SAID, "tool_call_id": "c"}]}, "messages[0].tool_call_id"),
+        ({"messages": [{**SAID, "tool_calls": [CALL]}]}, "messages[0].tool_calls"),
+        (
+            {"messages": [{"role": "assistant", "content": "", "tool_calls": [BAD_CALL]}]},
+            "messages[0].tool_calls[0].function.arguments",
+        ),
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": [1]}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": "", "cost": 1}]}, "messages[0].cost"),
@@ -108,13 +126,52 @@ def test_it_reads_the_small_frames() -> None:
         ({"parameters": {"frequency_penalty": -3}}, "parameters.frequency_penalty"),
         ({"parameters": {"n": 4}}, "parameters.n"),
         ({"conversation": "../x"}, "conversation"),
-        ({"messages": None, "prompt": "a", "conversation": "new"}, "conversation"),
     ],
 )
 def test_it_names_the_field_that_is_wrong(change: dict[str, Any], param: str) -> None:
     bad = refusal({**RUN, **change})
     assert bad.error.param == param
     assert bad.error.status == 400
+
+
+@pytest.mark.parametrize(
+    ("parameters", "param"),
+    [
+        ({"logprobs": 1}, "parameters.logprobs"),
+        ({"top_logprobs": 3}, "parameters.top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "parameters.top_logprobs"),
+        ({"response_format": {"type": "xml"}}, "parameters.response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "parameters.response_format.json_schema"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}},
+            "parameters.response_format.json_schema.name",
+        ),
+        ({"tools": [{**TOOL, "price": 1}]}, "parameters.tools[0].price"),
+        ({"tools": [TOOL, TOOL]}, "parameters.tools[1].function.name"),
+        ({"tools": [tool(name="a b")]}, "parameters.tools[0].function.name"),
+        (
+            {"tools": [tool(parameters={"type": "string"})]},
+            "parameters.tools[0].function.parameters.type",
+        ),
+        ({"tools": [TOOL], "tool_choice": "maybe"}, "parameters.tool_choice"),
+        ({"tool_choice": "required"}, "parameters.tool_choice"),
+        (
+            {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "x"}}},
+            "parameters.tool_choice.function.name",
+        ),
+        ({"tools": [TOOL], "response_format": {"type": "json_object"}}, "parameters.tools"),
+    ],
+)
+def test_it_names_the_parameter_that_is_wrong(parameters: dict[str, Any], param: str) -> None:
+    bad = refusal({**RUN, "parameters": parameters})
+    assert (bad.error.param, bad.error.status, bad.id) == (param, 400, "r1")
+
+
+def test_a_prompt_has_what_the_endpoint_for_prompts_has() -> None:
+    prompt = {**RUN, "messages": None, "prompt": "a"}
+    assert refusal({**prompt, "parameters": {"tools": [TOOL]}}).error.param == "parameters.tools"
+    many = {"logprobs": True, "top_logprobs": 6}
+    assert refusal({**prompt, "parameters": many}).error.param == "parameters.top_logprobs"
 
 
 @pytest.mark.parametrize("kind", [None, "", "RUN", "delete", 1, ["run"], {"run": 1}])

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from inference.api.bodies import RequestBody, parse_part
-from inference.api.conversation import Conversation, join_parts
-from inference.api.tools import Name
+from inference.conversation import Conversation, join_parts
 from inference.errors import invalid
+from inference.tool_choice import Name
 
 TEXTS = {"text": "text"}
 

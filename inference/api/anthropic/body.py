@@ -7,9 +7,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from inference.api.anthropic.blocks import Turn, converse
 from inference.api.bodies import RequestBody
-from inference.api.formats import schema_constraint
 from inference.api.schemas import STOP, Metadata, SamplingBody, check_stop
-from inference.api.tools import (
+from inference.errors import invalid
+from inference.forms import schema_constraint
+from inference.spec import ChatPrompt, Constraint, GenerationSpec, ToolUse
+from inference.tool_choice import (
     MAX_TOOLS,
     Choice,
     Name,
@@ -18,8 +20,6 @@ from inference.api.tools import (
     make_tool,
     may_be_called,
 )
-from inference.errors import invalid
-from inference.spec import ChatPrompt, Constraint, GenerationSpec, ToolUse
 
 MAX_STOPS = 16
 

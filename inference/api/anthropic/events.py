@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from inference.api.parts import AnswerReader
+from inference.answer_parts import AnswerReader
 from inference.generation import Generation
 from inference.spec import Summary, TextDelta
 from inference.tool_calls import ArgumentsPart, CallBegun, Part, Said

@@ -6,12 +6,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from inference.api.bodies import RequestBody, parse_part
-from inference.api.formats import JsonSchema, any_object
+from inference.api.formats import JsonSchema
 from inference.api.responses.items import Item, converse
 from inference.api.schemas import SamplingBody, StreamOptions, ToolChoice
-from inference.api.tools import MAX_TOOLS, FunctionBody, check_one_form, may_be_called, read_choice
+from inference.api.tools import FunctionBody
 from inference.errors import invalid
+from inference.forms import any_object
 from inference.spec import ChatPrompt, Constraint, GenerationSpec, ToolUse
+from inference.tool_choice import MAX_TOOLS, check_one_form, may_be_called, read_choice
 
 MAX_STOPS = 16
 LOGPROBS = "message.output_text.logprobs"

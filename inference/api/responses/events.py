@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
-from inference.api.parts import AnswerReader
+from inference.answer_parts import AnswerReader
 from inference.api.responses.body import FlatTool, ResponsesBody
 from inference.api.responses.items import output_text
 from inference.errors import ServiceError

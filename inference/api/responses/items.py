@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from inference.api.bodies import RequestBody, parse_part
-from inference.api.conversation import Conversation, join_parts, read_arguments
-from inference.api.tools import Name
+from inference.conversation import Conversation, join_parts, read_arguments
 from inference.errors import invalid
+from inference.tool_choice import Name
 from portal.lib.ids import new_id
 
 MAX_ITEMS = 2048

@@ -1,0 +1,57 @@
+"""The messages of a run: texts, calls of tools and what the tools answered, in OpenAI's form."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from inference.conversation import read_arguments, template_call
+from inference.errors import invalid
+from inference.spec import ChatMessage
+from inference.tool_choice import MAX_TOOLS, Name
+from playground.strict import Part
+
+CallId = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class CalledFunction(Part):
+    name: Name
+    arguments: str  # the JSON text of an object
+
+
+class ToolCall(Part):
+    id: CallId
+    type: Literal["function"]
+    function: CalledFunction
+
+    def for_template(self, param: str) -> dict[str, Any]:
+        """Raises ServiceError when the arguments are no JSON object."""
+        arguments = read_arguments(self.function.arguments, f"{param}.function.arguments")
+        return template_call(self.id, self.function.name, arguments)
+
+
+class Message(Part):
+    """`tool_calls` are the assistant's; `tool_call_id` says which of them a tool answers."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    tool_calls: Annotated[list[ToolCall], Field(max_length=MAX_TOOLS)] = []
+    tool_call_id: CallId | None = None
+
+    def to_chat_message(self, param: str) -> ChatMessage:
+        """`param` is the path of this message. Raises ServiceError naming what does not fit."""
+        if self.tool_calls and self.role != "assistant":
+            field = f"{param}.tool_calls"
+            raise invalid(f"'{field}': only the assistant calls tools.", field)
+        if (self.tool_call_id is None) == (self.role == "tool"):
+            field = f"{param}.tool_call_id"
+            raise invalid(f"'{field}' belongs to each message of a tool, and no other.", field)
+        extra: dict[str, Any] = {}
+        if self.tool_calls:
+            extra["tool_calls"] = [
+                call.for_template(f"{param}.tool_calls[{number}]")
+                for number, call in enumerate(self.tool_calls)
+            ]
+        if self.tool_call_id:
+            extra["tool_call_id"] = self.tool_call_id
+        return ChatMessage(self.role, self.content, extra_json=json.dumps(extra) if extra else "")

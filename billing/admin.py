@@ -164,7 +164,7 @@ class TierOverrideAdmin(admin.ModelAdmin[TierOverride]):
 @admin.register(Transfer)
 class TransferAdmin(ReadOnlyAdmin):
     list_display = [
-        "created_at", "kind", "amount", "debit_account", "credit_account", "description", "actor",
+        "created_at", "kind", "amount", "debit_account", "credit_account", "note", "actor",
     ]  # fmt: skip
     list_filter = ["kind"]
     search_fields = ["reference", "description", "actor"]
@@ -174,6 +174,10 @@ class TransferAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("amount"))
     def amount(self, transfer: Transfer) -> str:
         return format_dollars(transfer.amount_nanos)
+
+    @admin.display(description=gettext_lazy("description"))
+    def note(self, transfer: Transfer) -> str:
+        return _(transfer.description) if transfer.description else ""
 
 
 @admin.register(Hold)

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from billing.triggers import missing_triggers
 
@@ -21,13 +23,13 @@ HOLD_GRACE_S = 30
 @dataclass(frozen=True)
 class Finding:
     code: str
-    subject: str
+    subject: Promise
     value: int
 
 
-QUERIES: dict[str, tuple[str, str]] = {
+QUERIES: dict[str, tuple[Promise, str]] = {
     "D1 credits": (
-        "nanos by which credits_posted differs from transfers in",
+        _("nanos by which credits_posted differs from transfers in"),
         """
         SELECT COALESCE(SUM(ABS(a.credits_posted - COALESCE(t.total, 0))), 0)
         FROM billing_account a
@@ -37,7 +39,7 @@ QUERIES: dict[str, tuple[str, str]] = {
         """,
     ),
     "D1 debits": (
-        "nanos by which debits_posted differs from transfers out",
+        _("nanos by which debits_posted differs from transfers out"),
         """
         SELECT COALESCE(SUM(ABS(a.debits_posted - COALESCE(t.total, 0))), 0)
         FROM billing_account a
@@ -47,7 +49,7 @@ QUERIES: dict[str, tuple[str, str]] = {
         """,
     ),
     "D1 pending": (
-        "nanos by which debits_pending differs from open holds",
+        _("nanos by which debits_pending differs from open holds"),
         """
         SELECT COALESCE(SUM(ABS(a.debits_pending - COALESCE(h.total, 0))), 0)
         FROM billing_account a
@@ -57,7 +59,7 @@ QUERIES: dict[str, tuple[str, str]] = {
         """,
     ),
     "D1 spent": (
-        "nanos by which what counts towards a cap differs from the charges of its month",
+        _("nanos by which what counts towards a cap differs from the charges of its month"),
         """
         SELECT (SELECT COALESCE(SUM(ABS(a.spent_nanos - COALESCE(
                     (SELECT SUM(t.amount_nanos) FROM billing_transfer t
@@ -71,7 +73,7 @@ QUERIES: dict[str, tuple[str, str]] = {
         """,
     ),
     "D1 held by keys": (
-        "nanos by which what a key holds differs from its open holds",
+        _("nanos by which what a key holds differs from its open holds"),
         """
         SELECT COALESCE(SUM(ABS(k.pending_nanos - COALESCE(
             (SELECT SUM(h.amount_nanos) FROM billing_hold h
@@ -80,7 +82,7 @@ QUERIES: dict[str, tuple[str, str]] = {
         """,
     ),
     "D1 usage": (
-        "usage records whose cost is not exactly what was transferred",
+        _("usage records whose cost is not exactly what was transferred"),
         """
         SELECT COUNT(*) FROM billing_usagerecord u
         LEFT JOIN billing_transfer t ON t.reference = 'usage:' || u.request_id
@@ -88,7 +90,7 @@ QUERIES: dict[str, tuple[str, str]] = {
         """,
     ),
     "D1 orphans": (
-        "usage transfers without a usage record",
+        _("usage transfers without a usage record"),
         """
         SELECT COUNT(*) FROM billing_transfer t
         LEFT JOIN billing_usagerecord u ON t.reference = 'usage:' || u.request_id
@@ -96,7 +98,7 @@ QUERIES: dict[str, tuple[str, str]] = {
         """,
     ),
     "D2": (
-        "closed holds without a record, and records without a closed hold",
+        _("closed holds without a record, and records without a closed hold"),
         """
         SELECT (SELECT COUNT(*) FROM billing_hold h
                 LEFT JOIN billing_usagerecord u ON u.request_id = h.request_id
@@ -107,14 +109,14 @@ QUERIES: dict[str, tuple[str, str]] = {
         """,
     ),
     "D4": (
-        "accounts that owe more than they have",
+        _("accounts that owe more than they have"),
         """
         SELECT COUNT(*) FROM billing_account
         WHERE kind = 'organisation' AND credits_posted < debits_posted + debits_pending
         """,
     ),
     "D7": (
-        "top-ups paid but not credited, and payments credited without a paid top-up",
+        _("top-ups paid but not credited, and payments credited without a paid top-up"),
         """
         SELECT (SELECT COUNT(*) FROM billing_topup p
                 LEFT JOIN billing_transfer t ON t.reference = 'payment:' || p.payment_intent_id
@@ -127,7 +129,7 @@ QUERIES: dict[str, tuple[str, str]] = {
         """,
     ),
     "D7 cash": (
-        "nanos by which the ledger's cash differs from payments less what went back of them",
+        _("nanos by which the ledger's cash differs from payments less what went back of them"),
         """
         SELECT ABS((SELECT COALESCE(SUM(CASE WHEN d.kind = 'cash' THEN t.amount_nanos
                                              WHEN c.kind = 'cash' THEN -t.amount_nanos
@@ -142,7 +144,7 @@ QUERIES: dict[str, tuple[str, str]] = {
         """,
     ),
     "D7 discounts": (
-        "top-ups whose discount is not exactly what was given beside the payment",
+        _("top-ups whose discount is not exactly what was given beside the payment"),
         """
         SELECT COUNT(*) FROM billing_topup p
         LEFT JOIN billing_transfer t
@@ -153,7 +155,7 @@ QUERIES: dict[str, tuple[str, str]] = {
         """,
     ),
     "D7 tax": (
-        "nanos by which the ledger's tax differs from what was taken less what went back",
+        _("nanos by which the ledger's tax differs from what was taken less what went back"),
         """
         SELECT ABS((SELECT COALESCE(SUM(CASE WHEN c.kind = 'tax' THEN t.amount_nanos
                                              WHEN d.kind = 'tax' THEN -t.amount_nanos
@@ -169,7 +171,7 @@ QUERIES: dict[str, tuple[str, str]] = {
         """,
     ),
     "D7 refunds": (
-        "top-ups whose refunds are not exactly what went back of them",
+        _("top-ups whose refunds are not exactly what went back of them"),
         """
         SELECT COUNT(*) FROM billing_topup p
         WHERE p.refunded_cents <> (SELECT COALESCE(SUM(r.amount_cents), 0) FROM billing_refund r
@@ -181,7 +183,7 @@ QUERIES: dict[str, tuple[str, str]] = {
 }
 
 LATE_HOLDS = (
-    "open holds that nobody has vouched for in the last half minute",
+    _("open holds that nobody has vouched for in the last half minute"),
     "SELECT COUNT(*) FROM billing_hold WHERE state = 'open' AND lease_until < %s",
 )
 
@@ -195,7 +197,7 @@ def audit() -> list[Finding]:
     late = timezone.now() - timedelta(seconds=HOLD_GRACE_S - settings.HOLD_LEASE_S)
     findings.append(Finding("D3", LATE_HOLDS[0], _number(LATE_HOLDS[1], [late])))
     findings.append(
-        Finding("triggers", "triggers missing that keep posted rows", len(missing_triggers()))
+        Finding("triggers", _("triggers missing that keep posted rows"), len(missing_triggers()))
     )
     return findings
 

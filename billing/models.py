@@ -235,7 +235,7 @@ class Price(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.model} from {self.effective_from:%Y-%m-%d}"
+        return f"{self.model}, {self.effective_from:%Y-%m-%d}"
 
 
 class Outcome(models.TextChoices):

@@ -14,7 +14,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.utils.translation import override, pgettext_lazy
 
-APPS = ("accounts", "billing", "inference", "playground")
+APPS = ("accounts", "billing", "inference", "playground", "mfa", "usersessions")
 CONTEXT = "name of a model or a field"
 
 

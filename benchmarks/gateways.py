@@ -120,8 +120,7 @@ class Parlance(Gateway):
             "PORT": str(self.port),
             "LOG_JSON": "true",  # as in production; lines for people cost more
             "ENGINES": f"starter={self.engine}",
-            "RATE_LIMIT_REQUESTS_PER_MINUTE": "10000000",
-            "RATE_LIMIT_TOKENS_PER_MINUTE": "1000000000",
+            "RATE_LIMIT_TIERS": "bench:0:10000000:1000000000",
         }
 
     def command(self) -> list[str]:

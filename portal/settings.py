@@ -103,7 +103,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.humanize",
-    "django.contrib.staticfiles",
+    "portal.apps.StaticFiles",
     "allauth",
     "allauth.account",
     "allauth.mfa",

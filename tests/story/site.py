@@ -4,9 +4,11 @@ Both forms give a `Site`: an address, a data folder, and a way to run management
 the same settings. Everything is started on free ports and stopped by pid.
 """
 
+import atexit
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import sqlite3
@@ -16,7 +18,9 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import grpc
 import httpx
@@ -149,8 +153,10 @@ def wait_until_ready(site: Site, deadline_s: float = START_S) -> None:
 
 
 @contextmanager
-def embedded_site(data_dir: Path, **knobs: str) -> Iterator[Site]:
-    """`manage.py serve`, nothing else."""
+def embedded_site(data_dir: Path, *, fresh: bool = False, **knobs: str) -> Iterator[Site]:
+    """`manage.py serve`, nothing else; `fresh`: on an empty folder, else on a prepared one."""
+    if not fresh:
+        shutil.copytree(prepared_folder(), data_dir, dirs_exist_ok=True)
     port = free_port()
     env = site_environment(data_dir, PORT=str(port), **knobs)
     site = Site(f"http://localhost:{port}", data_dir, env)
@@ -159,9 +165,24 @@ def embedded_site(data_dir: Path, **knobs: str) -> Iterator[Site]:
         yield site
 
 
+@cache
+def prepared_folder() -> Path:
+    """A data folder after migrations and the collection of static files, which take seconds."""
+    kept = TemporaryDirectory(prefix="parlance-site-")
+    atexit.register(kept.cleanup)
+    folder = Path(kept.name)
+    site = Site("", folder, site_environment(folder))
+    site.manage("migrate", "--verbosity", "0")
+    site.manage("shell", "-v0", "-c", "from portal import static; static.collect()")
+    (folder / "secret_key").unlink()
+    return folder
+
+
 @contextmanager
-def production_site(data_dir: Path, **knobs: str) -> Iterator[Site]:
+def production_site(data_dir: Path, *, fresh: bool = False, **knobs: str) -> Iterator[Site]:
     """PostgreSQL, Redis, two web processes behind a balancer, an engine, a worker and beat."""
+    if not fresh:
+        shutil.copytree(prepared_folder() / "static", data_dir / "static")
     with ExitStack() as stack:
         database_url = stack.enter_context(postgres_server())
         redis_url = stack.enter_context(redis_server())
@@ -176,7 +197,8 @@ def production_site(data_dir: Path, **knobs: str) -> Iterator[Site]:
         )  # fmt: skip
         site = Site(url, data_dir, env)
         site.manage("migrate", "--verbosity", "0")
-        site.manage("collectstatic", "--noinput", "--verbosity", "0")
+        if fresh:
+            site.manage("collectstatic", "--noinput", "--verbosity", "0")
         starter = str(REPOSITORY / "inference" / "starter")
         site.manage("addmodel", "starter", starter, "--input", "0.10", "--output", "0.40")
         engine = ["--fake"] if knobs.get("ENGINE_FAKE") else ["--path", starter]

@@ -9,6 +9,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.mark.parametrize("form", ["embedded", "production"])
 def test_from_stranger_to_developer(form: str, browser: Browser, tmp_path: Path) -> None:
-    start = embedded_site if form == "embedded" else production_site
+    start = partial(embedded_site if form == "embedded" else production_site, fresh=True)
     with start(tmp_path) as site, visitor(browser, site.url) as (page, watch):
         page.context.set_default_timeout(60_000)
         expect.set_options(timeout=60_000)

@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 
 from inference import catalog
+from portal import static
 from portal.celery import EmbeddedCelery
 from portal.lib import env
 from portal.serving.http import BoundedHead
@@ -67,7 +68,7 @@ class Command(BaseCommand):
         settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
         self.stdout.write("Preparing the database …")
         call_command("migrate", verbosity=0)
-        call_command("collectstatic", verbosity=0, interactive=False)
+        static.collect()
         catalog.ensure_starter()
         settings.ADDRESS_FILE.write_text(settings.BASE_URL)
         self.stdout.write(f"\n  {settings.SITE_NAME}   {settings.BASE_URL}")

@@ -80,6 +80,8 @@ def test_a_seeded_text_does_not_change_beside_any_requests(bench: Bench) -> None
     others: list[Outcome] = []
     victims: list[Outcome] = []
     while len(others) < REQUESTS:
+        # A full queue refuses victims like everybody else; they come again.
+        victims = [victim for victim in victims if victim.finish != "FINISH_OVERLOADED"]
         if len(victims) < 2 + len(others) // 50:
             victims.append(bench.submit(**VICTIM))
         newcomers = draw.choice([0, 1, 1, 2, 12])
@@ -91,8 +93,9 @@ def test_a_seeded_text_does_not_change_beside_any_requests(bench: Bench) -> None
     assert all(outcome.finish for outcome in others)
     kinds = {outcome.finish for outcome in others}
     assert {"FINISH_STOP", "FINISH_LENGTH", "FINISH_ERROR"} <= kinds
+    assert len(victims) > REQUESTS // 100
     for victim in victims:
-        assert heard(victim) == heard(alone)
+        assert victim.finish == "FINISH_OVERLOADED" or heard(victim) == heard(alone)
     assert bench.scheduler.pool.num_used == 0
     assert not bench.loop._live
     assert not bench.loop._streams

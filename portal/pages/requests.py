@@ -23,6 +23,7 @@ from portal.pages.filters import Names, RecordFilter
 from portal.pages.measures import Records
 
 PER_PAGE = 50
+CHAT = "chat.completions"  # what the playground can go on from
 # Who may make keys: a key reads bodies through the API as well.
 BODY_READERS = (Role.OWNER, Role.ADMIN, Role.DEVELOPER)
 
@@ -171,6 +172,7 @@ def request_detail(request: HttpRequest, request_id: str) -> HttpResponse:
     mine = UsageRecord.objects.filter(organisation=organisation).select_related("price")
     record = get_object_or_404(mine, request_id=request_id)
     names = Names(organisation)
+    kept = bodies_of(request, record)
     context = {
         "record": record,
         "zone": periods.zone_of(request.user.time_zone),  # type: ignore[union-attr]
@@ -181,9 +183,12 @@ def request_detail(request: HttpRequest, request_id: str) -> HttpResponse:
         "tokens_per_s": tokens_per_s(record),
         "sum": sum_of(record),
         "metadata": metadata.of(organisation, [request_id]).get(request_id, {}),
-        "bodies": bodies_of(request, record),
+        "bodies": kept,
+        "reopens": bool(kept) and record.endpoint == CHAT,
     }
-    return render(request, "pages/request_detail.html", context)
+    in_drawer = request.headers.get("X-Fragment") == "request"
+    page = "pages/_request.html" if in_drawer else "pages/request_detail.html"
+    return render(request, page, context)
 
 
 @dataclass(frozen=True)

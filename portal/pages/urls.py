@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from portal.pages import docs, keys, limits, overview, public, requests, usage, welcome
+from portal.pages import (
+    docs,
+    keys,
+    limits,
+    overview,
+    public,
+    reopened,
+    requests,
+    usage,
+    welcome,
+)
 
 urlpatterns = [
     path("", public.home, name="home"),
@@ -28,4 +38,9 @@ urlpatterns = [
     path("portal/usage.csv", usage.usage_csv, name="usage_csv"),
     path("portal/requests/", requests.requests, name="requests"),
     path("portal/requests/<slug:request_id>/", requests.request_detail, name="request_detail"),
+    path(
+        "portal/requests/<slug:request_id>/playground/",
+        reopened.request_reopen,
+        name="request_reopen",
+    ),
 ]

@@ -241,6 +241,37 @@ def test_new_requests_appear_by_themselves(
         assert watch.complaints == []
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_request_opens_beside_the_table_which_rests_meanwhile(
+    browser: Browser,
+    live_server: LiveServer,
+    member: User,
+    organisation: Organisation,
+    theme: Any,
+) -> None:
+    with visitor(browser, live_server.url, color_scheme=theme, viewport=DESKTOP) as (page, watch):
+        sign_in(page)
+        page.goto("/portal/requests/")
+        row = page.locator("tr", has=page.locator('a[href$="/req_kept/"]'))
+        row.locator("a").focus()
+        page.keyboard.press("Enter")
+        drawer = page.get_by_role("dialog")
+        expect(drawer.get_by_role("heading", name="req_kept")).to_be_visible()
+        expect(drawer.get_by_text("nightly")).to_be_visible()
+        assert page.url.endswith("/portal/requests/")
+        complaints = len(watch.complaints)
+        assert findings(page) == []
+        del watch.complaints[complaints:]
+        make_record(organisation)
+        page.keyboard.press("Escape")
+        expect(drawer).to_be_hidden()
+        expect(row.locator("a")).to_be_focused()
+        expect(page.locator("live-fragment tbody tr")).to_have_count(3)
+        row.locator("a").evaluate("link => link.blur()")
+        expect(page.locator("live-fragment tbody tr")).to_have_count(4, timeout=10_000)
+        assert watch.complaints == []
+
+
 def test_a_filter_acts_at_once_and_stands_in_the_address(
     browser: Browser, live_server: LiveServer, member: User
 ) -> None:

@@ -7,5 +7,6 @@ import "./drop-menu.js";
 import "./language-switch.js";
 import "./live-fragment.js";
 import "./local-time.js";
+import "./request-drawer.js";
 import "./submit-on-change.js";
 import "./theme-switch.js";

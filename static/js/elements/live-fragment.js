@@ -1,14 +1,22 @@
 /**
  * Keeps its content fresh: fetches `src` (default: this page) every `every` seconds and takes over
- * the inside of the element with the same id. It rests while the tab is hidden, while something
- * inside has focus or a selection, and doubles its pause after each failure.
+ * the inside of the element with the same id. It rests while somebody reads: while the tab is
+ * hidden, a dialog is open, or something inside has focus, a selection or a pointer that moved just
+ * now. It has the attribute `resting` meanwhile, and doubles its pause after each failure.
  */
+const READING_MS = 6000; // a pointer that rests for longer was left there
+
 export class LiveFragment extends HTMLElement {
   /** @type {number | undefined} */
   #timer;
   #pause = 5;
+  #pointed = -READING_MS;
 
   connectedCallback() {
+    this.addEventListener("pointermove", () => {
+      this.#pointed = performance.now();
+      this.toggleAttribute("resting", true);
+    });
     this.#pause = Number(this.getAttribute("every") ?? "5");
     this.#wait(this.#pause);
   }
@@ -25,14 +33,18 @@ export class LiveFragment extends HTMLElement {
   /** @param {number} seconds how long the last pause was */
   async #tick(seconds) {
     let next = this.#pause;
-    if (!this.#resting && !(await this.#refresh())) next = Math.min(seconds * 2, 120);
+    const resting = this.#resting;
+    this.toggleAttribute("resting", resting);
+    if (!resting && !(await this.#refresh())) next = Math.min(seconds * 2, 120);
     if (this.isConnected) this.#wait(next);
   }
 
   get #resting() {
     const selection = document.getSelection();
     const selecting = selection && !selection.isCollapsed && this.contains(selection.anchorNode);
-    return document.hidden || selecting || this.contains(document.activeElement);
+    const pointing = performance.now() - this.#pointed < READING_MS;
+    const reading = pointing || selecting || this.contains(document.activeElement);
+    return document.hidden || reading || document.querySelector("dialog[open]") !== null;
   }
 
   /**

@@ -92,6 +92,16 @@ def test_the_live_fragment_is_the_table_alone(
     assert "<html" not in fragment
 
 
+def test_the_drawer_gets_the_request_alone(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    record = make_record(organisation)
+    address = f"/portal/requests/{record.request_id}/"
+    fragment = alice_client.get(address, headers={"X-Fragment": "request"}).content.decode()
+    assert record.request_id in fragment
+    assert "<html" not in fragment
+
+
 def test_the_sum_adds_up_to_what_was_charged(
     alice_client: Client, organisation: Organisation, api_key: tuple[ApiKey, str]
 ) -> None:

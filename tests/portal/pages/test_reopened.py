@@ -1,0 +1,117 @@
+"""A kept request goes on in the playground: what was sent, and what was answered."""
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import Membership, Organisation, Role, User
+from billing.models import UsageRecord
+from inference.log import bodies
+from inference.log.bodies import Bodies
+from playground.models import Conversation
+from tests.portal.records import make_record
+
+CHAT = {
+    "model": "gpt-4o-mini",
+    "messages": [
+        {"role": "developer", "content": "Be short."},
+        {"role": "user", "content": [{"type": "text", "text": "Name "},
+                                     {"type": "text", "text": "a colour."}]},
+    ],
+    "temperature": 0.5,
+    "stop": "\n",
+    "max_completion_tokens": 20,
+    "stream": True,
+    "metadata": {"job": "nightly"},
+}  # fmt: skip
+ANSWER = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Red."}}]}
+
+
+def keep(
+    organisation: Organisation, body: Any = CHAT, answer: bytes | None = None, **fields: Any
+) -> UsageRecord:
+    organisation.keeps_bodies = True
+    organisation.save(update_fields=["keeps_bodies"])
+    record = make_record(organisation, **fields)
+    asked, said = json.dumps(body).encode(), answer or json.dumps(ANSWER).encode()
+    kept = Bodies(asked, said, len(asked), len(said))
+    bodies.keep(organisation.id, record.request_id, kept)
+    return record
+
+
+def address(record: UsageRecord) -> str:
+    return f"/portal/requests/{record.request_id}/playground/"
+
+
+def test_it_goes_on_from_what_was_sent_and_answered(
+    alice_client: Client, organisation: Organisation, alice: User
+) -> None:
+    record = keep(organisation)
+    page = alice_client.get(f"/portal/requests/{record.request_id}/")
+    assert address(record) in page.content.decode()
+    went = alice_client.post(address(record))
+    conversation = Conversation.objects.get()
+    assert went["Location"] == f"/playground/?conversation={conversation.pk}"
+    assert conversation.user == alice
+    assert conversation.model == "starter"
+    assert conversation.parameters == {"temperature": 0.5, "stop": ["\n"], "max_tokens": 20}
+    assert [(message.role, message.content) for message in conversation.messages.all()] == [
+        ("system", "Be short."),
+        ("user", "Name a colour."),
+        ("assistant", "Red."),
+    ]
+    assert "Name a colour." in alice_client.get(went["Location"]).content.decode()
+
+
+def test_a_streamed_answer_is_put_together(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    chunks = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in ("Re", "d.")]
+    lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in [*chunks, {"choices": []}]]
+    stream = ("".join(lines) + "data: [DONE]\n\n").encode()
+    alice_client.post(address(keep(organisation, answer=stream, stream=True)))
+    assert Conversation.objects.get().messages.last().content == "Red."  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+        {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+        {"messages": [{"role": "tool", "content": "4", "tool_call_id": "c"}]},
+        {"messages": "hello"},
+        {"temperature": "hot"},
+    ],
+)
+def test_what_the_playground_cannot_show_is_refused_in_words(
+    alice_client: Client, organisation: Organisation, changes: dict[str, Any]
+) -> None:
+    record = keep(organisation, {**CHAT, **changes})
+    page = alice_client.post(address(record), follow=True)
+    assert "chats of plain texts alone" in page.content.decode()
+    assert not Conversation.objects.exists()
+
+
+def test_other_endpoints_and_what_is_not_kept_are_not_offered(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    for record in (keep(organisation, endpoint="completions"), make_record(organisation)):
+        assert (
+            address(record)
+            not in alice_client.get(f"/portal/requests/{record.request_id}/").content.decode()
+        )
+        alice_client.post(address(record))
+    assert not Conversation.objects.exists()
+
+
+def test_strangers_find_nothing_and_viewers_may_not(
+    alice_client: Client, charlie_client: Client, organisation: Organisation, alice: User
+) -> None:
+    record = keep(organisation)
+    assert charlie_client.post(address(record)).status_code == 404
+    assert alice_client.get(address(record)).status_code == 405
+    Membership.objects.filter(user=alice).update(role=Role.VIEWER)
+    assert alice_client.post(address(record)).status_code == 403
+    assert not Conversation.objects.exists()

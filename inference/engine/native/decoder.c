@@ -50,7 +50,7 @@ struct step {
     float *logits;                          /* (N, vocabulary) */
     float *x, *added;                       /* (T, width) */
     float *wide;                            /* (T, qkv outputs), padded */
-    char *input, *inner; /* (T, max(width, heads · dim)), (T, inner) of the kind; T rounded up to 16 */
+    char *input, *inner; /* (T, max(width, heads · dim)), (T, inner) of the kind; T rounded up to 32 */
     float *scores;                          /* (threads, MOST_QUERIES, longest rounded up) */
     int64_t *counters;                      /* (2, phases), zero */
     int64_t phases;
@@ -150,6 +150,8 @@ static void any_tile(enum kind kind, int rows, int panels, const char *x, int64_
 }
 
 #ifdef __AMX_BF16__
+_Static_assert(BLOCK_ROWS % (2 * TILE_ROWS) == 0, "a block's tiles end where it ends");
+
 /* Two tiles' worth of rows, or of panels, at a time. */
 static void tiles_of_rows(const struct decoder *d, const struct product *product, const char *x,
                           struct target target, int64_t row, int64_t rows, int64_t panel,

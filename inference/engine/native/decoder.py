@@ -100,7 +100,7 @@ class NativeDecoder:
         widest = max(decoder.width, decoder.heads * decoder.dim)
         wide = _padded(self._layers[0].qkv.outputs, PANEL)
         scores = self._threads * TILE_QUERIES * _padded(longest, LANES)
-        rows = _padded(tokens, TILE_ROWS)  # a tile reads all its rows
+        rows = _padded(tokens, 2 * TILE_ROWS)  # two tiles are read whole
         phases = PHASES_OF_A_LAYER * decoder.num_layers + FURTHER_PHASES
         counters = np.zeros((2, phases), dtype=np.int64)
         step = _Step(

@@ -3,7 +3,7 @@
  *
  * Sixteen inputs of a panel's half (products.h) are a tile as they lie. A tile always has all its 16
  * rows: what is beyond the last row is computed and thrown away, so `x` needs room up to a multiple of
- * 16 rows. Every sum runs over the inputs in order, in one register, whatever rows are beside it.
+ * 32 rows. Every sum runs over the inputs in order, in one register, whatever rows are beside it.
  */
 
 #ifndef TILES_H

@@ -8,18 +8,37 @@ import math
 from collections.abc import Mapping
 
 from django.conf import settings
+from django.utils.functional import lazy
+from django.utils.translation import gettext_lazy as _
 
 from billing import ledger
+from inference.sentences import Sentence, Text
 from inference.spec import Summary
 from portal.lib.money import format_dollars, format_plain
 
 # Not `reverse`: that would import every page of the site into the first refusal.
 TOP_UP_PATH = "/portal/billing/"
-# Whose cap it is, and where it is changed.
+# What whose cap is said to be, and where it is changed.
 CAPS = {
-    "key": ("This key's", "/portal/keys/"),
-    "organisation": ("Your organisation's", "/portal/billing/"),
+    "key": (_("This key's monthly cap of %(cap)s does not allow this:"), "/portal/keys/"),
+    "organisation": (
+        _("Your organisation's monthly cap of %(cap)s does not allow this:"),
+        "/portal/billing/",
+    ),
 }
+TOP_UP_AT = _("Top up at %(url)s")
+# Of what running requests hold too much.
+RESERVED = {
+    "credit": _(
+        "%(pending)s of your credit is reserved by requests that have just ended, and %(free)s is "
+        "free. Please try again."
+    ),
+    "monthly cap": _(
+        "%(pending)s of your monthly cap is reserved by requests that have just ended, and "
+        "%(free)s is free. Please try again."
+    ),
+}
+dollars = lazy(format_dollars, str)  # its sign is that of the reader's language
 
 
 class ServiceError(Exception):
@@ -34,7 +53,7 @@ class ServiceError(Exception):
         status: int,
         type: str,  # noqa: A002 (the name in the envelope)
         code: str | None,
-        message: str,
+        message: Text | Sentence,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
         details: Mapping[str, str | int] | None = None,
@@ -43,30 +62,40 @@ class ServiceError(Exception):
         self.status = status
         self.type = type
         self.code = code
-        self.message = message
+        self._message = message
         self.param = param
         self.headers = dict(headers or {})
         self.details = dict(details or {})
         self.summary: Summary | None = None
 
+    @property
+    def message(self) -> str:
+        """The sentence, in the language of whoever reads it now."""
+        return str(self._message)
 
-def invalid(message: str, param: str | None, code: str | None = None) -> ServiceError:
+
+def invalid(message: Text | Sentence, param: str | None, code: str | None = None) -> ServiceError:
     return ServiceError(400, "invalid_request_error", code, message, param)
 
 
 def model_not_found(name: str) -> ServiceError:
-    message = f"The model {name[:200]!r} does not exist, or this key may not use it."
+    message = Sentence(
+        _("The model %(name)r does not exist, or this key may not use it."), name=name[:200]
+    )
     return ServiceError(404, "invalid_request_error", "model_not_found", message, "model")
 
 
 def model_not_allowed(name: str) -> ServiceError:
-    message = f"This key may not use the model {name[:200]!r}."
+    message = Sentence(_("This key may not use the model %(name)r."), name=name[:200])
     return ServiceError(403, "invalid_request_error", "model_not_allowed", message, "model")
 
 
 def wrong_kind(name: str, instead: str) -> ServiceError:
     """The model does something else than the endpoint."""
-    message = f"The model {name[:200]!r} does not do this; it is called by {instead}."
+    message = Sentence(
+        _("The model %(name)r does not do this; it is called by %(instead)s."),
+        name=name[:200], instead=instead,
+    )  # fmt: skip
     return ServiceError(400, "invalid_request_error", "wrong_kind_of_model", message, "model")
 
 
@@ -77,46 +106,59 @@ def context_too_long(
 
     In the words that OpenAI uses, with plain numbers: libraries know this error by them alone.
     """
-    message = f"This model's maximum context length is {limit} tokens, prompt and output together. "
+    message = Sentence(
+        _("This model's maximum context length is %(limit)s tokens, prompt and output together."),
+        limit=limit,
+    )
     if num_prompt < limit and max_tokens is not None:
         param = limit_param
-        message += (
-            f"You asked for {num_prompt} tokens of prompt and {limit_param} of {max_tokens}. "
-            f"Please lower {limit_param} or shorten the prompt."
-        )
+        message.then(
+            _(
+                "You asked for %(num_prompt)s tokens of prompt and %(field)s of %(max_tokens)s. "
+                "Please lower %(field)s or shorten the prompt."
+            ),
+            num_prompt=num_prompt, field=limit_param, max_tokens=max_tokens,
+        )  # fmt: skip
     else:
-        message += (
-            f"Input tokens exceed the configured limit: your prompt has {num_prompt}. "
-            "Please shorten it."
+        message.then(
+            _(
+                "Input tokens exceed the configured limit: your prompt has %(num_prompt)s. "
+                "Please shorten it."
+            ),
+            num_prompt=num_prompt,
         )
     return ServiceError(400, "invalid_request_error", "context_length_exceeded", message, param)
 
 
-def overloaded(message: str, retry_after_s: float = 2.0) -> ServiceError:
+def overloaded(message: Text | Sentence, retry_after_s: float = 2.0) -> ServiceError:
     return ServiceError(503, "overloaded", "overloaded", message, None, retry_after(retry_after_s))
 
 
 def engine_silent() -> ServiceError:
-    return overloaded("The engine does not answer at the moment.")
+    return overloaded(_("The engine does not answer at the moment."))
 
 
 def out_of_time(*, begun: bool) -> ServiceError:
     """The deadline of every request has passed: 504 in the middle of an answer, 503 before it."""
-    deadline = f"{settings.REQUEST_DEADLINE_S:,} seconds"
+    deadline_s = f"{settings.REQUEST_DEADLINE_S:,}"
     if not begun:
-        return overloaded(f"This request waited for {deadline} and was given up.", 30.0)
-    message = f"This answer was not finished within {deadline}; try a smaller max_tokens."
+        waited = _("This request waited for %(deadline)s seconds and was given up.")
+        return overloaded(Sentence(waited, deadline=deadline_s), 30.0)
+    unfinished = _(
+        "This answer was not finished within %(deadline)s seconds; try a smaller max_tokens."
+    )
+    message = Sentence(unfinished, deadline=deadline_s)
     headers = {"x-should-retry": "false"}  # it would take as long again
     return ServiceError(504, "server_error", "deadline_exceeded", message, None, headers)
 
 
 def engine_lost() -> ServiceError:
-    message = "The engine that served this request was lost. You are not charged for it."
+    message = _("The engine that served this request was lost. You are not charged for it.")
     return ServiceError(503, "server_error", "engine_lost", message, None, retry_after(2.0))
 
 
 def accounting_unavailable() -> ServiceError:
-    message = "The ledger cannot be reached, so that nothing can be served. Please try again."
+    message = _("The ledger cannot be reached, so that nothing can be served. Please try again.")
     headers = retry_after(2.0)
     return ServiceError(503, "server_error", "accounting_unavailable", message, None, headers)
 
@@ -135,16 +177,18 @@ def insufficient_credit(
         "ceiling": format_plain(ceiling_nanos),
         "top_up_url": top_up_url(),
     }
-    message = (
-        f"Not enough credit: this request may cost up to {format_dollars(ceiling_nanos)}, "
-        f"and {format_dollars(available_nanos)} is left."
-    )
+    message = Sentence(
+        _("Not enough credit: this request may cost up to %(ceiling)s, and %(left)s is left."),
+        ceiling=dollars(ceiling_nanos), left=dollars(available_nanos),
+    )  # fmt: skip
     if pending_nanos:
-        message += f" {format_dollars(pending_nanos)} more is reserved by requests that run."
+        reserved = _("%(pending)s more is reserved by requests that run.")
+        message.then(reserved, pending=dollars(pending_nanos))
     if max_tokens:  # none at all would be no answer
         details["max_tokens"] = max_tokens
-        message += f" It would fit with {limit_param} of {max_tokens:,}."
-    message += f" Top up at {top_up_url()}"
+        would_fit = _("It would fit with %(field)s of %(max_tokens)s.")
+        message.then(would_fit, field=limit_param, max_tokens=f"{max_tokens:,}")
+    message.then(TOP_UP_AT, url=top_up_url())
     headers = {"x-credit-remaining": format_plain(available_nanos)}
     return ServiceError(
         402, "insufficient_quota", "insufficient_quota", message, limit_param, headers, details
@@ -155,10 +199,7 @@ def credit_reserved(
     *, of: str = "credit", available_nanos: int, pending_nanos: int
 ) -> ServiceError:
     """429: the money is there, but running requests hold it; a retry will find it."""
-    message = (
-        f"{format_dollars(pending_nanos)} of your {of} is reserved by requests that have just "
-        f"ended, and {format_dollars(available_nanos)} is free. Please try again."
-    )
+    message = Sentence(RESERVED[of], pending=dollars(pending_nanos), free=dollars(available_nanos))
     headers = retry_after(1.0)
     if of == "credit":
         headers["x-credit-remaining"] = format_plain(available_nanos)
@@ -167,7 +208,8 @@ def credit_reserved(
 
 def credit_used_up() -> ServiceError:
     """The hold could not be extended while decoding."""
-    message = f"Your credit ran out while this answer was made. Top up at {top_up_url()}"
+    message = Sentence(_("Your credit ran out while this answer was made."))
+    message.then(TOP_UP_AT, url=top_up_url())
     details = {"top_up_url": top_up_url()}
     return ServiceError(
         402, "insufficient_quota", "insufficient_quota", message, None, None, details
@@ -176,15 +218,23 @@ def credit_used_up() -> ServiceError:
 
 def spend_cap_reached(reached: ledger.CapReached, ceiling_nanos: int) -> ServiceError:
     """402: the customer's own cap; `ceiling_nanos` is what this request would have held."""
-    subject, path = CAPS[reached.whose]
-    message = (
-        f"{subject} monthly cap of {format_dollars(reached.cap_nanos)} does not allow this: the "
-        f"request may cost up to {format_dollars(ceiling_nanos)}, and this month "
-        f"{format_dollars(reached.spent_nanos)} is spent"
-    )
+    whose, path = CAPS[reached.whose]
+    message = Sentence(whose, cap=dollars(reached.cap_nanos))
     if reached.pending_nanos:
-        message += f" and {format_dollars(reached.pending_nanos)} held by requests that run"
-    message += f". The cap can be changed at {settings.BASE_URL}{path}"
+        message.then(
+            _(
+                "the request may cost up to %(ceiling)s, and this month %(spent)s is spent and "
+                "%(held)s held by requests that run."
+            ),
+            ceiling=dollars(ceiling_nanos), spent=dollars(reached.spent_nanos),
+            held=dollars(reached.pending_nanos),
+        )  # fmt: skip
+    else:
+        message.then(
+            _("the request may cost up to %(ceiling)s, and this month %(spent)s is spent."),
+            ceiling=dollars(ceiling_nanos), spent=dollars(reached.spent_nanos),
+        )  # fmt: skip
+    message.then(_("The cap can be changed at %(url)s"), url=f"{settings.BASE_URL}{path}")
     details = {
         "cap_of": reached.whose,
         "cap": format_plain(reached.cap_nanos),
@@ -198,17 +248,20 @@ def spend_cap_reached(reached: ledger.CapReached, ceiling_nanos: int) -> Service
 
 
 def access_withdrawn() -> ServiceError:
-    message = "The key or the session that started this request is no longer valid."
+    message = _("The key or the session that started this request is no longer valid.")
     return ServiceError(401, "invalid_request_error", "access_withdrawn", message)
 
 
-def failed_in_engine(message: str) -> ServiceError:
+def failed_in_engine(message: Text) -> ServiceError:
     return ServiceError(500, "server_error", "engine_error", message)
 
 
 def crashed(request_id: str) -> ServiceError:
     """500: a mistake of ours; the id is what support asks for."""
-    message = f"Something went wrong on our side; this request is free. Its id is {request_id}."
+    message = Sentence(
+        _("Something went wrong on our side; this request is free. Its id is %(id)s."),
+        id=request_id,
+    )
     return ServiceError(500, "server_error", "internal_error", message)
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from django.utils.translation import gettext_lazy as _
+
 from accounts.authentication import Caller
 from inference import errors
 from inference.alignment import Alignment, token_logprobs
@@ -305,7 +307,7 @@ class Generation:
 
 def queue_full(retry_after_ms: int) -> ServiceError:
     """Says when the engine expects a place to be free; 0: it does not know."""
-    message = "The engine's queue is full. Please try again later."
+    message = _("The engine's queue is full. Please try again later.")
     if not retry_after_ms:
         return errors.overloaded(message)
     return errors.overloaded(message, retry_after_ms / 1000)

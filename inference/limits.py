@@ -18,6 +18,7 @@ from typing import NamedTuple
 import structlog
 from django.conf import settings
 from django.db import DatabaseError
+from django.utils.translation import gettext_lazy as _
 from throttled.asyncio import RateLimiterType, Throttled, rate_limiter, store
 from throttled.exceptions import BaseThrottledError
 
@@ -26,11 +27,22 @@ from billing import tiers
 from billing.tiers import Tier
 from inference import errors
 from inference.errors import ServiceError
+from inference.sentences import Sentence
 from portal.lib.db import db
 
 logger = structlog.get_logger(__name__)
 
 _MEMORY_KEYS = 100_000
+REACHED = {
+    ("key", "requests"): _("Rate limit of this key reached: %(most)s requests per minute."),
+    ("key", "tokens"): _("Rate limit of this key reached: %(most)s tokens per minute."),
+    ("organisation", "requests"): _(
+        "Rate limit of this organisation reached: %(most)s requests per minute."
+    ),
+    ("organisation", "tokens"): _(
+        "Rate limit of this organisation reached: %(most)s tokens per minute."
+    ),
+}
 _MINUTE_S = 60.0
 # A few connections are shared: redis-py's own pool fails where it has no more to give.
 _REDIS_OPTIONS = {
@@ -103,7 +115,8 @@ class RateLimits:
                 await self._take_one(limit, cost, caller, tier, allowance)
         except (BaseThrottledError, OSError) as error:
             logger.error("rate limits unavailable", error=type(error).__name__)
-            raise errors.overloaded("Rate limits cannot be checked at the moment.", 1.0) from None
+            unchecked = _("Rate limits cannot be checked at the moment.")
+            raise errors.overloaded(unchecked, 1.0) from None
 
     async def _take_one(
         self, limit: _Limit, cost: int, caller: Caller, tier: Tier, allowance: Allowance
@@ -188,10 +201,8 @@ def _limits(caller: Caller, tier: Tier, unit: str) -> list[_Limit]:
 
 
 def _refused(limit: _Limit, wait_s: float, allowance: Allowance) -> ServiceError:
-    message = (
-        f"Rate limit of this {limit.owner} reached: {limit.per_minute:,} {limit.unit} per minute. "
-        f"Please try again in {spell_duration(wait_s)}."
-    )
+    message = Sentence(REACHED[limit.owner, limit.unit], most=f"{limit.per_minute:,}")
+    message.then(_("Please try again in %(wait)s."), wait=spell_duration(wait_s))
     headers = allowance.headers() | errors.retry_after(wait_s)
     return ServiceError(429, limit.unit, "rate_limit_exceeded", message, None, headers)
 

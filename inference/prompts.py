@@ -8,10 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from django.utils.translation import gettext_lazy as _
+
 from inference import errors
 from inference.engine.wire import engine_pb2 as wire
 from inference.errors import ServiceError
 from inference.generation import PreparedPrompt
+from inference.sentences import Sentence
 from inference.spec import ChatPrompt, GenerationSpec, Prompt, TextPrompt, TokenPrompt
 from inference.tool_prompts import adapt, tools_json
 
@@ -50,7 +53,7 @@ async def _prepare(prompt: Prompt, spec: GenerationSpec, link: "EngineLink") -> 
         # As if from the beginning of a new document.
         token_ids = info.eos_token_ids[:1]
     if not token_ids:
-        raise errors.invalid("The prompt is empty.", param)
+        raise errors.invalid(_("The prompt is empty."), param)
     room = info.max_model_len - len(token_ids)
     if room < (1 if spec.max_tokens is None else spec.max_tokens) or room < 1:
         raise errors.context_too_long(
@@ -146,7 +149,8 @@ def _chat_message(prompt: ChatPrompt, add_generation_prompt: bool) -> wire.ChatP
 
 def _check_has_template(link: "EngineLink") -> None:
     if link.info is None or not link.info.has_chat_template:
-        message = f"The model {link.model!r} has no chat template; use /v1/completions."
+        no_template = _("The model %(name)r has no chat template; use /v1/completions.")
+        message = Sentence(no_template, name=link.model)
         raise ServiceError(400, "invalid_request_error", "not_a_chat_model", message, "model")
 
 

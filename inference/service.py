@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.utils.translation import gettext_lazy as _
 
 from accounts.authentication import Caller, no_longer_valid
 from billing import ledger
@@ -31,6 +32,7 @@ from inference.limits import Allowance, RateLimits
 from inference.models import ModelKind
 from inference.ranking import best_samples
 from inference.reports import EngineReport, report
+from inference.sentences import Sentence
 from inference.spec import Embed, Event, FillMask, GenerationSpec, Prompt
 from portal.lib.db import db
 from portal.lib.ids import new_id
@@ -59,6 +61,10 @@ PATH_OF_KIND = {
 }
 REVOCATION_POLL_S = 1.0
 DRAIN_S = 30.0
+PAUSED = {
+    "drained": _("%(name)r is drained by its operator."),
+    "unloaded": _("%(name)r is unloaded by its operator."),
+}
 PAUSED_S = 30.0  # when to ask again for a model that its operator has drained or unloaded
 
 
@@ -91,7 +97,7 @@ class Service:
             logger.info("draining", running=len(self._owners))
             await asyncio.wait(self._owners, timeout=drain_s)
         for generation in list(self.generations.values()):
-            generation.end("failed", errors.overloaded("The server is shutting down."))
+            generation.end("failed", errors.overloaded(_("The server is shutting down.")))
         if self._owners:
             await asyncio.wait(self._owners, timeout=drain_s)
         for chore in self._chores:
@@ -105,7 +111,7 @@ class Service:
         self, spec: GenerationSpec, caller: Caller, request_id: str | None, arrived: float
     ) -> Generation:
         if self.draining:
-            raise errors.overloaded("The server is shutting down.")
+            raise errors.overloaded(_("The server is shutting down."))
         await catalog.refresh()
         entry = catalog.resolve(spec.model, caller)
         _check_kind(entry, spec)
@@ -135,10 +141,12 @@ class Service:
 
     def link_to(self, entry: CatalogEntry) -> EngineLink:
         if entry.paused:
-            raise errors.overloaded(f"{entry.name!r} is {entry.state} by its operator.", PAUSED_S)
+            paused = Sentence(PAUSED[entry.state], name=entry.name)
+            raise errors.overloaded(paused, PAUSED_S)
         link = self.pool.pick(entry.name)
         if link is None:
-            raise errors.overloaded(f"No engine serves {entry.name!r} at the moment.")
+            nobody = _("No engine serves %(name)r at the moment.")
+            raise errors.overloaded(Sentence(nobody, name=entry.name))
         return link
 
     async def _admit(self, generation: Generation) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from django.contrib.sessions.models import Session
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accounts.authentication import (
     Caller,
@@ -54,7 +55,7 @@ def member_credentials(
     chosen = memberships.filter(organisation_id=session.get(SESSION_KEY)).first()
     membership = chosen or memberships.first()
     if membership is None:
-        message = "You are not a member of any organisation."
+        message = _("You are not a member of any organisation.")
         raise ServiceError(403, "invalid_request_error", "no_organisation", message)
     return MemberCredentials(user_id, session_key, membership.organisation_id)
 
@@ -85,14 +86,14 @@ def admit(credentials: Credentials) -> Caller:
     if membership is None or not opened_by(session, membership.user):
         raise session_ended()
     if membership.role not in SPENDERS:
-        message = "Your role in this organisation does not allow spending its credit."
+        message = _("Your role in this organisation does not allow spending its credit.")
         raise ServiceError(403, "invalid_request_error", "wrong_role", message)
     if membership.organisation.suspended_at is not None:
-        message = "This organisation is suspended."
+        message = _("This organisation is suspended.")
         raise ServiceError(403, "invalid_request_error", "organisation_suspended", message)
     return caller_for_member(membership.user, membership.organisation, credentials.session_key)
 
 
 def session_ended() -> ServiceError:
-    message = "You are not signed in any more."
+    message = _("You are not signed in any more.")
     return ServiceError(401, "invalid_request_error", "session_ended", message)

@@ -11,8 +11,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import Error as DatabaseError
+from django.utils.translation import gettext_lazy as _
 
 from inference.errors import ServiceError, accounting_unavailable, invalid
+from inference.sentences import Sentence
 from playground import protocol
 from playground.admission import (
     Credentials,
@@ -135,7 +137,9 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chann
             refusal = invalid("A generation with this id is running.", "id", "duplicate_id")
             raise protocol.BadFrame(refusal, frame.id)
         if len(self.answering) >= MAX_GENERATIONS:
-            message = f"At most {MAX_GENERATIONS} generations run on one socket at once."
+            message = Sentence(
+                _("At most %(most)s generations run on one socket at once."), most=MAX_GENERATIONS
+            )
             refusal = ServiceError(429, "rate_limit_error", "too_many_generations", message)
             raise protocol.BadFrame(refusal, frame.id)
         answering = Answering(frame, credentials, self.say)

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from inference.errors import ServiceError
 from playground import messages
@@ -46,7 +47,7 @@ def choose(asked: str, user_id: int, organisation_id: str) -> str:
     if asked == NEW:
         return new_conversation_id()
     if not conversations(user_id, organisation_id).filter(pk=asked).exists():
-        message = "There is no such conversation."
+        message = _("There is no such conversation.")
         raise ServiceError(
             404, "invalid_request_error", "conversation_not_found", message, "conversation"
         )

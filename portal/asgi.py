@@ -27,6 +27,7 @@ from playground.routing import websocket_urlpatterns  # noqa: E402
 from portal import operations  # noqa: E402
 from portal.body_limit import BodyLimit  # noqa: E402
 from portal.forwarded import seen_by_proxy  # noqa: E402
+from portal.languages import SocketLanguage  # noqa: E402
 from portal.origin import BrowserOriginOnly  # noqa: E402
 
 API_PREFIXES = ("/v1/", "/tokenize", "/detokenize", "/tokenizer_info")
@@ -42,7 +43,7 @@ class Application:
         self.pages: ASGIApp = BodyLimit(cast("ASGIApp", django_application))
         self.operations: ASGIApp = Router(routes=operations.routes)
         self.sockets: ASGIApp = BrowserOriginOnly(
-            AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
+            AuthMiddlewareStack(SocketLanguage(URLRouter(websocket_urlpatterns)))
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

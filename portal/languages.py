@@ -12,6 +12,7 @@ from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_POST
 from django.views.i18n import set_language
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from accounts.models import User
 
@@ -33,6 +34,27 @@ class LanguageMiddleware(LocaleMiddleware):
         # Django names Accept-Language alone, and the cookie goes before it.
         patch_vary_headers(response, ("Cookie",))
         return response
+
+
+class SocketLanguage:
+    """What a page hears on its socket is in the page's language; programs hear English."""
+
+    def __init__(self, inner: ASGIApp) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with translation.override(language_of_socket(scope)):
+            await self.inner(scope, receive, send)
+
+
+def language_of_socket(scope: Scope) -> str:
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    if b"origin" not in headers:  # which browsers always send
+        return settings.LANGUAGE_CODE
+    handshake = HttpRequest()
+    handshake.COOKIES = scope["cookies"]
+    handshake.META["HTTP_ACCEPT_LANGUAGE"] = headers.get(b"accept-language", "")
+    return translation.get_language_from_request(handshake)
 
 
 @require_POST

@@ -104,7 +104,7 @@ def test_placeholders_tags_and_line_breaks_are_those_of_the_original() -> None:
 
 def parts(text: str) -> Counter[str]:
     """What a program reads in a string, rather than a person."""
-    return Counter(re.findall(r"%\(\w+\)[sd]|%%|\{\w+\}|</?\w+[^>]*>|\n", text))
+    return Counter(re.findall(r"%\(\w+\)[sdr]|%%|\{\w+\}|</?\w+[^>]*>|\n", text))
 
 
 def test_chinese_is_set_with_its_own_marks() -> None:

@@ -1,7 +1,5 @@
 """The operator's console for money: prices, grants, deliveries, and the ledger to read."""
 
-from typing import Any
-
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -11,7 +9,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from billing import ledger, reconciliation, tiers, webhooks
+from billing import admin_plans, ledger, reconciliation, tiers, webhooks
+from billing.admin_base import ReadOnlyAdmin
 from billing.audit import audit
 from billing.forms import GrantForm, PriceForm, TierForm
 from billing.models import (
@@ -32,19 +31,6 @@ from billing.models import (
     WebhookDelivery,
 )
 from portal.lib.money import format_dollars
-
-
-class ReadOnlyAdmin(admin.ModelAdmin[Any]):
-    """Rows that only their own code writes: to be looked at, never edited."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 @admin.register(Price)
@@ -89,6 +75,11 @@ class AccountAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         own = [
             path("grant/", self.admin_site.admin_view(self.grant), name="billing_grant"),
+            path(
+                "credit-line/",
+                self.admin_site.admin_view(self.credit_line),
+                name="billing_credit_line",
+            ),
             path("audit/", self.admin_site.admin_view(self.audit), name="billing_audit"),
         ]
         return own + super().get_urls()
@@ -115,7 +106,14 @@ class AccountAdmin(ReadOnlyAdmin):
     @admin.display(description="")
     def grant_link(self, account: Account) -> str:
         address = f"{reverse('admin:billing_grant')}?organisation={account.organisation_id}"
-        return format_html('<a href="{}">{}</a>', address, _("Grant credit"))
+        line = f"{reverse('admin:billing_credit_line')}?organisation={account.organisation_id}"
+        return format_html(
+            '<a href="{}">{}</a> · <a href="{}">{}</a>',
+            address, _("Grant credit"), line, _("Credit line"),
+        )  # fmt: skip
+
+    def credit_line(self, request: HttpRequest) -> HttpResponse:
+        return admin_plans.set_credit_line(request, self.admin_site.each_context(request))
 
     def grant(self, request: HttpRequest) -> HttpResponse:
         """Post a grant with its reason; the same form twice posts once."""

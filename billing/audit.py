@@ -112,7 +112,8 @@ QUERIES: dict[str, tuple[Promise, str]] = {
         _("accounts that owe more than they have"),
         """
         SELECT COUNT(*) FROM billing_account
-        WHERE kind = 'organisation' AND credits_posted < debits_posted + debits_pending
+        WHERE kind = 'organisation'
+          AND credits_posted + credit_line_nanos < debits_posted + debits_pending
         """,
     ),
     "D7": (
@@ -168,6 +169,22 @@ QUERIES: dict[str, tuple[Promise, str]] = {
                        WHERE state <> 'failed')
                     - (SELECT COALESCE(SUM(tax_cents), 0) FROM billing_dispute WHERE taken)
                    ) * CAST(10000000 AS BIGINT))
+        """,
+    ),
+    "D7 usage told": (
+        "usage told to Stripe that its batches do not add up to, or its invoices did not settle",
+        """
+        SELECT (SELECT COALESCE(SUM(ABS(p.metered_nanos - COALESCE(
+                    (SELECT SUM(b.amount_nanos) FROM billing_meterbatch b
+                     WHERE b.post_paid_id = p.organisation_id), 0))), 0)
+                FROM billing_postpaid p)
+             + (SELECT COUNT(*) FROM billing_postpaid p
+                WHERE ABS(p.settled_nanos - COALESCE(
+                    (SELECT SUM(u.amount_cents * CAST(10000000 AS BIGINT)) FROM billing_topup u
+                     WHERE u.organisation_id = p.organisation_id AND u.source = 'post_paid'), 0))
+                    > 5000000 * (SELECT COUNT(*) FROM billing_topup u
+                                 WHERE u.organisation_id = p.organisation_id
+                                   AND u.source = 'post_paid'))
         """,
     ),
     "D7 refunds": (

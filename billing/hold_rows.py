@@ -35,12 +35,13 @@ class ClosedHold:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """An organisation's account: sums of its transfers and of its open holds, its cap if any."""
+    """An organisation's account: sums of its transfers and open holds, its line, its cap if any."""
 
     account_id: int
     credits_posted: int
     debits_posted: int
     debits_pending: int
+    credit_line_nanos: int
     spent_nanos: int  # in the month that was asked for
     cap_nanos: int | None
 
@@ -65,12 +66,14 @@ def _spend(month: Any, cost_nanos: int) -> tuple[Any, ...]:
 # --- Accounts --------------------------------------------------------------------------------
 
 _TOTALS = (
-    f"SELECT id, credits_posted, debits_posted, debits_pending, {_SPENT}, monthly_cap_nanos"  # noqa: S608  our words
+    "SELECT id, credits_posted, debits_posted, debits_pending, credit_line_nanos,"  # noqa: S608
+    f" {_SPENT}, monthly_cap_nanos"
     " FROM billing_account WHERE organisation_id = %s"
 )
 _RESERVE = (
     "UPDATE billing_account SET debits_pending = debits_pending + %s"  # noqa: S608
-    " WHERE organisation_id = %s AND credits_posted >= debits_posted + debits_pending + %s"
+    " WHERE organisation_id = %s"
+    " AND credits_posted >= debits_posted + debits_pending - credit_line_nanos + %s"
     f" AND (monthly_cap_nanos IS NULL OR monthly_cap_nanos >= {_SPENT} + debits_pending + %s)"
 )
 _UNRESERVE = (

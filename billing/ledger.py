@@ -69,13 +69,20 @@ class AccountingUnavailable(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """`posted` is paid in minus spent; `available` is posted minus what holds keep."""
+    """`posted` is paid in minus spent; `available` is what requests may still hold: posted minus
+    what holds keep, and the line of who pays later."""
 
     posted_nanos: int
     pending_nanos: int
+    credit_line_nanos: int = 0
 
     @property
     def available_nanos(self) -> int:
+        return self.unused_nanos + self.credit_line_nanos
+
+    @property
+    def unused_nanos(self) -> int:
+        """Of what was paid in or given; below zero for who pays later."""
         return self.posted_nanos - self.pending_nanos
 
 
@@ -219,7 +226,7 @@ def _reserve(organisation_id: str, month: date, amount_nanos: int) -> hold_rows.
     if reserved:
         return account
     spent, held = account.spent_nanos, account.debits_pending
-    left = account.credits_posted - account.debits_posted - held
+    left = account.credits_posted - account.debits_posted - held + account.credit_line_nanos
     cap = account.cap_nanos
     if cap is not None and cap < spent + held + amount_nanos and amount_nanos <= left:
         raise CapReached("organisation", cap, spent, held)
@@ -382,4 +389,8 @@ def balance(organisation_id: str) -> Balance:
         account = hold_rows.totals(organisation_id, month_of(timezone.now()))
     except (OperationalError, InterfaceError) as error:
         raise AccountingUnavailable(str(error)) from error
-    return Balance(account.credits_posted - account.debits_posted, account.debits_pending)
+    return Balance(
+        account.credits_posted - account.debits_posted,
+        account.debits_pending,
+        account.credit_line_nanos,
+    )

@@ -1,4 +1,4 @@
-"""Payers' money: paid in, and gone back by a refund or a dispute. The ledger's other half.
+"""Payers' money: paid in, gone back by a refund or a dispute, owed. The ledger's other half.
 
 The rules are `billing.ledger`'s: one transaction a verb, idempotent by reference, the database's
 CHECK as the last word. What Stripe takes back leaves the house's cash: its tax from the account
@@ -7,7 +7,8 @@ house's loss (its account `refunds`), since a balance never goes below zero. The
 given with it goes where it came from, as far as it is unused.
 """
 
-from django.db.models import F
+from django.db.models import F, Value
+from django.db.models.functions import Greatest, Least
 from django.utils.translation import gettext_noop
 
 from billing.ledger import Balance, InsufficientCredit, accounting, credit, house_account
@@ -70,7 +71,7 @@ def take_what_is_left(
     """Take what is not used or held, at most the share's credit; the rest is our loss."""
     account = _locked(organisation_id)
     if not _known(reference):
-        left = min(account.balance_nanos, share.credit_nanos)
+        left = max(0, min(account.balance_nanos, share.credit_nanos))
         _take(account, share, left, kind, reference, description)
 
 
@@ -90,6 +91,26 @@ def give_back(reference: str, description: str) -> None:
             Account.objects.filter(pk=taken.debit_account_id).update(
                 credits_posted=F("credits_posted") + taken.amount_nanos
             )
+
+
+@accounting
+def set_credit_line(organisation_id: str, line_nanos: int) -> None:
+    """How far below zero its balance may go. Raises ValueError when it is lower already."""
+    rows = Account.objects.filter(
+        organisation_id=organisation_id,
+        credits_posted__gte=F("debits_posted") + F("debits_pending") - line_nanos,
+    )
+    if not rows.update(credit_line_nanos=line_nanos):
+        raise ValueError("more than this is owed or held already")
+
+
+@accounting
+def close_credit_line(organisation_id: str) -> None:
+    """Lower the line to what is owed and held now: nothing more is used on credit."""
+    owed = F("debits_posted") + F("debits_pending") - F("credits_posted")
+    Account.objects.filter(organisation_id=organisation_id).update(
+        credit_line_nanos=Least(F("credit_line_nanos"), Greatest(owed, Value(0)))
+    )
 
 
 def _references(reference: str) -> list[str]:

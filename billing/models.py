@@ -27,19 +27,22 @@ from billing.payment_models import (
     RefundState,
     StripeCustomer,
     TopUp,
+    TopUpSource,
     TopUpState,
     WebhookDelivery,
     new_refund_id,
     new_top_up_id,
 )
+from billing.plan_models import MeterBatch, Plan, PostPaid, Subscription, new_batch_id
 
 # Django looks for models here.
 __all__ = [
     "Account", "AccountKind", "Alert", "AlertKind", "AlertPost", "AlertSettings", "AutoTopUp",
     "AutoTopUpState", "Difference", "DifferenceKind", "Dispute", "Hold", "HoldState", "KeySpend",
-    "LateWaiver", "Outcome", "Price", "Reconciliation", "Refund", "RefundState",
-    "StripeCustomer", "TierOverride", "TopUp", "TopUpState", "Transfer", "TransferKind",
-    "UsageRecord", "WebhookDelivery", "new_refund_id", "new_top_up_id",
+    "LateWaiver", "MeterBatch", "Outcome", "Plan", "PostPaid", "Price", "Reconciliation", "Refund",
+    "RefundState", "StripeCustomer", "Subscription", "TierOverride", "TopUp", "TopUpSource",
+    "TopUpState", "Transfer", "TransferKind", "UsageRecord", "WebhookDelivery", "new_batch_id",
+    "new_refund_id", "new_top_up_id",
 ]  # fmt: skip
 
 
@@ -83,17 +86,28 @@ class Account(MonthlySpend):
     credits_posted = models.BigIntegerField(default=0)
     debits_posted = models.BigIntegerField(default=0)
     debits_pending = models.BigIntegerField(default=0)
+    # How far below zero an organisation that pays later may go.
+    credit_line_nanos = models.BigIntegerField(default=0)
     # The most that the organisation wants charged in a month; none: what it has.
     monthly_cap_nanos = models.BigIntegerField(null=True)
 
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=Q(credits_posted__gte=F("debits_posted") + F("debits_pending")),
+                condition=Q(
+                    credits_posted__gte=F("debits_posted")
+                    + F("debits_pending")
+                    - F("credit_line_nanos")
+                ),
                 name="debits_must_not_exceed_credits",
             ),
             models.CheckConstraint(
-                condition=Q(credits_posted__gte=0, debits_posted__gte=0, debits_pending__gte=0),
+                condition=Q(
+                    credits_posted__gte=0,
+                    debits_posted__gte=0,
+                    debits_pending__gte=0,
+                    credit_line_nanos__gte=0,
+                ),
                 name="account_totals_not_negative",
             ),
             models.CheckConstraint(
@@ -119,8 +133,13 @@ class Account(MonthlySpend):
 
     @property
     def balance_nanos(self) -> int:
-        """What is left: posted minus pending."""
+        """What is left: posted minus pending; below zero for who pays later."""
         return self.credits_posted - self.debits_posted - self.debits_pending
+
+    @property
+    def available_nanos(self) -> int:
+        """What requests may still hold."""
+        return self.balance_nanos + self.credit_line_nanos
 
 
 class TransferKind(models.TextChoices):

@@ -8,6 +8,7 @@ from django.utils import translation
 
 from accounts.models import Organisation, Role, User
 from billing.models import Dispute, TopUp
+from portal.lib.money import NANOS_PER_CENT
 
 PAYERS = (Role.OWNER, Role.ADMIN, Role.BILLING)
 
@@ -20,6 +21,12 @@ def top_up_failed(top_up: TopUp, state: str) -> None:
 def payment_disputed(dispute: Dispute) -> None:
     """A payer's bank took a payment back: the organisation is suspended."""
     send_to_payers(dispute.top_up.organisation, "payment_disputed", dispute=dispute)
+
+
+def invoice_failed(organisation: Organisation, amount_cents: int, invoice: str) -> None:
+    """Stripe could not collect an invoice; `invoice` is the address of its page."""
+    amount_nanos = amount_cents * NANOS_PER_CENT
+    send_to_payers(organisation, "invoice_failed", amount_nanos=amount_nanos, invoice=invoice)
 
 
 def send_to_payers(organisation: Organisation, name: str, **more: object) -> None:

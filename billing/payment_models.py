@@ -45,6 +45,12 @@ class TopUpState(models.TextChoices):
     FAILED = "failed", _("Failed")  # the bank refused a saved card
 
 
+class TopUpSource(models.TextChoices):
+    TOP_UP = "top_up", _("Top-up")
+    SUBSCRIPTION = "subscription", _("Subscription")
+    POST_PAID = "post_paid", _("Invoice of usage")
+
+
 def new_top_up_id() -> str:
     return new_id("tup")
 
@@ -63,6 +69,8 @@ class TopUp(models.Model):
     discount_cents = models.PositiveIntegerField(default=0)
     tax_cents = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=10, choices=TopUpState, default=TopUpState.CREATED)
+    # What brought it; an invoice of a subscription or of usage is there once it is paid.
+    source = models.CharField(max_length=12, choices=TopUpSource, default=TopUpSource.TOP_UP)
     automatic = models.BooleanField(default=False)
     # Kept for an automatic one, so that trying again charges the same card.
     payment_method_id = models.CharField(max_length=255, blank=True)
@@ -87,6 +95,9 @@ class TopUp(models.Model):
                 fields=["organisation", "form_token"], name="top_up_once_a_form"
             ),
             models.CheckConstraint(condition=Q(amount_cents__gt=0), name="top_up_positive"),
+            models.UniqueConstraint(
+                fields=["invoice_id"], condition=~Q(invoice_id=""), name="top_up_once_an_invoice"
+            ),
             models.UniqueConstraint(
                 fields=["organisation"],
                 condition=Q(automatic=True, state=TopUpState.CREATED),

@@ -25,6 +25,7 @@ from billing.models import (
     Reconciliation,
     Refund,
     RefundState,
+    StripeCustomer,
     TopUp,
     TopUpState,
     Transfer,
@@ -95,10 +96,12 @@ def _hear_of(session_id: str) -> None:
 
 def _payments(run: Reconciliation) -> Iterator[Difference]:
     """What Stripe took, with its tax, beside what the ledger's cash has of it."""
+    customers = set(StripeCustomer.objects.values_list("customer_id", flat=True))
     made = {
         each.payment_intent_id: _paid_cents(each)
         for each in stripe_api.payments_between(run.since, run.until)
-        if each.top_up_id  # others are another business's of the same Stripe account
+        # Others are another business's of the same Stripe account.
+        if each.top_up_id or each.customer_id in customers
     }
     yield from _compare(
         run, DifferenceKind.PAYMENT, made, _booked(run, made),

@@ -45,7 +45,7 @@ def payments(organisation: Organisation, most: int) -> list[TopUp]:
 
 
 def _unused_cents(organisation_id: str) -> int:
-    return ledger.balance(organisation_id).available_nanos // NANOS_PER_CENT
+    return max(0, ledger.balance(organisation_id).unused_nanos) // NANOS_PER_CENT
 
 
 def _refundable(top_up: TopUp, unused_cents: int) -> Share:

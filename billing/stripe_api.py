@@ -61,7 +61,7 @@ def client() -> stripe.StripeClient:
 
 
 @contextmanager
-def _calling() -> Iterator[None]:
+def calling() -> Iterator[None]:
     try:
         yield
     except stripe.InvalidRequestError as error:
@@ -78,7 +78,7 @@ def create_customer(organisation_id: str) -> str:
 
     What may change, such as a name, stays out: the same key needs the same parameters.
     """
-    with _calling():
+    with calling():
         customer = client().v1.customers.create(
             {"metadata": {"organisation_id": organisation_id}},
             {"idempotency_key": f"customer:{organisation_id}"},
@@ -88,13 +88,13 @@ def create_customer(organisation_id: str) -> str:
 
 def name_customer(customer_id: str, name: str) -> None:
     """What the operator reads in Stripe's dashboard."""
-    with _calling():
+    with calling():
         client().v1.customers.update(customer_id, {"name": name})
 
 
 def default_card(customer_id: str) -> Card | None:
     """The card that is charged without its owner, as Stripe knows it now."""
-    with _calling():
+    with calling():
         customer = client().v1.customers.retrieve(customer_id)
         kept = customer.invoice_settings
         method = kept.default_payment_method if kept else None
@@ -109,7 +109,7 @@ def default_card(customer_id: str) -> Card | None:
 
 def make_default(setup_intent_id: str, customer_id: str) -> bool:
     """Charge the card that was just saved from now on; False when it is gone again."""
-    with _calling():
+    with calling():
         method = client().v1.setup_intents.retrieve(setup_intent_id).payment_method
         method_id = method if isinstance(method, str) else (method.id if method else "")
         saved = client().v1.payment_methods.retrieve(method_id)
@@ -123,9 +123,9 @@ def make_default(setup_intent_id: str, customer_id: str) -> bool:
 
 def portal_page(customer_id: str) -> str:
     """The address of Stripe's page where customers see their cards and receipts."""
-    with _calling():
+    with calling():
         session = client().v1.billing_portal.sessions.create(
-            {"customer": customer_id, "return_url": _billing_page()}
+            {"customer": customer_id, "return_url": billing_page()}
         )
     return session.url
 
@@ -154,8 +154,8 @@ def create_checkout(top_up: TopUp, customer_id: str) -> CheckoutSession:
             }
         ],
         "invoice_creation": {"enabled": True, "invoice_data": {"metadata": metadata}},
-        "success_url": f"{_billing_page()}?top_up={top_up.id}",
-        "cancel_url": _billing_page(),
+        "success_url": f"{billing_page()}?top_up={top_up.id}",
+        "cancel_url": billing_page(),
     }
     if settings.STRIPE_PROMOTION_CODES:
         parameters["allow_promotion_codes"] = True
@@ -164,7 +164,7 @@ def create_checkout(top_up: TopUp, customer_id: str) -> CheckoutSession:
         parameters["automatic_tax"] = {"enabled": True}
         parameters["tax_id_collection"] = {"enabled": True}
         parameters["customer_update"] = {"address": "auto", "name": "auto"}
-    with _calling():
+    with calling():
         return session_of(
             client().v1.checkout.sessions.create(parameters, {"idempotency_key": top_up.id})
         )
@@ -172,14 +172,14 @@ def create_checkout(top_up: TopUp, customer_id: str) -> CheckoutSession:
 
 def create_card_page(customer_id: str) -> str:
     """The address of a hosted page that saves a card with its bank's consent; nothing is paid."""
-    with _calling():
+    with calling():
         session = client().v1.checkout.sessions.create(
             {
                 "mode": "setup",
                 "allowed_payment_method_types": ["card"],
                 "customer": customer_id,
-                "success_url": _billing_page(),
-                "cancel_url": _billing_page(),
+                "success_url": billing_page(),
+                "cancel_url": billing_page(),
             }
         )
     return session.url or ""
@@ -187,7 +187,7 @@ def create_card_page(customer_id: str) -> str:
 
 def fetch_checkout(session_id: str) -> CheckoutSession:
     """The session as Stripe knows it now: a webhook's payload is only a hint."""
-    with _calling():
+    with calling():
         return session_of(client().v1.checkout.sessions.retrieve(session_id))
 
 
@@ -196,14 +196,14 @@ def receipt_page(top_up: TopUp) -> str:
 
     Stripe's addresses change with time, so they are asked for when somebody wants to look.
     """
-    with _calling():
+    with calling():
         if top_up.invoice_id:
             return client().v1.invoices.retrieve(top_up.invoice_id).hosted_invoice_url or ""
         payment = payment_of(client().v1.payment_intents.retrieve(top_up.payment_intent_id or ""))
         return client().v1.charges.retrieve(payment.charge_id).receipt_url or ""
 
 
-def _billing_page() -> str:
+def billing_page() -> str:
     return f"{settings.BASE_URL}{reverse('billing')}"
 
 
@@ -216,7 +216,7 @@ def charge_card(top_up: TopUp, customer_id: str) -> Payment:
     Raises CardRefused when the bank says no, or the card is gone.
     """
     try:
-        with _calling():
+        with calling():
             intent = client().v1.payment_intents.create(
                 {
                     "amount": top_up.amount_cents,
@@ -243,13 +243,13 @@ def charge_card(top_up: TopUp, customer_id: str) -> Payment:
 
 
 def fetch_payment(payment_intent_id: str) -> Payment:
-    with _calling():
+    with calling():
         return payment_of(client().v1.payment_intents.retrieve(payment_intent_id))
 
 
 def find_payment(top_up: TopUp, customer_id: str) -> Payment | None:
     """The payment that was made for a top-up whose answer was lost."""
-    with _calling():
+    with calling():
         intents = client().v1.payment_intents.list(
             {"customer": customer_id, "created": {"gte": int(top_up.created_at.timestamp())}}
         )
@@ -264,7 +264,7 @@ def find_payment(top_up: TopUp, customer_id: str) -> Payment | None:
 
 def create_refund(refund: Refund) -> StripeRefund:
     """Send money back to the card; the same refund when called again within a day."""
-    with _calling():
+    with calling():
         return refund_of(
             client().v1.refunds.create(
                 {
@@ -279,13 +279,13 @@ def create_refund(refund: Refund) -> StripeRefund:
 
 
 def fetch_refund(refund_id: str) -> StripeRefund:
-    with _calling():
+    with calling():
         return refund_of(client().v1.refunds.retrieve(refund_id))
 
 
 def find_refund(refund: Refund) -> StripeRefund | None:
     """The refund that was made although its answer was lost."""
-    with _calling():
+    with calling():
         made = client().v1.refunds.list({"payment_intent": refund.top_up.payment_intent_id or ""})
         for each in made.auto_paging_iter():
             if (found := refund_of(each)).our_id == refund.id:
@@ -294,7 +294,7 @@ def find_refund(refund: Refund) -> StripeRefund | None:
 
 
 def fetch_dispute(dispute_id: str) -> StripeDispute:
-    with _calling():
+    with calling():
         return dispute_of(client().v1.disputes.retrieve(dispute_id))
 
 
@@ -303,7 +303,7 @@ def fetch_dispute(dispute_id: str) -> StripeDispute:
 
 def payments_between(since: datetime, until: datetime) -> list[Payment]:
     """Made then, whatever became of them."""
-    with _calling():
+    with calling():
         made = client().v1.payment_intents.list(
             {"limit": 100, "created": {"gte": _seconds(since), "lte": _seconds(until)}}
         )
@@ -311,7 +311,7 @@ def payments_between(since: datetime, until: datetime) -> list[Payment]:
 
 
 def refunds_between(since: datetime, until: datetime) -> list[StripeRefund]:
-    with _calling():
+    with calling():
         made = client().v1.refunds.list(
             {"limit": 100, "created": {"gte": _seconds(since), "lte": _seconds(until)}}
         )
@@ -319,7 +319,7 @@ def refunds_between(since: datetime, until: datetime) -> list[StripeRefund]:
 
 
 def disputes_between(since: datetime, until: datetime) -> list[StripeDispute]:
-    with _calling():
+    with calling():
         made = client().v1.disputes.list(
             {"limit": 100, "created": {"gte": _seconds(since), "lte": _seconds(until)}}
         )

@@ -35,6 +35,7 @@ class Payment:
     amount_cents: int
     currency: str
     top_up_id: str
+    customer_id: str
     charge_id: str
     error: str
 
@@ -74,10 +75,10 @@ def session_of(session: stripe.checkout.Session) -> CheckoutSession:
         created_at=datetime.fromtimestamp(session.created, UTC),
         status=session.status or "",
         payment_status=session.payment_status,
-        payment_intent_id=_id(session.payment_intent),
-        setup_intent_id=_id(session.setup_intent),
-        customer_id=_id(session.customer),
-        invoice_id=_id(session.invoice),
+        payment_intent_id=id_of(session.payment_intent),
+        setup_intent_id=id_of(session.setup_intent),
+        customer_id=id_of(session.customer),
+        invoice_id=id_of(session.invoice),
         subtotal_cents=session.amount_subtotal or 0,
         discount_cents=totals.amount_discount if totals else 0,
         tax_cents=totals.amount_tax if totals else 0,
@@ -94,8 +95,9 @@ def payment_of(intent: stripe.PaymentIntent) -> Payment:
         status=intent.status,
         amount_cents=intent.amount_received,
         currency=intent.currency,
-        top_up_id=_label(intent.metadata, "top_up_id"),
-        charge_id=_id(intent.latest_charge),
+        top_up_id=label(intent.metadata, "top_up_id"),
+        customer_id=id_of(intent.customer),
+        charge_id=id_of(intent.latest_charge),
         error=(error.code or "") if error else "",
     )
 
@@ -103,8 +105,8 @@ def payment_of(intent: stripe.PaymentIntent) -> Payment:
 def refund_of(refund: stripe.Refund) -> StripeRefund:
     return StripeRefund(
         refund_id=refund.id,
-        our_id=_label(refund.metadata, "refund_id"),
-        payment_intent_id=_id(refund.payment_intent),
+        our_id=label(refund.metadata, "refund_id"),
+        payment_intent_id=id_of(refund.payment_intent),
         amount_cents=refund.amount,
         status=refund.status or "",
     )
@@ -113,24 +115,25 @@ def refund_of(refund: stripe.Refund) -> StripeRefund:
 def dispute_of(dispute: stripe.Dispute) -> StripeDispute:
     return StripeDispute(
         dispute_id=dispute.id,
-        payment_intent_id=_id(dispute.payment_intent),
+        payment_intent_id=id_of(dispute.payment_intent),
         amount_cents=dispute.amount,
         status=dispute.status,
         reason=dispute.reason,
     )
 
 
-def _label(metadata: stripe.StripeObject | None, name: str) -> str:
+def label(metadata: stripe.StripeObject | None, name: str) -> str:
     return str(metadata.to_dict().get(name, "")) if metadata else ""
 
 
-def _id(
+def id_of(
     reference: str
     | stripe.Charge
     | stripe.Customer
     | stripe.Invoice
     | stripe.PaymentIntent
     | stripe.SetupIntent
+    | stripe.Subscription
     | None,
 ) -> str:
     if reference is None or isinstance(reference, str):

@@ -6,7 +6,16 @@ from celery import shared_task
 from celery.schedules import crontab
 from django.conf import settings
 
-from billing import alert_posts, alerts, autotopup, ledger, reconciliation, refunds, webhooks
+from billing import (
+    alert_posts,
+    alerts,
+    autotopup,
+    ledger,
+    postpaid,
+    reconciliation,
+    refunds,
+    webhooks,
+)
 
 BEAT_SCHEDULE: dict[str, Any] = {
     "sweep-holds": {"task": "billing.tasks.sweep_holds", "schedule": settings.HOLD_SWEEP_S},
@@ -15,6 +24,7 @@ BEAT_SCHEDULE: dict[str, Any] = {
     "catch-up": {"task": "billing.tasks.catch_up", "schedule": 600.0},
     "reconcile": {"task": "billing.tasks.reconcile", "schedule": crontab(hour=3, minute=20)},
     "send-refunds": {"task": "billing.tasks.send_refunds", "schedule": 60.0},
+    "tell-usage": {"task": "billing.tasks.tell_usage", "schedule": 60.0},
     "top-up": {"task": "billing.tasks.top_up", "schedule": 30.0},
 }
 
@@ -50,6 +60,11 @@ def reprocess_webhooks() -> None:
 @shared_task
 def top_up() -> None:
     autotopup.run()
+
+
+@shared_task
+def tell_usage() -> None:
+    postpaid.run()
 
 
 @shared_task

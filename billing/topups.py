@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 
 from accounts.models import Organisation
 from billing import customers, ledger_payments, stripe_api
-from billing.models import TopUp, TopUpState
-from billing.stripe_objects import CheckoutSession
+from billing.models import StripeCustomer, TopUp, TopUpState
+from billing.stripe_objects import CheckoutSession, Payment
 from portal.lib.money import NANOS_PER_CENT
 
 
@@ -149,9 +149,17 @@ def of_payment(payment_intent_id: str) -> TopUp:
     if top_up is not None:
         return top_up
     payment = stripe_api.fetch_payment(payment_intent_id)
-    if TopUp.objects.filter(pk=payment.top_up_id).exists():
+    if is_ours(payment):
         raise NotYet(f"the payment {payment_intent_id} is not credited yet")
     raise PaymentRefused(f"{payment_intent_id} is another account's payment")
+
+
+def is_ours(payment: Payment) -> bool:
+    """A Stripe account may serve other businesses as well."""
+    return (
+        TopUp.objects.filter(pk=payment.top_up_id).exists()
+        or StripeCustomer.objects.filter(customer_id=payment.customer_id).exists()
+    )
 
 
 def expire(session_id: str) -> None:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing import views, views_cards, views_monthly, webhooks
+from billing import views, views_cards, views_monthly, views_plans, webhooks
 
 urlpatterns = [
     path("portal/billing/", views.billing, name="billing"),
@@ -11,6 +11,12 @@ urlpatterns = [
     path("portal/billing/card/", views_cards.save_card, name="billing_save_card"),
     path("portal/billing/receipt/<str:top_up_id>/", views_cards.receipt, name="billing_receipt"),
     path("portal/billing/refund/<str:top_up_id>/", views.refund, name="billing_refund"),
+    path("portal/billing/plans/<int:plan_id>/", views_plans.subscribe, name="billing_subscribe"),
+    path(
+        "portal/billing/subscriptions/<str:subscription_id>/",
+        views_plans.end_subscription,
+        name="billing_end_subscription",
+    ),
     path("portal/billing/stripe/", views_cards.stripe_portal, name="billing_stripe_portal"),
     path("portal/billing/alerts/", views.set_alerts, name="billing_alerts"),
     path("portal/billing/alerts/secret/", views.new_alerts_secret, name="billing_alerts_secret"),

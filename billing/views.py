@@ -27,6 +27,7 @@ from billing import (
     spending,
     statements,
     stripe_api,
+    subscriptions,
     topups,
 )
 from billing.forms import AlertsForm, AutoTopUpForm, CapForm, FormToken, TopUpForm
@@ -35,6 +36,7 @@ from billing.models import (
     AutoTopUp,
     Hold,
     HoldState,
+    Plan,
     RefundState,
     StripeCustomer,
     TopUp,
@@ -182,8 +184,11 @@ def page(
             for cents in settings.TOP_UP_CENTS
         ],
         "payments": refunds.payments(organisation, most=PAYMENTS_SHOWN),
+        "subscriptions": subscriptions.live(organisation),
+        "plans": Plan.objects.filter(active=True).order_by("price_cents"),
+        "owed_nanos": max(0, account.debits_posted - account.credits_posted),
         "refund_days": settings.REFUND_DAYS,
-        "refund_token": topups.new_form_token(),
+        "button_token": topups.new_form_token(),
         "may_pay": request.membership.role in PAYERS,  # type: ignore[attr-defined]
         "top_up": TopUp.objects.filter(
             organisation=account.organisation, pk=request.GET.get("top_up", "").replace("\0", "")

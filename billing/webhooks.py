@@ -22,7 +22,16 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from billing import autotopup, customers, disputes, refunds, stripe_api, topups
+from billing import (
+    autotopup,
+    customers,
+    disputes,
+    invoices,
+    refunds,
+    stripe_api,
+    subscriptions,
+    topups,
+)
 from billing.models import WebhookDelivery
 
 MAX_BODY_BYTES = 256 * 1024
@@ -137,8 +146,20 @@ def _checkout_paid(payload: dict[str, Any]) -> None:
     session = stripe_api.fetch_checkout(payload["id"])
     if session.mode == "setup":
         autotopup.keep_card(session)
-    else:
+    elif session.mode == "payment":  # a subscription is told by itself, and by its invoices
         topups.credit(session)
+
+
+def _subscription_changed(payload: dict[str, Any]) -> None:
+    subscriptions.hear(payload["id"])
+
+
+def _invoice_paid(payload: dict[str, Any]) -> None:
+    invoices.hear_paid(payload["id"])
+
+
+def _invoice_failed(payload: dict[str, Any]) -> None:
+    invoices.hear_failed(payload["id"])
 
 
 def _checkout_expired(session: dict[str, Any]) -> None:
@@ -175,6 +196,11 @@ HANDLERS: dict[str, Callable[[dict[str, Any]], None]] = {
     "checkout.session.async_payment_succeeded": _checkout_paid,
     "checkout.session.expired": _checkout_expired,
     "customer.updated": _customer_changed,
+    "customer.subscription.created": _subscription_changed,
+    "customer.subscription.deleted": _subscription_changed,
+    "customer.subscription.updated": _subscription_changed,
+    "invoice.paid": _invoice_paid,
+    "invoice.payment_failed": _invoice_failed,
     "payment_intent.payment_failed": _payment_changed,
     "payment_intent.succeeded": _payment_changed,
     "payment_method.automatically_updated": _card_changed,

@@ -1,4 +1,4 @@
-"""Two hundred threads race for credit, or for a cap, that is enough for twenty of them.
+"""Two hundred threads race for credit, a credit line or a cap that is enough for twenty of them.
 
 Run by test_ledger_race in a process of its own.
 Usage: python -m tests.billing.race  (with DATABASE_URL or DATA_DIR set; migrates first)
@@ -19,7 +19,7 @@ from django.db import connection  # noqa: E402
 
 from accounts import flows  # noqa: E402
 from accounts.models import User  # noqa: E402
-from billing import ledger  # noqa: E402
+from billing import ledger, ledger_payments  # noqa: E402
 from billing.audit import audit  # noqa: E402
 from tests.billing.money import account_of, context, draft  # noqa: E402
 from tests.billing.rules import broken  # noqa: E402
@@ -31,7 +31,7 @@ PAYS_FOR = 20
 
 def main() -> None:
     call_command("migrate", verbosity=0)
-    for short in ("credit", "cap of the organisation", "cap of the key"):
+    for short in ("credit", "credit line", "cap of the organisation", "cap of the key"):
         race(short)
     assert not [finding for finding in audit() if finding.value]
     # These drafts cost what the race wants, not what their tokens do.
@@ -43,8 +43,11 @@ def race(short: str) -> None:
     enough = AMOUNT * PAYS_FOR
     user = User.objects.create_user(f"{len(short)}@example.com")
     organisation_id = flows.create_organisation(user, "Race", welcome=False).id
-    credit = enough if short == "credit" else 2 * enough
-    ledger.grant(organisation_id, credit, reference=f"grant:{short}", description="")
+    if short == "credit line":
+        ledger_payments.set_credit_line(organisation_id, enough)
+    else:
+        credit = enough if short == "credit" else 2 * enough
+        ledger.grant(organisation_id, credit, reference=f"grant:{short}", description="")
     ledger.set_monthly_cap(
         organisation_id, enough if short == "cap of the organisation" else 2 * enough
     )
@@ -79,10 +82,11 @@ def race(short: str) -> None:
     for thread in threads:
         thread.join()
     account = account_of(organisation_id)
-    assert outcomes == {"held": PAYS_FOR, short: THREADS - PAYS_FOR}, outcomes
+    refused = "credit" if short == "credit line" else short
+    assert outcomes == {"held": PAYS_FOR, refused: THREADS - PAYS_FOR}, outcomes
     assert account.debits_posted <= enough
     assert account.debits_pending == 0
-    print(f"{short}: {outcomes['held']} held, {outcomes[short]} refused")
+    print(f"{short}: {outcomes['held']} held, {outcomes[refused]} refused")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Workers that all do the same at once: charge a card, refund a payment, hear of a dispute.
+"""Workers that all do the same at once: charge a card, refund a payment, hear of a dispute, tell
+Stripe of usage, hear of an invoice.
 
 Usage: python -m tests.billing.race_payments  (with DATABASE_URL or DATA_DIR set; migrates first)
 """
@@ -19,15 +20,25 @@ from django.db import connection  # noqa: E402
 
 from accounts import flows  # noqa: E402
 from accounts.models import Organisation, User  # noqa: E402
-from billing import autotopup, customers, disputes, ledger, refunds  # noqa: E402
+from billing import (  # noqa: E402
+    autotopup,
+    customers,
+    disputes,
+    invoices,
+    ledger,
+    postpaid,
+    refunds,
+)
 from billing.audit import audit  # noqa: E402
-from billing.models import TopUp  # noqa: E402
-from portal.lib.money import NANOS_PER_CENT  # noqa: E402
+from billing.models import PostPaid, TopUp  # noqa: E402
+from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR  # noqa: E402
+from tests.billing.money import draft, hold  # noqa: E402
 from tests.billing.stripe_double import (  # noqa: E402
     SECRET_KEY,
     WEBHOOK_SECRET,
     StripeDouble,
     stripe_double,
+    subscriptions,
 )
 
 WORKERS = 16
@@ -66,8 +77,9 @@ def main() -> None:
         settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = SECRET_KEY, WEBHOOK_SECRET
         settings.STRIPE_API_BASE = double.url
         compete(organisation, double)
+        compete_later(organisation, double)
     assert not [finding for finding in audit() if finding.value]
-    print("one charge, one refund, one dispute")
+    print("one charge, one refund, one dispute, one batch, one invoice")
 
 
 def compete(organisation: Organisation, double: StripeDouble) -> None:
@@ -100,6 +112,23 @@ def compete(organisation: Organisation, double: StripeDouble) -> None:
     outcomes = together(lambda _number: disputes.hear(dispute["id"]))
     assert outcomes == {"done": WORKERS}, outcomes
     assert ledger.balance(organisation.id).posted_nanos == 2500 * NANOS_PER_CENT
+
+
+def compete_later(organisation: Organisation, double: StripeDouble) -> None:
+    """With 25 dollars of credit, 30 are used: five are told once, and paid once."""
+    postpaid.turn_on(organisation, 100 * NANOS_PER_DOLLAR, "race@example.com")
+    hold("later", organisation.id, 30 * NANOS_PER_DOLLAR)
+    ledger.settle("later", draft(30 * NANOS_PER_DOLLAR))
+    outcomes = together(lambda _number: postpaid.run())
+    assert outcomes == {"done": WORKERS}, outcomes
+    told = [each["payload"]["value"] for each in double.all("billing.meter_event")]
+    assert told == [str(5 * NANOS_PER_DOLLAR)]
+    [subscription] = double.all("subscription")
+    invoice = subscriptions.invoice(double, subscription["id"])
+    outcomes = together(lambda _number: invoices.hear_paid(invoice["id"]))
+    assert outcomes == {"done": WORKERS}, outcomes
+    assert ledger.balance(organisation.id).posted_nanos == 0
+    assert PostPaid.objects.get().settled_nanos == 5 * NANOS_PER_DOLLAR
 
 
 if __name__ == "__main__":

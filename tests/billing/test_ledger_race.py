@@ -13,6 +13,7 @@ from tests.services import postgres_server
 pytestmark = pytest.mark.slow
 EACH = """\
 credit: 20 held, 180 refused
+credit line: 20 held, 180 refused
 cap of the organisation: 20 held, 180 refused
 cap of the key: 20 held, 180 refused"""
 

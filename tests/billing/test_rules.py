@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import Organisation
 from billing import alert_settings, alerts, ledger, ledger_payments, pricing, spending, triggers
 from billing.audit import QUERIES
-from billing.models import Alert, TopUp, UsageRecord
+from billing.models import Alert, MeterBatch, PostPaid, TopUp, UsageRecord
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import context, draft, hold
 from tests.billing.rules import SQL, broken, flat
@@ -24,8 +24,8 @@ def used(organisation: Organisation) -> Organisation:
     alert_settings.change(organisation, low_balance_nanos=10**12)
     TopUp.objects.create(
         organisation=organisation, amount_cents=500, discount_cents=100, tax_cents=32,
-        state="paid", form_token="t", payment_intent_id="pi_1", paid_at=timezone.now(),
-        created_by="alice@example.com",
+        state="paid", form_token="t", payment_intent_id="pi_1", invoice_id="in_1",
+        paid_at=timezone.now(), created_by="alice@example.com",
     )  # fmt: skip
     ledger_payments.record_payment(
         organisation.pk, 400 * NANOS_PER_CENT, reference="payment:pi_1", description="",
@@ -39,6 +39,8 @@ def used(organisation: Organisation) -> Organisation:
     ledger.settle("r0", sold())
     ledger.settle("r1", draft(0, outcome="failed", uncached_tokens=0, output_tokens=0))
     alerts.check_all()
+    PostPaid.objects.create(organisation=organisation, metered_nanos=7)
+    MeterBatch.objects.create(post_paid_id=organisation.pk, amount_nanos=7)
     return organisation
 
 
@@ -67,7 +69,7 @@ BREAK = {
     "a.credits_posted -": "UPDATE billing_account SET credits_posted = credits_posted + 1",
     "a.debits_posted -": "UPDATE billing_account SET debits_posted = debits_posted + 1",
     "a.debits_pending -": "UPDATE billing_account SET debits_pending = debits_pending + 1",
-    "credits_posted < debits_posted": "UPDATE billing_account SET credits_posted = 1",
+    "credit_line_nanos < debits_posted": "UPDATE billing_account SET credits_posted = 1",
     "h.state <> 'open' AND u.id IS NULL": "DELETE FROM billing_usagerecord",
     "<> u.cost_nanos": "UPDATE billing_usagerecord SET cost_nanos = cost_nanos + 1",
     "t.kind = 'usage' AND u.id IS NULL": "DELETE FROM billing_usagerecord",
@@ -82,6 +84,7 @@ BREAK = {
     "THEN p.discount_cents": "UPDATE billing_topup SET discount_cents = 99",
     "c.kind = 'tax'": "UPDATE billing_topup SET tax_cents = 33",
     "p.refunded_cents <>": "UPDATE billing_topup SET refunded_cents = 1",
+    "p.metered_nanos": "UPDATE billing_postpaid SET metered_nanos = metered_nanos + 1",
 }
 
 
@@ -92,6 +95,17 @@ REFUSED = {
         "INSERT INTO billing_alert (id, organisation_id, kind, threshold, value_nanos, created_at)"
         " SELECT 'again', organisation_id, kind, threshold, value_nanos, created_at"
         " FROM billing_alert"
+    ),
+    "AS repeated": (
+        "INSERT INTO billing_topup (id, organisation_id, amount_cents, discount_cents, tax_cents,"
+        " state, source, automatic, payment_method_id, failure, form_token, checkout_url,"
+        " invoice_id, refunded_cents, disputed_cents, created_by, created_at)"
+        " SELECT 'again', organisation_id, 1, 0, 0, 'created', source, automatic, '', '', 'again',"
+        " '', invoice_id, 0, 0, '', created_at FROM billing_topup WHERE invoice_id <> ''"
+    ),
+    "AS again": (
+        "INSERT INTO billing_meterbatch (id, post_paid_id, amount_nanos, created_at, error)"
+        " SELECT 'again', post_paid_id, amount_nanos, created_at, '' FROM billing_meterbatch"
     ),
 }
 

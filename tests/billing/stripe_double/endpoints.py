@@ -12,19 +12,34 @@ from stripe.params import (
     CustomerUpdateParams,
     DisputeListParams,
     DisputeRetrieveParams,
+    InvoicePaymentListParams,
     InvoiceRetrieveParams,
     PaymentIntentCreateParams,
     PaymentIntentListParams,
     PaymentIntentRetrieveParams,
     PaymentMethodRetrieveParams,
+    PriceCreateParams,
+    PriceListParams,
+    PriceRetrieveParams,
     RefundCreateParams,
     RefundListParams,
     RefundRetrieveParams,
     SetupIntentRetrieveParams,
+    SubscriptionCancelParams,
+    SubscriptionCreateParams,
+    SubscriptionRetrieveParams,
+    SubscriptionUpdateParams,
+)
+from stripe.params.billing import (
+    MeterCreateParams,
+    MeterEventCreateParams,
+    MeterEventSummaryListParams,
+    MeterListParams,
 )
 from stripe.params.billing_portal import SessionCreateParams as PortalSessionCreateParams
 from stripe.params.checkout import SessionCreateParams, SessionRetrieveParams
 
+from tests.billing.stripe_double import subscriptions
 from tests.billing.stripe_double.parameters import check_parameters
 from tests.billing.stripe_double.state import Object, Refused, StripeDouble
 
@@ -72,6 +87,8 @@ def create_session(double: StripeDouble, fields: Object, _id: str) -> Object:
     if customer := fields.get("customer"):
         double.get("customer", customer)
     amount = None
+    if fields["mode"] == "subscription":
+        amount = double.get("price", fields["line_items"][0]["price"])["unit_amount"]
     if fields["mode"] == "payment":
         amount = sum(
             int(item["price_data"]["unit_amount"]) * int(item.get("quantity", 1))
@@ -80,7 +97,7 @@ def create_session(double: StripeDouble, fields: Object, _id: str) -> Object:
     session = double.make(
         "checkout.session", "cs_test",
         amount_subtotal=amount, amount_total=amount,
-        currency="usd" if amount is None else fields["line_items"][0]["price_data"]["currency"],
+        currency="usd", line_items=fields.get("line_items"),
         client_reference_id=fields.get("client_reference_id"), customer=fields.get("customer"),
         metadata=fields.get("metadata", {}), mode=fields["mode"], payment_intent=None,
         payment_status="unpaid", status="open", success_url=fields["success_url"],
@@ -94,6 +111,29 @@ def create_session(double: StripeDouble, fields: Object, _id: str) -> Object:
         raise Refused(400, "Automatic tax needs customer_update[address] with a customer.")
     session["url"] = f"{double.url}/pay/{session['id']}"
     return session
+
+
+def list_prices(double: StripeDouble, fields: Object, _id: str) -> Object:
+    keys = fields.get("lookup_keys", [])
+    found = [each for each in double.all("price") if each["lookup_key"] in keys]
+    return {"object": "list", "data": found, "has_more": False, "url": "/v1/prices"}
+
+
+def list_invoice_payments(double: StripeDouble, fields: Object, _id: str) -> Object:
+    found = [each for each in double.all("invoice_payment") if each["invoice"] == fields["invoice"]]
+    return {"object": "list", "data": found, "has_more": False, "url": "/v1/invoice_payments"}
+
+
+def make_meter(double: StripeDouble, fields: Object, _id: str) -> Object:
+    return double.make("billing.meter", "mtr", **fields)
+
+
+def summarise_meter(double: StripeDouble, fields: Object, _id: str) -> Object:
+    if any(int(fields[name]) % 60 for name in ("start_time", "end_time")):
+        raise Refused(400, "Times of a summary are whole minutes.")
+    total = subscriptions.metered(double, fields["customer"], int(fields["start_time"]))
+    summary = {**double.examples["billing.meter_event_summary"], "aggregated_value": total}
+    return {"object": "list", "data": [summary], "has_more": False, "url": "/v1/billing/meters"}
 
 
 def _enabled(fields: Object, name: str) -> Object:
@@ -142,6 +182,18 @@ def listed(kind: str) -> Answer:
     return answer
 
 
+def _made(make: Callable[[StripeDouble, Object], Object]) -> Answer:
+    return lambda double, fields, _id: make(double, fields)
+
+
+def _changed(change: Callable[[StripeDouble, str, Object], Object]) -> Answer:
+    return lambda double, fields, object_id: change(double, object_id, fields)
+
+
+def cancel_subscription(double: StripeDouble, _fields: Object, subscription_id: str) -> Object:
+    return subscriptions.cancel(double, subscription_id)
+
+
 def _endpoint(method: str, path: str, parameters: Any, answer: Answer) -> Endpoint:
     return Endpoint(method, re.compile("/v1/" + path.replace("ID", "([^/]+)")), parameters, answer)
 
@@ -163,6 +215,20 @@ ENDPOINTS = [
     _endpoint("POST", "refunds", RefundCreateParams, create_refund),
     _endpoint("GET", "refunds", RefundListParams, listed("refund")),
     _endpoint("GET", "refunds/ID", RefundRetrieveParams, retrieve("refund")),
+    _endpoint("GET", "prices", PriceListParams, list_prices),
+    _endpoint("POST", "prices", PriceCreateParams, _made(subscriptions.make_price)),
+    _endpoint("GET", "prices/ID", PriceRetrieveParams, retrieve("price")),
+    _endpoint("POST", "subscriptions", SubscriptionCreateParams, _made(subscriptions.begin)),
+    _endpoint("GET", "subscriptions/ID", SubscriptionRetrieveParams, retrieve("subscription")),
+    _endpoint("POST", "subscriptions/ID", SubscriptionUpdateParams, _changed(subscriptions.update)),
+    _endpoint("DELETE", "subscriptions/ID", SubscriptionCancelParams, cancel_subscription),
+    _endpoint("GET", "invoice_payments", InvoicePaymentListParams, list_invoice_payments),
+    _endpoint("GET", "billing/meters", MeterListParams, listed("billing.meter")),
+    _endpoint("POST", "billing/meters", MeterCreateParams, make_meter),
+    _endpoint("POST", "billing/meter_events", MeterEventCreateParams, _made(subscriptions.count)),
+    _endpoint(
+        "GET", "billing/meters/ID/event_summaries", MeterEventSummaryListParams, summarise_meter
+    ),
     _endpoint("GET", "disputes", DisputeListParams, listed("dispute")),
     _endpoint("GET", "disputes/ID", DisputeRetrieveParams, retrieve("dispute")),
 ]

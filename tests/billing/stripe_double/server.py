@@ -95,6 +95,10 @@ def handler(double: StripeDouble) -> type[BaseHTTPRequestHandler]:
             else:
                 self.api("POST", path, decode(parse_qsl(body, keep_blank_values=True)))
 
+        def do_DELETE(self) -> None:
+            parts = urlsplit(self.path)
+            self.api("DELETE", parts.path, decode(parse_qsl(parts.query)))
+
         def api(self, method: str, path: str, fields: Object) -> None:
             if double.down:
                 self.answer(503, Refused(503, "down for a test", type="api_error").body)

@@ -97,6 +97,8 @@ class StripeDouble:
             return session
         if session["mode"] == "setup":
             self._keep_card(session, card)
+        elif session["mode"] == "subscription":
+            self._subscribe(session)
         else:
             self._pay(session, discount)
         session["status"] = "complete"
@@ -135,6 +137,14 @@ class StripeDouble:
             payment_method=method["id"],
         )  # fmt: skip
         session.update(setup_intent=setup["id"], payment_status="no_payment_required")
+
+    def _subscribe(self, session: Object) -> None:
+        from tests.billing.stripe_double import subscriptions  # it knows this module
+
+        made = subscriptions.begin(
+            self, {"customer": session["customer"], "items": session["line_items"]}
+        )
+        session.update(subscription=made["id"], payment_status="paid")
 
     def save_card(self, customer_id: str, card: str = GOOD_CARD) -> Object:
         method = self.make("payment_method", "pm", customer=customer_id)

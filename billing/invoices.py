@@ -1,0 +1,108 @@
+"""Invoices of subscriptions and of usage: what was paid is credited, once an invoice.
+
+Guarantees: one invoice is one payment (a constraint), whatever is told, in any order, how often;
+the ledger's cash is what Stripe took. A plan's credit comes with the invoice that begins a period,
+in proportion to what was paid of it in money: what Stripe takes from a customer's balance there,
+after a change of plans, was paid and credited before. Any other invoice credits its price.
+"""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils.translation import gettext_noop
+
+from accounts.models import Organisation
+from billing import notices, postpaid, stripe_billing, topups
+from billing.models import Plan, StripeCustomer, TopUp, TopUpSource
+from billing.stripe_billing import StripeInvoice, StripeSubscription
+
+OF_A_PERIOD = {"subscription_create", "subscription_cycle"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Of an invoice, in cents: `credit` - `discount` + `tax` is what was paid."""
+
+    credit_cents: int
+    discount_cents: int
+    tax_cents: int
+
+
+def hear_paid(invoice_id: str) -> None:
+    """Stripe says that an invoice was paid. Raises PaymentRefused for what is none of ours."""
+    invoice = stripe_billing.fetch_invoice(invoice_id)
+    if invoice.status != "paid" or not invoice.subscription_id:
+        return  # an invoice of a top-up is its page's
+    organisation = _organisation(invoice)
+    subscription = stripe_billing.fetch_subscription(invoice.subscription_id)
+    plan = Plan.objects.filter(stripe_price_id=subscription.price_id).first()
+    if plan is None and not subscription.post_paid:
+        raise topups.PaymentRefused(f"{subscription.price_id} is the price of no plan")
+    if invoice.currency != "usd":
+        raise topups.PaymentRefused(f"paid in {invoice.currency!r}, not in US dollars")
+    parts = parts_of(invoice, None if subscription.post_paid else plan)
+    if parts.credit_cents > 0:
+        payment_id = stripe_billing.payment_of_invoice(invoice_id)
+        _book(organisation, invoice, subscription, plan, parts, payment_id)
+
+
+def _organisation(invoice: StripeInvoice) -> Organisation:
+    customer = StripeCustomer.objects.filter(customer_id=invoice.customer_id).first()
+    if customer is None:
+        raise topups.PaymentRefused(f"{invoice.customer_id} is no customer of ours")
+    return customer.organisation
+
+
+def parts_of(invoice: StripeInvoice, plan: Plan | None) -> Parts:
+    """What an invoice credits; of one that Stripe's balance paid in part, that much less."""
+    if invoice.subtotal_cents <= 0:
+        return Parts(0, 0, 0)  # a trial, or money on its way back
+    paid, total = (invoice.paid_cents, invoice.total_cents) if invoice.total_cents else (1, 1)
+    tax = invoice.tax_cents * paid // total
+    net = invoice.paid_cents - tax
+    if plan is not None and invoice.reason in OF_A_PERIOD:
+        credit = max(plan.credit_cents * paid // total, net)
+    else:
+        credit = net + invoice.discount_cents * paid // total
+    return Parts(credit, credit - net, tax)
+
+
+@transaction.atomic
+def _book(
+    organisation: Organisation,
+    invoice: StripeInvoice,
+    subscription: StripeSubscription,
+    plan: Plan | None,
+    parts: Parts,
+    payment_id: str,
+) -> None:
+    source = TopUpSource.POST_PAID if subscription.post_paid else TopUpSource.SUBSCRIPTION
+    top_up, created = TopUp.objects.get_or_create(
+        organisation=organisation,
+        form_token=f"invoice:{invoice.invoice_id}",
+        defaults={
+            "amount_cents": parts.credit_cents,
+            "source": source,
+            "created_by": "Stripe",
+            "invoice_id": invoice.invoice_id,
+        },
+    )
+    if not created:
+        return
+    if subscription.post_paid or plan is None:
+        description = gettext_noop("Invoice of usage")
+    else:
+        description = f"Subscription: {plan.name}"
+    topups.book(
+        top_up, payment_id, description, discount_cents=parts.discount_cents,
+        tax_cents=parts.tax_cents, invoice_id=invoice.invoice_id,
+    )  # fmt: skip
+    if subscription.post_paid:
+        postpaid.settled(organisation.pk, invoice.units)
+
+
+def hear_failed(invoice_id: str) -> None:
+    """Stripe could not collect an invoice: payers are told. It tries again by its own rules."""
+    invoice = stripe_billing.fetch_invoice(invoice_id)
+    if invoice.status == "open" and invoice.subscription_id:
+        notices.invoice_failed(_organisation(invoice), invoice.total_cents, invoice.address)

@@ -1,0 +1,142 @@
+"""Organisations that pay later: a credit line here, a meter and an invoice at Stripe.
+
+Usage is charged in the ledger as ever; the balance may go below zero, down to the line (a CHECK).
+What is owed is told to Stripe in batches, each once: its id is the meter event's identifier, one
+waits at a time (a constraint), and a batch that may have been told long ago is looked for before it
+is told again. While Stripe is away nothing is lost: what piles up is the next batch. Stripe's
+invoice, once paid, is a payment in the ledger like any other.
+"""
+
+import logging
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Sum
+from django.utils import timezone
+
+from accounts.models import Organisation
+from billing import customers, ledger, ledger_payments, stripe_api, stripe_billing
+from billing.models import MeterBatch, PostPaid, StripeCustomer
+from billing.stripe_api import KEY_LIVES
+
+logger = logging.getLogger(__name__)
+
+
+# --- The operator's switch -----------------------------------------------------------------------
+
+
+@transaction.atomic
+def turn_on(organisation: Organisation, line_nanos: int, by: str) -> None:
+    """Let it owe so much. Raises ValueError when it owes more already, or the line is none."""
+    if line_nanos <= 0:
+        raise ValueError("a credit line is more than nothing")
+    ledger_payments.set_credit_line(organisation.pk, line_nanos)
+    post_paid, created = PostPaid.objects.select_for_update().get_or_create(
+        organisation=organisation, defaults={"set_by": by}
+    )
+    if not created and not post_paid.active:
+        PostPaid.objects.filter(pk=post_paid.pk).update(
+            active=True, term=F("term") + 1, subscription_id=None, set_by=by, since=timezone.now()
+        )
+
+
+@transaction.atomic
+def turn_off(organisation: Organisation) -> None:
+    """No more usage on credit. What is owed stays owed, until Stripe's last invoice is paid."""
+    PostPaid.objects.filter(organisation=organisation).update(active=False)
+    ledger_payments.close_credit_line(organisation.pk)
+
+
+def owed_nanos(organisation_id: str) -> int:
+    return max(0, -ledger.balance(organisation_id).posted_nanos)
+
+
+@transaction.atomic
+def settled(organisation_id: str, amount_nanos: int) -> None:
+    """An invoice of so much usage was paid. The caller sees to it that it is told once.
+
+    What was paid is rounded to the cent; the rest is owed, or not, and so part of the next batch.
+    """
+    rows = PostPaid.objects.filter(pk=organisation_id)
+    rows.update(settled_nanos=F("settled_nanos") + amount_nanos)
+    if rows.filter(active=False).exists():
+        ledger_payments.close_credit_line(organisation_id)
+
+
+# --- Telling Stripe ------------------------------------------------------------------------------
+
+
+def run() -> None:
+    """Tell Stripe of what was used since the last time. Called by beat."""
+    if not stripe_api.enabled():
+        return
+    try:
+        for post_paid in PostPaid.objects.order_by("since"):
+            tell(post_paid)
+    except stripe_api.StripeUnavailable as away:  # the others would only wait as well
+        logger.warning("usage will be told again: %s", away)
+
+
+def tell(post_paid: PostPaid) -> None:
+    """Raises StripeUnavailable: what is not told waits."""
+    if post_paid.active and post_paid.subscription_id is None:
+        _subscribe(post_paid)
+    waiting = post_paid.batches.filter(sent_at=None).first() or begin(post_paid.pk)
+    if waiting is not None:
+        try:
+            _send(waiting)
+        except stripe_api.RequestRefused as refused:  # it would refuse again, for a person to see
+            MeterBatch.objects.filter(pk=waiting.pk).update(error=str(refused)[:500])
+            logger.error("Stripe refuses the usage %s: %s", waiting.pk, refused)
+
+
+def _subscribe(post_paid: PostPaid) -> None:
+    customer = customers.customer_of(post_paid.organisation)
+    subscription_id = stripe_billing.subscribe_to_usage(
+        post_paid, customer.customer_id, has_card=bool(customer.payment_method_id)
+    )
+    PostPaid.objects.filter(pk=post_paid.pk, term=post_paid.term).update(
+        subscription_id=subscription_id
+    )
+
+
+@transaction.atomic
+def begin(organisation_id: str) -> MeterBatch | None:
+    """A batch of what is owed and not yet told; None when there is none, or another waits."""
+    post_paid = PostPaid.objects.select_for_update().get(pk=organisation_id)
+    owed = -ledger.balance(organisation_id).posted_nanos
+    untold = owed - (post_paid.metered_nanos - post_paid.settled_nanos)
+    if untold <= 0:
+        return None
+    try:
+        with transaction.atomic():
+            batch = MeterBatch.objects.create(post_paid=post_paid, amount_nanos=untold)
+    except IntegrityError:
+        return None
+    PostPaid.objects.filter(pk=organisation_id).update(metered_nanos=F("metered_nanos") + untold)
+    return batch
+
+
+def _send(batch: MeterBatch) -> None:
+    customer_id = StripeCustomer.objects.get(pk=batch.post_paid_id).customer_id
+    now = timezone.now()
+    if batch.attempted_at is None:
+        MeterBatch.objects.filter(pk=batch.pk, attempted_at=None).update(attempted_at=now)
+    # Stripe knows an identifier for a day: from then on it is looked for.
+    if (
+        batch.attempted_at is None
+        or now - batch.attempted_at < KEY_LIVES
+        or not _was_told(batch, customer_id)
+    ):
+        stripe_billing.tell_usage(batch, customer_id)
+    MeterBatch.objects.filter(pk=batch.pk, sent_at=None).update(sent_at=timezone.now(), error="")
+
+
+def _was_told(batch: MeterBatch, customer_id: str) -> bool:
+    """Whether the meter has more than the batches before this one, since it was made."""
+    sent = MeterBatch.objects.filter(post_paid=batch.post_paid_id, sent_at__isnull=False)
+    since = batch.created_at - timedelta(days=1)
+    before = sent.filter(sent_at__gte=since).aggregate(total=Sum("amount_nanos"))["total"] or 0
+    return stripe_billing.told_nanos(customer_id, since, timezone.now()) >= (
+        before + batch.amount_nanos
+    )

@@ -1,0 +1,51 @@
+"""Plans: subscribing to one on Stripe's page, and ending it with its period."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponseBadRequest, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from accounts.permissions import member_required
+from billing import stripe_api, subscriptions
+from billing.forms import FormToken
+from billing.models import Plan, Subscription
+from billing.notices import PAYERS
+
+
+@member_required(*PAYERS)
+@require_POST
+def subscribe(request: HttpRequest, plan_id: int) -> HttpResponseBase:
+    """Lead to Stripe's page; a form sent twice leads to the same one."""
+    plan = get_object_or_404(Plan, pk=plan_id, active=True)
+    form = FormToken(request.POST)
+    if not form.is_valid():
+        return HttpResponseBadRequest()
+    organisation = request.organisation  # type: ignore[attr-defined]
+    try:
+        return redirect(subscriptions.begin(organisation, plan, form.cleaned_data["form_token"]))
+    except ValueError as error:
+        messages.error(request, str(error))
+    except stripe_api.StripeUnavailable:
+        messages.error(request, _("Stripe does not answer just now. Nothing was charged."))
+    return redirect("billing")
+
+
+@member_required(*PAYERS)
+@require_POST
+def end_subscription(request: HttpRequest, subscription_id: str) -> HttpResponseBase:
+    """End it when what was paid for is over; or, with `go_on`, do not."""
+    organisation = request.organisation  # type: ignore[attr-defined]
+    mine = Subscription.objects.filter(organisation=organisation)
+    subscription = get_object_or_404(mine, pk=subscription_id)
+    ends = "go_on" not in request.POST
+    try:
+        subscriptions.end_with_period(subscription, ends=ends)
+    except stripe_api.StripeUnavailable:
+        messages.error(request, _("Stripe does not answer just now. Nothing was changed."))
+        return redirect("billing")
+    if ends:
+        messages.success(request, _("The subscription ends with its period; credit stays."))
+    else:
+        messages.success(request, _("The subscription goes on."))
+    return redirect("billing")

@@ -1,0 +1,257 @@
+"""Paying later: a credit line here, usage told to Stripe once, an invoice that settles it."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.models import Organisation
+from billing import ledger, ledger_payments, postpaid, refunds, tasks
+from billing.models import MeterBatch, PostPaid, StripeCustomer, TopUp
+from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
+from tests.billing.money import account_of, audit_is_clean, draft, hold
+from tests.billing.payments import TEN, balance, hear
+from tests.billing.stripe_double import StripeDouble, subscriptions
+
+pytestmark = pytest.mark.django_db(transaction=True)
+LINE = 100 * NANOS_PER_DOLLAR
+
+
+@pytest.fixture
+def later(double: StripeDouble, organisation: Organisation) -> Organisation:
+    """Alice's organisation, with ten dollars given and a line of a hundred."""
+    postpaid.turn_on(organisation, LINE, "operator@example.com")
+    return organisation
+
+
+def use(organisation: Organisation, nanos: int) -> None:
+    request_id = f"req_{ledger.balance(organisation.pk).posted_nanos}"
+    hold(request_id, organisation.pk, nanos)
+    ledger.settle(request_id, draft(nanos))
+
+
+def told(double: StripeDouble) -> list[int]:
+    """What the meter was told, in order."""
+    return [int(each["payload"]["value"]) for each in double.all("billing.meter_event")[::-1]]
+
+
+# --- The line ------------------------------------------------------------------------------------
+
+
+def test_it_is_used_after_what_was_paid_in_and_refused_when_it_is_used_up(
+    later: Organisation,
+) -> None:
+    use(later, TEN + LINE - 1)
+    assert balance(later) == -LINE + 1
+    with pytest.raises(ledger.InsufficientCredit) as refused:
+        hold("req_more", later.pk, 2)
+    assert refused.value.available_nanos == 1
+    hold("req_rest", later.pk, 1)
+    audit_is_clean()
+
+
+def test_a_hold_is_extended_as_far_as_the_line(later: Organisation) -> None:
+    hold("req_1", later.pk, TEN + LINE - 5)
+    assert not ledger.extend_hold("req_1", 6)
+    assert ledger.extend_hold("req_1", 5)
+
+
+def test_the_database_refuses_what_is_below_the_line(later: Organisation) -> None:
+    use(later, TEN + LINE)
+    account = type(account_of(later.pk)).objects.filter(organisation=later)
+    for change in ({"debits_posted": TEN + LINE + 1}, {"credit_line_nanos": LINE - 1}):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            account.update(**change)
+
+
+def test_a_line_below_what_is_owed_is_refused(later: Organisation) -> None:
+    use(later, TEN + 50)
+    with pytest.raises(ValueError, match="owed"):
+        postpaid.turn_on(later, 49, "operator@example.com")
+    postpaid.turn_on(later, 50, "operator@example.com")
+    assert account_of(later.pk).available_nanos == 0
+
+
+def test_switched_off_nothing_more_is_used_on_credit(later: Organisation) -> None:
+    use(later, TEN + 50)
+    postpaid.turn_off(later)
+    with pytest.raises(ledger.InsufficientCredit):
+        hold("req_more", later.pk, 1)
+    assert postpaid.owed_nanos(later.pk) == 50
+
+
+def test_what_was_given_is_no_credit_that_can_be_refunded(later: Organisation) -> None:
+    assert refunds._unused_cents(later.pk) == 1000
+    use(later, TEN + 50)
+    assert refunds._unused_cents(later.pk) == 0
+
+
+# --- Telling Stripe ------------------------------------------------------------------------------
+
+
+def test_what_is_owed_is_told_once_and_what_was_paid_in_is_not(
+    double: StripeDouble, later: Organisation
+) -> None:
+    use(later, TEN - 1)
+    tasks.tell_usage()
+    assert told(double) == []
+    use(later, 1 + 700)
+    for _ in range(3):
+        tasks.tell_usage()
+    assert told(double) == [700]
+    use(later, 42)
+    tasks.tell_usage()
+    assert told(double) == [700, 42]
+    assert len({each["identifier"] for each in double.all("billing.meter_event")}) == 2
+    [subscription] = double.all("subscription")
+    assert PostPaid.objects.get().subscription_id == subscription["id"]
+    assert len(double.all("billing.meter")) == len(double.all("price")) == 1
+    audit_is_clean()
+
+
+def test_what_piled_up_while_stripe_was_away_is_told_afterwards(
+    double: StripeDouble, later: Organisation
+) -> None:
+    tasks.tell_usage()
+    use(later, TEN + 100)
+    double.down = True
+    tasks.tell_usage()
+    use(later, 50)
+    tasks.tell_usage()
+    assert MeterBatch.objects.get().sent_at is None, "one waits, and no second"
+    double.down = False
+    tasks.tell_usage()
+    tasks.tell_usage()
+    assert told(double) == [100, 50]
+    audit_is_clean()
+
+
+def test_an_answer_that_was_lost_is_not_told_again(
+    double: StripeDouble, later: Organisation
+) -> None:
+    tasks.tell_usage()
+    use(later, TEN + 100)
+    double.lost_answers = 3
+    tasks.tell_usage()
+    assert MeterBatch.objects.get().sent_at is None
+    tasks.tell_usage()
+    assert told(double) == [100]
+    assert MeterBatch.objects.get().sent_at is not None
+
+
+@pytest.mark.parametrize("came", [True, False])
+def test_after_a_day_a_batch_is_looked_for_before_it_is_told_again(
+    double: StripeDouble, later: Organisation, came: bool
+) -> None:
+    use(later, TEN + 70)
+    tasks.tell_usage()
+    use(later, 30)
+    double.lost_answers, double.down = (3, False) if came else (0, True)
+    tasks.tell_usage()
+    long_ago = timezone.now() - timedelta(days=2)
+    MeterBatch.objects.filter(sent_at=None).update(attempted_at=long_ago)
+    double.down = False
+    for each in double.all("billing.meter_event"):
+        each["identifier"] = "forgotten"  # as Stripe forgets
+    tasks.tell_usage()
+    assert told(double) == [70, 30]
+    assert not MeterBatch.objects.filter(sent_at=None).exists()
+
+
+def test_what_stripe_refuses_is_kept_with_its_reason(
+    double: StripeDouble, later: Organisation
+) -> None:
+    use(later, TEN + 100)
+    tasks.tell_usage()
+    StripeCustomer.objects.update(customer_id="cus_gone")
+    use(later, 100)
+    tasks.tell_usage()
+    waiting = MeterBatch.objects.get(sent_at=None)
+    assert "cus_gone" in waiting.error
+
+
+def test_two_batches_cannot_wait(later: Organisation) -> None:
+    use(later, TEN + 100)
+    first = postpaid.begin(later.pk)
+    assert first is not None
+    use(later, 5)
+    assert postpaid.begin(later.pk) is None
+    with pytest.raises(IntegrityError), transaction.atomic():
+        MeterBatch.objects.create(post_paid_id=later.pk, amount_nanos=5)
+
+
+# --- Settling ------------------------------------------------------------------------------------
+
+
+def test_a_paid_invoice_settles_what_was_told(
+    double: StripeDouble, alice_client: object, later: Organisation
+) -> None:
+    use(later, TEN + 12_345_678_901)
+    tasks.tell_usage()
+    [subscription] = double.all("subscription")
+    invoice = subscriptions.invoice(double, subscription["id"], tax=99)
+    assert invoice["subtotal"] == 1235, "rounded once, to the cent"
+    for _ in range(2):
+        hear(double, alice_client)  # type: ignore[arg-type]
+        double.emit("invoice.paid", invoice)
+    paid = TopUp.objects.get()
+    assert (paid.source, paid.amount_cents, paid.tax_cents) == ("post_paid", 1235, 99)
+    assert balance(later) == 12_350_000_000 - 12_345_678_901
+    tasks.tell_usage()
+    assert told(double) == [12_345_678_901], "nothing is owed"
+    use(later, NANOS_PER_CENT)
+    tasks.tell_usage()
+    assert told(double)[1:] == [NANOS_PER_CENT - (12_350_000_000 - 12_345_678_901)]
+    audit_is_clean()
+
+
+def test_a_grant_is_used_before_more_is_told(double: StripeDouble, later: Organisation) -> None:
+    use(later, TEN + 1000)
+    tasks.tell_usage()
+    ledger.grant(later.pk, 600, reference="grant:sorry", description="")
+    use(later, 500)
+    tasks.tell_usage()
+    assert told(double) == [1000]
+    use(later, 200)
+    tasks.tell_usage()
+    assert told(double) == [1000, 100]
+    audit_is_clean()
+
+
+def test_when_stripe_ends_the_subscription_the_line_is_closed(
+    double: StripeDouble, alice_client: object, later: Organisation
+) -> None:
+    use(later, TEN + 100)
+    tasks.tell_usage()
+    [subscription] = double.all("subscription")
+    subscriptions.cancel(double, subscription["id"])
+    hear(double, alice_client)  # type: ignore[arg-type]
+    assert not PostPaid.objects.get().active
+    assert account_of(later.pk).available_nanos == 0
+    postpaid.turn_on(later, LINE, "operator@example.com")
+    tasks.tell_usage()
+    assert len(double.all("subscription")) == 2
+    assert told(double) == [100]
+
+
+def test_a_last_invoice_closes_the_line_behind_it(
+    double: StripeDouble, alice_client: object, later: Organisation
+) -> None:
+    use(later, TEN + 5 * NANOS_PER_DOLLAR)
+    tasks.tell_usage()
+    postpaid.turn_off(later)
+    [subscription] = double.all("subscription")
+    subscriptions.invoice(double, subscription["id"])
+    hear(double, alice_client)  # type: ignore[arg-type]
+    account = account_of(later.pk)
+    assert (account.balance_nanos, account.credit_line_nanos) == (0, 0)
+    audit_is_clean()
+
+
+def test_the_line_is_nobodys_whose_operator_did_not_say_so(organisation: Organisation) -> None:
+    with pytest.raises(ValueError, match="credit line"):
+        postpaid.turn_on(organisation, 0, "operator@example.com")
+    ledger_payments.set_credit_line(organisation.pk, 0)
+    with pytest.raises(ledger.InsufficientCredit):
+        hold("req_1", organisation.pk, TEN + 1)

@@ -1,0 +1,222 @@
+"""Plans: each paid period gives its credit once, whatever Stripe tells, in any order."""
+
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.db import IntegrityError
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import Organisation
+from billing import invoices, stripe_billing, topups
+from billing.models import Plan, Subscription, TopUp, WebhookDelivery
+from portal.lib.money import NANOS_PER_CENT
+from tests.billing.money import audit_is_clean, draft, hold
+from tests.billing.payments import TEN, balance, hear, run_jobs
+from tests.billing.rules import broken
+from tests.billing.stripe_double import StripeDouble, subscriptions
+
+pytestmark = pytest.mark.django_db(transaction=True)
+CREDIT = 2200 * NANOS_PER_CENT
+
+
+@pytest.fixture
+def plan(double: StripeDouble) -> Plan:
+    """Twenty dollars a month for twenty-two of credit."""
+    price = subscriptions.make_plan_price(double, 2000)
+    cents, interval = stripe_billing.fetch_price(price["id"])
+    return Plan.objects.create(
+        name="Team", stripe_price_id=price["id"], price_cents=cents, interval=interval,
+        credit_cents=2200,
+    )  # fmt: skip
+
+
+def subscribe(client: Client, plan: Plan, token: str = "form1") -> Any:
+    return client.post(reverse("billing_subscribe", args=[plan.pk]), {"form_token": token})
+
+
+@pytest.fixture
+def subscribed(double: StripeDouble, alice_client: Client, plan: Plan) -> str:
+    """The id of Alice's organisation's subscription; its first invoice is paid and heard of."""
+    subscribe(alice_client, plan)
+    [session] = double.sessions.values()
+    double.pay(session["id"])
+    hear(double, alice_client)
+    return Subscription.objects.get().pk
+
+
+def all_is_well() -> None:
+    audit_is_clean()
+    assert broken() == []
+
+
+def test_subscribing_gives_the_first_periods_credit(
+    subscribed: str, organisation: Organisation, alice_client: Client
+) -> None:
+    assert balance(organisation) == TEN + CREDIT
+    payment = TopUp.objects.get()
+    assert (payment.source, payment.amount_cents, payment.discount_cents) == (
+        "subscription", 2200, 200,
+    )  # fmt: skip
+    page = alice_client.get(reverse("billing")).content.decode()
+    assert "Team" in page
+    assert "Active" in page
+    all_is_well()
+
+
+def test_a_form_sent_twice_leads_to_one_page_and_a_second_subscription_is_refused(
+    double: StripeDouble, alice_client: Client, plan: Plan
+) -> None:
+    first = subscribe(alice_client, plan)["Location"]
+    assert subscribe(alice_client, plan)["Location"] == first
+    double.pay(next(iter(double.sessions)))
+    hear(double, alice_client)
+    assert subscribe(alice_client, plan, "form2")["Location"] == reverse("billing")
+    assert len(double.sessions) == 1
+
+
+def test_each_period_gives_its_credit_once(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
+) -> None:
+    for _ in range(2):
+        invoice = subscriptions.invoice(double, subscribed)
+        double.emit("invoice.paid", invoice)
+    hear(double, alice_client)
+    WebhookDelivery.objects.update(processed_at=None, attempts=0)
+    run_jobs()
+    assert balance(organisation) == TEN + 3 * CREDIT
+    all_is_well()
+
+
+def test_events_in_any_order_end_the_same(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, plan: Plan
+) -> None:
+    subscribe(alice_client, plan)
+    double.pay(next(iter(double.sessions)))
+    [made] = double.all("subscription")
+    subscriptions.invoice(double, made["id"])
+    subscriptions.cancel(double, made["id"])
+    double.post.waiting = double.post.waiting[::-1] * 2
+    hear(double, alice_client)
+    assert not WebhookDelivery.objects.exclude(error="").exists()
+    assert balance(organisation) == TEN + 2 * CREDIT
+    assert Subscription.objects.get().status == "canceled"
+    all_is_well()
+
+
+def test_a_payment_that_fails_gives_nothing_and_payers_are_told(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
+) -> None:
+    invoice = subscriptions.invoice(double, subscribed, paid=False)
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + CREDIT
+    assert Subscription.objects.get().status == "past_due"
+    [message] = mail.outbox
+    assert "$20.00" in message.subject
+    assert invoice["hosted_invoice_url"] in str(message.body)
+    assert "past due" in alice_client.get(reverse("billing")).content.decode().lower()
+    subscriptions.pay(double, invoice["id"])
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + 2 * CREDIT
+    assert len(mail.outbox) == 1
+
+
+def test_it_ends_with_its_period_and_can_go_on_after_all(
+    double: StripeDouble, alice_client: Client, charlie_client: Client, subscribed: str
+) -> None:
+    address = reverse("billing_end_subscription", args=[subscribed])
+    assert charlie_client.post(address).status_code == 404
+    alice_client.post(address)
+    assert Subscription.objects.get().cancels
+    assert double.objects[subscribed]["cancel_at_period_end"] is True
+    alice_client.post(address, {"go_on": "yes"})
+    assert not Subscription.objects.get().cancels
+
+
+def test_a_refund_takes_what_was_given_beside_it_as_well(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
+) -> None:
+    top_up = TopUp.objects.get()
+    double.refund(top_up.payment_intent_id or "", 1000)
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + CREDIT // 2
+    all_is_well()
+
+
+def test_a_refund_told_before_its_invoice_waits(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, plan: Plan
+) -> None:
+    subscribe(alice_client, plan)
+    double.pay(next(iter(double.sessions)))
+    double.refund(double.all("payment_intent")[0]["id"])
+    double.post.waiting.reverse()
+    hear(double, alice_client)
+    run_jobs()
+    assert balance(organisation) == TEN
+    all_is_well()
+
+
+# --- What an invoice credits ---------------------------------------------------------------------
+
+
+def test_what_stripes_balance_paid_was_credited_before(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
+) -> None:
+    subscriptions.invoice(double, subscribed, balance=1500)  # after a cheaper plan, say
+    subscriptions.invoice(double, subscribed, balance=2000)
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + CREDIT + CREDIT // 4
+    all_is_well()
+
+
+def test_a_change_of_plans_credits_what_was_paid_for_it(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
+) -> None:
+    subscriptions.invoice(double, subscribed, "subscription_update", subtotal=700, tax=56)
+    subscriptions.invoice(double, subscribed, "subscription_update", subtotal=-300)
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + CREDIT + 700 * NANOS_PER_CENT
+    all_is_well()
+
+
+def test_codes_and_tax_leave_the_credit_as_it_is(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
+) -> None:
+    subscriptions.invoice(double, subscribed, discount=500, tax=120)
+    subscriptions.invoice(double, subscribed, discount=2000)
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + 3 * CREDIT
+    all_is_well()
+
+
+def test_a_trial_gives_nothing(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
+) -> None:
+    subscriptions.invoice(double, subscribed, subtotal=0)
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + CREDIT
+
+
+def test_a_price_that_is_no_plans_credits_nobody(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
+) -> None:
+    Plan.objects.update(stripe_price_id="price_other")
+    invoice = subscriptions.invoice(double, subscribed)
+    with pytest.raises(topups.PaymentRefused, match="no plan"):
+        invoices.hear_paid(invoice["id"])
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + CREDIT
+
+
+def test_the_credit_is_used_like_any_other(subscribed: str, organisation: Organisation) -> None:
+    hold("req_1", organisation.pk, TEN + CREDIT)
+    from billing import ledger
+
+    ledger.settle("req_1", draft(TEN + CREDIT))
+    assert balance(organisation) == 0
+
+
+def test_a_plan_gives_at_least_what_it_costs(plan: Plan) -> None:
+    with pytest.raises(IntegrityError):
+        Plan.objects.update(credit_cents=1999)

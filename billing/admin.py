@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from billing import admin_plans, ledger, reconciliation, tiers, webhooks
+from billing import admin_plans, ledger, pricing, reconciliation, tiers, webhooks
 from billing.admin_base import ReadOnlyAdmin
 from billing.audit import audit
 from billing.forms import GrantForm, PriceForm, TierForm
@@ -38,7 +38,7 @@ class PriceAdmin(admin.ModelAdmin[Price]):
     """Prices are added, never edited: a later date succeeds an earlier one."""
 
     form = PriceForm
-    list_display = ["model", "per_million", "cached", "output", "effective_from"]
+    list_display = ["model", "per_million", "cached", "output", "flex", "effective_from"]
     list_filter = ["model"]
     date_hierarchy = "effective_from"
 
@@ -59,6 +59,10 @@ class PriceAdmin(admin.ModelAdmin[Price]):
     @admin.display(description=gettext_lazy("output / M tokens"))
     def output(self, price: Price) -> str:
         return format_dollars(price.output_nanos_per_mtok)
+
+    @admin.display(description=gettext_lazy("flex tier"))
+    def flex(self, price: Price) -> str:
+        return f"{pricing.sheet(price).flex_percent or 100} %"
 
 
 @admin.register(Account)

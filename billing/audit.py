@@ -172,7 +172,7 @@ QUERIES: dict[str, tuple[Promise, str]] = {
         """,
     ),
     "D7 usage told": (
-        "usage told to Stripe that its batches do not add up to, or its invoices did not settle",
+        _("usage told to Stripe that its batches do not add up to, or its invoices did not settle"),
         """
         SELECT (SELECT COALESCE(SUM(ABS(p.metered_nanos - COALESCE(
                     (SELECT SUM(b.amount_nanos) FROM billing_meterbatch b

@@ -166,7 +166,10 @@ class GrantForm(forms.Form):
 
 
 class PriceForm(forms.ModelForm[Price]):
-    """A new price; nanos per million tokens are dollars per million tokens x 10⁹."""
+    """A new price; nanos per million tokens are dollars per million tokens x 10⁹.
+
+    The flex tier's multiplier is in basis points: 5,000 is half the price.
+    """
 
     class Meta:
         model = Price
@@ -175,6 +178,7 @@ class PriceForm(forms.ModelForm[Price]):
             "input_nanos_per_mtok",
             "cached_input_nanos_per_mtok",
             "output_nanos_per_mtok",
+            "flex_multiplier_bp",
             "effective_from",
         ]
 

@@ -30,6 +30,7 @@ from billing.models import (
     KeySpend,
     LateWaiver,
     Outcome,
+    ServiceTier,
     Transfer,
     TransferKind,
     UsageRecord,
@@ -301,11 +302,17 @@ def settle(request_id: str, usage: UsageDraft) -> UsageRecord:
                 debit_account_id=hold.account_id,
                 credit_account_id=_revenue_account_id(),
                 amount_nanos=usage.cost_nanos,
-                description=hold.context.get("model", ""),
+                description=_what_was_used(hold.context),
                 created_at=now,
             )
         )
     return _record(hold, now, usage)
+
+
+def _what_was_used(context: dict[str, Any]) -> str:
+    """What a charge's line says: the model, and the tier where it makes a difference."""
+    model: str = context.get("model", "")
+    return f"{model} · flex" if context.get("service_tier") == ServiceTier.FLEX else model
 
 
 def _revenue_account_id() -> int:

@@ -34,15 +34,16 @@ from billing.payment_models import (
     new_top_up_id,
 )
 from billing.plan_models import MeterBatch, Plan, PostPaid, Subscription, new_batch_id
+from portal.lib.money import BASIS_POINTS
 
 # Django looks for models here.
 __all__ = [
     "Account", "AccountKind", "Alert", "AlertKind", "AlertPost", "AlertSettings", "AutoTopUp",
     "AutoTopUpState", "Difference", "DifferenceKind", "Dispute", "Hold", "HoldState", "KeySpend",
     "LateWaiver", "MeterBatch", "Outcome", "Plan", "PostPaid", "Price", "Reconciliation", "Refund",
-    "RefundState", "StripeCustomer", "Subscription", "TierOverride", "TopUp", "TopUpSource",
-    "TopUpState", "Transfer", "TransferKind", "UsageRecord", "WebhookDelivery", "new_batch_id",
-    "new_refund_id", "new_top_up_id",
+    "RefundState", "ServiceTier", "StripeCustomer", "Subscription", "TierOverride", "TopUp",
+    "TopUpSource", "TopUpState", "Transfer", "TransferKind", "UsageRecord", "WebhookDelivery",
+    "new_batch_id", "new_refund_id", "new_top_up_id",
 ]  # fmt: skip
 
 
@@ -238,6 +239,8 @@ class Price(models.Model):
     input_nanos_per_mtok = models.BigIntegerField()
     cached_input_nanos_per_mtok = models.BigIntegerField()
     output_nanos_per_mtok = models.BigIntegerField()
+    # What requests of the flex tier cost of it: 5,000 is half.
+    flex_multiplier_bp = models.PositiveIntegerField(default=BASIS_POINTS)
     effective_from = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -251,6 +254,9 @@ class Price(models.Model):
                 ),
                 name="price_not_negative",
             ),
+            models.CheckConstraint(
+                condition=Q(flex_multiplier_bp__lte=BASIS_POINTS), name="price_flex_is_no_surcharge"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -261,6 +267,11 @@ class Outcome(models.TextChoices):
     FINISHED = "finished", _("Finished")  # the engine ended it: stop or length
     ABORTED = "aborted", _("Stopped")  # the client hung up or pressed stop
     FAILED = "failed", _("Failed")  # our fault: engine lost, crash, web process died
+
+
+class ServiceTier(models.TextChoices):
+    DEFAULT = "default", _("Default")
+    FLEX = "flex", _("Flex")  # waits behind the others
 
 
 class UsageRecord(models.Model):
@@ -286,6 +297,10 @@ class UsageRecord(models.Model):
     # Sampled but not charged: the overrun after a hang-up, and what a crash of ours lost.
     waived_tokens = models.PositiveIntegerField(default=0)
     price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="+")
+    service_tier = models.CharField(max_length=10, choices=ServiceTier, default=ServiceTier.DEFAULT)
+    # The organisation's rate; none in records from before there were tiers.
+    rate_bp = models.PositiveIntegerField(null=True)
+    # That, and the price's for the flex tier, as one (`pricing.together_bp`).
     multiplier_bp = models.PositiveIntegerField()
     cost_nanos = models.BigIntegerField()
     started_at = models.DateTimeField()
@@ -296,6 +311,9 @@ class UsageRecord(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(cost_nanos__gte=0), name="usage_cost_not_negative"),
+            models.CheckConstraint(
+                condition=Q(service_tier__in=ServiceTier.values), name="usage_service_tier_known"
+            ),
         ]
         indexes = [
             models.Index(fields=["organisation", "-created_at"]),

@@ -33,9 +33,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a model's requests of the month used; the meters are disjoint."""
+    """What a model's requests of the month used, by tier; the meters are disjoint."""
 
     model: str
+    service_tier: str
     requests: int
     uncached: int
     cached: int
@@ -123,7 +124,7 @@ def _sum(transfers: QuerySet[Any]) -> int:
 
 
 def _lines(account: Account, begin: datetime, end: datetime) -> list[Line]:
-    """Money in first; usage by model, whose name is a charge's description."""
+    """Money in first; usage by model and tier, which a charge's description says."""
     within = _transfers(account).filter(created_at__gte=begin, created_at__lt=end)
     usage = within.filter(kind=TransferKind.USAGE).values_list("kind", "description")
     others = within.exclude(kind=TransferKind.USAGE).values_list("kind")
@@ -138,5 +139,6 @@ def _tokens(account: Account, begin: datetime, end: datetime) -> list[Tokens]:
         organisation_id=account.organisation_id, created_at__gte=begin, created_at__lt=end
     )
     meters = (Sum("uncached_tokens"), Sum("cached_tokens"), Sum("output_tokens"))
-    rows = records.values_list("model").annotate(Count("pk"), *meters).order_by("model")
+    groups = ("model", "service_tier")
+    rows = records.values_list(*groups).annotate(Count("pk"), *meters).order_by(*groups)
     return [Tokens(*row) for row in rows]

@@ -1,10 +1,12 @@
 """What tokens cost: arithmetic on integers, and which price applies now.
 
 Prices are nanos per million tokens; multipliers are basis points. A request is rounded once, up.
-A price is never edited, only succeeded by one with a later date.
+Two multipliers, an organisation's and a price's for the flex tier, become one, rounded up to the
+basis point. A price is never edited, only succeeded by one with a later date.
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from django.utils import timezone
 
@@ -25,6 +27,14 @@ class PriceSheet:
     input_nanos_per_mtok: int
     cached_input_nanos_per_mtok: int
     output_nanos_per_mtok: int
+    flex_multiplier_bp: int = BASIS_POINTS
+
+    @property
+    def flex_percent(self) -> str:
+        """What the flex tier costs of it: `50`, `12.5`; nothing where it costs the same."""
+        if self.flex_multiplier_bp == BASIS_POINTS:
+            return ""
+        return f"{Decimal(self.flex_multiplier_bp) / 100:f}"
 
 
 def current_price(model: str) -> PriceSheet:
@@ -46,16 +56,25 @@ def sheet(row: Price) -> PriceSheet:
         input_nanos_per_mtok=row.input_nanos_per_mtok,
         cached_input_nanos_per_mtok=row.cached_input_nanos_per_mtok,
         output_nanos_per_mtok=row.output_nanos_per_mtok,
+        flex_multiplier_bp=row.flex_multiplier_bp,
     )
 
 
-def set_price(model: str, input: int, cached_input: int, output: int) -> PriceSheet:  # noqa: A002
+def set_price(
+    model: str,
+    input: int,  # noqa: A002
+    cached_input: int,
+    output: int,
+    *,
+    flex_multiplier_bp: int = BASIS_POINTS,
+) -> PriceSheet:
     """Succeed the model's price from now on; nanos per million tokens."""
     row = Price.objects.create(
         model=model,
         input_nanos_per_mtok=input,
         cached_input_nanos_per_mtok=cached_input,
         output_nanos_per_mtok=output,
+        flex_multiplier_bp=flex_multiplier_bp,
     )
     return sheet(row)
 
@@ -66,6 +85,13 @@ def ensure_price(model: str, input: int, cached_input: int, output: int) -> Pric
         return current_price(model)
     except NoPrice:
         return set_price(model, input, cached_input, output)
+
+
+def together_bp(organisation_bp: int, price: PriceSheet, *, flex: bool) -> int:
+    """One multiplier of an organisation's and the flex tier's, rounded up to the basis point."""
+    if not flex:
+        return organisation_bp
+    return -(-organisation_bp * price.flex_multiplier_bp // BASIS_POINTS)
 
 
 def cost_nanos(

@@ -64,6 +64,8 @@ class ServedModelAdmin(admin.ModelAdmin[ServedModel]):
             sheet.output_nanos_per_mtok,
         )
         told = " / ".join(format_dollars(nanos) for nanos in amounts)
+        if sheet.flex_percent:
+            told += f" (flex {sheet.flex_percent} %)"
         return format_html('<a href="{}">{}</a>', address, told)
 
     def save_model(self, request: HttpRequest, obj: ServedModel, form: Any, change: bool) -> None:

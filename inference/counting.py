@@ -16,7 +16,7 @@ from inference.generation import Generation
 def ceiling_nanos(generation: Generation, output_tokens: int) -> int:
     """The most that the prompt and this much output can cost, whatever part of it is cached."""
     price = generation.entry.price
-    multiplier_bp = generation.caller.multiplier_bp
+    multiplier_bp = multiplier_of(generation)
     prompt = generation.prompt_tokens
     return max(
         pricing.cost_nanos(
@@ -25,6 +25,13 @@ def ceiling_nanos(generation: Generation, output_tokens: int) -> int:
         pricing.cost_nanos(
             price, uncached=0, cached=prompt, output=output_tokens, multiplier_bp=multiplier_bp
         ),
+    )
+
+
+def multiplier_of(generation: Generation) -> int:
+    """The organisation's rate, and the price of the tier that the request asked for."""
+    return pricing.together_bp(
+        generation.caller.multiplier_bp, generation.entry.price, flex=generation.spec.batch
     )
 
 
@@ -43,7 +50,7 @@ def draft_usage(generation: Generation) -> UsageDraft:
         uncached=uncached,
         cached=cached,
         output=output,
-        multiplier_bp=generation.caller.multiplier_bp,
+        multiplier_bp=multiplier_of(generation),
     )
     return UsageDraft(
         outcome=generation.outcome,

@@ -13,7 +13,7 @@ from django.db import Error as DatabaseError
 
 from billing import ledger
 from inference import errors
-from inference.counting import ceiling_nanos, draft_usage
+from inference.counting import ceiling_nanos, draft_usage, multiplier_of
 from inference.errors import ServiceError
 from inference.generation import Generation
 from inference.log import metadata
@@ -81,7 +81,9 @@ def _open_and_read_balance(generation: Generation, ceiling: int, owner: str) -> 
             "stream": spec.stream,
             "user_id": caller.user_id,
             "price_id": generation.entry.price.price_id,
-            "multiplier_bp": caller.multiplier_bp,
+            "service_tier": "flex" if spec.batch else "default",
+            "rate_bp": caller.multiplier_bp,
+            "multiplier_bp": multiplier_of(generation),
             "started_at": generation.started_at.isoformat(),
         },
     )

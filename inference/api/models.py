@@ -45,6 +45,7 @@ def describe(entry: CatalogEntry, load: ModelLoad | None) -> dict[str, Any]:
             "input": per_token(price.input_nanos_per_mtok),
             "cached_input": per_token(price.cached_input_nanos_per_mtok),
             "output": per_token(price.output_nanos_per_mtok),
+            "flex_multiplier_bp": price.flex_multiplier_bp,
         },
         "capabilities": list(entry.capabilities),
         "quantization": entry.quantization or None,

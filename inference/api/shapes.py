@@ -6,7 +6,7 @@ what they promise. Fields may be added to them, so objects are open.
 
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class Pricing(BaseModel):
@@ -15,6 +15,9 @@ class Pricing(BaseModel):
     input: str
     cached_input: str
     output: str
+    flex_multiplier_bp: int = Field(
+        description="What `service_tier: flex` costs of it, in basis points: 5000 is half."
+    )
 
 
 class Model(BaseModel):

@@ -23,7 +23,7 @@ class PriceSerializer(serializers.ModelSerializer[Price]):
         model = Price
         fields: ClassVar = [
             "input_nanos_per_mtok", "cached_input_nanos_per_mtok", "output_nanos_per_mtok",
-            "effective_from",
+            "flex_multiplier_bp", "effective_from",
         ]  # fmt: skip
 
 
@@ -59,8 +59,8 @@ class RequestSerializer(serializers.ModelSerializer[UsageRecord]):
         fields: ClassVar = [
             "id", "created_at", "status", "face", "endpoint", "model", "api_key_id", "stream",
             "finish_reason", "error_code", "prompt_tokens", "cached_tokens", "output_tokens",
-            "waived_tokens", "price", "multiplier_bp", "cost_nanos", "cost", "started_at",
-            "ttft_ms", "duration_ms", "metadata",
+            "waived_tokens", "service_tier", "price", "multiplier_bp", "cost_nanos", "cost",
+            "started_at", "ttft_ms", "duration_ms", "metadata",
         ]  # fmt: skip
 
     def get_cost(self, record: UsageRecord) -> str:

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import Organisation, Role
 from accounts.permissions import member_required
-from billing.models import Outcome, UsageRecord
+from billing import pricing
+from billing.models import Outcome, ServiceTier, UsageRecord
 from inference.log import bodies, metadata
 from portal.lib.money import BASIS_POINTS, NANOS_PER_DOLLAR, TOKENS_PER_PRICE_UNIT
 from portal.pages import periods, words
@@ -127,6 +128,8 @@ class Sum:
     meters: tuple[Meter, ...]
     multiplier_bp: int
     charged_nanos: int
+    flex_percent: str  # of the price, where the request was of the flex tier
+    rate_percent: str  # the organisation's
 
     @property
     def subtotal(self) -> Decimal:
@@ -227,6 +230,8 @@ def sum_of(record: UsageRecord) -> Sum:
         ),
         record.multiplier_bp,
         record.cost_nanos,
+        pricing.sheet(price).flex_percent if record.service_tier == ServiceTier.FLEX else "",
+        f"{Decimal(record.rate_bp or BASIS_POINTS) / 100:f}",
     )
 
 

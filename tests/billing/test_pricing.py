@@ -4,6 +4,7 @@ from datetime import timedelta
 from fractions import Fraction
 
 import pytest
+from django.db import IntegrityError
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +43,20 @@ def test_nothing_costs_nothing_and_one_token_costs_at_least_one_nano() -> None:
     free = pricing.cost_nanos(sheet, uncached=0, cached=0, output=0, multiplier_bp=10_000)
     least = pricing.cost_nanos(sheet, uncached=1, cached=0, output=0, multiplier_bp=1)
     assert (free, least) == (0, 1)
+
+
+@given(st.integers(0, 100_000), st.integers(0, 10_000))
+def test_two_multipliers_are_one_rounded_up_to_the_basis_point(rate: int, flex: int) -> None:
+    sheet = PriceSheet(1, "m", 1, 1, 1, flex_multiplier_bp=flex)
+    exactly = Fraction(rate * flex, 10_000)
+    assert exactly <= pricing.together_bp(rate, sheet, flex=True) < exactly + 1
+    assert pricing.together_bp(rate, sheet, flex=False) == rate
+
+
+@pytest.mark.django_db
+def test_the_flex_tier_is_never_dearer() -> None:
+    with pytest.raises(IntegrityError):
+        pricing.set_price("m", 1, 1, 1, flex_multiplier_bp=10_001)
 
 
 @pytest.mark.django_db

@@ -34,7 +34,7 @@ def used(organisation: Organisation) -> Organisation:
     for request_id, key_id in (("r0", key), ("r1", None), ("r2", key)):
         hold(
             request_id, organisation.pk, 10_000, api_key_id=key_id,
-            context={**context(), "multiplier_bp": 9_999},
+            context={**context(), "multiplier_bp": 9_999, "rate_bp": 9_999},
         )  # fmt: skip
     ledger.settle("r0", sold())
     ledger.settle("r1", draft(0, outcome="failed", uncached_tokens=0, output_tokens=0))
@@ -74,6 +74,7 @@ BREAK = {
     "<> u.cost_nanos": "UPDATE billing_usagerecord SET cost_nanos = cost_nanos + 1",
     "t.kind = 'usage' AND u.id IS NULL": "DELETE FROM billing_usagerecord",
     "u.cost_nanos > h.amount_nanos": "UPDATE billing_hold SET amount_nanos = 1",
+    "u.rate_bp": "UPDATE billing_usagerecord SET service_tier = 'flex', rate_bp = 9998",
     "AS whole": "UPDATE billing_usagerecord SET output_tokens = output_tokens + 1",
     "p.effective_from > u.started_at": "UPDATE billing_price SET effective_from = '2100-01-01'",
     "outcome = 'failed'": "UPDATE billing_usagerecord SET outcome = 'failed'",

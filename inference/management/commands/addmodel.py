@@ -15,7 +15,7 @@ from django.db import transaction
 from billing import pricing
 from inference import catalog
 from inference.models import SHIPPED, ModelAlias, ModelKind, Quantization, ServedModel
-from portal.lib.money import format_dollars, parse_dollars
+from portal.lib.money import BASIS_POINTS, format_dollars, parse_dollars
 
 CHECK_TIMEOUT_S = 300
 
@@ -169,7 +169,7 @@ def add_model(name: str, source: str, prices: list[int], **fields: Any) -> tuple
         raise CommandError(f"{field}: {problem}") from None
     row.save()
     if _prices_now(name) != prices:
-        pricing.set_price(name, *prices)
+        pricing.set_price(name, *prices, flex_multiplier_bp=_flex_now(name))
     catalog.forget()
     return row, known is None
 
@@ -180,6 +180,14 @@ def _prices_now(name: str) -> list[int]:
     except pricing.NoPrice:
         return []
     return [now.input_nanos_per_mtok, now.cached_input_nanos_per_mtok, now.output_nanos_per_mtok]
+
+
+def _flex_now(name: str) -> int:
+    """A new price keeps the flex tier's share of the old one; the console changes it."""
+    try:
+        return pricing.current_price(name).flex_multiplier_bp
+    except pricing.NoPrice:
+        return BASIS_POINTS
 
 
 def _kind(row: ServedModel) -> str:

@@ -5,8 +5,11 @@ import asyncio
 import httpx
 from prometheus_client import REGISTRY
 
-from inference import service
+from billing import pricing
+from billing.models import Transfer
+from inference import catalog, service
 from inference.engine.wire import engine_pb2 as wire
+from portal.lib.db import db
 from tests.inference.api.openai_schema import OpenAISchema
 from tests.inference.conftest import Books, chat
 
@@ -88,3 +91,33 @@ async def test_the_hit_rate_is_shown_to_operators(
     assert shown == rate
     await link.close()
     assert REGISTRY.get_sample_value("parlance_engine_prefix_cache_hit_ratio", labels) is None
+
+
+async def test_the_flex_tier_costs_its_part_of_the_price(
+    running: service.Service, api: httpx.AsyncClient, books: Books
+) -> None:
+    def halve_the_flex_tier() -> None:
+        price = pricing.current_price("starter")
+        pricing.set_price(
+            "starter", price.input_nanos_per_mtok, price.cached_input_nanos_per_mtok,
+            price.output_nanos_per_mtok, flex_multiplier_bp=5_000,
+        )  # fmt: skip
+        catalog.forget()
+
+    await db(halve_the_flex_tier)
+    for tier in ("default", "flex"):
+        answer = await api.post(CHAT, json=chat(max_tokens=3, service_tier=tier))
+        assert answer.status_code == 200
+    dear, cheap = await books.records()
+    assert (dear.service_tier, cheap.service_tier) == ("default", "flex")
+    assert (dear.multiplier_bp, cheap.multiplier_bp) == (10_000, 5_000)
+    price = await db(pricing.current_price, "starter")
+    assert cheap.cost_nanos == pricing.cost_nanos(
+        price, uncached=cheap.uncached_tokens, cached=cheap.cached_tokens,
+        output=cheap.output_tokens, multiplier_bp=5_000,
+    )  # fmt: skip
+    lines = await db(lambda: list(Transfer.objects.filter(kind="usage").order_by("pk")))
+    assert [line.description for line in lines] == ["starter", "starter · flex"]
+    offered = (await api.get("/v1/models/starter")).json()
+    assert offered["pricing"]["flex_multiplier_bp"] == 5_000
+    await books.audit()

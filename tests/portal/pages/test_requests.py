@@ -140,6 +140,25 @@ def test_fractions_of_a_nano_are_shown_before_the_rounding_up(
     assert "Charged, rounded up to the nano-dollar" in page
 
 
+def test_a_request_of_the_flex_tier_says_what_part_of_the_price_it_cost(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    price = Price.objects.create(
+        model="odd", input_nanos_per_mtok=10**9, cached_input_nanos_per_mtok=0,
+        output_nanos_per_mtok=0, flex_multiplier_bp=5_000,
+    )  # fmt: skip
+    record = make_record(
+        organisation, price=price, model="odd", service_tier="flex", rate_bp=8_000,
+        multiplier_bp=4_000, cost_nanos=40_000, uncached_tokens=100,
+    )  # fmt: skip
+    page = alice_client.get(f"/portal/requests/{record.request_id}/").content.decode()
+    assert "Flex tier (50 % of the price) at your organisation&#x27;s rate (80 %)" in page.replace(
+        "&#39;", "&#x27;"
+    ).replace("organisation's", "organisation&#x27;s")
+    assert "× 0.4<" in page
+    assert "$0.00004</td>" in page
+
+
 def test_what_was_waived_is_said(alice_client: Client, organisation: Organisation) -> None:
     record = make_record(
         organisation, outcome=Outcome.FAILED, cost_nanos=0, waived_tokens=2, error="engine_lost"

@@ -85,6 +85,8 @@ WEBHOOKS_TO_PRIVATE_ADDRESSES = env.flag("WEBHOOKS_TO_PRIVATE_ADDRESSES", defaul
 WELCOME_CREDIT_NANOS = parse_dollars(
     env.text("WELCOME_CREDIT", "0" if STRIPE_SECRET_KEY else "5.00")
 )
+# What the live answers on the home page may cost a month; 0: there are none.
+HOME_SAMPLE_NANOS = parse_dollars(env.text("HOME_SAMPLE_BUDGET", "1.00"))
 HOLD_LEASE_S = 20
 HOLD_RENEW_S = 5
 HOLD_SWEEP_S = 5
@@ -103,7 +105,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.humanize",
-    "portal.apps.StaticFiles",
+    "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
     "allauth.mfa",

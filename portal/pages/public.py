@@ -15,7 +15,7 @@ from billing.models import UsageRecord
 from inference import catalog, service
 from inference.catalog import CatalogEntry
 from inference.service import ModelLoad
-from portal.pages import measures, samples
+from portal.pages import live_sample, measures, samples
 from portal.pages.measures import Speed, Totals
 
 MEASURED_OVER = timedelta(hours=1)
@@ -32,10 +32,13 @@ class ListedModel:
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    model = samples.default_model()
+    found = samples.chat_samples(samples.default_model())
     context = {
         "listed": listed_models()[:5],
-        "sample": samples.chat_samples(model)[0],
+        "live_model": live_sample.model_to_show(),
+        "questions": live_sample.QUESTIONS,
+        "samples": found,
+        "sample": found[0],
         "welcome_nanos": settings.WELCOME_CREDIT_NANOS,
     }
     return render(request, "pages/home.html", context)

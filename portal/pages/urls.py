@@ -6,6 +6,7 @@ from portal.pages import (
     docs,
     keys,
     limits,
+    live_sample,
     overview,
     public,
     reopened,
@@ -16,6 +17,7 @@ from portal.pages import (
 
 urlpatterns = [
     path("", public.home, name="home"),
+    path("sample/", live_sample.live_sample, name="live_sample"),
     path("models/", public.models, name="models"),
     path("models/<path:name>/", public.model, name="model"),
     path("docs/", docs.docs, name="docs"),

@@ -4,14 +4,18 @@ from typing import Any
 
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, urlize
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import flows
+from accounts import flows, visits
+from accounts.forms import VisitForm
 from accounts.models import ApiKey, Membership, Organisation, OutgoingMail, User
 from portal.lib.money import format_dollars
 
@@ -39,7 +43,15 @@ class UserAdmin(admin.ModelAdmin[User]):
 
 @admin.register(Organisation)
 class OrganisationAdmin(admin.ModelAdmin[Organisation]):
-    list_display = ["name", "id", "balance", "multiplier_bp", "suspended_at", "created_at"]
+    list_display = [
+        "name",
+        "id",
+        "balance",
+        "multiplier_bp",
+        "suspended_at",
+        "created_at",
+        "visit_link",
+    ]
     list_filter = [("suspended_at", admin.EmptyFieldListFilter)]
     search_fields = ["name", "id", "members__email"]
     fields = ["name", "multiplier_bp", "suspended_at"]
@@ -59,6 +71,35 @@ class OrganisationAdmin(admin.ModelAdmin[Organisation]):
     def balance(self, organisation: Any) -> str:
         account = getattr(organisation, "account", None)
         return format_dollars(account.balance_nanos) if account else "–"
+
+    def get_urls(self) -> list[URLPattern]:
+        visit = self.admin_site.admin_view(self.visit)
+        return [
+            path("<str:organisation_id>/visit/", visit, name="accounts_visit"),
+            *super().get_urls(),
+        ]
+
+    @admin.display(description="")
+    def visit_link(self, organisation: Any) -> str:
+        address = reverse("admin:accounts_visit", args=[organisation.pk])
+        return format_html('<a href="{}">{}</a>', address, _("Sign in as"))
+
+    def visit(self, request: HttpRequest, organisation_id: str) -> HttpResponse:
+        """Begin a visit, with its reason (`accounts.visits`)."""
+        if not visits.may_visit(request):
+            raise PermissionDenied
+        organisation = get_object_or_404(Organisation, pk=organisation_id)
+        form = VisitForm(request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            visits.begin(request, organisation, form.cleaned_data["reason"])
+            return redirect("overview")
+        context = {
+            **self.admin_site.each_context(request),
+            "form": form,
+            "organisation": organisation,
+            "title": _("Sign in as %(name)s") % {"name": organisation.name},
+        }
+        return render(request, "admin/accounts/visit.html", context)
 
     @admin.action(description=gettext_lazy("Suspend: keys stop working within two seconds"))
     def suspend(self, request: HttpRequest, organisations: QuerySet[Organisation]) -> None:

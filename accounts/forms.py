@@ -14,6 +14,12 @@ class InviteForm(forms.Form):
     role = forms.ChoiceField(label=_("Role"), choices=Role.choices, initial=Role.DEVELOPER)
 
 
+class VisitForm(forms.Form):
+    """Why an operator looks into an organisation; its members read it in their audit log."""
+
+    reason = forms.CharField(label=_("Reason"), max_length=200)
+
+
 class RoleForm(forms.Form):
     role = forms.ChoiceField(choices=Role.choices)
 

@@ -7,8 +7,10 @@ is no longer a membership counts for nothing.
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils.functional import SimpleLazyObject
 
+from accounts import visits
 from accounts.models import Membership, Organisation
 
 SESSION_KEY = "organisation_id"
@@ -21,12 +23,17 @@ class OrganisationMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.membership = SimpleLazyObject(lambda: membership_of(request))  # type: ignore[attr-defined]
         request.organisation = SimpleLazyObject(lambda: organisation_of(request))  # type: ignore[attr-defined]
+        request.visit = SimpleLazyObject(lambda: visits.current(request))  # type: ignore[attr-defined]
+        if visits.forbids(request):
+            return render(request, "accounts/visit_refused.html", status=403)
         return self.get_response(request)
 
 
 def membership_of(request: HttpRequest) -> Membership | None:
     if not request.user.is_authenticated:
         return None
+    if request.visit:  # type: ignore[attr-defined]
+        return request.visit.membership(request.user)  # type: ignore[attr-defined, no-any-return]
     memberships = Membership.objects.filter(user_id=request.user.pk).select_related("organisation")
     chosen = request.session.get(SESSION_KEY)
     return memberships.filter(organisation_id=chosen).first() or memberships.order_by("pk").first()

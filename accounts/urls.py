@@ -16,6 +16,7 @@ urlpatterns = [
     path("portal/members/<int:membership_id>/remove/", views.member_remove, name="member_remove"),
     path("portal/settings/", views.settings, name="settings"),
     path("portal/switch/", views.organisation_switch, name="organisation_switch"),
+    path("portal/visit/end/", views.visit_end, name="visit_end"),
     path("invitation/<str:token>/", views.invitation, name="invitation"),
     path("operator-link/<str:token>/", views.operator_link, name="operator_link"),
 ]

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import audit, flows, operators
+from accounts import audit, flows, operators, visits
 from accounts.forms import InviteForm, OrganisationForm, PersonForm, RequestLogForm, RoleForm
 from accounts.invitations import follow, invite
 from accounts.middleware import SESSION_KEY
@@ -172,6 +172,13 @@ def organisation_switch(request: HttpRequest) -> HttpResponseBase:
         raise Http404
     request.session[SESSION_KEY] = chosen
     return redirect("overview")
+
+
+@login_required
+@require_POST
+def visit_end(request: HttpRequest) -> HttpResponseBase:
+    visits.end(request)
+    return redirect("admin:accounts_organisation_changelist")
 
 
 @require_http_methods(["GET", "POST"])

@@ -232,7 +232,9 @@ def organisation_choices(context: dict[str, Any]) -> QuerySet[Organisation]:
 
 @register.filter
 def changed_fields(entry: LogEntry) -> str:
-    """The names of what an entry of the audit log changed."""
+    """The names of what an entry of the audit log changed; of a visit, its reason."""
+    if visit := entry.changes_dict.get("operator_visit"):
+        return _("Operator's visit, ended") if visit[0] else _("Operator's visit: %s") % visit[1]
     fields = {field.name: field for field in entry.content_type.model_class()._meta.get_fields()}
     names = [str(getattr(fields.get(name), "verbose_name", name)) for name in entry.changes_dict]
     return ", ".join(names)

@@ -49,6 +49,7 @@ class AlertSettings(models.Model):
 
 class AlertKind(models.TextChoices):
     SPENDING = "spending.threshold_reached", _("Spending")
+    REFUSED = "spending.cap_reached", _("Monthly cap reached")  # a request was refused for it
     BALANCE = "balance.low", _("Low balance")
 
 

@@ -95,7 +95,7 @@ def _send(alert: Alert, wanted: AlertSettings) -> str:
 def event(alert: Alert) -> dict[str, object]:
     """What is posted; amounts are integer nano-dollars."""
     data: dict[str, object] = {"organisation": alert.organisation_id}
-    if alert.kind == AlertKind.SPENDING:
+    if alert.kind in {AlertKind.SPENDING, AlertKind.REFUSED}:
         data |= {
             "percentage": alert.threshold,
             "spent_nanos": alert.value_nanos,

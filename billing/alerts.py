@@ -4,6 +4,9 @@ A beat task looks at every organisation that wants to be told. A threshold that 
 an alert, which a constraint allows once; it is closed when the value is clearly back (`BACK` of
 the threshold), when its month is over or when nobody wants it any more, and may open again then.
 Rows, mail and post are one transaction: whoever commits first tells, and nobody else.
+
+The first request that is refused for the cap is told at once, by whoever refuses it: what is spent
+may never reach the cap itself. Told again next month, or when the cap has changed.
 """
 
 from collections.abc import Iterator
@@ -54,7 +57,8 @@ def _check(wanted: AlertSettings) -> list[Alert]:
     """Close what is over, open what is crossed, tell the gravest of it; what was opened."""
     readings = list(_readings(wanted, wanted.organisation.account))
     open_alerts: list[Alert] = wanted.organisation.open_alerts  # type: ignore[attr-defined]
-    over = [alert for alert in open_alerts if _is_over(alert, readings)]
+    cap_nanos = wanted.organisation.account.monthly_cap_nanos
+    over = [alert for alert in open_alerts if _is_over(alert, readings, cap_nanos)]
     stay = {(alert.kind, alert.threshold) for alert in open_alerts if alert not in over}
     crossed = [each for each in readings if each.crossed and each.of not in stay]
     if not over and not crossed:
@@ -89,10 +93,12 @@ def _readings(wanted: AlertSettings, account: Account) -> Iterator[Reading]:
         )  # fmt: skip
 
 
-def _is_over(alert: Alert, readings: list[Reading]) -> bool:
+def _is_over(alert: Alert, readings: list[Reading], cap_nanos: int | None) -> bool:
     month = ledger.month_of(timezone.now())
-    if alert.kind == AlertKind.SPENDING and ledger.month_of(alert.created_at) < month:
+    if alert.kind != AlertKind.BALANCE and ledger.month_of(alert.created_at) < month:
         return True
+    if alert.kind == AlertKind.REFUSED:
+        return alert.cap_nanos != cap_nanos
     return all(each.back for each in readings if each.of == (alert.kind, alert.threshold))
 
 
@@ -110,6 +116,23 @@ def _open(organisation_id: str, reading: Reading) -> Alert | None:
             )
     except IntegrityError:
         return None
+
+
+def refused(organisation_id: str, cap_nanos: int, spent_nanos: int) -> Alert | None:
+    """A request was refused for the organisation's cap; the alert, if it is the first one."""
+    wanted = AlertSettings.objects.filter(pk=organisation_id).first()
+    known = Alert.objects.filter(
+        organisation_id=organisation_id, kind=AlertKind.REFUSED, cleared_at=None,
+        cap_nanos=cap_nanos,
+    )  # fmt: skip
+    if wanted is None or known.exists():
+        return None
+    reading = Reading(AlertKind.REFUSED, 100, spent_nanos, cap_nanos, crossed=True, back=False)
+    with transaction.atomic():
+        alert = _open(organisation_id, reading)
+        if alert is not None:
+            _tell(wanted, alert)
+    return alert
 
 
 def _gravest(opened: list[Alert]) -> list[Alert]:
@@ -139,6 +162,11 @@ def sentence(alert: Alert) -> str:
             "threshold": format_dollars(alert.threshold),
         }
     assert alert.cap_nanos is not None
+    if alert.kind == AlertKind.REFUSED:
+        return _("Requests are refused: %(spent)s of the monthly cap of %(cap)s is spent.") % {
+            "spent": format_dollars(alert.value_nanos),
+            "cap": format_dollars(alert.cap_nanos),
+        }
     return _("%(percentage)s %% of the monthly cap is spent: %(spent)s of %(cap)s.") % {
         "percentage": alert.threshold,
         "spent": format_dollars(alert.value_nanos),

@@ -75,13 +75,20 @@ def charged_cents(auto: AutoTopUp) -> int:
     return auto.charged_cents if auto.month == ledger.month_of(timezone.now()) else 0
 
 
+def cents(auto: AutoTopUp | None) -> dict[str, int]:
+    """Its amounts, or what is proposed where it was never turned on."""
+    if auto is None:
+        return {"threshold_cents": 500, "amount_cents": 2500, "ceiling_cents": 10_000}
+    return {
+        "threshold_cents": auto.threshold_cents, "amount_cents": auto.amount_cents,
+        "ceiling_cents": auto.ceiling_cents,
+    }  # fmt: skip
+
+
 def dollars(auto: AutoTopUp | None) -> dict[str, str]:
     """What its form shows."""
-    if auto is None:
-        return {"threshold": "5.00", "amount": "25.00", "ceiling": "100.00"}
     return {
-        name: f"{getattr(auto, f'{name}_cents') / 100:.2f}"
-        for name in ("threshold", "amount", "ceiling")
+        name.removesuffix("_cents"): f"{amount / 100:.2f}" for name, amount in cents(auto).items()
     }
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # The version these calls and the webhook handlers were written against.
 API_VERSION = "2026-10-28.endive"
+TIMEOUT_S = 10
 # Stripe forgets idempotency keys after a day: from then on a thing is looked for, not made.
 KEY_LIVES = timedelta(hours=20)
 
@@ -56,7 +57,9 @@ def client() -> stripe.StripeClient:
         settings.STRIPE_SECRET_KEY,
         stripe_version=API_VERSION,
         base_addresses={"api": settings.STRIPE_API_BASE} if settings.STRIPE_API_BASE else {},
-        max_network_retries=2,
+        max_network_retries=1,
+        # The library's own 80 seconds would keep a page, or a job, waiting that long.
+        http_client=stripe.RequestsClient(timeout=TIMEOUT_S),
     )
 
 

@@ -8,9 +8,9 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import (
     HttpRequest,
+    HttpResponse,
     HttpResponseBadRequest,
     HttpResponseBase,
-    StreamingHttpResponse,
 )
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -151,9 +151,7 @@ def _alerts_changed(request: HttpRequest, secret: str | None) -> HttpResponseBas
 @member_required(*PAYERS)
 @require_GET
 def ledger_csv(request: HttpRequest) -> HttpResponseBase:
-    answer = StreamingHttpResponse(
-        statements.csv_lines(account_of(request)), content_type="text/csv"
-    )
+    answer = HttpResponse(statements.csv_lines(account_of(request)), content_type="text/csv")
     answer["Content-Disposition"] = 'attachment; filename="ledger.csv"'
     return answer
 

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
@@ -34,7 +34,7 @@ def statement(request: HttpRequest, year: int, month: int) -> HttpResponseBase:
 def statement_csv(request: HttpRequest, year: int, month: int) -> HttpResponseBase:
     account = account_of(request)
     lines = monthly.csv_lines(account, _month_or_404(account, year, month))
-    answer = StreamingHttpResponse(lines, content_type="text/csv")
+    answer = HttpResponse(lines, content_type="text/csv")
     name = f"statement-{year:04}-{month:02}.csv"
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer

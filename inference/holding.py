@@ -11,13 +11,13 @@ import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
 
-from billing import ledger
+from billing import alerts, ledger
 from inference import errors
 from inference.counting import ceiling_nanos, draft_usage, multiplier_of
 from inference.errors import ServiceError
 from inference.generation import Generation
 from inference.log import metadata
-from portal.lib.db import commit
+from portal.lib.db import commit, db
 
 logger = structlog.get_logger(__name__)
 
@@ -35,7 +35,10 @@ async def open_hold(generation: Generation, owner: str, others: Mapping[str, Gen
     except ledger.InsufficientCredit as shortage:
         raise _insufficient(generation, ceiling, shortage, others) from None
     except ledger.CapReached as reached:
-        raise _capped(generation, ceiling, reached, others) from None
+        refusal = _capped(generation, ceiling, reached, others)
+        if refusal.code == "spend_cap_reached":
+            await _tell(generation, reached)
+        raise refusal from None
     except (ledger.AccountingUnavailable, DatabaseError) as error:
         logger.error("hold failed", error=type(error).__name__)
         raise errors.accounting_unavailable() from None
@@ -134,6 +137,16 @@ def _capped(
     return errors.spend_cap_reached(reached, ceiling)
 
 
+async def _tell(generation: Generation, reached: ledger.CapReached) -> None:
+    """The organisation wants to know of the first request that its own cap refuses."""
+    if reached.whose == "organisation":
+        organisation_id = generation.caller.organisation_id
+        try:
+            await db(alerts.refused, organisation_id, reached.cap_nanos, reached.spent_nanos)
+        except DatabaseError as error:
+            logger.error("alert failed", error=type(error).__name__)
+
+
 def _soon_released(generation: Generation, others: Mapping[str, Generation]) -> int:
     """What this organisation gets back for certain: its requests that ended and settle now.
 
@@ -175,6 +188,7 @@ async def extend_hold(generation: Generation) -> None:
     except ledger.CapReached as reached:
         ceiling = ceiling_nanos(generation, reserved)
         generation.stop_when_used_up(errors.spend_cap_reached(reached, ceiling))
+        await _tell(generation, reached)
         return
     except (ledger.AccountingUnavailable, DatabaseError) as error:
         logger.error("extension failed", error=type(error).__name__)

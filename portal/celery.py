@@ -28,6 +28,8 @@ def keep_our_logging(**_kwargs: object) -> None:
 class EmbeddedCelery:
     """Worker and beat as threads of this process.
 
+    A few jobs run at once: one that waits for Stripe or a mail server keeps none from sweeping.
+
     `start` returns at once; `stop` lets the running task end.
     """
 
@@ -36,8 +38,8 @@ class EmbeddedCelery:
         app.set_default()
         self._worker = app.WorkController(
             app=app,
-            pool_cls="solo",
-            concurrency=1,
+            pool_cls="threads",
+            concurrency=4,
             without_gossip=True,
             without_mingle=True,
             without_heartbeat=True,

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from django import forms
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -131,7 +131,7 @@ def breakdowns(rows: Sequence[Row], names: Names) -> list[Breakdown]:
 
 @require_safe
 @member_required()
-def usage_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+def usage_csv(request: HttpRequest) -> HttpResponse:
     """One line a bucket, model, key and member; the sum of `cost_nanos` is what was billed."""
     organisation: Organisation = request.organisation  # type: ignore[attr-defined]
     names = Names(organisation)
@@ -141,9 +141,7 @@ def usage_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     zone = periods.zone_of(request.user.time_zone)  # type: ignore[union-attr]
     period = periods.period(periods.RANGES[form.chosen("range", "week")], zone)
     records = form.narrow(UsageRecord.objects.filter(organisation=organisation))
-    answer = StreamingHttpResponse(
-        csv_lines(records, period, names), content_type="text/csv; charset=utf-8"
-    )
+    answer = HttpResponse(csv_lines(records, period, names), content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = (
         f'attachment; filename="usage-{period.range.name}-{period.starts[-1]:%Y-%m-%d}.csv"'
     )

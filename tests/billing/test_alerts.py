@@ -174,3 +174,27 @@ def test_the_first_cap_is_watched_unless_they_choose_otherwise(charlie: User) ->
     spend(other, 800)
     assert alerts.check_all() == 1
     assert Account.objects.get(organisation=other).spent_nanos == 800
+
+
+# --- The first refusal ---------------------------------------------------------------------------
+
+
+def test_the_first_refusal_is_told_once_until_the_cap_changes(organisation: Organisation) -> None:
+    spend(organisation, 400)
+    for _ in range(2):
+        alerts.refused(organisation.pk, CAP, 400)
+        alerts.check_all()
+    assert told() == [
+        "Acme: Requests are refused: $0.0000004 of the monthly cap of $0.000001 is spent."
+    ]
+    spending.set_monthly_cap(organisation, 2 * CAP)
+    alerts.check_all()
+    assert not Alert.objects.filter(cleared_at=None).exists()
+    alerts.refused(organisation.pk, 2 * CAP, 400)
+    assert len(told()) == 2
+
+
+def test_whoever_wants_no_alerts_is_not_told_of_refusals(organisation: Organisation) -> None:
+    AlertSettings.objects.all().delete()
+    assert alerts.refused(organisation.pk, CAP, 400) is None
+    assert told() == []

@@ -115,7 +115,7 @@ def test_the_pages_show_it(account: Account, alice_client: Client, alice: User) 
     told = monthly.statement(account, date(2026, 1, 1))
     assert f'data-nanos="{told.closing_nanos}"' in page
     answer = alice_client.get(reverse("billing_statement_csv", args=[2026, 1]))
-    text = b"".join(answer.streaming_content).decode()  # type: ignore[attr-defined]
+    text = answer.content.decode()
     assert text == "".join(monthly.csv_lines(account, date(2026, 1, 1)))
 
 

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from accounts.models import ApiKey, Organisation
-from billing import ledger, pricing
+from billing import ledger, pricing, spending
+from billing.models import Alert
 from inference import catalog, service, settling
 from inference.models import ServedModel
 from portal.lib.db import commit, db
@@ -177,6 +178,16 @@ async def test_an_organisations_monthly_cap(
     for part in ("Your organisation's monthly cap of $0.20", "$0.15 is spent", "/portal/billing/"):
         assert part in error["message"]
     await books.audit()
+
+
+async def test_the_first_refusal_for_a_cap_is_told(
+    dear: None, api: httpx.AsyncClient, organisation: Organisation
+) -> None:
+    await db(spending.set_monthly_cap, organisation, 20 * CENT)
+    for _ in range(2):
+        assert (await api.post(PATH, json=chat(max_tokens=30))).status_code == 402
+    kinds = await db(lambda: list(Alert.objects.values_list("kind", flat=True)))
+    assert kinds == ["spending.cap_reached"]
 
 
 async def test_a_stream_ends_where_its_organisations_cap_does(

@@ -1,6 +1,7 @@
 """A running site whose documentation is tried out, and the running of one sample against it."""
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -68,11 +69,28 @@ class DocsSite:
                 self._managed("/api/invitations/", email="dan@example.com", role="viewer")["id"]
             ),
             "TOP_UP_ID": lambda: str(self._managed("/api/top-ups/", amount_cents=900)["id"]),
+            "PAID_TOP_UP_ID": self._paid_top_up_id,
         }
-        ids = {name: make() for name, make in makers.items() if f"${name}" in sample}
+        ids = {
+            name: make()
+            for name, make in makers.items()
+            if re.search(rf"(\$|env\.|environ\[\"){name}\b", sample)
+        }
         if "/members/" in sample:
             ids["MEMBER_ID"] = self.site.manage("shell", "-v0", "-c", ADD_BOB).split()[-1]
         return ids
+
+    def _paid_top_up_id(self) -> str:
+        """Paid on the stand-in's page, and heard of by its webhook."""
+        begun = self._managed("/api/top-ups/", amount_cents=900)
+        httpx.post(begun["checkout_url"], data={"pay": "yes"})
+        address = f"{self.site.url}/api/top-ups/{begun['id']}/"
+        headers = {"authorization": f"Bearer {self.management_key}"}
+        for _look in range(200):
+            if httpx.get(address, headers=headers).json()["state"] == "paid":
+                break
+            time.sleep(0.1)
+        return str(begun["id"])
 
     def _request_id(self) -> str:
         answer = self._post("/v1/completions", self.key, {"model": "starter", "max_tokens": 1})
@@ -96,10 +114,13 @@ def docs_site(folder: Path) -> Iterator[DocsSite]:
     with ExitStack() as stack:
         knobs = {}
         if (REFERENCE_DATA / STRIPE_DATA).exists():
-            base = stack.enter_context(stripe_double()).url
+            double = stack.enter_context(stripe_double())
+            base = double.url
             knobs = {"STRIPE_SECRET_KEY": SECRET_KEY, "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET}
             knobs["STRIPE_API_BASE"] = base
         site = stack.enter_context(embedded_site(folder / "site", ENGINE_FAKE="true", **knobs))
+        if knobs:
+            double.post.url = f"{site.url}/webhooks/stripe/"
         key = site.issue_key(EMAIL, "5")
         name = ("--email", EMAIL, "--name", "management")
         management_key = site.manage("issuekey", *name, "--scope", "management").strip()

@@ -19,7 +19,7 @@ from tests.portal.records import make_record
 def lines_of(client: Client, query: str = "") -> list[dict[str, str]]:
     response = client.get(f"/portal/usage.csv{query}")
     assert response.status_code == 200
-    text = b"".join(response.streaming_content).decode()  # type: ignore[attr-defined]
+    text = response.content.decode()
     return list(csv.DictReader(io.StringIO(text)))
 
 

@@ -1,4 +1,4 @@
-# make setup | run | test | coverage | test-ci | soak | check | messages | screenshots
+# make setup | run | test | coverage | test-ci | test-stripe | soak | check | messages | screenshots
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ PORT ?= 8000
 # Files in the order in which they are collected: tests/conftest.py puts the longest first.
 IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
-.PHONY: setup setup-test run test coverage test-ci soak check messages screenshots clean
+.PHONY: setup setup-test run test coverage test-ci test-stripe soak check messages screenshots clean
 
 setup: $(VENV)/.installed
 
@@ -24,6 +24,12 @@ coverage: setup-test
 
 test-ci: setup-test
 	@$(BIN)/python -m pytest $(IN_PARALLEL) tests/conformance
+
+# Never part of the others: it needs the network, and test keys of a Stripe account of your own.
+test-stripe: setup-test
+	@case "$$STRIPE_TEST_SECRET_KEY" in sk_test_*|rk_test_*) ;; *) \
+	  echo "Missing: STRIPE_TEST_SECRET_KEY, a secret key of Stripe's test mode (sk_test_...)"; exit 1;; esac
+	@AGAINST_STRIPE=yes $(BIN)/python -m pytest -n 0 tests/billing/test_at_stripe.py
 
 soak: setup-test
 	FUZZ_REQUESTS=10000 $(BIN)/python -m pytest --timeout=0 -s tests/inference/engine/test_fuzz.py

@@ -12,11 +12,13 @@ from stripe.params import (
     CustomerUpdateParams,
     DisputeListParams,
     DisputeRetrieveParams,
+    EventListParams,
     InvoicePaymentListParams,
     InvoiceRetrieveParams,
     PaymentIntentCreateParams,
     PaymentIntentListParams,
     PaymentIntentRetrieveParams,
+    PaymentMethodAttachParams,
     PaymentMethodRetrieveParams,
     PriceCreateParams,
     PriceListParams,
@@ -41,7 +43,15 @@ from stripe.params.checkout import SessionCreateParams, SessionRetrieveParams
 
 from tests.billing.stripe_double import subscriptions
 from tests.billing.stripe_double.parameters import check_parameters
-from tests.billing.stripe_double.state import Object, Refused, StripeDouble
+from tests.billing.stripe_double.state import (
+    AUTHENTICATION_CARD,
+    DECLINED_CARD,
+    DISPUTED_CARD,
+    GOOD_CARD,
+    Object,
+    Refused,
+    StripeDouble,
+)
 
 Answer = Callable[[StripeDouble, Object, str], Object]
 
@@ -111,6 +121,24 @@ def create_session(double: StripeDouble, fields: Object, _id: str) -> Object:
         raise Refused(400, "Automatic tax needs customer_update[address] with a customer.")
     session["url"] = f"{double.url}/pay/{session['id']}"
     return session
+
+
+TEST_CARDS = {
+    "pm_card_visa": GOOD_CARD, "pm_card_chargeCustomerFail": DECLINED_CARD,
+    "pm_card_authenticationRequired": AUTHENTICATION_CARD, "pm_card_createDispute": DISPUTED_CARD,
+}  # fmt: skip
+
+
+def attach_card(double: StripeDouble, fields: Object, name: str) -> Object:
+    """One of Stripe's test cards, by its name."""
+    if name not in TEST_CARDS:
+        raise Refused(404, f"No such PaymentMethod: '{name}'", code="resource_missing")
+    return double.save_card(fields["customer"], TEST_CARDS[name])
+
+
+def list_events(double: StripeDouble, _fields: Object, _id: str) -> Object:
+    found = double.events[::-1]
+    return {"object": "list", "data": found, "has_more": False, "url": "/v1/events"}
 
 
 def list_prices(double: StripeDouble, fields: Object, _id: str) -> Object:
@@ -215,6 +243,8 @@ ENDPOINTS = [
     _endpoint("POST", "refunds", RefundCreateParams, create_refund),
     _endpoint("GET", "refunds", RefundListParams, listed("refund")),
     _endpoint("GET", "refunds/ID", RefundRetrieveParams, retrieve("refund")),
+    _endpoint("POST", "payment_methods/ID/attach", PaymentMethodAttachParams, attach_card),
+    _endpoint("GET", "events", EventListParams, list_events),
     _endpoint("GET", "prices", PriceListParams, list_prices),
     _endpoint("POST", "prices", PriceCreateParams, _made(subscriptions.make_price)),
     _endpoint("GET", "prices/ID", PriceRetrieveParams, retrieve("price")),

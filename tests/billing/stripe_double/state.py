@@ -11,6 +11,7 @@ from tests.environment import REFERENCE_DATA
 
 # Numbers of Stripe's test cards, by what becomes of a payment off session.
 GOOD_CARD, DECLINED_CARD, AUTHENTICATION_CARD = "4242", "0341", "3184"
+DISPUTED_CARD = "0259"
 API_VERSION = "2026-10-28.endive"
 Object = dict[str, Any]
 
@@ -179,7 +180,10 @@ class StripeDouble:
         codes = {DECLINED_CARD: "card_declined", AUTHENTICATION_CARD: "authentication_required"}
         code = codes.get(method["card"]["last4"])
         if code is None:
-            return self._succeed(intent)
+            self._succeed(intent)
+            if method["card"]["last4"] == DISPUTED_CARD:
+                self.dispute(intent["id"])
+            return intent
         error = {"type": "card_error", "code": code, "decline_code": code}
         intent["last_payment_error"] = {**error, "message": "Your card was declined."}
         self.emit("payment_intent.payment_failed", intent)

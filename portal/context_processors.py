@@ -11,5 +11,6 @@ def site(request: HttpRequest) -> dict[str, object]:
         "SUPPORT_EMAIL": settings.SUPPORT_EMAIL,
         "MAIL_ENABLED": bool(settings.EMAIL_HOST),
         "SIGNUP_OPEN": settings.SIGNUP_OPEN,
+        "LANGUAGES_BY_OWN_NAME": settings.LANGUAGES,
         "STRIPE_ENABLED": bool(settings.STRIPE_SECRET_KEY),
     }

@@ -1,4 +1,6 @@
-"""Takes a picture of every page, in both themes and two widths: `python -m tests.screenshots`.
+"""Takes a picture of every page, in both languages, both themes and two widths.
+
+`python -m tests.screenshots`, or `make screenshots`.
 
 Starts the whole product with the fake engine and a history of made-up requests, drives Debian's
 Chromium, and writes PNG files into `screenshots/` (or the folder named as the first argument).
@@ -10,10 +12,10 @@ import subprocess
 import sys
 import tempfile
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
-from typing import Any
 
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import BrowserContext, Page, ViewportSize, sync_playwright
 
 from tests.environment import REPOSITORY
 from tests.story.site import Site, embedded_site
@@ -21,6 +23,7 @@ from tests.story.site import Site, embedded_site
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 EMAIL, PASSWORD = "alice@example.com", "correct horse battery staple"
 NEWCOMER = "newcomer@example.com"
+LANGUAGES = {"en": "en-US", "zh": "zh-CN"}
 SIZES: dict[str, ViewportSize] = {
     "desktop": {"width": 1280, "height": 800},
     "phone": {"width": 390, "height": 844},
@@ -70,9 +73,14 @@ def main() -> None:
     ):
         request_id = make_history(site)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for theme in ("light", "dark"):
-            for name, size in SIZES.items():
-                take_all(browser, site, folder, theme, name, size, request_id)
+        for (language, locale), theme, (name, size) in product(
+            LANGUAGES.items(), ("light", "dark"), SIZES.items()
+        ):
+            context = browser.new_context(
+                viewport=size, color_scheme=theme, locale=locale, base_url=site.url
+            )
+            take_all(context, folder, f"{theme}-{name}-{language}", request_id)
+            context.close()
         browser.close()
 
 
@@ -131,36 +139,26 @@ def write_history() -> None:
     print(record.request_id)
 
 
-def take_all(
-    browser: Browser,
-    site: Site,
-    folder: Path,
-    theme: Any,
-    name: str,
-    size: ViewportSize,
-    request_id: str,
-) -> None:
-    context = browser.new_context(viewport=size, color_scheme=theme, base_url=site.url)
+def take_all(context: BrowserContext, folder: Path, kind: str, request_id: str) -> None:
     page = context.new_page()
     page.on("console", lambda message: complain(page, message.type, message.text))
     page.on("pageerror", lambda error: complain(page, "error", str(error)))
     for title, path in PUBLIC.items():
-        take(page, path, folder / f"{title}-{theme}-{name}.png")
+        take(page, path, folder / f"{title}-{kind}.png")
     sign_in(page, NEWCOMER, "**/{welcome,portal}/")  # the first time there is no organisation yet
-    take(page, "/welcome/", folder / f"welcome-{theme}-{name}.png")
+    take(page, "/welcome/", folder / f"welcome-{kind}.png")
     context.clear_cookies()
     sign_in(page, EMAIL, "**/portal/")
     for title, path in SIGNED_IN.items():
         address = path.format(request_id=request_id)
-        take(page, address, folder / f"{title}-{theme}-{name}.png")
-    context.close()
+        take(page, address, folder / f"{title}-{kind}.png")
 
 
 def sign_in(page: Page, email: str, arrival: str) -> None:
     page.goto("/accounts/login/")
-    page.get_by_label("Email").fill(email)
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.locator("[name=login]").fill(email)
+    page.locator("[name=password]").fill(PASSWORD)
+    page.locator("form:has([name=password]) [type=submit]").click()
     page.wait_for_url(arrival)
 
 

@@ -36,14 +36,18 @@ def format_dollars(nanos: int, *, places: int | None = None) -> str:
 
     The sign is that of the active language: other dollars are nearer to readers of Chinese.
     """
-    currency = pgettext("the sign of US dollars", "$")
-    sign = f"-{currency}" if nanos < 0 else currency
+    sign = f"-{dollar_sign()}" if nanos < 0 else dollar_sign()
     amount = Decimal(abs(nanos)) / NANOS_PER_DOLLAR
     if places is not None:
         amount = amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN)
         return f"{sign}{amount:,.{places}f}"
     whole, _, decimals = f"{amount:,.9f}".partition(".")
     return f"{sign}{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+def dollar_sign() -> str:
+    """As the active language writes it."""
+    return pgettext("the sign of US dollars", "$")
 
 
 def format_plain(nanos: int) -> str:

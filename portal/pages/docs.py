@@ -23,6 +23,7 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from django.views.decorators.http import require_safe
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
@@ -44,7 +45,7 @@ class Page:
 
 GROUPS: tuple[tuple[str | Promise, tuple[Page, ...]], ...] = (
     (
-        _("Begin"),
+        pgettext_lazy("a group of pages", "Begin"),
         (
             Page("quickstart", _("Quickstart"), _("From sign-up to the first answer.")),
             Page("authentication", _("Authentication"), _("Keys, their limits and their end.")),
@@ -57,7 +58,7 @@ GROUPS: tuple[tuple[str | Promise, tuple[Page, ...]], ...] = (
         ),
     ),
     (
-        _("Reference"),
+        pgettext_lazy("a group of pages", "Reference"),
         (
             Page("models", _("Models"), _("Which there are, their names and their limits.")),
             Page("chat-completions", _("Chat completions"), _("Messages in, a message out.")),

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.db.models import Case, IntegerField, Value, When
 from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Range:
 RANGES = {
     found.name: found
     for found in (
-        Range("hour", _("Hour"), "minute", 60),
-        Range("day", _("Day"), "hour", 24),
-        Range("week", _("Week"), "day", 7),
-        Range("month", _("Month"), "day", 30),
-        Range("year", _("Year"), "month", 12),
+        Range("hour", pgettext_lazy("a span of time", "Hour"), "minute", 60),
+        Range("day", pgettext_lazy("a span of time", "Day"), "hour", 24),
+        Range("week", pgettext_lazy("a span of time", "Week"), "day", 7),
+        Range("month", pgettext_lazy("a span of time", "Month"), "day", 30),
+        Range("year", pgettext_lazy("a span of time", "Year"), "month", 12),
     )
 }
 # What a table prints beside a bucket: names of `portal.formats`.

@@ -18,7 +18,12 @@ from accounts.permissions import member_required
 from billing import pricing
 from billing.models import Outcome, ServiceTier, UsageRecord
 from inference.log import bodies, metadata
-from portal.lib.money import BASIS_POINTS, NANOS_PER_DOLLAR, TOKENS_PER_PRICE_UNIT
+from portal.lib.money import (
+    BASIS_POINTS,
+    NANOS_PER_DOLLAR,
+    TOKENS_PER_PRICE_UNIT,
+    dollar_sign,
+)
 from portal.pages import periods, words
 from portal.pages.filters import Names, RecordFilter
 from portal.pages.measures import Records
@@ -165,7 +170,7 @@ class Sum:
 def exact_dollars(nanos: Decimal) -> str:
     """Dollars with every digit there is: fractions of a nano-dollar too."""
     whole, _dot, decimals = f"{nanos / NANOS_PER_DOLLAR:f}".partition(".")
-    return f"${int(whole):,}.{decimals.rstrip('0').ljust(2, '0')}"
+    return f"{dollar_sign()}{int(whole):,}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
 @require_safe

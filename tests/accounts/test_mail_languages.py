@@ -1,5 +1,7 @@
 """Every mail is in its recipient's language, whoever causes it."""
 
+from types import SimpleNamespace
+
 import pytest
 from allauth.account.models import EmailAddress
 from django.core.cache import cache
@@ -7,11 +9,15 @@ from django.core.mail import EmailMultiAlternatives
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
+from django.utils.functional import lazy
 from django.utils.translation import get_language
 
 from accounts import languages
 from accounts.models import Membership, Organisation, User
-from billing import notices
+from billing import alerts, notices
+from billing.models import Alert, AlertKind
+from tests.conftest import PASSWORD
+from tests.portal.english import english_in, is_english
 
 pytestmark = pytest.mark.django_db
 Mails = list[EmailMultiAlternatives]
@@ -80,3 +86,50 @@ def test_an_address_is_found_however_it_is_spelt_and_a_strangers_is_english(alic
     with translation.override(None):
         assert languages.of_address(alice.email.upper()) == "zh-hans"
         assert languages.of_address("nobody@example.com") == "en"
+
+
+@pytest.fixture
+def chinese_alice(alice: User) -> User:
+    EmailAddress.objects.create(user=alice, email=alice.email, verified=True, primary=True)
+    User.objects.filter(pk=alice.pk).update(language="zh-hans")
+    return alice
+
+
+def test_mails_about_an_account_have_no_english_in_them(
+    client: Client, chinese_alice: User, mailoutbox: Mails
+) -> None:
+    fields = {"password1": "a strong pass phrase 9"}
+    for email in ("dana@example.com", chinese_alice.email):  # one new, one that is there
+        client.post(reverse("account_signup"), {"email": email, **fields}, **CHINESE)
+    for email in (chinese_alice.email, "nobody@example.com"):
+        client.post(reverse("account_reset_password"), {"email": email}, **CHINESE)
+    client.force_login(chinese_alice, backend="django.contrib.auth.backends.ModelBackend")
+    changed = {"oldpassword": PASSWORD, "password1": "another pass phrase 9"}
+    client.post(
+        reverse("account_change_password"), {**changed, "password2": "another pass phrase 9"}
+    )
+    assert len(mailoutbox) == 5
+    check_chinese(mailoutbox)
+
+
+def test_mails_about_money_have_no_english_in_them(
+    organisation: Organisation, chinese_alice: User, mailoutbox: Mails
+) -> None:
+    top_up = SimpleNamespace(amount_nanos=10**9)
+    for state in ("active", "needs_consent", "stopped"):
+        notices.send_to_payers(organisation, "top_up_failed", top_up=top_up, state=state)
+    notices.send_to_payers(organisation, "payment_disputed", dispute=top_up)
+    alert = Alert(kind=AlertKind.BALANCE, threshold=10**9, value_nanos=0)
+    notices.send_to_payers(organisation, "alert", sentence=lazy(alerts.sentence, str)(alert))
+    assert len(mailoutbox) == 5
+    assert "US$1.00" in mailoutbox[0].subject
+    check_chinese(mailoutbox)
+
+
+def check_chinese(mails: Mails) -> None:
+    for mail in mails:
+        texts = [mail.subject, *str(mail.body).splitlines()]
+        assert any("\u4e00" <= letter <= "\u9fff" for letter in mail.subject)
+        assert [text for text in texts if is_english(text.strip())] == []
+        for html, _kind in mail.alternatives:
+            assert english_in(str(html)) == []

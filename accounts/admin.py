@@ -23,7 +23,7 @@ from portal.lib.money import format_dollars
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 
-class MembershipInline(admin.TabularInline[Membership, Model]):
+class MembershipInline(admin.StackedInline[Membership, Model]):
     model = Membership
     extra = 0
     autocomplete_fields = ["user", "organisation"]
@@ -79,7 +79,7 @@ class OrganisationAdmin(admin.ModelAdmin[Organisation]):
             *super().get_urls(),
         ]
 
-    @admin.display(description="")
+    @admin.display(description=gettext_lazy("visit"))
     def visit_link(self, organisation: Any) -> str:
         address = reverse("admin:accounts_visit", args=[organisation.pk])
         return format_html('<a href="{}">{}</a>', address, _("Sign in as"))

@@ -1,7 +1,10 @@
 """The operator's console for money: prices, grants, deliveries, and the ledger to read."""
 
+from typing import ClassVar
+
+from django import forms
 from django.contrib import admin, messages
-from django.db.models import Model, QuerySet
+from django.db.models import DateTimeField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
@@ -38,6 +41,10 @@ class PriceAdmin(admin.ModelAdmin[Price]):
     """Prices are added, never edited: a later date succeeds an earlier one."""
 
     form = PriceForm
+    # One box with a label: the console's two have none that a screen reader would find.
+    formfield_overrides: ClassVar = {
+        DateTimeField: {"form_class": forms.DateTimeField, "widget": forms.DateTimeInput}
+    }
     list_display = ["model", "per_million", "cached", "output", "flex", "effective_from"]
     list_filter = ["model"]
     date_hierarchy = "effective_from"
@@ -107,7 +114,7 @@ class AccountAdmin(ReadOnlyAdmin):
         chosen = " " + _("(chosen)") if standing.overridden else ""
         return f"{standing.tier.name}{chosen}"
 
-    @admin.display(description="")
+    @admin.display(description=gettext_lazy("grant"))
     def grant_link(self, account: Account) -> str:
         address = f"{reverse('admin:billing_grant')}?organisation={account.organisation_id}"
         line = f"{reverse('admin:billing_credit_line')}?organisation={account.organisation_id}"

@@ -15,7 +15,7 @@ from inference.models import ModelAlias, ServedModel
 from portal.lib.money import format_dollars
 
 
-class AliasInline(admin.TabularInline[ModelAlias, ServedModel]):
+class AliasInline(admin.StackedInline[ModelAlias, ServedModel]):
     model = ModelAlias
     extra = 0
 
@@ -35,7 +35,6 @@ class ServedModelAdmin(admin.ModelAdmin[ServedModel]):
         "is_chat",
         "price",
     ]
-    list_editable = ["enabled", "position"]
     list_filter = ["enabled", "kind", "is_chat"]
     search_fields = ["name", "description"]
     readonly_fields = ["price", "problem", "created_at"]

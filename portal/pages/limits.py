@@ -1,4 +1,4 @@
-"""The limits page: the organisation's tier, what it allows, and how much of it was just used."""
+"""The limits page: the organisation's tier, what it allows, how much was just used; its cap."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import Organisation
 from accounts.permissions import member_required
-from billing import tiers
+from billing import spending, tiers
 from billing.models import UsageRecord
 
 MINUTE = timedelta(minutes=1)
@@ -21,7 +21,10 @@ MINUTE = timedelta(minutes=1)
 @member_required()
 def limits(request: HttpRequest) -> HttpResponse:
     organisation: Organisation = request.organisation  # type: ignore[attr-defined]
+    spend = spending.standing(organisation.pk)
     context = {
+        "cap_nanos": spend.monthly_cap_nanos,
+        "spent_nanos": spend.spent_nanos,
         "standing": tiers.standing(organisation.pk),
         "tiers": tiers.table(),
         "used": used_in_the_last_minute(organisation),

@@ -33,3 +33,16 @@ def of_error(code: str) -> str:
 
 def of_finish_reason(code: str) -> str:
     return str(FINISH_REASONS.get(code, ""))
+
+
+# What a model can do, in the order of the catalogue's names for it.
+CAPABILITIES: dict[str, Promise] = {
+    "chat.completions": _("chat"),
+    "tools": _("tools"),
+    "completions": _("completion"),
+    "streaming": _("streaming"),
+    "logprobs": _("log-probabilities"),
+    "structured_output": _("structured output"),
+    "embeddings": _("embeddings"),
+    "fill_mask": _("masked tokens"),
+}

@@ -3,6 +3,7 @@
 Money arrives as integer nanos and times as milliseconds; nothing is rounded without saying so.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -23,6 +24,7 @@ from django.utils.translation import gettext as _
 from accounts.models import Organisation
 from billing.models import Account
 from portal.lib.money import format_dollars
+from portal.pages import words
 
 register = template.Library()
 
@@ -238,6 +240,12 @@ def changed_fields(entry: LogEntry) -> str:
     fields = {field.name: field for field in entry.content_type.model_class()._meta.get_fields()}
     names = [str(getattr(fields.get(name), "verbose_name", name)) for name in entry.changes_dict]
     return ", ".join(names)
+
+
+@register.filter
+def capability_words(capabilities: Sequence[str]) -> list[str]:
+    """What a model can do, in words; a name that has none stands for itself."""
+    return [str(words.CAPABILITIES.get(name, name)) for name in capabilities]
 
 
 @register.filter

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Organisation
+from billing import spending
 from billing.models import TierOverride
 from tests.portal.records import make_record
 
@@ -48,3 +49,15 @@ def test_another_organisations_use_is_not_counted(
 def test_it_needs_a_member_and_takes_nothing(client: Client, alice_client: Client) -> None:
     assert client.get(reverse("limits")).status_code == 302
     assert alice_client.post(reverse("limits")).status_code == 405
+
+
+def test_what_is_used_is_drawn_beside_what_applies(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    assert "Cap of this month" not in alice_client.get("/portal/limits/").content.decode()
+    spending.set_monthly_cap(organisation, 5 * 10**9)
+    make_record(organisation)
+    page = alice_client.get("/portal/limits/").content.decode()
+    assert '<progress class="meter" max="1234" value="1"' in page
+    assert f'<progress class="meter" max="{5 * 10**9}" value="0"' in page
+    assert "$5.00" in page

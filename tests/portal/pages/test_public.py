@@ -133,3 +133,11 @@ def test_robots_keeps_crawlers_out_of_what_needs_an_account(client: Client) -> N
 def test_pages_are_read_only(client: Client, path: str) -> None:
     assert client.post(path).status_code == 405
     assert client.head(path).status_code == 200
+
+
+def test_models_say_what_they_can_do_in_words(client: Client, db: None) -> None:
+    offer_starter()
+    for path in ("/models/", "/models/starter/"):
+        page = client.get(path).content.decode()
+        assert '<span class="badge">structured output</span>' in page
+        assert "structured_output" not in page

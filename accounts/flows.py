@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -60,8 +60,27 @@ def suspend(organisation: Organisation) -> bool:
 
 def resume(organisation: Organisation) -> bool:
     """Undo `suspend`; False when it was not suspended."""
-    rows = Organisation.objects.filter(pk=organisation.pk).exclude(suspended_at=None)
+    rows = Organisation.objects.filter(pk=organisation.pk, deleted_at=None).exclude(
+        suspended_at=None
+    )
     return audit.noted(rows.update(suspended_at=None), organisation, suspended_at=None)
+
+
+@transaction.atomic
+def erase(organisation: Organisation) -> None:
+    """Delete all that belongs to a suspended organisation, but what must not go: its ledger.
+
+    What would go with its row (CASCADE) goes; what would keep the row (PROTECT) stays, and with it
+    an organisation without a name.
+    """
+    for relation in Organisation._meta.related_objects:
+        if relation.on_delete is models.CASCADE:
+            rows = relation.related_model.objects.filter(**{relation.field.name: organisation})
+            rows.delete()
+    audit.entries(organisation).delete()
+    Organisation.objects.filter(pk=organisation.pk).update(
+        name="–", keeps_bodies=False, deleted_at=timezone.now()
+    )
 
 
 def ip_ranges(words: Sequence[str]) -> list[str]:

@@ -86,6 +86,8 @@ class Organisation(models.Model):
     name = models.CharField(_("name"), max_length=100, validators=[check_plain_name])
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     suspended_at = models.DateTimeField(null=True, blank=True)
+    # What is left of a deleted one is its ledger.
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Basis points of the list price this organisation pays: 10,000 is the list price itself.
     multiplier_bp = models.PositiveIntegerField(default=10_000)
     # The request log. Usage records are not part of it: they are the bill, and stay.
@@ -112,6 +114,10 @@ class Organisation(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(multiplier_bp__lte=100_000), name="organisation_multiplier_sane"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(deleted_at=None) | models.Q(suspended_at__isnull=False),
+                name="organisation_deleted_is_suspended",
             ),
             models.CheckConstraint(
                 condition=models.Q(body_retention_days__range=(1, MAX_RETENTION_DAYS)),

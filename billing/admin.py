@@ -97,7 +97,7 @@ class AccountAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("available"))
     def available(self, account: Account) -> str:
-        return format_dollars(account.balance_nanos)
+        return format_dollars(account.available_nanos)
 
     @admin.display(description=gettext_lazy("posted"))
     def posted(self, account: Account) -> str:

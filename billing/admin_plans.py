@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from accounts.models import Organisation
 from billing import postpaid, stripe_api, stripe_billing
 from billing.admin_base import ReadOnlyAdmin
-from billing.models import Account, MeterBatch, Plan, PostPaid, Subscription
+from billing.models import Account, Closing, MeterBatch, Plan, PostPaid, Subscription
 from portal.lib.money import NANOS_PER_DOLLAR, format_dollars
 
 
@@ -92,6 +92,19 @@ class PostPaidAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("owed"))
     def owed(self, post_paid: PostPaid) -> str:
         return format_dollars(postpaid.owed_nanos(post_paid.pk))
+
+
+@admin.register(Closing)
+class ClosingAdmin(ReadOnlyAdmin):
+    """Organisations that are deleted, or wait to be: for a request, a debt, a refund."""
+
+    list_display = ["organisation", "requested_by", "created_at", "finished_at", "given_up"]
+    list_filter = [("finished_at", admin.EmptyFieldListFilter)]
+    search_fields = ["organisation__id", "requested_by"]
+
+    @admin.display(description=gettext_lazy("given up"))
+    def given_up(self, closing: Closing) -> str:
+        return format_dollars(closing.given_up_nanos)
 
 
 class CreditLineForm(forms.Form):

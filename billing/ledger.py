@@ -295,6 +295,7 @@ def settle(request_id: str, usage: UsageDraft) -> UsageRecord:
     assert usage.cost_nanos <= hold.amount_nanos, "a request cannot cost more than it holds"
     _unreserve(hold, now, cost_nanos=usage.cost_nanos)
     if usage.cost_nanos:
+        model, tier = hold.context.get("model", ""), hold.context.get("service_tier")
         hold_rows.insert(
             Transfer(
                 reference=f"usage:{request_id}",
@@ -302,17 +303,11 @@ def settle(request_id: str, usage: UsageDraft) -> UsageRecord:
                 debit_account_id=hold.account_id,
                 credit_account_id=_revenue_account_id(),
                 amount_nanos=usage.cost_nanos,
-                description=_what_was_used(hold.context),
+                description=f"{model} · flex" if tier == ServiceTier.FLEX else model,
                 created_at=now,
             )
         )
     return _record(hold, now, usage)
-
-
-def _what_was_used(context: dict[str, Any]) -> str:
-    """What a charge's line says: the model, and the tier where it makes a difference."""
-    model: str = context.get("model", "")
-    return f"{model} · flex" if context.get("service_tier") == ServiceTier.FLEX else model
 
 
 def _revenue_account_id() -> int:

@@ -94,6 +94,22 @@ def give_back(reference: str, description: str) -> None:
 
 
 @accounting
+def give_up(organisation_id: str) -> int:
+    """Take what is left of a deleted organisation's credit, once; how much it was."""
+    account = _locked(organisation_id)
+    reference = f"given_up:{organisation_id}"
+    left = account.balance_nanos
+    if left <= 0 or Transfer.objects.filter(reference=reference).exists():
+        return 0
+    _debit(account, left)
+    _transfer(
+        account, house_account(AccountKind.REVENUE), left, TransferKind.GIVEN_UP, reference,
+        gettext_noop("Organisation deleted"),
+    )  # fmt: skip
+    return left
+
+
+@accounting
 def set_credit_line(organisation_id: str, line_nanos: int) -> None:
     """How far below zero its balance may go. Raises ValueError when it is lower already."""
     rows = Account.objects.filter(

@@ -16,6 +16,7 @@ from django.utils.translation import pgettext_lazy
 
 from accounts.models import Organisation
 from billing.alert_models import Alert, AlertKind, AlertPost, AlertSettings
+from billing.closing_models import Closing
 from billing.payment_models import (
     AutoTopUp,
     AutoTopUpState,
@@ -39,8 +40,9 @@ from portal.lib.money import BASIS_POINTS
 # Django looks for models here.
 __all__ = [
     "Account", "AccountKind", "Alert", "AlertKind", "AlertPost", "AlertSettings", "AutoTopUp",
-    "AutoTopUpState", "Difference", "DifferenceKind", "Dispute", "Hold", "HoldState", "KeySpend",
-    "LateWaiver", "MeterBatch", "Outcome", "Plan", "PostPaid", "Price", "Reconciliation", "Refund",
+    "AutoTopUpState", "Closing", "Difference", "DifferenceKind", "Dispute", "Hold", "HoldState",
+    "KeySpend", "LateWaiver", "MeterBatch", "Outcome", "Plan", "PostPaid", "Price",
+    "Reconciliation", "Refund",
     "RefundState", "ServiceTier", "StripeCustomer", "Subscription", "TierOverride", "TopUp",
     "TopUpSource", "TopUpState", "Transfer", "TransferKind", "UsageRecord", "WebhookDelivery",
     "new_batch_id", "new_refund_id", "new_top_up_id",
@@ -150,6 +152,7 @@ class TransferKind(models.TextChoices):
     REFUND = "refund", _("Refund")
     DISPUTE = "dispute", _("Dispute")
     TAX = "tax", _("Tax")
+    GIVEN_UP = "given_up", _("Credit given up")  # when an organisation is deleted
 
 
 class Transfer(models.Model):

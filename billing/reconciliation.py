@@ -76,12 +76,13 @@ def catch_up() -> None:
         for session_id in pages.order_by("created_at").values_list(
             "checkout_session_id", flat=True
         )[:200]:
-            _hear_of(session_id or "")
+            hear_of(session_id or "")
     except stripe_api.StripeUnavailable:
         return  # the next run asks again
 
 
-def _hear_of(session_id: str) -> None:
+def hear_of(session_id: str) -> None:
+    """What became of a payment page. Raises StripeUnavailable."""
     session = stripe_api.fetch_checkout(session_id)
     try:
         topups.credit(session)

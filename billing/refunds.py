@@ -37,10 +37,24 @@ def payments(organisation: Organisation, most: int) -> list[TopUp]:
     """The last payments, newest first, each with its `refundable_nanos`."""
     unused = _unused_cents(organisation.id)
     paid = TopUp.objects.filter(organisation=organisation, state=TopUpState.PAID)
-    found = list(paid.order_by("-paid_at")[:most])
+    found = list(paid.order_by("-paid_at", "pk")[:most])
     for top_up in found:
         share = _refundable(top_up, unused)
         top_up.refundable_nanos = share.money_cents * NANOS_PER_CENT  # type: ignore[attr-defined]
+    return found
+
+
+def shares_of(
+    organisation: Organisation, unused_cents: int, most: int
+) -> list[tuple[TopUp, Share]]:
+    """What can go back of all payments together, newest first, for so much unused credit."""
+    paid = TopUp.objects.filter(organisation=organisation, state=TopUpState.PAID)
+    found = []
+    for top_up in paid.order_by("-paid_at", "pk")[:most]:
+        share = _refundable(top_up, unused_cents)
+        if share.money_cents:
+            found.append((top_up, share))
+            unused_cents -= share.credit_cents
     return found
 
 

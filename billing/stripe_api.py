@@ -1,7 +1,7 @@
 """Every outbound call to Stripe, with the API version pinned and retries made safe by keys."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -192,6 +192,12 @@ def fetch_checkout(session_id: str) -> CheckoutSession:
     """The session as Stripe knows it now: a webhook's payload is only a hint."""
     with calling():
         return session_of(client().v1.checkout.sessions.retrieve(session_id))
+
+
+def end_checkout(session_id: str) -> None:
+    """Nobody pays on this page any more; one that was paid or has ended is as good."""
+    with suppress(RequestRefused), calling():
+        client().v1.checkout.sessions.expire(session_id)
 
 
 def receipt_page(top_up: TopUp) -> str:

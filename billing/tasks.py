@@ -10,6 +10,7 @@ from billing import (
     alert_posts,
     alerts,
     autotopup,
+    closing,
     ledger,
     postpaid,
     reconciliation,
@@ -22,6 +23,7 @@ BEAT_SCHEDULE: dict[str, Any] = {
     "check-alerts": {"task": "billing.tasks.check_alerts", "schedule": 30.0},
     "reprocess-webhooks": {"task": "billing.tasks.reprocess_webhooks", "schedule": 30.0},
     "catch-up": {"task": "billing.tasks.catch_up", "schedule": 600.0},
+    "finish-closings": {"task": "billing.tasks.finish_closings", "schedule": 30.0},
     "reconcile": {"task": "billing.tasks.reconcile", "schedule": crontab(hour=3, minute=20)},
     "send-refunds": {"task": "billing.tasks.send_refunds", "schedule": 60.0},
     "tell-usage": {"task": "billing.tasks.tell_usage", "schedule": 60.0},
@@ -60,6 +62,11 @@ def reprocess_webhooks() -> None:
 @shared_task
 def top_up() -> None:
     autotopup.run()
+
+
+@shared_task
+def finish_closings() -> None:
+    closing.run()
 
 
 @shared_task

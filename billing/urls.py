@@ -2,7 +2,14 @@
 
 from django.urls import path
 
-from billing import views, views_cards, views_monthly, views_plans, webhooks
+from billing import (
+    views,
+    views_cards,
+    views_closing,
+    views_monthly,
+    views_plans,
+    webhooks,
+)
 
 urlpatterns = [
     path("portal/billing/", views.billing, name="billing"),
@@ -32,6 +39,7 @@ urlpatterns = [
         views_monthly.statement_csv,
         name="billing_statement_csv",
     ),
+    path("portal/settings/delete/", views_closing.delete, name="organisation_delete"),
     path("portal/billing/ledger.csv", views.ledger_csv, name="billing_ledger_csv"),
     path("webhooks/stripe/", webhooks.stripe_webhook, name="stripe_webhook"),
 ]

@@ -1,5 +1,5 @@
 """Workers that all do the same at once: charge a card, refund a payment, hear of a dispute, tell
-Stripe of usage, hear of an invoice.
+Stripe of usage, hear of an invoice, delete an organisation.
 
 Usage: python -m tests.billing.race_payments  (with DATABASE_URL or DATA_DIR set; migrates first)
 """
@@ -22,6 +22,7 @@ from accounts import flows  # noqa: E402
 from accounts.models import Organisation, User  # noqa: E402
 from billing import (  # noqa: E402
     autotopup,
+    closing,
     customers,
     disputes,
     invoices,
@@ -30,7 +31,7 @@ from billing import (  # noqa: E402
     refunds,
 )
 from billing.audit import audit  # noqa: E402
-from billing.models import PostPaid, TopUp  # noqa: E402
+from billing.models import Closing, PostPaid, TopUp  # noqa: E402
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR  # noqa: E402
 from tests.billing.money import draft, hold  # noqa: E402
 from tests.billing.stripe_double import (  # noqa: E402
@@ -78,8 +79,9 @@ def main() -> None:
         settings.STRIPE_API_BASE = double.url
         compete(organisation, double)
         compete_later(organisation, double)
+        compete_for_the_end(organisation, double)
     assert not [finding for finding in audit() if finding.value]
-    print("one charge, one refund, one dispute, one batch, one invoice")
+    print("one charge, one refund, one dispute, one batch, one invoice, one end")
 
 
 def compete(organisation: Organisation, double: StripeDouble) -> None:
@@ -129,6 +131,24 @@ def compete_later(organisation: Organisation, double: StripeDouble) -> None:
     assert outcomes == {"done": WORKERS}, outcomes
     assert ledger.balance(organisation.id).posted_nanos == 0
     assert PostPaid.objects.get().settled_nanos == 5 * NANOS_PER_DOLLAR
+
+
+def compete_for_the_end(organisation: Organisation, double: StripeDouble) -> None:
+    """What is unused of the payments goes back once, the rest is given up once, and all is gone."""
+    unused = 5 * NANOS_PER_DOLLAR + 5
+    ledger.grant(organisation.id, unused, reference="grant:end", description="")
+    before = len(double.all("refund"))
+    made = Closing.objects.create(organisation=organisation, requested_by="race@example.com")
+    flows.suspend(organisation)
+    outcomes = together(lambda _number: closing.finish(made))
+    assert outcomes == {"done": WORKERS}, outcomes
+    made.refresh_from_db()
+    newest = double.all("refund")[: len(double.all("refund")) - before]
+    sent = sum(each["amount"] for each in newest)
+    assert (sent, made.given_up_nanos, made.finished_at is None) == (500, 5, False)
+    assert ledger.balance(organisation.id).posted_nanos == 0
+    organisation.refresh_from_db()
+    assert organisation.deleted_at is not None
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from tests.environment import REPOSITORY
 from tests.services import postgres_server
 
 pytestmark = pytest.mark.slow
-ONCE = "one charge, one refund, one dispute, one batch, one invoice"
+ONCE = "one charge, one refund, one dispute, one batch, one invoice, one end"
 
 
 def race(**environment: str) -> str:

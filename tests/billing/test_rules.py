@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import Organisation
 from billing import alert_settings, alerts, ledger, ledger_payments, pricing, spending, triggers
 from billing.audit import QUERIES
-from billing.models import Alert, MeterBatch, PostPaid, TopUp, UsageRecord
+from billing.models import Alert, Closing, MeterBatch, PostPaid, TopUp, UsageRecord
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import context, draft, hold
 from tests.billing.rules import SQL, broken, flat
@@ -39,6 +39,7 @@ def used(organisation: Organisation) -> Organisation:
     ledger.settle("r0", sold())
     ledger.settle("r1", draft(0, outcome="failed", uncached_tokens=0, output_tokens=0))
     alerts.check_all()
+    Closing.objects.create(organisation=organisation)
     PostPaid.objects.create(organisation=organisation, metered_nanos=7)
     MeterBatch.objects.create(post_paid_id=organisation.pk, amount_nanos=7)
     return organisation
@@ -85,6 +86,7 @@ BREAK = {
     "THEN p.discount_cents": "UPDATE billing_topup SET discount_cents = 99",
     "c.kind = 'tax'": "UPDATE billing_topup SET tax_cents = 33",
     "p.refunded_cents <>": "UPDATE billing_topup SET refunded_cents = 1",
+    "c.given_up_nanos": "UPDATE billing_closing SET finished_at = created_at",
     "p.metered_nanos": "UPDATE billing_postpaid SET metered_nanos = metered_nanos + 1",
 }
 

@@ -39,7 +39,11 @@ from stripe.params.billing import (
     MeterListParams,
 )
 from stripe.params.billing_portal import SessionCreateParams as PortalSessionCreateParams
-from stripe.params.checkout import SessionCreateParams, SessionRetrieveParams
+from stripe.params.checkout import (
+    SessionCreateParams,
+    SessionExpireParams,
+    SessionRetrieveParams,
+)
 
 from tests.billing.stripe_double import subscriptions
 from tests.billing.stripe_double.parameters import check_parameters
@@ -168,6 +172,13 @@ def _enabled(fields: Object, name: str) -> Object:
     return {"enabled": fields.get(name, {}).get("enabled") == "true"}
 
 
+def expire_session(double: StripeDouble, _fields: Object, session_id: str) -> Object:
+    if double.get("checkout.session", session_id)["status"] != "open":
+        raise Refused(400, "Only Checkout Sessions with a status of open can be expired.")
+    double.expire(session_id)
+    return double.get("checkout.session", session_id)
+
+
 def create_portal_session(double: StripeDouble, fields: Object, _id: str) -> Object:
     customer = double.get("customer", fields["customer"])
     session = double.make(
@@ -236,6 +247,7 @@ ENDPOINTS = [
     _endpoint("GET", "setup_intents/ID", SetupIntentRetrieveParams, retrieve("setup_intent")),
     _endpoint("POST", "checkout/sessions", SessionCreateParams, create_session),
     _endpoint("GET", "checkout/sessions/ID", SessionRetrieveParams, retrieve("checkout.session")),
+    _endpoint("POST", "checkout/sessions/ID/expire", SessionExpireParams, expire_session),
     _endpoint("POST", "billing_portal/sessions", PortalSessionCreateParams, create_portal_session),
     _endpoint("POST", "payment_intents", PaymentIntentCreateParams, create_payment),
     _endpoint("GET", "payment_intents", PaymentIntentListParams, listed("payment_intent")),

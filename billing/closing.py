@@ -1,0 +1,129 @@
+"""Deleting an organisation: its money is settled first, then its data go, and its ledger stays.
+
+Asked for, the organisation is suspended: keys and streams stop within two seconds and their holds
+end. Then, by a job that may be stopped anywhere and run twice: payment pages are ended or heard of,
+subscriptions and automatic top-up end, what can be refunded is, and what is left is given up, in
+one transaction with the deletion. While something is held or owed, or Stripe is away, it waits.
+"""
+
+import logging
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts import flows
+from accounts.models import Organisation
+from billing import (
+    autotopup,
+    ledger,
+    ledger_payments,
+    postpaid,
+    reconciliation,
+    refunds,
+    stripe_api,
+    stripe_billing,
+    subscriptions,
+)
+from billing.models import Closing, Hold, HoldState, Refund, RefundState, TopUp, TopUpState
+from portal.lib.money import NANOS_PER_CENT
+
+logger = logging.getLogger(__name__)
+TOKEN = "closing"  # noqa: S105  of its refunds: one each
+# Of payments within the period; beyond this nobody has paid that often in it.
+MOST_REFUNDS = 500
+
+
+def preview(organisation: Organisation) -> tuple[int, int]:
+    """Nanos that would go back to cards, taxes and all, and nanos that would be given up."""
+    unused = max(0, ledger.balance(organisation.pk).unused_nanos)
+    shares = refunds.shares_of(organisation, unused // NANOS_PER_CENT, MOST_REFUNDS)
+    back = sum(share.money_cents for _top_up, share in shares)
+    credit = sum(share.credit_cents for _top_up, share in shares)
+    return back * NANOS_PER_CENT, unused - credit * NANOS_PER_CENT
+
+
+def ask(organisation: Organisation, by: str) -> None:
+    """Begin it. Raises ValueError, to be shown, while something is owed."""
+    if postpaid.owed_nanos(organisation.pk):
+        raise ValueError(_("Pay what is owed first; Stripe's invoice has it."))
+    Closing.objects.get_or_create(organisation=organisation, defaults={"requested_by": by})
+    flows.suspend(organisation)
+    run()
+
+
+def run() -> None:
+    """Finish what can be finished. Called by beat."""
+    try:
+        for closing in Closing.objects.filter(finished_at=None).order_by("created_at")[:200]:
+            finish(closing)
+    except stripe_api.StripeUnavailable as away:  # the others would only wait as well
+        logger.warning("deletions will be tried again: %s", away)
+
+
+def finish(closing: Closing) -> bool:
+    """False while it has to wait. Raises StripeUnavailable."""
+    organisation = closing.organisation
+    autotopup.turn_off(organisation)
+    if stripe_api.enabled():
+        _end_at_stripe(organisation)
+    if _under_way(organisation):
+        return False
+    _refund(organisation, closing.requested_by)
+    waiting = Refund.objects.filter(
+        top_up__organisation=organisation, state=RefundState.CREATED, stripe_refund_id=None
+    )
+    for refund in waiting:
+        refunds.attempt(refund)
+    refused = Refund.objects.filter(
+        top_up__organisation=organisation, form_token=TOKEN, state=RefundState.FAILED
+    )
+    if refused.exists():  # its credit is back, and was not named as lost: a person decides
+        logger.error("%s waits: Stripe refuses a refund", organisation.pk)
+        return False
+    return _delete(closing)
+
+
+def _end_at_stripe(organisation: Organisation) -> None:
+    for subscription in subscriptions.live(organisation):
+        stripe_billing.cancel(subscription.pk)
+        subscriptions.hear(subscription.pk)
+    post_paid = getattr(organisation, "post_paid", None)
+    if post_paid is not None and post_paid.active:
+        postpaid.turn_off(organisation)
+        if post_paid.subscription_id:
+            stripe_billing.cancel(post_paid.subscription_id)
+    pages = TopUp.objects.filter(
+        organisation=organisation, state=TopUpState.CREATED, checkout_session_id__isnull=False
+    )
+    for session_id in pages.values_list("checkout_session_id", flat=True):
+        stripe_api.end_checkout(session_id or "")
+        reconciliation.hear_of(session_id or "")
+
+
+def _under_way(organisation: Organisation) -> bool:
+    """Whether money may still come or go: a hold, a debt, a card that is being charged."""
+    holds = Hold.objects.filter(account__organisation=organisation, state=HoldState.OPEN)
+    charged = TopUp.objects.filter(
+        organisation=organisation, state=TopUpState.CREATED, automatic=True
+    )
+    return holds.exists() or charged.exists() or ledger.balance(organisation.pk).unused_nanos < 0
+
+
+def _refund(organisation: Organisation, by: str) -> None:
+    unused = ledger.balance(organisation.pk).unused_nanos // NANOS_PER_CENT
+    for top_up, _share in refunds.shares_of(organisation, unused, MOST_REFUNDS):
+        refunds.ask(top_up, TOKEN, by)
+
+
+@transaction.atomic
+def _delete(closing: Closing) -> bool:
+    """Give up what is left and delete, or find that another worker has."""
+    if not Closing.objects.select_for_update().filter(pk=closing.pk, finished_at=None).exists():
+        return True
+    given_up = ledger_payments.give_up(closing.pk)
+    Closing.objects.filter(pk=closing.pk).update(
+        finished_at=timezone.now(), given_up_nanos=given_up
+    )
+    flows.erase(closing.organisation)
+    return True

@@ -1,0 +1,171 @@
+"""Deleting an organisation: holds end, unused credit goes back or is given up, the ledger stays."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import flows
+from accounts.models import ApiKey, Membership, Organisation, User
+from billing import closing, ledger, postpaid, tasks
+from billing.models import Closing, StripeCustomer, TopUp, Transfer, UsageRecord
+from playground.models import Conversation
+from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
+from tests.billing.money import audit_is_clean, draft, hold
+from tests.billing.payments import TEN, balance, begin, hear
+from tests.billing.rules import broken
+from tests.billing.stripe_double import StripeDouble
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PAID = 2500 * NANOS_PER_CENT
+
+
+@pytest.fixture
+def paid(double: StripeDouble, alice_client: Client) -> TopUp:
+    """Twenty-five dollars paid, beside ten that were given."""
+    begin(alice_client)
+    double.pay(TopUp.objects.get().checkout_session_id or "")
+    hear(double, alice_client)
+    return TopUp.objects.get()
+
+
+def delete(client: Client, name: str = "Acme") -> Any:
+    return client.post(reverse("organisation_delete"), {"name": name})
+
+
+def is_deleted(organisation: Organisation) -> bool:
+    organisation.refresh_from_db()
+    return organisation.deleted_at is not None
+
+
+def test_unused_credit_goes_back_and_what_was_given_is_named_as_lost(
+    double: StripeDouble, alice: User, alice_client: Client, organisation: Organisation,
+    paid: TopUp, api_key: tuple[ApiKey, str],
+) -> None:  # fmt: skip
+    hold("req_1", organisation.pk, PAID)
+    ledger.settle("req_1", draft(5 * NANOS_PER_DOLLAR))
+    Conversation.objects.create(organisation=organisation, user=alice, title="a", model="starter")
+    page = alice_client.get(reverse("organisation_delete")).content.decode()
+    assert "$25.00 go back to your cards" in page
+    assert "$5.00 of credit are lost" in page
+    assert delete(alice_client).status_code == 302
+    assert [each["amount"] for each in double.all("refund")] == [2500]
+    assert is_deleted(organisation)
+    assert Closing.objects.get().given_up_nanos == 5 * NANOS_PER_DOLLAR
+    assert balance(organisation) == 0
+    assert organisation.name == "–"
+    for gone in (ApiKey, Membership, Conversation):
+        assert not gone.objects.filter(organisation=organisation).exists()
+    assert UsageRecord.objects.filter(organisation=organisation).count() == 1
+    audit_is_clean()
+    assert [query for query in broken() if "AS whole" not in query] == []
+
+
+def test_a_wrong_name_deletes_nothing(alice_client: Client, organisation: Organisation) -> None:
+    assert delete(alice_client, "acme").status_code == 400
+    organisation.refresh_from_db()
+    assert organisation.suspended_at is None
+    assert not Closing.objects.exists()
+
+
+def test_only_owners_delete(bob_client: Client, charlie_client: Client) -> None:
+    assert delete(bob_client).status_code == 403
+    assert delete(charlie_client).status_code == 400, "it is not the name of Charlie's own"
+
+
+def test_what_is_owed_is_paid_first(
+    double: StripeDouble, alice_client: Client, organisation: Organisation
+) -> None:
+    postpaid.turn_on(organisation, 10 * NANOS_PER_DOLLAR, "operator@example.com")
+    hold("req_1", organisation.pk, TEN + 1)
+    ledger.settle("req_1", draft(TEN + 1))
+    answer = delete(alice_client)
+    assert (answer.status_code, "owed" in answer.content.decode()) == (400, True)
+    assert not is_deleted(organisation)
+
+
+def test_it_waits_for_requests_that_run(alice_client: Client, organisation: Organisation) -> None:
+    hold("req_1", organisation.pk, 1000)
+    delete(alice_client)
+    organisation.refresh_from_db()
+    assert organisation.suspended_at is not None
+    assert not is_deleted(organisation)
+    ledger.settle("req_1", draft(600))
+    tasks.finish_closings()
+    assert is_deleted(organisation)
+    assert Closing.objects.get().given_up_nanos == TEN - 600
+    audit_is_clean()
+
+
+def test_while_stripe_is_away_it_waits(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, paid: TopUp
+) -> None:
+    double.down = True
+    delete(alice_client)
+    assert not is_deleted(organisation)
+    double.down = False
+    for _ in range(2):
+        tasks.finish_closings()
+    assert is_deleted(organisation)
+    assert [each["amount"] for each in double.all("refund")] == [2500]
+    audit_is_clean()
+
+
+def test_a_refund_that_stripe_refuses_is_not_lost_in_silence(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, paid: TopUp
+) -> None:
+    double.dispute(paid.payment_intent_id or "")  # not heard of yet
+    delete(alice_client)
+    assert not is_deleted(organisation)
+    assert balance(organisation) == TEN + PAID
+    audit_is_clean()
+
+
+def test_a_payment_page_is_ended_or_its_payment_goes_back(
+    double: StripeDouble, alice_client: Client, organisation: Organisation
+) -> None:
+    for token in "ab":
+        begin(alice_client, token=token)
+    first, second = double.sessions
+    double.post.losing = True
+    double.pay(first)
+    delete(alice_client)
+    assert double.sessions[second]["status"] == "expired"
+    assert [each["amount"] for each in double.all("refund")] == [2500]
+    assert is_deleted(organisation)
+    audit_is_clean()
+
+
+def test_what_was_paid_too_long_ago_is_lost(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, paid: TopUp
+) -> None:
+    TopUp.objects.update(paid_at=timezone.now() - timedelta(days=400))
+    assert closing.preview(organisation) == (0, TEN + PAID)
+    delete(alice_client)
+    assert Closing.objects.get().given_up_nanos == TEN + PAID
+    assert double.all("refund") == []
+
+
+def test_a_deleted_one_is_not_resumed_and_gives_no_second_welcome(
+    alice: User, alice_client: Client, organisation: Organisation, settings: Any
+) -> None:
+    settings.WELCOME_CREDIT_NANOS = TEN
+    User.objects.filter(pk=alice.pk).update(welcomed_at=timezone.now())
+    delete(alice_client)
+    assert is_deleted(organisation)
+    assert not flows.resume(organisation)
+    again = flows.ensure_organisation(alice)
+    assert again != organisation
+    assert balance(again) == 0
+
+
+def test_once_however_often_it_is_finished(organisation: Organisation) -> None:
+    for _ in range(2):
+        closing.ask(organisation, "alice@example.com")
+    closing.finish(Closing.objects.get())
+    assert Transfer.objects.filter(kind="given_up").count() == 1
+    assert not StripeCustomer.objects.exists()
+    audit_is_clean()

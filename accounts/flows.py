@@ -75,8 +75,8 @@ def erase(organisation: Organisation) -> None:
     """
     for relation in Organisation._meta.related_objects:
         if relation.on_delete is models.CASCADE:
-            rows = relation.related_model.objects.filter(**{relation.field.name: organisation})
-            rows.delete()
+            rows: models.Manager[models.Model] = getattr(relation.related_model, "objects")  # noqa: B009
+            rows.filter(**{relation.field.name: organisation}).delete()
     audit.entries(organisation).delete()
     Organisation.objects.filter(pk=organisation.pk).update(
         name="–", keeps_bodies=False, deleted_at=timezone.now()

@@ -45,12 +45,12 @@ class UserAdmin(admin.ModelAdmin[User]):
 class OrganisationAdmin(admin.ModelAdmin[Organisation]):
     list_display = [
         "name",
-        "id",
         "balance",
-        "multiplier_bp",
-        "suspended_at",
-        "created_at",
         "visit_link",
+        "suspended_at",
+        "multiplier_bp",
+        "id",
+        "created_at",
     ]
     list_filter = [("suspended_at", admin.EmptyFieldListFilter)]
     search_fields = ["name", "id", "members__email"]

@@ -52,6 +52,7 @@ SIGNED_IN = {
     "request": "/portal/requests/{request_id}/",
     "keys": "/portal/keys/",
     "key-create": "/portal/keys/new/",
+    "limits": "/portal/limits/",
     "members": "/portal/members/",
     "billing": "/portal/billing/",
     "settings": "/portal/settings/",
@@ -60,6 +61,26 @@ SIGNED_IN = {
     "account-mfa": "/accounts/2fa/",
     "account-sessions": "/accounts/sessions/",
     "account-password": "/accounts/password/change/",
+}
+CONSOLE = {
+    "operator": "/operator/",
+    "operator-models": "/operator/inference/servedmodel/",
+    "operator-model": "/operator/inference/servedmodel/1/change/",
+    "operator-engines": "/operator/inference/servedmodel/engines/",
+    "operator-margins": "/operator/inference/servedmodel/margins/",
+    "operator-prices": "/operator/billing/price/",
+    "operator-price-add": "/operator/billing/price/add/",
+    "operator-accounts": "/operator/billing/account/",
+    "operator-grant": "/operator/billing/account/grant/",
+    "operator-audit": "/operator/billing/account/audit/",
+    "operator-transfers": "/operator/billing/transfer/",
+    "operator-requests": "/operator/billing/usagerecord/",
+    "operator-deliveries": "/operator/billing/webhookdelivery/",
+    "operator-reconciliations": "/operator/billing/reconciliation/",
+    "operator-organisations": "/operator/accounts/organisation/",
+    "operator-users": "/operator/accounts/user/",
+    "operator-keys": "/operator/accounts/apikey/",
+    "operator-mails": "/operator/accounts/outgoingmail/",
 }
 
 
@@ -79,7 +100,7 @@ def main() -> None:
             context = browser.new_context(
                 viewport=size, color_scheme=theme, locale=locale, base_url=site.url
             )
-            take_all(context, folder, f"{theme}-{name}-{language}", request_id)
+            take_all(context, site, folder, f"{theme}-{name}-{language}", request_id)
             context.close()
         browser.close()
 
@@ -139,7 +160,7 @@ def write_history() -> None:
     print(record.request_id)
 
 
-def take_all(context: BrowserContext, folder: Path, kind: str, request_id: str) -> None:
+def take_all(context: BrowserContext, site: Site, folder: Path, kind: str, request_id: str) -> None:
     page = context.new_page()
     page.on("console", lambda message: complain(page, message.type, message.text))
     page.on("pageerror", lambda error: complain(page, "error", str(error)))
@@ -152,6 +173,10 @@ def take_all(context: BrowserContext, folder: Path, kind: str, request_id: str) 
     for title, path in SIGNED_IN.items():
         address = path.format(request_id=request_id)
         take(page, address, folder / f"{title}-{kind}.png")
+    context.clear_cookies()
+    sign_in_as_operator(page, site)
+    for title, path in CONSOLE.items():
+        take(page, path, folder / f"{title}-{kind}.png")
 
 
 def sign_in(page: Page, email: str, arrival: str) -> None:
@@ -160,6 +185,14 @@ def sign_in(page: Page, email: str, arrival: str) -> None:
     page.locator("[name=password]").fill(PASSWORD)
     page.locator("form:has([name=password]) [type=submit]").click()
     page.wait_for_url(arrival)
+
+
+def sign_in_as_operator(page: Page, site: Site) -> None:
+    """By a link of `manage.py operatorlink`, which works once."""
+    words = site.manage("operatorlink").split()
+    page.goto(next(word for word in words if "operator-link" in word))
+    page.locator("main form [type=submit]").click()
+    page.wait_for_url("**/operator/")
 
 
 def take(page: Page, path: str, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""The whole site in a real Chromium: how heavy its pages are, the keyboard alone.
+"""The whole site in a real Chromium: how heavy its pages are, the keyboard alone, the console.
 
 Served as its users get it, compressed and with hashed names, unlike the live server of other tests.
 """
@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import chromium, visitor
-from tests.portal.test_in_browser import DESKTOP
-from tests.screenshots import EMAIL, PASSWORD, make_history
+from tests.portal.test_in_browser import DESKTOP, PHONE, look_at
+from tests.screenshots import CONSOLE, EMAIL, PASSWORD, make_history, sign_in_as_operator
 from tests.story.site import Site, embedded_site
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -120,3 +120,13 @@ def test_pages_are_light(browser: Browser, site: Site) -> None:
         playground = transferred(page, "/playground/")
         assert 20_000 < playground <= PLAYGROUND_BYTES
         assert watch.complaints == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_the_operators_console(
+    browser: Browser, site: Site, theme: Any
+) -> None:
+    for size in (DESKTOP, PHONE):
+        with visitor(browser, site.url, color_scheme=theme, viewport=size) as (page, watch):
+            sign_in_as_operator(page, site)
+            look_at(page, watch, list(CONSOLE.values()))

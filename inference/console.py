@@ -1,25 +1,41 @@
 """The operator's pages of models: what is wanted, what runs, three verbs; what each earned."""
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import F, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from billing.models import UsageRecord
 from inference import lifecycle, margins, service
 from inference.models import MAX_ENGINES, ModelState, ServedModel
 from inference.reports import EngineReport
 
+SHARES_OVER = timedelta(hours=1)
+MOST_SHARES = 8
+
+
+@dataclass(frozen=True)
+class Share:
+    """An organisation's part of a model's tokens, prompts' without those from the cache."""
+
+    organisation: str
+    part: float
+
 
 @dataclass
 class Row:
-    """A model, and those of its engines that this process knows."""
+    """A model, those of its engines that this process knows, and whose requests they served."""
 
     model: ServedModel
     engines: list[EngineReport] = field(default_factory=list)
+    shares: list[Share] = field(default_factory=list)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -32,6 +48,9 @@ def engines(request: HttpRequest) -> HttpResponse:
     for report in service.engines():
         if report.model in rows:
             rows[report.model].engines.append(report)
+    for name, shares in shares_since(timezone.now() - SHARES_OVER).items():
+        if name in rows:
+            rows[name].shares = shares
     context = {
         **admin.site.each_context(request),
         "title": _("Engines"),
@@ -41,6 +60,23 @@ def engines(request: HttpRequest) -> HttpResponse:
         "states": [(state.value, _VERBS[state]) for state in ModelState],
     }
     return render(request, "admin/inference/engines.html", context)
+
+
+def shares_since(moment: datetime) -> dict[str, list[Share]]:
+    """By model, the largest first: of what was computed for requests that have ended since."""
+    computed = Sum(F("uncached_tokens") + F("output_tokens") + F("waived_tokens"))
+    recent = UsageRecord.objects.filter(created_at__gte=moment).order_by()
+    rows = recent.values("model", "organisation__name").annotate(tokens=computed)
+    found: dict[str, list[tuple[str, int]]] = {}
+    for row in rows:
+        found.setdefault(row["model"], []).append((row["organisation__name"], row["tokens"]))
+    return {model: _parts(of_model) for model, of_model in found.items()}
+
+
+def _parts(of_model: list[tuple[str, int]]) -> list[Share]:
+    whole = sum(tokens for _name, tokens in of_model) or 1
+    largest = sorted(of_model, key=lambda pair: -pair[1])[:MOST_SHARES]
+    return [Share(name, tokens / whole) for name, tokens in largest]
 
 
 @require_safe

@@ -1,14 +1,18 @@
 """The operator's page of engines: what runs, and load, drain and unload."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
+from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import Organisation, User
 from inference import service
 from inference.models import ModelState, ServedModel
 from portal.lib.db import db
 from tests.conftest import make_user, signed_in
+from tests.portal.records import make_record
 
 PAGE = "/operator/inference/servedmodel/engines/"
 
@@ -74,3 +78,14 @@ def test_other_methods_are_refused(db: None, method: str) -> None:
 def test_strangers_are_sent_away(alice_client: Client) -> None:
     assert alice_client.get(PAGE).status_code in {302, 403, 404}
     assert alice_client.post(PAGE, {"model": "a", "state": "unloaded"}).status_code != 200
+
+
+def test_it_says_whose_requests_a_model_served_in_the_last_hour(
+    organisation: Organisation, charlie: User
+) -> None:
+    other = charlie.memberships.get().organisation
+    make_record(organisation, uncached_tokens=60, cached_tokens=500, output_tokens=15)
+    make_record(other, uncached_tokens=20, cached_tokens=0, output_tokens=5)
+    make_record(other, at=timezone.now() - timedelta(hours=2), output_tokens=999)
+    page = operator(is_superuser=True).get(PAGE).content.decode()
+    assert "Acme 75% · Other 25%" in page

@@ -24,7 +24,7 @@ SIGNED_IN = [
     "/portal/requests/{request_id}/", "/portal/keys/", "/portal/keys/new/", "/portal/limits/",
     "/portal/keys/{key_id}/limits/", "/portal/billing/statements/",
     "/portal/billing/statements/{month}/",
-    "/portal/members/",
+    "/portal/members/", "/portal/settings/delete/",
     "/portal/billing/", "/portal/settings/", "/playground/", "/welcome/", "/accounts/email/",
     "/accounts/2fa/", "/accounts/sessions/", "/accounts/password/change/", "/accounts/logout/",
 ]  # fmt: skip

@@ -62,7 +62,7 @@ PARAMETERS = (
     Parameter(
         "max_tokens",
         _("Max tokens"),
-        _("The answer ends after this many tokens. Empty: as many as the context holds."),
+        _("The answer ends after this many tokens. Empty: what fits; for a completion 16."),
         low="1", high="2147483647", kind="integer", placeholder=_("what fits"),
     ),
     Parameter(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from inference.errors import ServiceError
@@ -23,6 +23,7 @@ from playground.protocol import Run
 NEW = "new"
 TITLE_CHARS = 80
 LISTED = 50
+MAX_WORDS = 8
 
 # Answers by role and text, in their order: two that say the same were two requests.
 Earlier = defaultdict[tuple[str, str, str], deque[Message]]
@@ -40,6 +41,14 @@ def conversations(user_id: int, organisation_id: str) -> QuerySet[Conversation]:
     """Those of one person in one organisation, the newest first; nobody else sees them."""
     mine = Conversation.objects.filter(user_id=user_id, organisation_id=organisation_id)
     return mine.order_by("-updated_at")
+
+
+def search(found: QuerySet[Conversation], words: str) -> QuerySet[Conversation]:
+    """Those with every word somewhere in the title or in a message."""
+    for word in words.split()[:MAX_WORDS]:
+        said = Message.objects.filter(conversation=OuterRef("pk"), content__icontains=word)
+        found = found.filter(Q(title__icontains=word) | Exists(said))
+    return found
 
 
 def choose(asked: str, user_id: int, organisation_id: str) -> str:
@@ -157,3 +166,27 @@ def as_json(conversation: Conversation) -> dict[str, Any]:
             for message in conversation.messages.all()
         ],
     }
+
+
+def spell_cost(measured: dict[str, Any]) -> str:
+    names = ("prompt_tokens", "completion_tokens", "cost_nanos")
+    asked, made, cost = (measured.get(name, 0) for name in names)
+    return f"{asked} tokens in, {made} tokens out, ${cost // 10**9}.{cost % 10**9:09}"
+
+
+def as_markdown(conversation: Conversation) -> str:
+    """The conversation to read, with the price of each answer."""
+    parts = [f"# {conversation.title}", f"Model: `{conversation.model}`"]
+    if conversation.parameters:
+        shown = json.dumps(conversation.parameters, ensure_ascii=False, indent=2)
+        parts.append(f"```json\n{shown}\n```")
+    for message in conversation.messages.all():
+        parts.append(f"## {message.role.capitalize()}")
+        if message.content:
+            parts.append(message.content)
+        for call in message.tool_calls:
+            function = call["function"]
+            parts.append(f"```json\n{function['name']}({function['arguments']})\n```")
+        if message.measured:
+            parts.append(f"*{spell_cost(message.measured)}*")
+    return "\n\n".join(parts) + "\n"

@@ -13,6 +13,14 @@ def new_conversation_id() -> str:
     return new_id("conv")
 
 
+def new_preset_id() -> str:
+    return new_id("preset")
+
+
+def new_snapshot_id() -> str:
+    return new_id("snap")
+
+
 class Mode(models.TextChoices):
     CHAT = "chat"
     COMPLETION = "completion"
@@ -80,3 +88,80 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role}: {self.content[:40]}"
+
+
+class Preset(models.Model):
+    """Settings and messages that a person keeps under a name; each saving is a version."""
+
+    id = models.CharField(primary_key=True, max_length=40, default=new_preset_id)
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="presets")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="presets")
+    name = models.CharField(max_length=80)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["user", "organisation", "name"], name="preset_name_once"
+            ),
+            models.CheckConstraint(condition=~models.Q(name=""), name="preset_has_a_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PresetVersion(models.Model):
+    """Never changed once it is there; `content` is a `playground.presets.Content`."""
+
+    preset = models.ForeignKey(Preset, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    content = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["preset", "number"], name="preset_version_once"),
+            models.CheckConstraint(
+                condition=models.Q(number__gte=1), name="preset_versions_count_from_one"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.preset} {self.number}"
+
+
+class Audience(models.TextChoices):
+    ORGANISATION = "organisation"
+    ANYONE = "anyone"
+
+
+class Snapshot(models.Model):
+    """A conversation as it stood when its link was made, with what was measured.
+
+    The id is the link: 96 random bits. What it shows is never changed, only who may see it; it goes
+    with the conversation.
+    """
+
+    id = models.CharField(primary_key=True, max_length=40, default=new_snapshot_id)
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, related_name="snapshots"
+    )
+    organisation = models.ForeignKey(
+        Organisation, on_delete=models.CASCADE, related_name="snapshots"
+    )
+    audience = models.CharField(max_length=16, choices=Audience.choices)
+    content = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(audience__in=Audience.values), name="snapshot_audience_known"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.id

@@ -121,7 +121,7 @@ def parse(text: str) -> ClientFrame:
         frame = model.model_validate(body)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
-        raise BadFrame(_from_validation(problems), frame_id) from None
+        raise BadFrame(from_validation(problems), frame_id) from None
     if isinstance(frame, Run) and (frame.messages is None) == (frame.prompt is None):
         message = "Exactly one of 'messages' and 'prompt' is needed."
         raise BadFrame(invalid(message, "messages"), frame_id)
@@ -138,7 +138,7 @@ def too_large() -> ServiceError:
     return ServiceError(413, "invalid_request_error", "frame_too_large", message)
 
 
-def _from_validation(problems: Sequence[ErrorDetails]) -> ServiceError:
+def from_validation(problems: Sequence[ErrorDetails]) -> ServiceError:
     """The first thing that is wrong, by the name of its field; the value is not repeated."""
     # An unknown field says more about a mistake than the field it was meant to be.
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])

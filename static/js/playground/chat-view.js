@@ -1,5 +1,6 @@
 // The list of messages: keeps one view for each turn, follows the end while an answer streams, and
 // hands what is pressed to whoever owns the chat.
+import { openCalls } from "./state.js";
 import { TurnView } from "./turn-view.js";
 
 /** This close to the end of the page counts as reading along. */
@@ -8,16 +9,21 @@ const NEAR_PX = 120;
 export class ChatView {
   /** @type {Map<number, TurnView>} */
   #views = new Map();
+  /** Takes the focus back once its turn was moved. @type {HTMLElement | null} */
+  #focused = null;
 
   /**
    * @param {HTMLElement} list
    * @param {object} options
    * @param {Record<string, string>} options.texts
    * @param {Record<string, string>} options.urls
-   * @param {(action: Record<string, any>) => void} options.onAction edit, switchRole, remove, again
+   * @param {() => HTMLElement} options.scroller what scrolls
+   * @param {(action: Record<string, any>) => void} options.onAction edit, switchRole, move, remove,
+   *   again, answerCall
    */
-  constructor(list, { texts, urls, onAction }) {
+  constructor(list, { texts, urls, scroller, onAction }) {
     this.list = list;
+    this.scroller = scroller;
     this.texts = texts;
     this.urls = urls;
     this.onAction = onAction;
@@ -28,7 +34,8 @@ export class ChatView {
 
   /** @param {import("./state.js").Chat} chat */
   update(chat) {
-    const following = isNearEnd();
+    const scroller = this.scroller();
+    const following = isNearEnd(scroller);
     const grown = chat.turns.length > this.#views.size;
     const keys = new Set(chat.turns.map((turn) => turn.key));
     for (const [key, view] of this.#views) {
@@ -36,8 +43,16 @@ export class ChatView {
       view.element.remove();
       this.#views.delete(key);
     }
-    for (const turn of chat.turns) this.#viewOf(turn).update(turn);
-    if (following || grown) window.scrollTo({ top: document.documentElement.scrollHeight });
+    for (const [place, turn] of chat.turns.entries()) {
+      const view = this.#viewOf(turn);
+      view.update(turn);
+      if (turn.calls.length) view.offer(openCalls(chat, turn));
+      const there = this.list.children[place];
+      if (there !== view.element) this.list.insertBefore(view.element, there ?? null);
+    }
+    this.#focused?.focus();
+    this.#focused = null;
+    if (following || grown) scroller.scrollTop = scroller.scrollHeight;
   }
 
   /** @param {import("./state.js").Turn} turn */
@@ -46,7 +61,6 @@ export class ChatView {
     if (!view) {
       view = new TurnView(this.texts, this.urls);
       this.#views.set(turn.key, view);
-      this.list.append(view.element);
     }
     return view;
   }
@@ -59,7 +73,19 @@ export class ChatView {
     const action = /** @type {HTMLElement} */ (button).dataset.action;
     if (action === "edit") found.view.edit();
     else if (action === "leave") found.view.leave();
+    else if (action === "probabilities") found.view.showProbabilities();
+    else if (action === "up" || action === "down") this.#move(found.key, action, button);
     else this.onAction({ type: action, key: found.key });
+  }
+
+  /**
+   * @param {number} key
+   * @param {"up" | "down"} direction
+   * @param {Element} button
+   */
+  #move(key, direction, button) {
+    this.#focused = /** @type {HTMLElement} */ (button);
+    this.onAction({ type: "move", key, by: direction === "up" ? -1 : 1 });
   }
 
   /** @param {Event} event */
@@ -67,6 +93,13 @@ export class ChatView {
     event.preventDefault();
     const found = this.#find(event);
     if (!found) return;
+    const form = /** @type {HTMLFormElement} */ (event.target);
+    const { callId } = form.dataset;
+    if (callId) {
+      const content = /** @type {HTMLTextAreaElement} */ (form.querySelector("textarea")).value;
+      this.onAction({ type: "answerCall", key: found.key, callId, content });
+      return;
+    }
     found.view.leave();
     this.onAction({ type: "edit", key: found.key, content: found.view.draft });
   }
@@ -90,7 +123,7 @@ export class ChatView {
   }
 }
 
-function isNearEnd() {
-  const { scrollHeight } = document.documentElement;
-  return scrollHeight - window.scrollY - window.innerHeight < NEAR_PX;
+/** @param {HTMLElement} scroller */
+function isNearEnd({ scrollHeight, scrollTop, clientHeight }) {
+  return scrollHeight - scrollTop - clientHeight < NEAR_PX;
 }

@@ -20,6 +20,7 @@ export class CodeDialog {
     this.tabs = /** @type {HTMLElement} */ (dialog.querySelector("#code-tabs"));
     this.panel = /** @type {HTMLElement} */ (dialog.querySelector("#code-panel"));
     this.problem = /** @type {HTMLElement} */ (dialog.querySelector("#code-error"));
+    dialog.addEventListener("keydown", (event) => this.#copied(event));
     this.tabs.addEventListener("click", (event) => this.#pressed(event));
     this.tabs.addEventListener("keydown", (event) => this.#moved(event));
   }
@@ -54,8 +55,8 @@ export class CodeDialog {
     this.tabs.replaceChildren(...this.#snippets.map((snippet) => this.#tab(snippet)));
     if (!shown) return;
     this.panel.setAttribute("aria-labelledby", `code-tab-${shown.name}`);
-    this.panel.querySelector("#code-label").textContent = shown.label;
-    this.panel.querySelector("#code-text").textContent = shown.code;
+    /** @type {Element} */ (this.panel.querySelector("#code-label")).textContent = shown.label;
+    /** @type {Element} */ (this.panel.querySelector("#code-text")).textContent = shown.code;
   }
 
   /** @param {{name: string, label: string}} snippet */
@@ -85,6 +86,12 @@ export class CodeDialog {
     const at = this.#snippets.findIndex((snippet) => snippet.name === this.#chosen);
     const next = (at + step + this.#snippets.length) % this.#snippets.length;
     this.#choose(this.#snippets[next].name);
+  }
+
+  /** @param {KeyboardEvent} event */
+  #copied(event) {
+    if (event.key.toLowerCase() !== "c" || event.ctrlKey || event.metaKey || event.altKey) return;
+    /** @type {HTMLElement | null} */ (this.panel.querySelector("copy-button button"))?.click();
   }
 
   /** @param {string} name */

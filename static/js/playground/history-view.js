@@ -1,6 +1,13 @@
 // The list of kept conversations: fetched again after each answer, deleted for good on request.
 
+/** Between the last letter and the search. */
+const PAUSE_MS = 250;
+
 export class HistoryView {
+  #current = "";
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #waiting;
+
   /**
    * @param {HTMLElement} place
    * @param {object} options
@@ -13,14 +20,22 @@ export class HistoryView {
     this.url = url;
     this.csrf = csrf;
     this.onDeleted = onDeleted;
+    this.search = /** @type {HTMLInputElement} */ (document.getElementById("history-search"));
+    this.search.addEventListener("input", () => this.#typed());
     place.addEventListener("click", (event) => void this.#pressed(event));
+  }
+
+  #typed() {
+    clearTimeout(this.#waiting);
+    this.#waiting = setTimeout(() => void this.refresh(this.#current), PAUSE_MS);
   }
 
   /** @param {string} current the conversation that is open */
   async refresh(current) {
+    const words = this.search.value;
     try {
-      const answer = await fetch(this.url);
-      if (!answer.ok || answer.redirected) return;
+      const answer = await fetch(`${this.url}?q=${encodeURIComponent(words)}`);
+      if (!answer.ok || answer.redirected || words !== this.search.value) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       this.place.replaceChildren(...document.importNode(page.body, true).childNodes);
       this.mark(current);
@@ -31,6 +46,7 @@ export class HistoryView {
 
   /** @param {string} current */
   mark(current) {
+    this.#current = current;
     for (const link of this.place.querySelectorAll("[data-conversation]")) {
       const here = /** @type {HTMLElement} */ (link).dataset.conversation === current;
       if (here) link.setAttribute("aria-current", "page");

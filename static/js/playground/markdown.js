@@ -17,9 +17,10 @@ const WEB_ADDRESS = /^(?:https?:\/\/|mailto:)/i;
 const marked = new Marked({ gfm: true, breaks: false });
 marked.use({
   renderer: {
-    html: ({ text }) => escaped(text),
-    image: ({ text, href }) => `<em>${escaped(text || href)}</em>`,
-    checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
+    html: (/** @type {{text: string}} */ { text }) => escaped(text),
+    image: (/** @type {{text: string, href: string}} */ { text, href }) =>
+      `<em>${escaped(text || href)}</em>`,
+    checkbox: (/** @type {{checked: boolean}} */ { checked }) => (checked ? "☑ " : "☐ "),
   },
 });
 
@@ -124,10 +125,12 @@ function frame(table) {
  */
 function codeBlock(text, info, complete) {
   const template = /** @type {HTMLTemplateElement} */ (document.getElementById("code-template"));
-  const block = /** @type {Element} */ (template.content.firstElementChild).cloneNode(true);
+  const part = /** @type {Element} */ (template.content.firstElementChild);
+  const block = /** @type {Element} */ (part.cloneNode(true));
   const language = languageOf(info);
-  block.querySelector("[data-language]").textContent = language || info.trim().slice(0, 40);
-  const code = block.querySelector("code");
+  const label = /** @type {Element} */ (block.querySelector("[data-language]"));
+  label.textContent = language || info.trim().slice(0, 40);
+  const code = /** @type {Element} */ (block.querySelector("code"));
   code.textContent = text;
   if (language && isLoaded(language)) colour(code, text, language);
   else if (language) {

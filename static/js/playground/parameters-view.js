@@ -96,7 +96,9 @@ export class ParametersView {
     const error = /** @type {HTMLElement} */ (field.querySelector("[data-error]"));
     error.textContent = wrong ? fill(this.texts[`wrong_${wrong}`], { ...parameter }) : "";
     error.hidden = !wrong;
-    this.resetAll.disabled = !document.querySelector("[data-reset]:not([hidden])");
+    this.resetAll.disabled = !document.querySelector(
+      "[data-reset]:not([hidden]), [data-reset-structure]:not([hidden])",
+    );
     this.onChange();
   }
 }

@@ -1,4 +1,5 @@
 // After a lost connection: what the server kept of the answer, and what it billed.
+import { flat } from "./state.js";
 
 /** The server settles at once when it sees the hang-up, and sees a dead line within a minute. */
 const PAUSES_MS = [500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
@@ -8,7 +9,7 @@ const PAUSES_MS = [500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
  * @param {object} [tools] for tests
  * @param {(url: string) => Promise<Response>} [tools.get]
  * @param {(ms: number) => Promise<void>} [tools.pause]
- * @returns {Promise<{content: string, summary: Record<string, any>} | null>}
+ * @returns {Promise<{content: string, calls: import("./state.js").Call[], summary: Record<string, any>} | null>}
  */
 export async function findAnswer(url, { get = (at) => fetch(at), pause = sleep } = {}) {
   for (const ms of PAUSES_MS) {
@@ -16,7 +17,7 @@ export async function findAnswer(url, { get = (at) => fetch(at), pause = sleep }
       const response = await get(url);
       if (!response.ok || response.redirected) return null;
       const { answer } = await response.json();
-      if (answer) return answer;
+      if (answer) return { ...answer, calls: (answer.tool_calls ?? []).map(flat) };
     } catch {
       // Offline still; try again.
     }

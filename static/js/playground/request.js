@@ -1,4 +1,5 @@
 // From what is on the page to the frame that is sent: the one place where a request is put together.
+import { filled } from "./variables.js";
 
 /**
  * @typedef {object} Parameter as the page's control describes it
@@ -9,11 +10,13 @@
  * @property {string} high
  */
 
+/** @typedef {{value?: number | string[], wrong?: "number" | "integer" | "range" | "lines"}} Said */
+
 /**
  * What a control says: a value to send, nothing to send, or why it cannot be sent.
  * @param {Parameter} parameter
  * @param {string} text
- * @returns {{value?: number | string[], wrong?: "number" | "integer" | "range" | "lines"}}
+ * @returns {Said}
  */
 export function read(parameter, text) {
   if (parameter.kind === "lines") return readLines(text);
@@ -26,7 +29,10 @@ export function read(parameter, text) {
   return { value };
 }
 
-/** @param {string} text one stop sequence a line; `\n` in it is a line break */
+/**
+ * @param {string} text one stop sequence a line; `\n` in it is a line break
+ * @returns {Said}
+ */
 function readLines(text) {
   const lines = text.split("\n").filter((line) => line !== "");
   if (lines.length === 0) return {};
@@ -48,19 +54,53 @@ export function show(parameter, value) {
 }
 
 /**
+ * What a pane asks with, as presets and conversations keep it.
+ * @typedef {object} Settings
+ * @property {string} model
+ * @property {string} system
+ * @property {Record<string, any>} parameters those that were changed
+ */
+
+/**
  * @param {object} parts
  * @param {string} parts.id
- * @param {string} parts.model
- * @param {string} parts.system
- * @param {import("./state.js").Turn[]} parts.turns
- * @param {Record<string, number | string[]>} parts.parameters
- * @param {string} [parts.conversation]
+ * @param {"chat" | "completion"} parts.mode
+ * @param {Settings} parts.settings
+ * @param {import("./state.js").Turn[]} parts.turns of a completion, the first is its prompt
+ * @param {Record<string, string>} [parts.variables]
+ * @param {string} [parts.conversation] empty: one that is not saved yet
  */
-export function runFrame({ id, model, system, turns, parameters, conversation }) {
-  const messages = turns
-    .filter((turn) => turn.status !== "waiting")
-    .map(({ role, content }) => ({ role, content }));
-  if (system.trim() !== "") messages.unshift({ role: "system", content: system });
-  const frame = { type: "run", id, model, messages, parameters };
+export function runFrame({ id, mode, settings, turns, variables = {}, conversation }) {
+  const { model, system, parameters } = settings;
+  /** @param {string} text */
+  const fill = (text) => filled(text, variables);
+  const said = turns.filter((turn) => turn.status !== "waiting");
+  const asked =
+    mode === "completion"
+      ? { prompt: fill(said[0]?.content ?? "") }
+      : { messages: messagesOf(said, fill(system), fill) };
+  const frame = { type: "run", id, model, ...asked, parameters };
   return conversation === undefined ? frame : { ...frame, conversation: conversation || "new" };
+}
+
+/**
+ * @param {import("./state.js").Turn[]} turns
+ * @param {string} system
+ * @param {(text: string) => string} fill
+ */
+export function messagesOf(turns, system, fill = String) {
+  /** @type {Record<string, any>[]} */
+  const messages = turns.map(({ role, content, calls, callId }) => ({
+    role,
+    content: fill(content),
+    ...(calls.length && { tool_calls: calls.map(nested) }),
+    ...(callId && { tool_call_id: callId }),
+  }));
+  if (system.trim() !== "") messages.unshift({ role: "system", content: system });
+  return messages;
+}
+
+/** @param {import("./state.js").Call} call */
+function nested({ id, name, arguments: text }) {
+  return { id, type: "function", function: { name, arguments: text } };
 }

@@ -7,12 +7,25 @@
  */
 
 /**
+ * A call of a tool; `arguments` is JSON text.
+ * @typedef {{id: string, name: string, arguments: string}} Call
+ */
+
+/**
+ * A token of an answer; `top` holds what else was likely, as `[token, logprob]`.
+ * @typedef {{token: string, logprob: number, top: [string, number][]}} Token
+ */
+
+/**
  * `status`: `still` (not made by a run of this page's), `waiting` for its first text, `streaming`,
  * `finished` (also when stopped or lost; `outcome` says which), `error`.
  * @typedef {object} Turn
  * @property {number} key
- * @property {"user" | "assistant"} role
+ * @property {"user" | "assistant" | "tool"} role
  * @property {string} content
+ * @property {Call[]} calls of tools, by an answer
+ * @property {string} callId the call that a message of a tool answers
+ * @property {Token[]} logprobs of an answer, where they were asked for
  * @property {"still" | "waiting" | "streaming" | "finished" | "error" | "lost"} status
  * @property {string} runId
  * @property {string} requestId
@@ -58,14 +71,20 @@ export function reduce(chat, action) {
 const CHANGES = {
   // Keys go on: what is still being asked about an answer that was taken away must find nothing.
   clear: ({ nextKey }) => ({ ...emptyChat(), nextKey }),
-  load: (_chat, { conversation }) => loaded(conversation),
-  say: (chat, { content }) => added(chat, { role: "user", content, status: "still" }),
+  load: ({ nextKey }, { conversation }) => loaded(conversation, nextKey),
+  say: (chat, { content, role = "user" }) => added(chat, { role, content }),
+  /** The text that a completion goes on with; what followed another is gone. */
+  prompt: (chat, { content }) => added({ ...chat, turns: [] }, { role: "user", content }),
+  answerCall: (chat, { key, callId, content }) => answeredCall(chat, key, callId, content),
+  move: (chat, { key, by }) => moved(chat, key, by),
   edit: (chat, { key, content }) => mapped(chat, byKey(key), (turn) => rewritten(turn, { content })),
   switchRole: (chat, { key }) =>
     mapped(chat, byKey(key), (turn) =>
-      rewritten(turn, { role: turn.role === "user" ? "assistant" : "user" }),
+      turn.role === "tool"
+        ? turn
+        : rewritten(turn, { role: turn.role === "user" ? "assistant" : "user", calls: [] }),
     ),
-  remove: (chat, { key }) => ({ ...chat, turns: chat.turns.filter((turn) => turn.key !== key) }),
+  remove: (chat, { key }) => removed(chat, key),
   begin: (chat, { runId, key }) => begun(chat, runId, key),
   started: (chat, frame) => {
     // The run of a chat that was left meanwhile must not lend its conversation to the new one.
@@ -79,6 +98,8 @@ const CHANGES = {
     mapped(chat, byRun(frame.id), (turn) => ({
       ...turn,
       content: turn.content + frame.text,
+      calls: frame.tool_calls ? called(turn.calls, frame.tool_calls) : turn.calls,
+      logprobs: frame.logprobs ? [...turn.logprobs, ...frame.logprobs] : turn.logprobs,
       status: "streaming",
     })),
   finished: (chat, frame) =>
@@ -95,10 +116,11 @@ const CHANGES = {
       summary: frame.summary ?? null,
     })),
   lost: (chat, { note }) => mapped(chat, isRunning, (turn) => ({ ...turn, status: "lost", note })),
-  found: (chat, { requestId, content, summary, note }) =>
+  found: (chat, { requestId, content, calls, summary, note }) =>
     mapped(chat, (turn) => turn.requestId === requestId, (turn) => ({
       ...turn,
       content,
+      calls,
       summary,
       status: "finished",
       note,
@@ -122,6 +144,73 @@ function begun(chat, runId, key) {
 }
 
 /**
+ * The tool's answer stands behind the call, and behind the answers to the calls before it.
+ * @param {Chat} chat
+ * @param {number} key of the turn that called
+ * @param {string} callId
+ * @param {string} content
+ */
+function answeredCall(chat, key, callId, content) {
+  let at = chat.turns.findIndex((turn) => turn.key === key) + 1;
+  if (at === 0) return chat;
+  while (chat.turns[at]?.role === "tool") at += 1;
+  const turn = { ...blank(chat.nextKey), role: /** @type {const} */ ("tool"), content, callId };
+  return { ...chat, turns: chat.turns.toSpliced(at, 0, turn), nextKey: chat.nextKey + 1 };
+}
+
+/**
+ * Calls of a turn that no message answers yet.
+ * @param {Chat} chat
+ * @param {Turn} turn
+ */
+export function openCalls(chat, turn) {
+  const answered = new Set(chat.turns.map(({ callId }) => callId));
+  return turn.calls.filter(({ id }) => !answered.has(id));
+}
+
+/**
+ * @param {Chat} chat
+ * @param {number} key
+ * @param {number} by places; a turn stays within the chat
+ */
+function moved(chat, key, by) {
+  const at = chat.turns.findIndex((turn) => turn.key === key);
+  const to = at + by;
+  if (at < 0 || to < 0 || to >= chat.turns.length) return chat;
+  const turns = chat.turns.toSpliced(at, 1).toSpliced(to, 0, chat.turns[at]);
+  return { ...chat, turns };
+}
+
+/**
+ * With calls of tools go their answers, which mean nothing without them.
+ * @param {Chat} chat
+ * @param {number} key
+ */
+function removed(chat, key) {
+  const gone = chat.turns.find((turn) => turn.key === key);
+  if (!gone) return chat;
+  const calls = new Set(gone.calls.map(({ id }) => id));
+  return {
+    ...chat,
+    turns: chat.turns.filter((turn) => turn !== gone && !(turn.callId && calls.has(turn.callId))),
+  };
+}
+
+/**
+ * The calls with what a delta adds to them.
+ * @param {Call[]} calls
+ * @param {{index: number, id?: string, function: {name?: string, arguments: string}}[]} parts
+ */
+function called(calls, parts) {
+  const grown = [...calls];
+  for (const { index, id, function: part } of parts) {
+    const before = grown[index] ?? { id: id ?? "", name: part.name ?? "", arguments: "" };
+    grown[index] = { ...before, arguments: before.arguments + part.arguments };
+  }
+  return grown;
+}
+
+/**
  * @param {Chat} chat
  * @param {Partial<Turn>} fields
  * @returns {Chat}
@@ -140,6 +229,9 @@ function blank(key) {
     key,
     role: "user",
     content: "",
+    calls: [],
+    callId: "",
+    logprobs: [],
     status: "still",
     runId: "",
     requestId: "",
@@ -149,40 +241,74 @@ function blank(key) {
   };
 }
 
-/** What a person rewrote is no longer what the server measured. */
+/**
+ * What a person rewrote is no longer what the server measured.
+ * @param {Turn} turn
+ * @param {Partial<Turn>} fields
+ * @returns {Turn}
+ */
 function rewritten(turn, fields) {
-  return { ...blank(turn.key), role: turn.role, content: turn.content, ...fields };
+  const { key, role, content, calls, callId } = turn;
+  return { ...blank(key), role, content, calls, callId, ...fields };
 }
 
+/**
+ * @param {number} key
+ * @returns {(turn: Turn) => boolean}
+ */
 function byKey(key) {
   return (turn) => turn.key === key;
 }
 
-/** Only while it runs: a frame that comes late changes nothing. */
+/**
+ * Only while it runs: a frame that comes late changes nothing.
+ * @param {string} runId
+ * @returns {(turn: Turn) => boolean}
+ */
 function byRun(runId) {
   return (turn) => turn.runId === runId && isRunning(turn);
 }
 
+/**
+ * @param {Chat} chat
+ * @param {(turn: Turn) => boolean} isIt
+ * @param {(turn: Turn) => Turn} change
+ * @returns {Chat}
+ */
 function mapped(chat, isIt, change) {
   if (!chat.turns.some(isIt)) return chat;
   return { ...chat, turns: chat.turns.map((turn) => (isIt(turn) ? change(turn) : turn)) };
 }
 
-/** @param {Record<string, any>} conversation as the server keeps it */
-function loaded(conversation) {
-  let chat = { ...emptyChat(), conversation: conversation.id };
-  for (const { role, content, request_id: requestId, measured } of conversation.messages) {
-    if (role === "system") continue;
-    const { error, ...summary } = measured;
-    const made = requestId !== "";
+/**
+ * @param {Record<string, any>} conversation as the server keeps it
+ * @param {number} nextKey
+ */
+function loaded(conversation, nextKey) {
+  let chat = { ...emptyChat(), nextKey, conversation: conversation.id ?? "" };
+  for (const message of conversation.messages) {
+    if (message.role === "system") continue;
+    const { error, ...summary } = message.measured ?? {};
+    const made = Boolean(message.request_id);
     chat = added(chat, {
-      role,
-      content,
-      requestId,
+      role: message.role,
+      content: message.content,
+      calls: (message.tool_calls ?? []).map(flat),
+      callId: message.tool_call_id ?? "",
+      requestId: message.request_id ?? "",
       summary: made ? summary : null,
       status: made ? "finished" : "still",
       note: error ?? "",
     });
   }
   return chat;
+}
+
+/**
+ * A call as the API writes it, flat.
+ * @param {{id: string, function: {name: string, arguments: string}}} call
+ * @returns {Call}
+ */
+export function flat({ id, function: { name, arguments: text } }) {
+  return { id, name, arguments: text };
 }

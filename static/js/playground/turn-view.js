@@ -1,6 +1,8 @@
 // One message of the chat on the page: its text, its buttons, and the numbers under an answer.
 import * as format from "./format.js";
+import { LogprobsView } from "./logprobs-view.js";
 import { MarkdownView } from "./markdown.js";
+import { plain } from "./probability.js";
 
 /** How each of the server's numbers is written. */
 const WRITTEN = {
@@ -18,6 +20,8 @@ export class TurnView {
   #shown = null;
   /** @type {MarkdownView | null} */
   #markdown = null;
+  /** Once they were asked for. @type {LogprobsView | null} */
+  #probabilities = null;
 
   /**
    * @param {Record<string, string>} texts
@@ -44,6 +48,31 @@ export class TurnView {
     if (turn.summary !== before?.summary) this.#showSummary(turn);
     if (turn.error !== before?.error) this.#showError(turn);
     if (turn.note !== before?.note) this.#say("[data-note]", turn.note);
+    if (turn.calls !== before?.calls) this.#showCalls(turn);
+    if (turn.logprobs !== before?.logprobs || turn.summary !== before?.summary) {
+      this.#showLogprobs(turn);
+    }
+  }
+
+  /**
+   * Offers a place to type what a tool answers.
+   * @param {import("./state.js").Call[]} open calls that nobody answered
+   */
+  offer(open) {
+    const done = ["finished", "still"].includes(this.#shown?.status ?? "");
+    for (const form of this.element.querySelectorAll("form[data-call-id]")) {
+      const { callId } = /** @type {HTMLElement} */ (form).dataset;
+      /** @type {HTMLElement} */ (form).hidden = !done || !open.some(({ id }) => id === callId);
+    }
+  }
+
+  /** Tokens by their probability instead of the text, or the text again. */
+  showProbabilities() {
+    const place = this.#part("[data-probabilities]");
+    place.hidden = !place.hidden;
+    this.element.classList.toggle("by-token", !place.hidden);
+    this.#part("[data-action=probabilities]").setAttribute("aria-pressed", String(!place.hidden));
+    if (this.#shown) this.#showLogprobs(this.#shown);
   }
 
   get editing() {
@@ -67,6 +96,31 @@ export class TurnView {
   /** @returns {string} */
   get draft() {
     return /** @type {HTMLTextAreaElement} */ (this.#part("[data-editor] textarea")).value;
+  }
+
+  /** @param {import("./state.js").Turn} turn */
+  #showCalls({ calls }) {
+    const place = this.#part("[data-calls]");
+    place.hidden = calls.length === 0;
+    const template = /** @type {HTMLTemplateElement} */ (document.getElementById("call-template"));
+    for (const [at, call] of calls.entries()) {
+      if (!place.children[at]) place.append(template.content.cloneNode(true));
+      const part = place.children[at];
+      /** @type {HTMLElement} */ (part.querySelector("[data-call-name]")).textContent = call.name;
+      /** @type {HTMLElement} */ (part.querySelector("[data-call-arguments]")).textContent = call.arguments;
+      /** @type {HTMLElement} */ (part.querySelector("form")).dataset.callId = call.id;
+    }
+    while (place.childElementCount > calls.length) place.lastElementChild?.remove();
+  }
+
+  /** @param {import("./state.js").Turn} turn */
+  #showLogprobs({ logprobs, summary }) {
+    this.#part("[data-action=probabilities]").hidden = logprobs.length === 0;
+    const place = this.#part("[data-probabilities]");
+    if (place.hidden) return;
+    if (logprobs.length === 0) return this.showProbabilities();
+    this.#probabilities ??= new LogprobsView(place);
+    this.#probabilities.update(logprobs, summary);
   }
 
   /** @param {import("./state.js").Turn} turn */
@@ -117,6 +171,9 @@ export class TurnView {
     const shown = summary.outcome === "finished" ? reason : summary.outcome;
     this.#part("[data-stat=finish_reason]").textContent = this.texts[`finish_${shown}`] ?? shown;
     this.#part("[data-stat=seed]").textContent = String(summary.seed ?? this.texts.random);
+    const perplexity = this.#part("[data-stat=perplexity]");
+    /** @type {HTMLElement} */ (perplexity.parentElement).hidden = summary.perplexity === undefined;
+    if (summary.perplexity !== undefined) perplexity.textContent = plain(summary.perplexity);
     const link = /** @type {HTMLAnchorElement} */ (this.#part("[data-stat=request_id]"));
     link.href = `${this.urls.requests}${encodeURIComponent(summary.request_id)}/`;
     link.textContent = `…${summary.request_id.slice(-6)}`;

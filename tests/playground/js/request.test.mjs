@@ -8,6 +8,11 @@ const temperature = { name: "temperature", kind: "number", initial: "1", low: "0
 const maxTokens = { name: "max_tokens", kind: "integer", initial: "", low: "1", high: "2147483647" };
 const stop = { name: "stop", kind: "lines", initial: "", low: "", high: "" };
 
+/** @returns {any} */
+function turn(role, content) {
+  return { role, content, status: "still", calls: [], callId: "" };
+}
+
 test("a parameter that was left alone is not sent", () => {
   assert.deepEqual(read(temperature, "1"), {});
   assert.deepEqual(read(maxTokens, " "), {});
@@ -38,13 +43,10 @@ test("a value comes back as it was written", () => {
 test("a frame holds the system prompt, the turns and no waiting answer", () => {
   const frame = runFrame({
     id: "r1",
-    model: "starter",
-    system: "Be brief",
-    turns: [
-      { role: "user", content: "hi", status: "still" },
-      { role: "assistant", content: "", status: "waiting" },
-    ],
-    parameters: { temperature: 0 },
+    mode: "chat",
+    settings: { model: "starter", system: "Be {{tone}}", parameters: { temperature: 0 } },
+    turns: [turn("user", "hi {{name}} {{other}}"), { ...turn("assistant", ""), status: "waiting" }],
+    variables: { tone: "brief", name: "$&", other: "" },
     conversation: "",
   });
   assert.deepEqual(frame, {
@@ -53,7 +55,7 @@ test("a frame holds the system prompt, the turns and no waiting answer", () => {
     model: "starter",
     messages: [
       { role: "system", content: "Be brief" },
-      { role: "user", content: "hi" },
+      { role: "user", content: "hi $& {{other}}" },
     ],
     parameters: { temperature: 0 },
     conversation: "new",
@@ -61,9 +63,42 @@ test("a frame holds the system prompt, the turns and no waiting answer", () => {
 });
 
 test("a frame that is not to be kept names no conversation", () => {
-  const frame = runFrame({ id: "r1", model: "m", system: " ", turns: [], parameters: {} });
+  const settings = { model: "m", system: " ", parameters: {} };
+  const frame = runFrame({ id: "r1", mode: "chat", settings, turns: [] });
   assert.equal("conversation" in frame, false);
   assert.deepEqual(frame.messages, []);
+});
+
+test("a frame holds calls of tools and what the tools answered", () => {
+  const call = { id: "c1", name: "weather", arguments: '{"city":"Zurich"}' };
+  const frame = runFrame({
+    id: "r1",
+    mode: "chat",
+    settings: { model: "m", system: "", parameters: {} },
+    turns: [{ ...turn("assistant", ""), calls: [call] }, { ...turn("tool", "dry"), callId: "c1" }],
+  });
+  assert.deepEqual(frame.messages, [
+    {
+      role: "assistant",
+      content: "",
+      tool_calls: [
+        { id: "c1", type: "function", function: { name: "weather", arguments: call.arguments } },
+      ],
+    },
+    { role: "tool", content: "dry", tool_call_id: "c1" },
+  ]);
+});
+
+test("a completion sends its text alone", () => {
+  const frame = runFrame({
+    id: "r1",
+    mode: "completion",
+    settings: { model: "m", system: "Be brief", parameters: {} },
+    turns: [turn("user", "Once {{when}}")],
+    variables: { when: "upon a time" },
+  });
+  assert.equal(frame.prompt, "Once upon a time");
+  assert.equal("messages" in frame, false);
 });
 
 test("money is exact", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { emptyChat, reduce, runningTurns } from "../../../static/js/playground/state.js";
+import { emptyChat, openCalls, reduce, runningTurns } from "../../../static/js/playground/state.js";
 
 /** @param {Record<string, any>[]} actions */
 function after(...actions) {
@@ -108,6 +108,7 @@ test("a lost answer keeps its text and is found again by its request", () => {
     type: "found",
     requestId: "req_1",
     content: "Hell",
+    calls: [],
     summary: { cost_nanos: 5 },
     note: "stopped",
   });
@@ -132,4 +133,78 @@ test("a kept conversation is loaded without its system prompt", () => {
       ["assistant", "finished", { cost_nanos: 3 }],
     ],
   );
+});
+
+const CALLED = [
+  ...ASKED,
+  {
+    type: "delta",
+    id: "r1",
+    text: "",
+    tool_calls: [{ index: 0, id: "c1", function: { name: "weather", arguments: "" } }],
+  },
+  { type: "delta", id: "r1", text: "", tool_calls: [{ index: 0, function: { arguments: '{"ci' } }] },
+  {
+    type: "delta",
+    id: "r1",
+    text: "",
+    tool_calls: [
+      { index: 0, function: { arguments: 'ty":"Zug"}' } },
+      { index: 1, id: "c2", function: { name: "time", arguments: "" } },
+      { index: 1, function: { arguments: "{}" } },
+    ],
+  },
+  { type: "finished", id: "r1", summary: { finish_reason: "tool_calls" } },
+];
+
+test("calls of tools grow with their parts", () => {
+  assert.deepEqual(after(...CALLED).turns[1].calls, [
+    { id: "c1", name: "weather", arguments: '{"city":"Zug"}' },
+    { id: "c2", name: "time", arguments: "{}" },
+  ]);
+});
+
+test("what a tool answers stands behind the call, in the order of the calls", () => {
+  const chat = after(...CALLED);
+  const { key } = chat.turns[1];
+  const one = reduce(chat, { type: "answerCall", key, callId: "c1", content: "dry" });
+  assert.deepEqual(openCalls(one, one.turns[1]).map(({ id }) => id), ["c2"]);
+  const both = reduce(one, { type: "answerCall", key, callId: "c2", content: "noon" });
+  assert.deepEqual(both.turns.map(({ role, content }) => [role, content]).slice(2), [
+    ["tool", "dry"],
+    ["tool", "noon"],
+  ]);
+  assert.deepEqual(openCalls(both, both.turns[1]), []);
+});
+
+test("with a call goes what answers it", () => {
+  const chat = after(...CALLED);
+  const { key } = chat.turns[1];
+  const answered = reduce(chat, { type: "answerCall", key, callId: "c1", content: "dry" });
+  const roles = reduce(answered, { type: "remove", key }).turns.map(({ role }) => role);
+  assert.deepEqual(roles, ["user"]);
+});
+
+test("a turn moves within the chat and not out of it", () => {
+  const chat = after({ type: "say", content: "a" }, { type: "say", content: "b" });
+  const { key } = chat.turns[1];
+  const up = reduce(chat, { type: "move", key, by: -1 });
+  assert.deepEqual(up.turns.map(({ content }) => content), ["b", "a"]);
+  assert.equal(reduce(up, { type: "move", key, by: -1 }), up);
+});
+
+test("probabilities grow with the text", () => {
+  const token = { token: "H", logprob: -0.1, top: [] };
+  const chat = after(
+    ...ASKED,
+    { type: "delta", id: "r1", text: "H", logprobs: [token] },
+    { type: "delta", id: "r1", text: "i", logprobs: [token, token] },
+  );
+  assert.equal(chat.turns[1].logprobs.length, 3);
+});
+
+test("a completion is its text and what goes on with it", () => {
+  const chat = after(...ANSWERED, { type: "prompt", content: "Once" }, { type: "begin", runId: "r2" });
+  assert.deepEqual(chat.turns.map(({ content }) => content), ["Once", ""]);
+  assert.equal(chat.conversation, "conv_1");
 });

@@ -1,0 +1,229 @@
+// One pane: a chat or a completion with settings of its own. Several stand side by side; what they
+// share (socket, mode, variables) is the desk's.
+import { ChatView } from "./chat-view.js";
+import { fill } from "./format.js";
+import { findAnswer } from "./recovery.js";
+import { runFrame } from "./request.js";
+import { openCalls, runningTurns } from "./state.js";
+import { ChatStore } from "./store.js";
+
+const ANNOUNCED_CHARS = 1_000;
+
+/**
+ * What a pane needs of the page.
+ * @typedef {object} Desk
+ * @property {"chat" | "completion"} mode
+ * @property {boolean} mayRun
+ * @property {Record<string, string>} variables
+ * @property {Record<string, string>} texts
+ * @property {Record<string, string>} urls
+ * @property {(frame: Record<string, any>) => boolean} send
+ * @property {(sentence: string) => void} announce
+ * @property {(pane: Pane) => void} changed
+ * @property {(pane: Pane) => void} ended a run of it, however it ended
+ * @property {(pane: Pane, action: string) => void} pressed
+ * @property {(pane: Pane) => boolean} ready whether its settings can be sent
+ * @property {(nanos: number) => void} balanceIs
+ */
+
+export class Pane {
+  store = new ChatStore();
+  /** The answer that the text ends with. @type {import("./state.js").Turn | null} */
+  #shown = null;
+
+  /**
+   * @param {Desk} desk
+   * @param {import("./request.js").Settings} settings
+   */
+  constructor(desk, settings) {
+    this.desk = desk;
+    const template = /** @type {HTMLTemplateElement} */ (document.getElementById("pane-template"));
+    this.element = /** @type {HTMLElement} */ (
+      /** @type {Element} */ (template.content.firstElementChild).cloneNode(true)
+    );
+    this.text = /** @type {HTMLTextAreaElement} */ (this.element.querySelector("[data-continued]"));
+    const list = /** @type {HTMLElement} */ (this.element.querySelector(".turns"));
+    this.view = new ChatView(list, {
+      texts: desk.texts,
+      urls: desk.urls,
+      scroller: () => (this.element.matches(".beside") ? this.element : document.documentElement),
+      onAction: (action) => this.#act(action),
+    });
+    this.asks = settings;
+    this.settings = settings;
+    this.store.subscribe((chat) => this.#show(chat));
+    this.element.addEventListener("click", (event) => this.#pressed(event));
+    this.text.addEventListener("input", () => desk.pressed(this, "typed"));
+    this.element.addEventListener("focusin", () => desk.pressed(this, "focus"));
+  }
+
+  /** @param {import("./request.js").Settings} settings */
+  set settings(settings) {
+    this.asks = settings;
+    /** @type {HTMLElement} */ (this.element.querySelector("[data-pane-model]")).textContent =
+      settings.model;
+  }
+
+  get settings() {
+    return this.asks;
+  }
+
+  get running() {
+    return runningTurns(this.store.chat).length > 0;
+  }
+
+  get conversation() {
+    return this.store.chat.conversation;
+  }
+
+  /** Everything that may name a variable. */
+  get texts() {
+    const said = this.store.chat.turns.map((turn) => turn.content);
+    return [this.asks.system, this.text.value, ...said];
+  }
+
+  /**
+   * @param {number} [key] the turn to begin again from
+   * @returns {boolean} whether it runs
+   */
+  run(key) {
+    if (this.running || !this.desk.mayRun || !this.desk.ready(this)) return false;
+    const { mode, texts } = this.desk;
+    if (mode === "completion" && key === undefined) {
+      this.store.apply({ type: "prompt", content: this.text.value });
+    }
+    const id = `run-${crypto.randomUUID()}`;
+    this.store.apply({ type: "begin", runId: id, key });
+    if (this.desk.send(this.frame(id))) this.desk.announce(texts.answering);
+    else this.store.apply({ type: "lost", note: texts.lost_before });
+    return true;
+  }
+
+  /**
+   * @param {string} id
+   * @param {import("./state.js").Turn[]} [turns] other ones than its own
+   */
+  frame(id, turns) {
+    const { chat } = this.store;
+    const { mode, variables } = this.desk;
+    const kept = turns ? {} : { conversation: chat.conversation };
+    const asked = { id, mode, settings: this.asks, turns: turns ?? chat.turns, variables };
+    return runFrame({ ...asked, ...kept });
+  }
+
+  /** A completion once more, from the same text. */
+  again() {
+    const [prompt] = this.store.chat.turns;
+    if (prompt && !this.running) this.run(prompt.key);
+  }
+
+  /** The text as it was before it was continued. */
+  takeBack() {
+    const [prompt, answer] = this.store.chat.turns;
+    if (!prompt || !answer || this.running) return;
+    this.text.value = prompt.content;
+    this.store.apply({ type: "prompt", content: prompt.content });
+    this.text.focus();
+  }
+
+  stop() {
+    for (const turn of runningTurns(this.store.chat)) {
+      this.desk.send({ type: "cancel", id: turn.runId });
+    }
+  }
+
+  clear() {
+    this.stop();
+    this.store.apply({ type: "clear" });
+    this.text.value = "";
+  }
+
+  /** @param {Record<string, any>} conversation as the server keeps it */
+  load(conversation) {
+    this.store.apply({ type: "load", conversation });
+    this.text.value =
+      this.desk.mode === "completion"
+        ? this.store.chat.turns.map((turn) => turn.content).join("")
+        : "";
+    const system = conversation.messages.find(
+      (/** @type {{role: string}} */ message) => message.role === "system",
+    );
+    this.settings = {
+      model: conversation.model,
+      system: system?.content ?? "",
+      parameters: conversation.parameters,
+    };
+  }
+
+  /** @param {Record<string, any>} frame of one of its runs, or of another pane's */
+  hear(frame) {
+    const turn = this.store.chat.turns.find((each) => each.runId === frame.id);
+    this.store.apply(frame);
+    if (!turn || !(frame.type === "finished" || frame.type === "error")) return;
+    const text = turn.content.slice(0, ANNOUNCED_CHARS);
+    if (frame.type === "finished") this.desk.announce(fill(this.desk.texts.answered, { text }));
+    this.desk.ended(this);
+  }
+
+  /** The server stops when the connection goes; ask it what it kept and billed. */
+  lost() {
+    const running = runningTurns(this.store.chat);
+    this.store.apply({ type: "lost", note: this.desk.texts.lost_running });
+    for (const turn of running) void this.#recover(turn);
+  }
+
+  /** @param {import("./state.js").Turn} turn */
+  async #recover({ requestId, key }) {
+    const { texts, urls } = this.desk;
+    if (requestId === "") {
+      this.store.apply({ type: "note", key, note: texts.lost_before });
+      return;
+    }
+    const kept = await findAnswer(`${urls.answers}${encodeURIComponent(requestId)}/`);
+    if (kept) this.store.apply({ type: "found", requestId, ...kept, note: texts.lost_found });
+    else this.store.apply({ type: "note", key, note: texts.lost_unknown });
+    if (kept) this.desk.balanceIs(kept.summary.balance_nanos);
+  }
+
+  /** @param {Record<string, any>} action */
+  #act(action) {
+    // An edit is taken at any time, or what was typed would be lost.
+    if (action.type !== "again") this.store.apply(action);
+    else this.run(action.key);
+    if (action.type === "answerCall") this.#goOn(action.key);
+  }
+
+  /**
+   * When all calls of a turn are answered, the model has the word.
+   * @param {number} key
+   */
+  #goOn(key) {
+    const { chat } = this.store;
+    const turn = chat.turns.find((each) => each.key === key);
+    if (turn && openCalls(chat, turn).length === 0) this.run();
+  }
+
+  /** @param {Event} event */
+  #pressed(event) {
+    const button = /** @type {Element} */ (event.target).closest("[data-pane]");
+    if (button) this.desk.pressed(this, /** @type {HTMLElement} */ (button).dataset.pane ?? "");
+  }
+
+  /** @param {import("./state.js").Chat} chat */
+  #show(chat) {
+    this.element.dataset.mode = this.desk.mode;
+    this.element.dataset.running = String(this.running);
+    if (this.desk.mode === "completion") this.#showText(chat);
+    this.view.update(chat);
+    this.desk.changed(this);
+  }
+
+  /** @param {import("./state.js").Chat} chat */
+  #showText({ turns: [prompt, answer] }) {
+    this.text.readOnly = this.running;
+    if (!prompt || !answer || answer === this.#shown) return;
+    this.#shown = answer;
+    if (answer.status !== "still") this.text.value = prompt.content + answer.content;
+    if (this.running) this.text.scrollTop = this.text.scrollHeight;
+  }
+}

@@ -1,0 +1,25 @@
+// Asking the server beside the socket: JSON in, JSON out, and a sentence when it does not work.
+
+/** @returns {string} */
+function csrf() {
+  return document.querySelector("[name=csrfmiddlewaretoken]")?.getAttribute("value") ?? "";
+}
+
+/**
+ * @param {string} url
+ * @param {Record<string, any>} [body] posted when given
+ * @returns {Promise<any>} what it answers; null when that is nothing
+ * @throws {Error} with the server's sentence, or none
+ */
+export async function ask(url, body) {
+  const answer = await fetch(url, body && {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-CSRFToken": csrf() },
+    body: JSON.stringify(body),
+  });
+  if (answer.status === 204) return null;
+  if (answer.redirected) throw new Error("");
+  const said = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(said.error?.message ?? "");
+  return said;
+}

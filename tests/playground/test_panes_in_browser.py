@@ -1,0 +1,195 @@
+"""Tools, forms, probabilities, completions, variables and panes, in a real browser."""
+
+import json
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.environment import REPOSITORY
+from tests.playground.test_browser import alice, ask, browser, site  # noqa: F401  fixtures
+from tests.story.site import Site
+
+pytestmark = pytest.mark.browser
+
+AXE = REPOSITORY / "tests" / "vendor" / "axe.min.js"
+KEEP_FRAMES = """
+window.sent = [];
+window.sockets = 0;
+const Real = WebSocket;
+window.WebSocket = class extends Real {
+  constructor(url) { super(url); window.sockets += 1; window.lastSocket = this; }
+  send(text) { window.sent.push(JSON.parse(text)); super.send(text); }
+};
+"""
+
+
+def runs(page: Page) -> list[dict[str, Any]]:
+    sent: list[dict[str, Any]] = page.evaluate("window.sent")
+    return [frame for frame in sent if frame["type"] == "run"]
+
+
+def findings(page: Page) -> list[str]:
+    """What axe has to say; through the debugger, since the page lets no foreign script in."""
+    page.evaluate(AXE.read_text() + "; undefined")
+    result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [f"{found['id']}: {found['nodes'][0]['target']}" for found in result["violations"]]
+
+
+def test_a_tool_is_called_answered_by_hand_and_the_conversation_goes_on(
+    browser: Browser,  # noqa: F811
+    site: tuple[Site, str],  # noqa: F811
+) -> None:
+    with alice(browser, site, "hostile", KEEP_FRAMES) as page:
+        page.get_by_role("button", name="Add a tool").click()
+        schema = page.get_by_label("JSON schema of its arguments")
+        page.get_by_label("Name of the tool").fill("get weather")
+        page.locator("#composer textarea").fill("hello")
+        page.get_by_test_id("run").click()
+        expect(page.get_by_text("A name has 1 to 64 letters")).to_be_visible()
+        expect(page.get_by_label("Name of the tool")).to_be_focused()
+        page.get_by_label("Name of the tool").fill("weather")
+        schema.fill('{"type": "object",}')
+        expect(page.get_by_text("Not JSON: line 1, column 19.")).to_be_visible()
+        assert runs(page) == []
+        schema.fill('{"type": "object", "properties": {"city": {"type": "string"}}}')
+        page.get_by_role("combobox", name="Calls").select_option("=weather")
+        answer = ask(page, "hello")
+        expect(answer.locator("[data-call-name]")).to_have_text("weather")
+        expect(answer.locator("[data-stat=finish_reason]")).to_have_text("call of a tool")
+        page.get_by_role("combobox", name="Calls").select_option("none")
+        answer.get_by_label("Answer of the tool").fill("It is dry.")
+        answer.get_by_role("button", name="Answer and go on").click()
+        expect(page.get_by_test_id("answer")).to_have_count(2)
+        expect(page.get_by_test_id("answer").last).to_have_attribute("data-state", "finished")
+        first, second = runs(page)
+        assert first["parameters"]["tool_choice"]["function"]["name"] == "weather"
+        roles = [message["role"] for message in second["messages"]]
+        assert roles == ["user", "assistant", "tool"]
+        [call] = second["messages"][1]["tool_calls"]
+        assert second["messages"][2]["tool_call_id"] == call["id"]
+        shown = page.locator("[data-call-arguments]").first.inner_text()
+        assert call["function"]["arguments"] == shown
+
+
+def test_an_answer_keeps_to_a_schema(browser: Browser, site: tuple[Site, str]) -> None:  # noqa: F811
+    with alice(browser, site, "hostile") as page:
+        page.get_by_label("Form of the answer", exact=True).select_option("json_schema")
+        answer = ask(page, "hello")
+        expect(answer).to_have_attribute("data-state", "finished")
+        assert set(json.loads(answer.locator("[data-text]").inner_text())) == {"title", "year"}
+        schema = page.get_by_label("JSON schema of the answer")
+        schema.fill('{"type": "object", "not": {}}')
+        answer = ask(page, "again")
+        expect(answer).to_have_attribute("data-state", "error")
+        expect(page.locator("[data-structure=schema-error]")).to_contain_text("cannot be enforced")
+        page.get_by_role("button", name="Reset the form of the answer").click()
+        expect(schema).to_be_hidden()
+
+
+def test_tokens_tell_their_probability_by_pointer_and_by_keys(
+    browser: Browser,  # noqa: F811
+    site: tuple[Site, str],  # noqa: F811
+) -> None:
+    with alice(browser, site, "hostile") as page:
+        page.get_by_role("checkbox", name="Probabilities").check()
+        page.get_by_label("Alternatives for each token").fill("3")
+        answer = ask(page, "hello")
+        expect(answer).to_have_attribute("data-state", "finished")
+        answer.hover()
+        answer.get_by_role("button", name="Probabilities").click()
+        tokens = answer.get_by_role("group", name="Tokens of the answer")
+        tokens.focus()
+        page.keyboard.press("ArrowRight")
+        about = answer.locator("[data-about]")
+        expect(about.locator("[data-say=token]")).to_have_text("␣")
+        expect(about.locator("[data-top] li")).to_have_count(3)
+        expect(about.locator("[data-say=chance]")).to_have_text("77.9 %")
+        tokens.locator("[data-level]").nth(2).hover()
+        expect(about.locator("[data-say=token]")).to_have_text("A")
+        expect(answer.locator("[data-total]")).to_contain_text("perplexity 1.28")
+        assert page.evaluate("window.pwned") is None
+        assert tokens.locator("img, script, iframe").count() == 0
+        assert findings(page) == []
+
+
+def test_a_text_is_continued_again_and_taken_back(
+    browser: Browser,  # noqa: F811
+    site: tuple[Site, str],  # noqa: F811
+) -> None:
+    with alice(browser, site, script=KEEP_FRAMES) as page:
+        page.get_by_text("Completion", exact=True).click()
+        text = page.get_by_label("Text to continue")
+        text.fill("Once upon a {{when}} ")
+        page.get_by_label("when").fill("time")
+        page.get_by_role("textbox", name="Max tokens").fill("2000")
+        page.keyboard.press("Control+Enter")
+        expect(text).to_have_js_property("readOnly", True)
+        expect(text).not_to_have_value("Once upon a {{when}} ")
+        page.keyboard.press("Escape")
+        expect(page.locator("[data-stat=finish_reason]").last).to_have_text("stopped")
+        page.get_by_role("textbox", name="Max tokens").fill("6")
+        page.get_by_test_id("again").click()
+        expect(text).to_have_value("Once upon a {{when}} word0 ")
+        page.get_by_role("button", name="Take back").click()
+        expect(text).to_have_value("Once upon a {{when}} ")
+        assert [frame["prompt"] for frame in runs(page)] == ["Once upon a time "] * 2
+        assert "messages" not in runs(page)[0]
+        page.get_by_test_id("view-code").click()
+        expect(page.get_by_test_id("code-text")).to_contain_text("/v1/completions")
+
+
+def test_messages_are_added_and_moved_by_keyboard(
+    browser: Browser,  # noqa: F811
+    site: tuple[Site, str],  # noqa: F811
+) -> None:
+    with alice(browser, site, "hostile", KEEP_FRAMES) as page:
+        for text in ("one", "two"):
+            page.locator("#composer textarea").fill(text)
+            page.get_by_role("button", name="Add", exact=True).click()
+        assert page.locator(".turn [data-text]").all_inner_texts() == ["one", "two"]
+        up = page.locator(".turn").last.get_by_role("button", name="Move up")
+        up.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator(".turn [data-text]").first).to_have_text("two")
+        expect(page.locator(".turn").first.get_by_role("button", name="Move up")).to_be_focused()
+        page.get_by_test_id("run").click()
+        expect(page.get_by_test_id("answer").last).to_have_attribute("data-state", "finished")
+        said = [(message["role"], message["content"]) for message in runs(page)[0]["messages"]]
+        assert said == [("assistant", "two"), ("user", "one")]
+
+
+def test_four_panes_stream_at_once_over_one_socket_and_one_is_stopped(
+    browser: Browser,  # noqa: F811
+    site: tuple[Site, str],  # noqa: F811
+) -> None:
+    with alice(browser, site, script=KEEP_FRAMES) as page:
+        for number in range(3):
+            page.get_by_test_id("compare").click()
+            page.get_by_label("Temperature", exact=True).first.fill(f"0.{number + 1}")
+        expect(page.get_by_test_id("compare")).to_be_disabled()
+        page.locator("#composer textarea").fill("hello")
+        page.get_by_test_id("run").click()
+        panes = page.get_by_test_id("pane")
+        for pane in panes.all():
+            expect(pane.get_by_test_id("answer")).to_contain_text("word3")
+        temperatures = [frame["parameters"].get("temperature", 1) for frame in runs(page)]
+        assert temperatures == [1, 0.1, 0.2, 0.3]
+        assert page.evaluate("window.sockets") == 1
+        panes.nth(1).get_by_role("button", name="Stop").click()
+        stopped = panes.nth(1).get_by_test_id("answer")
+        expect(stopped).to_have_attribute("data-state", "finished")
+        for place in (0, 2, 3):
+            still = panes.nth(place).get_by_test_id("answer")
+            assert still.get_attribute("data-state") == "streaming"
+        page.locator("#composer textarea").focus()
+        page.keyboard.press("Escape")
+        expect(page.locator("[data-stat=finish_reason]", has_text="stopped")).to_have_count(4)
+        page.get_by_role("checkbox", name="All panes").uncheck()
+        page.locator("#composer textarea").fill("only here")
+        panes.nth(2).get_by_role("button", name="Run this").click()
+        expect(page.locator(".turn [data-text]", has_text="only here")).to_have_count(1)
+        page.evaluate("window.lastSocket.close()")
+        note = panes.nth(2).get_by_test_id("answer").last.locator("[data-note]")
+        expect(note).not_to_be_empty()
+        assert findings(page) == []

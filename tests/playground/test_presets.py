@@ -1,0 +1,224 @@
+"""Presets and their versions, and links to snapshots: whose they are and what they may say."""
+
+import json
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.http import HttpResponse
+from django.test import Client
+
+from accounts.models import Membership, Organisation, User
+from inference import catalog
+from playground.models import Conversation, Message, Preset, PresetVersion, Snapshot
+
+CONTENT = {
+    "model": "starter",
+    "messages": [{"role": "system", "content": "Be {{tone}}"}],
+    "parameters": {"temperature": 0.5, "tools": []},
+    "variables": {"tone": "brief"},
+}
+MEASURED = {"cost_nanos": 7, "balance_nanos": 123456, "request_id": "req_1", "ttft_ms": 5}
+
+
+@pytest.fixture(autouse=True)
+def starter(db: None) -> None:
+    catalog.ensure_starter()
+
+
+@pytest.fixture
+def kept(alice: User, organisation: Organisation) -> Conversation:
+    conversation = Conversation.objects.create(
+        organisation=organisation, user=alice, title="Rain in Zug", model="starter"
+    )
+    Message.objects.create(conversation=conversation, position=0, role="user", content="Rain?")
+    Message.objects.create(
+        conversation=conversation, position=1, role="assistant", content="<b>No</b>, 100% dry",
+        request_id="req_1", measured=MEASURED,
+    )  # fmt: skip
+    return conversation
+
+
+def post(client: Client, path: str, body: object) -> HttpResponse:
+    response: HttpResponse = client.post(path, json.dumps(body), content_type="application/json")
+    return response
+
+
+def save(client: Client, name: str = "Mine", **change: Any) -> HttpResponse:
+    return post(client, "/playground/presets/", {"name": name, "content": {**CONTENT, **change}})
+
+
+def test_saving_under_a_name_again_makes_the_next_version(alice_client: Client) -> None:
+    first = json.loads(save(alice_client).content)
+    assert (first["name"], first["number"]) == ("Mine", 1)
+    assert json.loads(save(alice_client).content)["number"] == 1  # nothing has changed
+    second = json.loads(save(alice_client, model="slow").content)
+    assert (second["id"], second["number"]) == (first["id"], 2)
+    listed = alice_client.get("/playground/presets/").json()["presets"]
+    assert listed == [{"id": first["id"], "name": "Mine", "number": 2}]
+    path = f"/playground/presets/{first['id']}/"
+    assert alice_client.get(path).json()["content"]["model"] == "slow"
+    old = alice_client.get(path + "?version=1").json()
+    assert old["content"]["model"] == "starter"
+    assert old["content"]["variables"] == {"tone": "brief"}
+    assert [each["number"] for each in old["versions"]] == [2, 1]
+    for missing in ("3", "0", "x", "9" * 30):
+        assert alice_client.get(f"{path}?version={missing}").status_code == 404
+    page = alice_client.get(f"/playground/?preset={first['id']}")
+    assert page.context["data"]["conversation"]["model"] == "slow"
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"content": CONTENT}, "name"),
+        ({"name": " ", "content": CONTENT}, "name"),
+        ({"name": "x" * 81, "content": CONTENT}, "name"),
+        ({"name": "a", "content": {**CONTENT, "price": 1}}, "content.price"),
+        ({"name": "a", "content": {**CONTENT, "mode": "poem"}}, "content.mode"),
+        (
+            {"name": "a", "content": {**CONTENT, "parameters": {"temperature": 3}}},
+            "content.parameters.temperature",
+        ),
+        ({"name": "a", "content": {**CONTENT, "variables": {"a": 1}}}, "content.variables.a"),
+    ],
+)
+def test_a_preset_that_is_none_is_refused_by_its_field(
+    alice_client: Client, body: object, param: str
+) -> None:
+    response = post(alice_client, "/playground/presets/", body)
+    assert (response.status_code, json.loads(response.content)["error"]["param"]) == (400, param)
+    assert not Preset.objects.exists()
+
+
+def test_a_preset_is_its_owners_alone(
+    alice_client: Client, bob_client: Client, charlie_client: Client
+) -> None:
+    made = json.loads(save(alice_client).content)
+    path = f"/playground/presets/{made['id']}/"
+    for other in (bob_client, charlie_client):
+        assert other.get(path).status_code == 404
+        assert other.get(f"/playground/?preset={made['id']}").status_code == 404
+        assert other.post(path + "delete/").status_code == 404
+        assert other.get("/playground/presets/").json() == {"presets": []}
+    assert json.loads(save(bob_client).content)["id"] != made["id"]  # names are one's own
+    assert alice_client.post(path + "delete/").status_code == 204
+    assert PresetVersion.objects.filter(preset_id=made["id"]).count() == 0
+
+
+def test_the_database_keeps_names_and_versions_once(
+    alice: User, organisation: Organisation
+) -> None:
+    mine = {"user": alice, "organisation": organisation}
+    preset = Preset.objects.create(name="Mine", **mine)
+    preset.versions.create(number=1, content={})
+    for broken in (
+        lambda: Preset.objects.create(name="Mine", **mine),
+        lambda: Preset.objects.create(name="", **mine),
+        lambda: preset.versions.create(number=1, content={}),
+        lambda: preset.versions.create(number=0, content={}),
+    ):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            broken()
+
+
+def share(client: Client, kept: Conversation, audience: str) -> dict[str, Any]:
+    path = f"/playground/conversations/{kept.id}/snapshots/"
+    response = post(client, path, {"audience": audience})
+    assert response.status_code == 201
+    made: dict[str, Any] = json.loads(response.content)
+    return made
+
+
+def test_a_link_for_anyone_shows_the_answer_and_nothing_private(
+    alice_client: Client, client: Client, kept: Conversation
+) -> None:
+    made = share(alice_client, kept, "anyone")
+    page = client.get(made["url"])
+    assert page.status_code == 200
+    shown = page.content.decode()
+    assert "&lt;b&gt;No&lt;/b&gt;, 100% dry" in shown
+    assert "Rain in Zug" in shown
+    for private in ("123456", "req_1", "alice@example.com", "Acme"):
+        assert private not in shown
+    assert page["X-Robots-Tag"] == "noindex"
+
+
+def test_a_link_for_the_organisation_is_for_its_members(
+    alice_client: Client,
+    bob_client: Client,
+    charlie_client: Client,
+    client: Client,
+    kept: Conversation,
+) -> None:
+    made = share(alice_client, kept, "organisation")
+    path = f"/playground/shared/{made['id']}/"
+    assert bob_client.get(path).status_code == 200
+    opened = bob_client.get(f"/playground/?snapshot={made['id']}")
+    assert opened.context["data"]["conversation"]["messages"][0]["content"] == "Rain?"
+    assert charlie_client.get(path).status_code == 404
+    assert charlie_client.get(f"/playground/?snapshot={made['id']}").status_code == 404
+    assert client.get(path).status_code == 302
+    assert client.get("/playground/shared/snap_none/").status_code == 302
+    Membership.objects.filter(user__email="bob@example.com").delete()
+    assert bob_client.get(path).status_code == 404
+
+
+def test_what_a_link_shows_stays_as_it_was_and_who_may_see_it_changes(
+    alice_client: Client, client: Client, charlie_client: Client, kept: Conversation
+) -> None:
+    made = share(alice_client, kept, "anyone")
+    kept.messages.update(content="changed")
+    assert "100% dry" in client.get(made["url"]).content.decode()
+    path = f"/playground/snapshots/{made['id']}/"
+    assert post(charlie_client, path, {"audience": "anyone"}).status_code in {302, 404}
+    assert post(alice_client, path, {"audience": "all"}).status_code == 400
+    assert post(alice_client, path, {"audience": "organisation"}).status_code == 204
+    assert client.get(made["url"]).status_code == 302
+    listed = alice_client.get(f"/playground/conversations/{kept.id}/snapshots/").json()
+    assert [each["audience"] for each in listed["snapshots"]] == ["organisation"]
+    assert alice_client.post(path + "delete/").status_code == 204
+    assert alice_client.post(path + "delete/").status_code == 404
+
+
+def test_a_link_goes_with_its_conversation(alice_client: Client, kept: Conversation) -> None:
+    share(alice_client, kept, "anyone")
+    alice_client.post(f"/playground/conversations/{kept.id}/delete/")
+    assert not Snapshot.objects.exists()
+
+
+def test_nobody_shares_what_is_not_theirs(bob_client: Client, kept: Conversation) -> None:
+    path = f"/playground/conversations/{kept.id}/snapshots/"
+    assert post(bob_client, path, {"audience": "anyone"}).status_code == 404
+    assert bob_client.get(path).status_code == 404
+
+
+def test_history_is_searched_in_titles_and_texts(
+    alice_client: Client, bob_client: Client, kept: Conversation
+) -> None:
+    def found(words: str, client: Client = alice_client) -> bool:
+        page = client.get("/playground/conversations/", {"q": words}).content.decode()
+        return kept.id in page
+
+    assert found("zug")
+    assert found("dry rain")
+    assert found("100%")
+    assert not found("zug snow")
+    assert not found("100_")
+    assert not found("zug", bob_client)
+    assert found("\0")
+
+
+def test_a_conversation_is_exported_in_both_forms(
+    alice_client: Client, bob_client: Client, kept: Conversation
+) -> None:
+    path = f"/playground/conversations/{kept.id}"
+    exported = alice_client.get(f"{path}.json")
+    assert json.loads(exported.content)["messages"][1]["measured"]["cost_nanos"] == 7
+    assert f'filename="{kept.id}.json"' in exported["Content-Disposition"]
+    text = alice_client.get(f"{path}.md").content.decode()
+    assert text.startswith("# Rain in Zug\n")
+    assert "## Assistant\n\n<b>No</b>, 100% dry\n" in text
+    assert alice_client.get(f"{path}.pdf").status_code == 404
+    for form in ("json", "md"):
+        assert bob_client.get(f"{path}.{form}").status_code == 404

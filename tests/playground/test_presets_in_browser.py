@@ -1,0 +1,91 @@
+"""Presets, links, the palette, search and the weight of the page, in a real browser."""
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser import visitor
+from tests.playground.test_browser import alice, ask, browser, site  # noqa: F401  fixtures
+from tests.playground.test_panes_in_browser import KEEP_FRAMES, findings, runs
+from tests.story.site import Site
+
+pytestmark = pytest.mark.browser
+
+MOST_BYTES = 250_000
+
+
+def test_a_ready_preset_is_changed_saved_and_opened_by_the_palette(
+    browser: Browser,  # noqa: F811
+    site: tuple[Site, str],  # noqa: F811
+) -> None:
+    with alice(browser, site, "hostile", KEEP_FRAMES) as page:
+        page.get_by_role("button", name="Into another language").click()
+        page.get_by_role("textbox", name="language").fill("Welsh")
+        page.get_by_role("button", name="Presets", exact=True).click()
+        page.get_by_label("Name of the preset").fill("To Welsh")
+        page.get_by_role("button", name="Save", exact=True).click()
+        expect(page.locator("#preset-list [data-name]")).to_have_text("To Welsh")
+        page.get_by_label("Version: To Welsh").select_option("1")
+        expect(page.locator("#presets-dialog")).to_be_hidden()
+        expect(page.locator(".turn [data-text]")).to_have_text("{{text}}")
+        page.get_by_role("button", name="New chat").click()
+        page.keyboard.press("Control+k")
+        page.keyboard.type("to welsh")
+        expect(page.locator("#palette [role=option]")).to_have_count(1)
+        assert findings(page) == []
+        page.keyboard.press("Enter")
+        page.keyboard.press("Control+Enter")
+        expect(page.get_by_test_id("answer")).to_have_attribute("data-state", "finished")
+        [frame] = runs(page)
+        assert "Welsh" in frame["messages"][0]["content"]
+        assert frame["messages"][1]["content"] == "Good morning! Did you sleep well?"
+
+
+def test_a_link_shows_a_hostile_answer_to_anyone_and_harms_nobody(
+    browser: Browser,  # noqa: F811
+    site: tuple[Site, str],  # noqa: F811
+) -> None:
+    with alice(browser, site, "hostile") as page:
+        page.get_by_role("button", name="Share").click()
+        expect(page.get_by_text("There is no answer yet.")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(ask(page, "be evil")).to_have_attribute("data-state", "finished")
+        page.wait_for_url("**conversation=conv_**")
+        page.get_by_role("button", name="Share").click()
+        page.get_by_label("Who may read it").first.select_option("anyone")
+        page.get_by_role("button", name="Make a link").click()
+        link = page.locator("#share-list a").get_attribute("href") or ""
+    with visitor(browser, site[0].url) as (stranger, watch):
+        stranger.goto(link)
+        expect(stranger.get_by_role("heading", name="A <b>title</b>")).to_be_visible()
+        shown = stranger.get_by_test_id("shared")
+        assert shown.locator("img, script, iframe, form, [onclick]").count() == 0
+        assert stranger.evaluate("window.pwned") is None
+        assert watch.complaints == []
+        assert findings(stranger) == []
+
+
+def test_the_history_is_searched_and_keys_are_listed(
+    browser: Browser,  # noqa: F811
+    site: tuple[Site, str],  # noqa: F811
+) -> None:
+    with alice(browser, site, "hostile") as page:
+        expect(ask(page, "find the needle")).to_have_attribute("data-state", "finished")
+        search = page.get_by_label("Search the history")
+        search.fill("needle evil.example")  # one word of the question, one of the answer
+        found = page.locator("#history li a[data-conversation]")
+        expect(found).to_have_count(1)
+        expect(found).to_have_text("find the needle")
+        search.fill("haystack")
+        expect(page.locator("#history")).to_contain_text("Nothing in your history")
+        page.get_by_role("button", name="New chat").focus()
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+
+
+def test_the_first_load_is_light(browser: Browser, site: tuple[Site, str]) -> None:  # noqa: F811
+    with alice(browser, site) as page:
+        sizes = page.evaluate(
+            "performance.getEntriesByType('resource').concat("
+            "performance.getEntriesByType('navigation')).map((each) => each.transferSize)"
+        )
+        assert 0 < sum(sizes) <= MOST_BYTES, sum(sizes)

@@ -33,6 +33,7 @@ def test_a_ready_preset_is_changed_saved_and_opened_by_the_palette(
         expect(page.locator("#palette [role=option]")).to_have_count(1)
         assert findings(page) == []
         page.keyboard.press("Enter")
+        expect(page.locator(".turn [data-text]")).to_have_text("{{text}}")
         page.keyboard.press("Control+Enter")
         expect(page.get_by_test_id("answer")).to_have_attribute("data-state", "finished")
         [frame] = runs(page)

@@ -1,78 +1,88 @@
 """Sentences that the page's modules say; `{names}` in them are filled in by the browser."""
 
-from django.utils.translation import gettext as _
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+Texts = dict[str, str | Promise]
+
+CONVERSATION: Texts = {
+    "user": _("User"),
+    "assistant": _("Assistant"),
+    "tool": _("Tool"),
+    "pane": _("Pane"),
+    "connecting": _("Connecting …"),
+    "ready": "",
+    "lost": _("The connection was lost. Trying again …"),
+    "signed-out": _("You are not signed in any more."),
+    "sign_in": _("Sign in"),
+    "top_up": _("Add credit"),
+    "see_requests": _("Requests"),
+    "answering": _("The model is answering."),
+    "answered": _("Answer: {text}"),
+    "stopped": _("Stopped. What came until then is billed, nothing after it."),
+    "lost_running": _(
+        "The connection was lost, so the server stopped here. Waiting to hear what it billed …"
+    ),
+    "lost_found": _(
+        "The connection was lost and the answer stopped here. The numbers below are the bill."
+    ),
+    "lost_unknown": _(
+        "The connection was lost and nothing was saved of this answer. "
+        "Whether it was billed stands under Requests."
+    ),
+    "lost_before": _(
+        "The connection was lost before the answer began. Had it begun unseen, "
+        "it would stand under Requests."
+    ),
+    "organisation_changed": _(
+        "You switched to another organisation. Load the page again before you go on."
+    ),
+    "finish_stop": _("end of the answer"),
+    "finish_length": _("length limit"),
+    "finish_tool_calls": _("call of a tool"),
+    "finish_aborted": _("stopped"),
+    "finish_failed": _("broken off"),
+}
+FIELDS: Texts = {
+    "random": _("random"),
+    "wrong_number": _("This is not a number."),
+    "wrong_integer": _("This must be a whole number."),
+    "wrong_range": _("This must be between {low} and {high}."),
+    "wrong_lines": _("At most four lines of 256 characters."),
+    "wrong_json": _("Not JSON: line {line}, column {column}."),
+    "wrong_object": _("This must be a JSON object."),
+    "wrong_empty": _("This must not be empty."),
+    "wrong_type": _("“type” must be a name or a list of names."),
+    "wrong_properties": _("“properties” must be an object."),
+    "wrong_required": _("“required” must be a list of names."),
+    "wrong_enum": _("“enum” must be a list."),
+    "wrong_arguments": _("The arguments of a tool are always of the type “object”."),
+    "wrong_name": _("A name has 1 to 64 letters, digits, “_” and “-”."),
+    "wrong_twice": _("Another tool has this name."),
+}
+ACTIONS: Texts = {
+    "no_message": _("Write a message first."),
+    "not_loaded": _("This could not be loaded. Please try again."),
+    "nothing_to_share": _("There is no answer yet. Run something first."),
+    "version": _("Version"),
+    "delete": _("Delete"),
+    "mode": _("Mode"),
+    "model": _("Model"),
+    "preset": _("Preset"),
+    "history": _("History"),
+    "do_run": _("Run"),
+    "do_stop": _("Stop"),
+    "do_new": _("New chat"),
+    "do_compare": _("Compare: one more pane"),
+    "do_code": _("View code"),
+    "do_presets": _("Presets: save or open"),
+    "do_share": _("Share this conversation"),
+    "do_search": _("Search the history"),
+    "do_keys": _("List the keys"),
+    "price": _("{input} in · {cached} cached · {output} out per million tokens"),
+}
 
 
 def page_texts() -> dict[str, str]:
-    return {
-        "user": _("User"),
-        "assistant": _("Assistant"),
-        "tool": _("Tool"),
-        "pane": _("Pane"),
-        "connecting": _("Connecting …"),
-        "ready": "",
-        "lost": _("The connection was lost. Trying again …"),
-        "signed-out": _("You are not signed in any more."),
-        "sign_in": _("Sign in"),
-        "top_up": _("Add credit"),
-        "see_requests": _("Requests"),
-        "answering": _("The model is answering."),
-        "answered": _("Answer: {text}"),
-        "stopped": _("Stopped. What came until then is billed, nothing after it."),
-        "lost_running": _(
-            "The connection was lost, so the server stopped here. Waiting to hear what it billed …"
-        ),
-        "lost_found": _(
-            "The connection was lost and the answer stopped here. The numbers below are the bill."
-        ),
-        "lost_unknown": _(
-            "The connection was lost and nothing was saved of this answer. "
-            "Whether it was billed stands under Requests."
-        ),
-        "lost_before": _(
-            "The connection was lost before the answer began. Had it begun unseen, "
-            "it would stand under Requests."
-        ),
-        "organisation_changed": _(
-            "You switched to another organisation. Load the page again before you go on."
-        ),
-        "finish_stop": _("end of the answer"),
-        "finish_length": _("length limit"),
-        "finish_tool_calls": _("call of a tool"),
-        "finish_aborted": _("stopped"),
-        "finish_failed": _("broken off"),
-        "random": _("random"),
-        "wrong_number": _("This is not a number."),
-        "wrong_integer": _("This must be a whole number."),
-        "wrong_range": _("This must be between {low} and {high}."),
-        "wrong_lines": _("At most four lines of 256 characters."),
-        "wrong_json": _("Not JSON: line {line}, column {column}."),
-        "wrong_object": _("This must be a JSON object."),
-        "wrong_empty": _("This must not be empty."),
-        "wrong_type": _("“type” must be a name or a list of names."),
-        "wrong_properties": _("“properties” must be an object."),
-        "wrong_required": _("“required” must be a list of names."),
-        "wrong_enum": _("“enum” must be a list."),
-        "wrong_arguments": _("The arguments of a tool are always of the type “object”."),
-        "wrong_name": _("A name has 1 to 64 letters, digits, “_” and “-”."),
-        "wrong_twice": _("Another tool has this name."),
-        "no_message": _("Write a message first."),
-        "not_loaded": _("This could not be loaded. Please try again."),
-        "nothing_to_share": _("There is no answer yet. Run something first."),
-        "version": _("Version"),
-        "delete": _("Delete"),
-        "mode": _("Mode"),
-        "model": _("Model"),
-        "preset": _("Preset"),
-        "history": _("History"),
-        "do_run": _("Run"),
-        "do_stop": _("Stop"),
-        "do_new": _("New chat"),
-        "do_compare": _("Compare: one more pane"),
-        "do_code": _("View code"),
-        "do_presets": _("Presets: save or open"),
-        "do_share": _("Share this conversation"),
-        "do_search": _("Search the history"),
-        "do_keys": _("List the keys"),
-        "price": _("{input} in · {cached} cached · {output} out per million tokens"),
-    }
+    """All of them, in the reader's language."""
+    return {name: str(text) for name, text in (CONVERSATION | FIELDS | ACTIONS).items()}

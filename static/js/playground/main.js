@@ -2,25 +2,20 @@
 // others; what connects them is here.
 import { CodeDialog } from "./code-dialog.js";
 import { commandsOf } from "./commands.js";
-import { balance, dollars } from "./format.js";
+import { presetOf, turnsToSend } from "./draft.js";
+import { element } from "./element.js";
 import { GalleryView } from "./gallery-view.js";
 import { HistoryView } from "./history-view.js";
+import { listenToKeys } from "./keys.js";
+import { Notice, showBalance } from "./notice.js";
+import { offer } from "./offers.js";
 import { Palette } from "./palette.js";
 import { MOST_PANES, Panes } from "./panes.js";
 import { PresetsView } from "./presets-view.js";
-import { messagesOf } from "./request.js";
 import { SettingsView } from "./settings-view.js";
 import { ShareDialog } from "./share-dialog.js";
 import { PlaygroundSocket } from "./socket.js";
 import { VariablesView } from "./variables-view.js";
-
-/**
- * @param {string} id
- * @returns {any}
- */
-function element(id) {
-  return document.getElementById(id);
-}
 
 class Playground {
   data = JSON.parse(element("playground-data").textContent);
@@ -34,7 +29,6 @@ class Playground {
   composer = element("composer").querySelector("textarea");
   /** Another organisation would pay than the one this page speaks of. */
   #stale = false;
-  #notice = "";
 
   constructor() {
     const { texts, data } = this;
@@ -46,6 +40,7 @@ class Playground {
       texts,
       onChange: () => this.#settingsChanged(),
     });
+    this.notice = new Notice(element("notice"), texts);
     this.table = new VariablesView(element("variables"));
     const first = { model: element("model").value, system: "", parameters: {} };
     this.panes = new Panes(element("panes"), this, first);
@@ -110,7 +105,12 @@ class Playground {
     element("mode").addEventListener("change", () => this.startAfresh());
     this.composer.addEventListener("input", () => this.#look());
     window.addEventListener("online", () => this.socket.retry());
-    document.addEventListener("keydown", (event) => this.#keyed(event));
+    listenToKeys({
+      run: () => this.#submit(),
+      stop: () => this.#stop(),
+      palette: () => this.palette.toggle(),
+      list: () => element("keys-dialog").showModal(),
+    });
   }
 
   // --- What panes need of the page ----------------------------------------------------------------
@@ -149,7 +149,6 @@ class Playground {
   }
 
   changed() {
-    this.#showRunning();
     this.#look();
   }
 
@@ -179,31 +178,6 @@ class Playground {
 
   // --- What a person does ------------------------------------------------------------------------
 
-  /** @param {KeyboardEvent} event */
-  #keyed(event) {
-    const withControl = event.ctrlKey || event.metaKey;
-    const writes = /** @type {Element} */ (event.target).closest("input, textarea, select");
-    if (event.key === "Enter" && withControl) this.#submitByKey(event);
-    else if (event.key.toLowerCase() === "k" && withControl) {
-      event.preventDefault();
-      this.palette.toggle();
-    } else if (event.key === "?" && !writes && !document.querySelector("dialog:modal")) {
-      element("keys-dialog").showModal();
-    } else if (event.key === "Escape" && !event.defaultPrevented) this.#escaped();
-  }
-
-  /** @param {KeyboardEvent} event */
-  #submitByKey(event) {
-    const target = /** @type {Element} */ (event.target);
-    const form = target.closest("form[data-editor], form[data-call-id]");
-    if (form) return /** @type {HTMLFormElement} */ (form).requestSubmit();
-    if (!document.querySelector("dialog:modal")) this.#submit();
-  }
-
-  #escaped() {
-    if (!document.querySelector("dialog:modal")) this.#stop();
-  }
-
   /** The panes that what is written below is for. */
   get #addressed() {
     const { list, active } = this.panes;
@@ -216,7 +190,7 @@ class Playground {
     if (!this.mayRun || !idle.length || !idle.every((pane) => this.ready(pane))) return;
     const text = this.composer.value;
     const writes = this.mode === "chat" && text.trim() !== "";
-    if (!writes && idle.some((pane) => !this.#hasQuestion(pane))) {
+    if (!writes && idle.some((pane) => !pane.hasQuestion)) {
       this.#complain(this.texts.no_message);
       this.#focus();
       return;
@@ -227,12 +201,6 @@ class Playground {
       if (writes) pane.store.apply({ type: "say", content: text });
       pane.run();
     }
-  }
-
-  /** @param {import("./pane.js").Pane} pane */
-  #hasQuestion(pane) {
-    if (this.mode === "completion") return pane.text.value !== "";
-    return ["user", "tool"].includes(pane.store.chat.turns.at(-1)?.role ?? "");
   }
 
   /** What is written becomes a message, and nothing runs: its role and place can be changed then. */
@@ -275,7 +243,7 @@ class Playground {
     this.panes.activate(pane);
     this.settings.show(pane.settings);
     this.history.mark(pane.conversation);
-    this.#showRunning();
+    this.#offer();
   }
 
   #settingsChanged() {
@@ -329,7 +297,6 @@ class Playground {
     element("compare").disabled = this.panes.list.length >= MOST_PANES;
     this.settings.modeIs(mode);
     for (const pane of this.panes.list) pane.element.dataset.mode = mode;
-    this.#showRunning();
     this.#look();
   }
 
@@ -349,7 +316,8 @@ class Playground {
   viewCode() {
     const pane = this.panes.active;
     if (!this.ready(pane)) return;
-    void this.code.show(pane.frame("code", this.#shownTurns(pane)));
+    const turns = turnsToSend(pane, this.mode, this.composer.value);
+    void this.code.show(pane.frame("code", turns));
   }
 
   shareIt() {
@@ -359,15 +327,11 @@ class Playground {
   /** What a preset keeps of the pane at hand, or null when it cannot be sent. */
   #presetContent() {
     const settings = this.settings.read();
-    if (settings === null) {
-      this.presets.dialog.close();
-      this.settings.focusWrong();
-      return null;
-    }
-    const { mode, variables, panes } = this;
-    const messages = messagesOf(this.#shownTurns(panes.active, ""), settings.system);
-    const { model, parameters } = settings;
-    return { mode, model, messages, parameters, variables };
+    const { panes, mode, composer, variables } = this;
+    if (settings) return presetOf(panes.active, mode, composer.value, settings, variables);
+    this.presets.dialog.close();
+    this.settings.focusWrong();
+    return null;
   }
 
   /**
@@ -385,23 +349,6 @@ class Playground {
     this.#focus();
   }
 
-  /**
-   * What would be sent now, or an example of it.
-   * @param {import("./pane.js").Pane} pane
-   * @param {string} example empty: none, and a last answer stays
-   * @returns {any[]}
-   */
-  #shownTurns(pane, example = "Hello!") {
-    /** @param {string} content */
-    const said = (content) => ({ role: "user", content, calls: [], callId: "" });
-    if (this.mode === "completion") return [said(pane.text.value || example)];
-    const { turns } = pane.store.chat;
-    const draft = this.composer.value;
-    const all = draft.trim() === "" ? turns : [...turns, said(draft)];
-    const shown = all.length || !example ? all : [said(example)];
-    return example && shown.at(-1)?.role === "assistant" ? shown.slice(0, -1) : shown;
-  }
-
   /** @param {string} problem */
   #complain(problem) {
     element("composer-error").textContent = problem;
@@ -413,66 +360,36 @@ class Playground {
   #hear(frame) {
     if (frame.type === "ready") {
       this.#stale = frame.organisation !== this.data.organisation;
-      this.#noticeIs(this.#stale ? this.texts.organisation_changed : "");
-      this.#showRunning();
+      this.notice.say(this.#stale ? this.texts.organisation_changed : "");
+      this.#offer();
       return;
     }
     if (frame.type === "error" && frame.id === undefined) {
-      this.#noticeIs(frame.error.message);
+      this.notice.say(frame.error.message);
       return;
     }
     if (frame.error?.param) this.settings.structure.complain(frame.error.param, frame.error.message);
-    if (frame.summary) this.balanceIs(frame.summary.balance_nanos);
+    if (frame.summary) showBalance(frame.summary.balance_nanos);
     for (const pane of this.panes.list) pane.hear(frame);
   }
 
   /** @param {import("./socket.js").Connection} state */
   #connectionIs(state) {
     this.root.dataset.connection = state;
-    this.#noticeIs(state === "ready" ? this.#notice : this.texts[state]);
-    if (state === "signed-out") this.#offerSignIn();
+    this.notice.connectionIs(state);
     if (state !== "ready") for (const pane of this.panes.list) pane.lost();
-    this.#showRunning();
-  }
-
-  #offerSignIn() {
-    const link = document.createElement("a");
-    link.href = location.href; // the server asks for a sign-in and leads back here
-    link.textContent = this.texts.sign_in;
-    element("notice").append(" ", link);
+    this.#offer();
   }
 
   // --- What is shown -----------------------------------------------------------------------------
 
   #look() {
     this.table.look([this.composer.value, ...this.panes.list.flatMap((pane) => pane.texts)]);
-    const { list, active } = this.panes;
-    const isEmpty = list.every((pane) => pane.store.chat.turns.length === 0);
-    element("empty").hidden = !isEmpty || this.mode === "completion" || list.length > 1;
-    const continued = this.mode === "completion" && active.store.chat.turns.length > 1;
-    element("again").hidden = element("take-back").hidden = !continued || active.running;
+    this.#offer();
   }
 
-  #showRunning() {
-    const addressed = this.#addressed;
-    element("run").hidden = addressed.every((pane) => pane.running);
-    element("run").disabled = !this.mayRun;
-    element("stop").hidden = this.panes.running.length === 0;
-  }
-
-  /** @param {string} sentence */
-  #noticeIs(sentence) {
-    if (this.socket.state === "ready") this.#notice = sentence;
-    element("notice").textContent = sentence;
-    element("notice").hidden = sentence === "";
-  }
-
-  /** @param {number} nanos */
-  balanceIs(nanos) {
-    for (const place of document.querySelectorAll("[data-balance]")) {
-      place.textContent = balance(nanos);
-      place.setAttribute("title", dollars(nanos));
-    }
+  #offer() {
+    offer(this.panes, this.#addressed, this.mode, this.mayRun);
   }
 }
 

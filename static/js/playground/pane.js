@@ -2,6 +2,7 @@
 // share (socket, mode, variables) is the desk's.
 import { ChatView } from "./chat-view.js";
 import { fill } from "./format.js";
+import { showBalance } from "./notice.js";
 import { findAnswer } from "./recovery.js";
 import { runFrame } from "./request.js";
 import { openCalls, runningTurns } from "./state.js";
@@ -23,7 +24,6 @@ const ANNOUNCED_CHARS = 1_000;
  * @property {(pane: Pane) => void} ended a run of it, however it ended
  * @property {(pane: Pane, action: string) => void} pressed
  * @property {(pane: Pane) => boolean} ready whether its settings can be sent
- * @property {(nanos: number) => void} balanceIs
  */
 
 export class Pane {
@@ -66,6 +66,12 @@ export class Pane {
 
   get settings() {
     return this.asks;
+  }
+
+  /** Whether there is something to answer, or to continue. */
+  get hasQuestion() {
+    if (this.desk.mode === "completion") return this.text.value !== "";
+    return ["user", "tool"].includes(this.store.chat.turns.at(-1)?.role ?? "");
   }
 
   get running() {
@@ -182,7 +188,7 @@ export class Pane {
     const kept = await findAnswer(`${urls.answers}${encodeURIComponent(requestId)}/`);
     if (kept) this.store.apply({ type: "found", requestId, ...kept, note: texts.lost_found });
     else this.store.apply({ type: "note", key, note: texts.lost_unknown });
-    if (kept) this.desk.balanceIs(kept.summary.balance_nanos);
+    if (kept) showBalance(kept.summary.balance_nanos);
   }
 
   /** @param {Record<string, any>} action */

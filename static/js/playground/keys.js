@@ -1,0 +1,27 @@
+// Keys of the page: run, stop, the palette, the list of them all. Dialogs have their own.
+
+/**
+ * @typedef {object} Actions
+ * @property {() => void} run
+ * @property {() => void} stop
+ * @property {() => void} palette
+ * @property {() => void} list
+ */
+
+/** @param {Actions} actions */
+export function listenToKeys({ run, stop, palette, list }) {
+  document.addEventListener("keydown", (event) => {
+    const withControl = event.ctrlKey || event.metaKey;
+    const inDialog = document.querySelector("dialog:modal") !== null;
+    const target = /** @type {Element} */ (event.target);
+    if (event.key === "Enter" && withControl) {
+      const form = target.closest("form[data-editor], form[data-call-id]");
+      if (form) /** @type {HTMLFormElement} */ (form).requestSubmit();
+      else if (!inDialog) run();
+    } else if (event.key.toLowerCase() === "k" && withControl) {
+      event.preventDefault();
+      palette();
+    } else if (event.key === "?" && !inDialog && !target.closest("input, textarea, select")) list();
+    else if (event.key === "Escape" && !event.defaultPrevented && !inDialog) stop();
+  });
+}

@@ -1,0 +1,52 @@
+// What the page says about itself, above everything: the connection, or what hinders it.
+import { balance, dollars } from "./format.js";
+
+export class Notice {
+  /** What is said when the connection is there. */
+  #kept = "";
+  /** @type {import("./socket.js").Connection} */
+  #state = "connecting";
+
+  /**
+   * @param {HTMLElement} element
+   * @param {Record<string, string>} texts by state of the connection, and `sign_in`
+   */
+  constructor(element, texts) {
+    this.element = element;
+    this.texts = texts;
+  }
+
+  /** @param {string} sentence empty: nothing hinders */
+  say(sentence) {
+    if (this.#state === "ready") this.#kept = sentence;
+    this.#show(sentence);
+  }
+
+  /** @param {import("./socket.js").Connection} state */
+  connectionIs(state) {
+    this.#state = state;
+    this.#show(state === "ready" ? this.#kept : (this.texts[state] ?? ""));
+    if (state === "signed-out") this.#offerSignIn();
+  }
+
+  /** @param {string} sentence */
+  #show(sentence) {
+    this.element.textContent = sentence;
+    this.element.hidden = sentence === "";
+  }
+
+  #offerSignIn() {
+    const link = document.createElement("a");
+    link.href = location.href; // the server asks for a sign-in and leads back here
+    link.textContent = this.texts.sign_in ?? "";
+    this.element.append(" ", link);
+  }
+}
+
+/** @param {number} nanos what the organisation may spend, shown in every place for it */
+export function showBalance(nanos) {
+  for (const place of document.querySelectorAll("[data-balance]")) {
+    place.textContent = balance(nanos);
+    place.setAttribute("title", dollars(nanos));
+  }
+}

@@ -18,6 +18,7 @@ async def test_it_lists_what_the_key_may_call(api: httpx.AsyncClient, schema: Op
     starter = listed["data"][0]
     assert starter["pricing"] == {
         "input": "0.0000001", "cached_input": "0.00000005", "output": "0.0000004",
+        "flex_multiplier_bp": 10_000,
     }  # fmt: skip
     assert starter["max_model_len"] == 2048
     assert (starter["quantization"], starter["dimensions"]) == (None, None)

@@ -39,6 +39,7 @@ def site(organisation: Organisation, alice: User, settings: Settings) -> Site:
     today = timezone.now()
     return Site({
         "key_id": key.pk, "request_id": record.request_id, "slug": "quickstart", "name": "starter",
+        "form": "md",
         "year": today.year, "month": today.month, "token": token,
         "membership_id": Membership.objects.get(user=alice).pk,
     })  # fmt: skip

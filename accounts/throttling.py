@@ -18,6 +18,7 @@ from throttled import RateLimiterType, RateLimitState, Throttled, rate_limiter, 
 from throttled.exceptions import BaseThrottledError
 
 from accounts.authentication import Caller
+from portal.lib.durations import spell_duration
 
 logger = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ class TooFast(exceptions.APIException):
             "retry-after-ms": str(math.ceil(1000 * state.retry_after)),
             "x-ratelimit-limit-requests": str(state.limit),
             "x-ratelimit-remaining-requests": "0",
-            "x-ratelimit-reset-requests": f"{state.reset_after:.3f}s",
+            "x-ratelimit-reset-requests": spell_duration(state.reset_after),
         }
         super().__init__(
             f"Rate limit of this {owner} reached: {state.limit:,} requests per minute. "

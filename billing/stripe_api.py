@@ -136,6 +136,17 @@ def portal_page(customer_id: str) -> str:
 # --- Checkout --------------------------------------------------------------------------------
 
 
+def add_codes_and_tax(parameters: "SessionCreateParams") -> None:
+    """What every page that takes money asks for, as the settings say."""
+    if settings.STRIPE_PROMOTION_CODES:
+        parameters["allow_promotion_codes"] = True
+    if settings.STRIPE_AUTOMATIC_TAX:
+        # Where somebody lives decides what tax it is, so Stripe keeps the address.
+        parameters["automatic_tax"] = {"enabled": True}
+        parameters["tax_id_collection"] = {"enabled": True}
+        parameters["customer_update"] = {"address": "auto", "name": "auto"}
+
+
 def create_checkout(top_up: TopUp, customer_id: str) -> CheckoutSession:
     """A hosted payment page for this top-up; the same one when called again."""
     metadata = {"top_up_id": top_up.id, "organisation_id": top_up.organisation_id}
@@ -160,13 +171,7 @@ def create_checkout(top_up: TopUp, customer_id: str) -> CheckoutSession:
         "success_url": f"{billing_page()}?top_up={top_up.id}",
         "cancel_url": billing_page(),
     }
-    if settings.STRIPE_PROMOTION_CODES:
-        parameters["allow_promotion_codes"] = True
-    if settings.STRIPE_AUTOMATIC_TAX:
-        # Where somebody lives decides what tax it is, so Stripe keeps the address.
-        parameters["automatic_tax"] = {"enabled": True}
-        parameters["tax_id_collection"] = {"enabled": True}
-        parameters["customer_update"] = {"address": "auto", "name": "auto"}
+    add_codes_and_tax(parameters)
     with calling():
         return session_of(
             client().v1.checkout.sessions.create(parameters, {"idempotency_key": top_up.id})

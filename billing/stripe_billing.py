@@ -14,7 +14,7 @@ import stripe
 from django.conf import settings
 
 from billing.models import MeterBatch, Plan, PostPaid
-from billing.stripe_api import RequestRefused, billing_page, calling, client
+from billing.stripe_api import RequestRefused, add_codes_and_tax, billing_page, calling, client
 from billing.stripe_objects import id_of, label
 
 if TYPE_CHECKING:
@@ -79,12 +79,7 @@ def subscribe_page(plan: Plan, customer_id: str, key: str) -> str:
         "success_url": billing_page(),
         "cancel_url": billing_page(),
     }
-    if settings.STRIPE_PROMOTION_CODES:
-        parameters["allow_promotion_codes"] = True
-    if settings.STRIPE_AUTOMATIC_TAX:
-        parameters["automatic_tax"] = {"enabled": True}
-        parameters["tax_id_collection"] = {"enabled": True}
-        parameters["customer_update"] = {"address": "auto", "name": "auto"}
+    add_codes_and_tax(parameters)
     with calling():
         session = client().v1.checkout.sessions.create(parameters, {"idempotency_key": key})
     return session.url or ""

@@ -1,8 +1,8 @@
 """A conversation put together from the pieces that an API sends: texts, calls, results of calls."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from inference.errors import invalid
 from inference.spec import ChatMessage
@@ -36,6 +36,24 @@ class Conversation:
         self._calls = []
         extra = json.dumps({"tool_call_id": call_id})
         self.messages.append(ChatMessage("tool", text, extra_json=extra))
+
+
+class Call(Protocol):
+    """A call of a tool, in whatever form an API takes it."""
+
+    def for_template(self, param: str) -> dict[str, Any]: ...
+
+
+def extra_json(calls: Sequence[Call], call_id: str | None, param: str) -> str:
+    """What a message at `param` has beside its text, as `ChatMessage` keeps it; "" for nothing."""
+    extra: dict[str, Any] = {}
+    if calls:
+        extra["tool_calls"] = [
+            call.for_template(f"{param}.tool_calls[{number}]") for number, call in enumerate(calls)
+        ]
+    if call_id:
+        extra["tool_call_id"] = call_id
+    return json.dumps(extra) if extra else ""
 
 
 def template_call(call_id: str, name: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from inference import errors
 from inference.errors import ServiceError
 from inference.sentences import Sentence
 from portal.lib.db import db
+from portal.lib.durations import spell_duration
 
 logger = structlog.get_logger(__name__)
 
@@ -205,12 +206,3 @@ def _refused(limit: _Limit, wait_s: float, allowance: Allowance) -> ServiceError
     message.then(_("Please try again in %(wait)s."), wait=spell_duration(wait_s))
     headers = allowance.headers() | errors.retry_after(wait_s)
     return ServiceError(429, limit.unit, "rate_limit_exceeded", message, None, headers)
-
-
-def spell_duration(seconds: float) -> str:
-    """`12ms`, `6.5s`, `1m3s`, the way OpenAI writes resets."""
-    if seconds < 1:
-        return f"{round(seconds * 1000)}ms"
-    minutes, seconds = divmod(seconds, 60)
-    spelt = f"{seconds:.3f}".rstrip("0").rstrip(".")
-    return f"{int(minutes)}m{spelt}s" if minutes else f"{spelt}s"

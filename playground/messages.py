@@ -1,11 +1,10 @@
 """The messages of a run: texts, calls of tools and what the tools answered, in OpenAI's form."""
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from inference.conversation import read_arguments, template_call
+from inference.conversation import extra_json, read_arguments, template_call
 from inference.errors import invalid
 from inference.spec import ChatMessage
 from inference.tool_choice import MAX_TOOLS, Name
@@ -46,12 +45,5 @@ class Message(Part):
         if (self.tool_call_id is None) == (self.role == "tool"):
             field = f"{param}.tool_call_id"
             raise invalid(f"'{field}' belongs to each message of a tool, and no other.", field)
-        extra: dict[str, Any] = {}
-        if self.tool_calls:
-            extra["tool_calls"] = [
-                call.for_template(f"{param}.tool_calls[{number}]")
-                for number, call in enumerate(self.tool_calls)
-            ]
-        if self.tool_call_id:
-            extra["tool_call_id"] = self.tool_call_id
-        return ChatMessage(self.role, self.content, extra_json=json.dumps(extra) if extra else "")
+        beside = extra_json(self.tool_calls, self.tool_call_id, param)
+        return ChatMessage(self.role, self.content, extra_json=beside)

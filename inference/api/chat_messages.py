@@ -1,12 +1,11 @@
 """Messages of the chat endpoint: text, and what templates may want beside it."""
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
 from inference.api.bodies import RequestBody
-from inference.conversation import join_parts, read_arguments, template_call
+from inference.conversation import extra_json, join_parts, read_arguments, template_call
 from inference.errors import invalid
 from inference.spec import ChatMessage
 
@@ -69,19 +68,11 @@ class Message(RequestBody):
             field = f"{param}.tool_call_id"
             message = f"Missing required parameter: '{field}'."
             raise invalid(message, field, "missing_required_parameter")
-        extra: dict[str, Any] = {}
-        if self.tool_calls:
-            extra["tool_calls"] = [
-                call.for_template(f"{param}.tool_calls[{number}]")
-                for number, call in enumerate(self.tool_calls)
-            ]
-        if self.tool_call_id:
-            extra["tool_call_id"] = self.tool_call_id
         return ChatMessage(
             role=self.role,
             content=self._text(f"{param}.content"),
             name=self.name or "",
-            extra_json=json.dumps(extra) if extra else "",
+            extra_json=extra_json(self.tool_calls or (), self.tool_call_id, param),
         )
 
     def _text(self, param: str) -> str:

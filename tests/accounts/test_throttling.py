@@ -40,6 +40,7 @@ def test_a_refusal_says_whose_limit_and_when_it_ends(
     assert (answer["x-ratelimit-limit-requests"], answer["x-ratelimit-remaining-requests"]) == (
         "4", "0",
     )  # fmt: skip
+    assert answer["x-ratelimit-reset-requests"] == "1m0s"
     assert statuses(stranger, 1) == [200]
     clock.now_s += 14
     assert statuses(manager, 1) == [429]

@@ -12,8 +12,9 @@ from accounts.authentication import Caller, key_cache
 from accounts.models import ApiKey
 from billing import tiers
 from inference.errors import ServiceError
-from inference.limits import Allowance, RateLimits, spell_duration
+from inference.limits import Allowance, RateLimits
 from portal.lib.db import db
+from portal.lib.durations import spell_duration
 from tests.inference.conftest import Books, chat
 
 PATH = "/v1/chat/completions"

@@ -184,16 +184,16 @@ static void tiles_of_rows(const struct decoder *d, const struct product *product
 static void panels_of_rows(const struct decoder *d, const struct product *product, const char *x,
                            struct target target, int64_t row, int64_t rows, int64_t panel,
                            int64_t panels, int64_t skip) {
-    vec sums[LARGEST_TILE][2];
-    int64_t stride = product->inputs * input_bytes(d->kind);
-    int64_t panel_size = product->inputs * PANEL * weight_bytes(d->kind);
-    int64_t most = MOST_SUMS / panels, tiles = (rows + most - 1) / most;
 #ifdef __AMX_BF16__
     if (d->kind == BFLOAT_TILES) {
         tiles_of_rows(d, product, x, target, row, rows, panel, panels, skip);
         return;
     }
 #endif
+    vec sums[LARGEST_TILE][2];
+    int64_t stride = product->inputs * input_bytes(d->kind);
+    int64_t panel_size = product->inputs * PANEL * weight_bytes(d->kind);
+    int64_t most = MOST_SUMS / panels, tiles = (rows + most - 1) / most;
     const char *weights = (const char *)product->weights + panel * panel_size;
     for (int64_t i = 0; i < tiles; i++) { /* of equal height, more or less */
         int64_t from = row + rows * i / tiles, height = row + rows * (i + 1) / tiles - from;

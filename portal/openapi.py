@@ -4,6 +4,7 @@ It is made once a process: it depends on settings alone.
 """
 
 from functools import cache
+from threading import Lock
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +19,8 @@ from drf_spectacular.renderers import OpenApiJsonRenderer
 from inference.api import openapi
 
 MINUTES_5_S = 300
+# drf-spectacular loads its extensions when it is first used, and two threads at once break that.
+_making = Lock()
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -48,9 +51,14 @@ def _name_errors(operation: dict[str, Any]) -> None:
     operation["responses"] |= openapi.errors(statuses)
 
 
-@cache
 def document() -> bytes:
     """The document as JSON."""
+    with _making:
+        return _document()
+
+
+@cache
+def _document() -> bytes:
     with translation.override("en"):
         schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     return bytes(OpenApiJsonRenderer().render(schema))

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser import chromium, visitor
+from tests.browser import visitor
 from tests.environment import REPOSITORY
 from tests.inference.engines import FakeEngine
 from tests.story.site import Site, embedded_site
@@ -93,12 +93,6 @@ django.setup()
 from billing.models import UsageRecord
 print(UsageRecord.objects.get(request_id=sys.argv[1]).cost_nanos)
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

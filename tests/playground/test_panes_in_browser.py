@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.environment import REPOSITORY
-from tests.playground.test_browser import alice, ask, browser, site  # noqa: F401  fixtures
+from tests.playground.test_browser import alice, ask, site  # noqa: F401  a fixture
 from tests.story.site import Site
 
 pytestmark = pytest.mark.browser
@@ -37,7 +37,7 @@ def findings(page: Page) -> list[str]:
 
 
 def test_a_tool_is_called_answered_by_hand_and_the_conversation_goes_on(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     site: tuple[Site, str],  # noqa: F811
 ) -> None:
     with alice(browser, site, "hostile", KEEP_FRAMES) as page:
@@ -88,7 +88,7 @@ def test_an_answer_keeps_to_a_schema(browser: Browser, site: tuple[Site, str]) -
 
 
 def test_tokens_tell_their_probability_by_pointer_and_by_keys(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     site: tuple[Site, str],  # noqa: F811
 ) -> None:
     with alice(browser, site, "hostile") as page:
@@ -114,7 +114,7 @@ def test_tokens_tell_their_probability_by_pointer_and_by_keys(
 
 
 def test_a_text_is_continued_again_and_taken_back(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     site: tuple[Site, str],  # noqa: F811
 ) -> None:
     with alice(browser, site, script=KEEP_FRAMES) as page:
@@ -140,7 +140,7 @@ def test_a_text_is_continued_again_and_taken_back(
 
 
 def test_messages_are_added_and_moved_by_keyboard(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     site: tuple[Site, str],  # noqa: F811
 ) -> None:
     with alice(browser, site, "hostile", KEEP_FRAMES) as page:
@@ -160,7 +160,7 @@ def test_messages_are_added_and_moved_by_keyboard(
 
 
 def test_four_panes_stream_at_once_over_one_socket_and_one_is_stopped(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     site: tuple[Site, str],  # noqa: F811
 ) -> None:
     with alice(browser, site, script=KEEP_FRAMES) as page:

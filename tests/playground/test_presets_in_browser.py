@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser import visitor
-from tests.playground.test_browser import alice, ask, browser, site  # noqa: F401  fixtures
+from tests.playground.test_browser import alice, ask, site  # noqa: F401  a fixture
 from tests.playground.test_panes_in_browser import KEEP_FRAMES, findings, runs
 from tests.story.site import Site
 
@@ -14,7 +14,7 @@ MOST_BYTES = 250_000
 
 
 def test_a_ready_preset_is_changed_saved_and_opened_by_the_palette(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     site: tuple[Site, str],  # noqa: F811
 ) -> None:
     with alice(browser, site, "hostile", KEEP_FRAMES) as page:
@@ -42,7 +42,7 @@ def test_a_ready_preset_is_changed_saved_and_opened_by_the_palette(
 
 
 def test_a_link_shows_a_hostile_answer_to_anyone_and_harms_nobody(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     site: tuple[Site, str],  # noqa: F811
 ) -> None:
     with alice(browser, site, "hostile") as page:
@@ -66,7 +66,7 @@ def test_a_link_shows_a_hostile_answer_to_anyone_and_harms_nobody(
 
 
 def test_the_history_is_searched_and_keys_are_listed(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     site: tuple[Site, str],  # noqa: F811
 ) -> None:
     with alice(browser, site, "hostile") as page:

@@ -1,7 +1,5 @@
 """Pages in a real Chromium: no axe finding, no policy violation, and what scripts promise."""
 
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,12 +16,16 @@ from billing.models import AlertPost
 from inference.log import bodies, metadata
 from inference.log.bodies import Bodies
 from tests.billing.money import hold
-from tests.browser import Watch, chromium, visitor
+from tests.browser import Watch, visitor
 from tests.conftest import PASSWORD
 from tests.environment import REPOSITORY
 from tests.portal.records import make_payments, make_record
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("orm_beside_playwright"),
+]
 
 AXE = REPOSITORY / "tests" / "vendor" / "axe.min.js"
 PUBLIC = ["/", "/models/", "/models/starter/", "/docs/", "/docs/errors/", "/docs/responses/",
@@ -36,20 +38,6 @@ SIGNED_IN = ["/portal/", "/portal/usage/?group=key", "/portal/requests/",
              "/accounts/2fa/", "/accounts/email/", "/accounts/sessions/"]  # fmt: skip
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 800}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def orm_beside_playwright() -> Iterator[None]:
-    """Playwright's event loop runs in this thread; the test's own queries do not harm it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        yield
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture

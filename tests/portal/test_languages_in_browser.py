@@ -1,8 +1,6 @@
 """The language switch in a real browser, with scripts and without, and what scripts write."""
 
-import os
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -10,25 +8,15 @@ from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import Organisation, User
 from billing import ledger
-from tests.browser import chromium, visitor
+from tests.browser import visitor
 from tests.conftest import signed_in
 from tests.portal.records import make_record
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def orm_beside_playwright() -> Iterator[None]:
-    """Playwright's event loop runs in this thread; the test's own queries do not harm it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        yield
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("orm_beside_playwright"),
+]
 
 
 @pytest.fixture

@@ -8,14 +8,17 @@ from pytest_django.live_server_helper import LiveServer
 
 from portal import openapi
 from tests.browser import visitor
-from tests.portal.test_in_browser import browser, orm_beside_playwright  # noqa: F401
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("orm_beside_playwright"),
+]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_shows_every_address_and_asks_nobody_else(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     live_server: LiveServer,
     theme: str,
 ) -> None:
@@ -35,7 +38,7 @@ def test_it_shows_every_address_and_asks_nobody_else(
 
 
 def test_a_request_can_be_tried(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     live_server: LiveServer,
     transactional_db: None,
 ) -> None:

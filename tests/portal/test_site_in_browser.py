@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import chromium, visitor
+from tests.browser import visitor
 from tests.portal.test_in_browser import DESKTOP, PHONE, look_at
 from tests.screenshots import CONSOLE, EMAIL, PASSWORD, make_history, sign_in_as_operator
 from tests.story.site import Site, embedded_site
@@ -32,12 +32,6 @@ def site() -> Iterator[Site]:
     ):
         make_history(started)
         yield started
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 def sign_in_by_keyboard(page: Page) -> None:

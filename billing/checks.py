@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, register
-from django.db import DatabaseError, connection
 
 from billing import tiers
-from billing.triggers import missing_triggers
+from billing.triggers import RULES
+from portal.lib import frozen
 
 
 @register(Tags.database)
@@ -15,21 +15,7 @@ def check_triggers(
     app_configs: Sequence[Any] | None, databases: Sequence[str] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
     """Run by `check --database default` and by migrate, once the tables exist."""
-    if not databases:
-        return []
-    try:
-        if "billing_transfer" not in connection.introspection.table_names():
-            return []
-        missing = missing_triggers()
-    except DatabaseError:
-        return []
-    return [
-        Error(
-            f"Triggers are missing: {', '.join(missing)}.",
-            hint="Run `manage.py migrate`, which makes them again.",
-            id="billing.E001",
-        )
-    ] if missing else []  # fmt: skip
+    return frozen.complaints(RULES, databases, "billing.E001")
 
 
 @register()

@@ -1,5 +1,7 @@
 """The kept conversations of a person: the list, its search, one of them, its export, its end."""
 
+from typing import Any
+
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
@@ -53,14 +55,30 @@ def export(request: HttpRequest, conversation_id: str, form: str) -> HttpRespons
     """A file of the conversation: JSON with everything, or Markdown to read."""
     conversation = own_conversation(request, conversation_id)
     if form == "json":
-        options = {"ensure_ascii": False, "indent": 2}
-        response: HttpResponse = JsonResponse(
-            history.as_json(conversation), json_dumps_params=options
-        )
+        return download(history.as_json(conversation), f"{conversation.id}.json")
+    return download(history.as_markdown(conversation), f"{conversation.id}.md")
+
+
+@require_safe
+@member_required(*SPENDERS)
+def export_all(request: HttpRequest, form: str) -> HttpResponse:
+    """The same of every conversation of the member's in this organisation, the newest first."""
+    found = conversations_of(request).prefetch_related("messages")
+    if form == "json":
+        whole = {"conversations": [history.as_json(each) for each in found]}
+        return download(whole, "conversations.json")
+    text = "\n---\n\n".join(history.as_markdown(each) for each in found)
+    return download(text, "conversations.md")
+
+
+def download(content: dict[str, Any] | str, name: str) -> HttpResponse:
+    """JSON of an object, or Markdown, as a file."""
+    if isinstance(content, str):
+        response = HttpResponse(content, content_type="text/markdown; charset=utf-8")
     else:
-        text = history.as_markdown(conversation)
-        response = HttpResponse(text, content_type="text/markdown; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{conversation.id}.{form}"'
+        options = {"ensure_ascii": False, "indent": 2}
+        response = JsonResponse(content, json_dumps_params=options)
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 

@@ -98,22 +98,13 @@ def _messages(
     run: Run,
     earlier: Earlier,
     answer: Answer,
-) -> Sequence[Message]:
-    rows = []
-    for position, message in enumerate(messages_of(run)):
-        row = Message(
-            conversation=conversation,
-            position=position,
-            role=message.role,
-            content=message.content,
-            tool_calls=[call.model_dump() for call in message.tool_calls],
-            tool_call_id=message.tool_call_id or "",
-        )
+) -> list[Message]:
+    rows = rows_of(conversation, messages_of(run))
+    for row in rows:
         same = earlier[said_by(row)]
         if same:
             known = same.popleft()
             row.request_id, row.measured = known.request_id, known.measured
-        rows.append(row)
     rows.append(
         Message(
             conversation=conversation,
@@ -126,6 +117,20 @@ def _messages(
         )
     )
     return rows
+
+
+def rows_of(conversation: Conversation, sent: Sequence[messages.Message]) -> list[Message]:
+    return [
+        Message(
+            conversation=conversation,
+            position=position,
+            role=message.role,
+            content=message.content,
+            tool_calls=[call.model_dump() for call in message.tool_calls],
+            tool_call_id=message.tool_call_id or "",
+        )
+        for position, message in enumerate(sent)
+    ]
 
 
 def messages_of(run: Run) -> list[messages.Message]:
@@ -154,6 +159,8 @@ def as_json(conversation: Conversation) -> dict[str, Any]:
         "mode": conversation.mode,
         "model": conversation.model,
         "parameters": conversation.parameters,
+        "created_at": conversation.created_at.isoformat(),
+        "updated_at": conversation.updated_at.isoformat(),
         "messages": [
             {
                 "role": message.role,

@@ -8,6 +8,11 @@ urlpatterns = [
     path("", views.playground, name="playground"),
     path("code/", views.code, name="playground_code"),
     path("answers/<slug:request_id>/", conversation_views.answer, name="playground_answer"),
+    re_path(
+        r"^conversations\.(?P<form>json|md)$",
+        conversation_views.export_all,
+        name="playground_export_all",
+    ),
     path("conversations/", conversation_views.conversations, name="playground_conversations"),
     path(
         "conversations/<slug:conversation_id>/",

@@ -4,13 +4,14 @@ import json
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.http import HttpResponse
 from django.test import Client
 
 from accounts.models import Membership, Organisation, User
 from inference import catalog
 from playground.models import Conversation, Message, Preset, PresetVersion, Snapshot
+from playground.triggers import check_triggers
 
 CONTENT = {
     "model": "starter",
@@ -181,6 +182,35 @@ def test_what_a_link_shows_stays_as_it_was_and_who_may_see_it_changes(
     assert alice_client.post(path + "delete/").status_code == 404
 
 
+def test_the_database_refuses_to_change_what_a_link_shows(
+    alice_client: Client, kept: Conversation
+) -> None:
+    made = share(alice_client, kept, "anyone")
+    snapshot = Snapshot.objects.get(pk=made["id"])
+    for changes in ({"content": {}}, {"created_at": kept.created_at}, {"id": "snap_other"}):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Snapshot.objects.filter(pk=snapshot.pk).update(**changes)
+    snapshot.audience = "organisation"
+    snapshot.save(update_fields=["audience"])
+    assert Snapshot.objects.get(pk=snapshot.pk).content == snapshot.content
+
+
+def test_the_database_refuses_to_change_a_version_of_a_preset(alice_client: Client) -> None:
+    save(alice_client, "a")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        PresetVersion.objects.update(content={})
+    assert PresetVersion.objects.get().content["model"] == "starter"
+    Preset.objects.get().delete()
+    assert not PresetVersion.objects.exists()
+
+
+def test_a_missing_trigger_is_complained_of(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER playground_snapshot_no_update")
+    [complaint] = check_triggers(None, ["default"])
+    assert "playground_snapshot_no_update" in complaint.msg
+
+
 def test_a_link_goes_with_its_conversation(alice_client: Client, kept: Conversation) -> None:
     share(alice_client, kept, "anyone")
     alice_client.post(f"/playground/conversations/{kept.id}/delete/")
@@ -207,6 +237,21 @@ def test_history_is_searched_in_titles_and_texts(
     assert not found("100_")
     assert not found("zug", bob_client)
     assert found("\0")
+
+
+def test_the_whole_history_is_exported_and_nobody_elses(
+    alice_client: Client, bob_client: Client, charlie_client: Client, kept: Conversation
+) -> None:
+    exported = alice_client.get("/playground/conversations.json")
+    [whole] = json.loads(exported.content)["conversations"]
+    assert whole == alice_client.get(f"/playground/conversations/{kept.id}.json").json()
+    assert whole["created_at"] == kept.created_at.isoformat()
+    assert 'filename="conversations.json"' in exported["Content-Disposition"]
+    text = alice_client.get("/playground/conversations.md").content.decode()
+    assert "## Assistant\n\n<b>No</b>, 100% dry\n" in text
+    for other in (bob_client, charlie_client):
+        path = "/playground/conversations.json"
+        assert other.get(path, follow=True).content.decode().find(kept.id) == -1
 
 
 def test_a_conversation_is_exported_in_both_forms(

@@ -29,7 +29,7 @@ from portal.pages.filters import Names, RecordFilter
 from portal.pages.measures import Records
 
 PER_PAGE = 50
-CHAT = "chat.completions"  # what the playground can go on from
+CHAT, COMPLETION = "chat.completions", "completions"  # what the playground can go on from
 # Who may make keys: a key reads bodies through the API as well.
 BODY_READERS = (Role.OWNER, Role.ADMIN, Role.DEVELOPER)
 
@@ -192,7 +192,7 @@ def request_detail(request: HttpRequest, request_id: str) -> HttpResponse:
         "sum": sum_of(record),
         "metadata": metadata.of(organisation, [request_id]).get(request_id, {}),
         "bodies": kept,
-        "reopens": bool(kept) and record.endpoint == CHAT,
+        "reopens": bool(kept) and record.endpoint in {CHAT, COMPLETION},
     }
     in_drawer = request.headers.get("X-Fragment") == "request"
     page = "pages/_request.html" if in_drawer else "pages/request_detail.html"

@@ -75,14 +75,96 @@ def test_a_streamed_answer_is_put_together(
     assert Conversation.objects.get().messages.last().content == "Red."  # type: ignore[union-attr]
 
 
+TOOL = {
+    "type": "function",
+    "function": {"name": "weather", "description": None, "parameters": {"type": "object"}},
+}
+CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+ASKED_TOOLS = {
+    **CHAT,
+    "tools": [TOOL],
+    "tool_choice": "required",
+    "messages": [
+        {"role": "user", "content": "Rain?"},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "content": "no", "tool_call_id": "call_1"},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_chat_with_tools_keeps_its_tools_and_calls(
+    alice_client: Client, organisation: Organisation, streamed: bool
+) -> None:
+    second = {"id": "call_2", "type": "function"}
+    whole = second | {"function": {"name": "weather", "arguments": '{"a": 1}'}}
+    if streamed:
+        parts = [second | {"index": 0, "function": {"name": "weather", "arguments": '{"a"'}},
+                 {"index": 0, "function": {"arguments": ": 1}"}}]  # fmt: skip
+        chunks = [{"choices": [{"index": 0, "delta": {"tool_calls": [part]}}]} for part in parts]
+        answer = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks).encode()
+    else:
+        message = {"role": "assistant", "content": None, "tool_calls": [whole]}
+        answer = json.dumps({"choices": [{"index": 0, "message": message}]}).encode()
+    alice_client.post(address(keep(organisation, ASKED_TOOLS, answer, stream=streamed)))
+    conversation = Conversation.objects.get()
+    assert conversation.parameters["tools"][0]["function"]["name"] == "weather"
+    assert conversation.parameters["tool_choice"] == "required"
+    assert [
+        (message.role, message.content, message.tool_calls, message.tool_call_id)
+        for message in conversation.messages.all()
+    ] == [
+        ("user", "Rain?", [], ""),
+        ("assistant", "", [CALL], ""),
+        ("tool", "no", [], "call_1"),
+        ("assistant", "", [whole], ""),
+    ]
+
+
+COMPLETION = {
+    "model": "starter", "prompt": ["Once upon"], "max_tokens": 7, "logprobs": 2, "echo": True,
+    "response_format": {"type": "json_object"},
+}  # fmt: skip
+
+
+def test_a_completion_opens_as_one(alice_client: Client, organisation: Organisation) -> None:
+    answer = json.dumps({"choices": [{"index": 0, "text": "Once upon a time"}]}).encode()
+    record = keep(organisation, COMPLETION, answer, endpoint="completions")
+    went = alice_client.post(address(record))
+    conversation = Conversation.objects.get()
+    assert conversation.mode == "completion"
+    assert conversation.parameters == {
+        "max_tokens": 7, "logprobs": True, "top_logprobs": 2,
+        "response_format": {"type": "json_object"},
+    }  # fmt: skip
+    asked, answered = conversation.messages.all()
+    assert (asked.content, answered.content) == ("Once upon", " a time")
+    assert answered.request_id == record.request_id
+    assert answered.measured["cost_nanos"] == record.cost_nanos
+    assert answered.measured["completion_tokens"] == 30
+    assert alice_client.get(went["Location"]).status_code == 200
+
+
+def test_what_the_playground_cannot_say_is_named(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    record = keep(organisation, {**CHAT, "n": 2, "logit_bias": {"5": 1}, "user": "u"})
+    page = alice_client.post(address(record), follow=True).content.decode()
+    assert "this part of the request: logit_bias, n." in page
+    assert Conversation.objects.exists()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+        {"tools": [{"type": "function", "function": {"name": "with spaces"}}]},
+        {"tools": "none"},
         {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
-        {"messages": [{"role": "tool", "content": "4", "tool_call_id": "c"}]},
+        {"messages": [{"role": "tool", "content": "4"}]},
         {"messages": "hello"},
+        {"messages": ["hello"]},
         {"temperature": "hot"},
+        {"response_format": "json"},
     ],
 )
 def test_what_the_playground_cannot_show_is_refused_in_words(
@@ -90,14 +172,23 @@ def test_what_the_playground_cannot_show_is_refused_in_words(
 ) -> None:
     record = keep(organisation, {**CHAT, **changes})
     page = alice_client.post(address(record), follow=True)
-    assert "chats of plain texts alone" in page.content.decode()
+    assert "The playground cannot show this request" in page.content.decode()
+    assert not Conversation.objects.exists()
+
+
+@pytest.mark.parametrize("prompt", [["a", "b"], [1, 2], "", None])
+def test_a_completion_of_other_than_one_text_is_refused(
+    alice_client: Client, organisation: Organisation, prompt: Any
+) -> None:
+    record = keep(organisation, {**COMPLETION, "prompt": prompt}, endpoint="completions")
+    alice_client.post(address(record))
     assert not Conversation.objects.exists()
 
 
 def test_other_endpoints_and_what_is_not_kept_are_not_offered(
     alice_client: Client, organisation: Organisation
 ) -> None:
-    for record in (keep(organisation, endpoint="completions"), make_record(organisation)):
+    for record in (keep(organisation, endpoint="embeddings"), make_record(organisation)):
         assert (
             address(record)
             not in alice_client.get(f"/portal/requests/{record.request_id}/").content.decode()

@@ -77,6 +77,8 @@ def erase(organisation: Organisation) -> None:
         if relation.on_delete is models.CASCADE:
             rows: models.Manager[models.Model] = getattr(relation.related_model, "objects")  # noqa: B009
             rows.filter(**{relation.field.name: organisation}).delete()
+        elif relation.many_to_many:
+            getattr(organisation, str(relation.get_accessor_name())).clear()
     audit.entries(organisation).delete()
     Organisation.objects.filter(pk=organisation.pk).update(
         name="–", keeps_bodies=False, deleted_at=timezone.now()

@@ -25,6 +25,7 @@ class ServedModelAdmin(admin.ModelAdmin[ServedModel]):
     list_display = [
         "name",
         "enabled",
+        "is_public",
         "state",
         "num_engines",
         "problem",
@@ -35,7 +36,8 @@ class ServedModelAdmin(admin.ModelAdmin[ServedModel]):
         "is_chat",
         "price",
     ]
-    list_filter = ["enabled", "kind", "is_chat"]
+    list_filter = ["enabled", "is_public", "kind", "is_chat"]
+    autocomplete_fields = ["organisations"]
     search_fields = ["name", "description"]
     readonly_fields = ["price", "problem", "created_at"]
     inlines = [AliasInline]
@@ -67,8 +69,9 @@ class ServedModelAdmin(admin.ModelAdmin[ServedModel]):
             told += f" (flex {sheet.flex_percent} %)"
         return format_html('<a href="{}">{}</a>', address, told)
 
-    def save_model(self, request: HttpRequest, obj: ServedModel, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """The last thing that is written: the row, its organisations, its aliases."""
+        super().save_related(request, form, formsets, change)
         catalog.forget()
 
 

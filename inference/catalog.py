@@ -47,6 +47,11 @@ class CatalogEntry:
     shutdown_date: date | None
     quantization: str
     state: str
+    offered_to: frozenset[str] | None  # organisations; None: everybody
+
+    def is_offered_to(self, organisation_id: str | None) -> bool:
+        """None stands for a visitor of the public pages."""
+        return self.offered_to is None or organisation_id in self.offered_to
 
     @property
     def paused(self) -> bool:
@@ -104,29 +109,31 @@ _cache = _Cache()
 
 def models_for(caller: Caller) -> list[CatalogEntry]:
     """The models this caller may use, in the order of the lists."""
-    entries = _cache.read().entries.values()
+    entries = models_offered_to(caller.organisation_id)
     return [entry for entry in entries if _allows(caller, entry.name)]
 
 
-def all_models() -> list[CatalogEntry]:
-    """Every enabled model that has a price, for public pages."""
-    return list(_cache.read().entries.values())
+def models_offered_to(organisation_id: str | None) -> list[CatalogEntry]:
+    """Every enabled model that has a price and is this organisation's to see; None: a visitor."""
+    entries = _cache.read().entries.values()
+    return [entry for entry in entries if entry.is_offered_to(organisation_id)]
 
 
-def all_aliases() -> dict[str, str]:
-    """Other names of the models above, and which model each stands for."""
-    snapshot = _cache.read()
-    return {name: of for name, of in snapshot.aliases.items() if of in snapshot.entries}
+def aliases_of(entries: Iterable[CatalogEntry]) -> dict[str, str]:
+    """Other names of these models, and which model each stands for."""
+    names = {entry.name for entry in entries}
+    return {name: of for name, of in _cache.read().aliases.items() if of in names}
 
 
 def resolve(name: str, caller: Caller) -> CatalogEntry:
     """The model of this name, else the one that it is an alias of.
 
-    Raises ServiceError: 404 when there is none, 403 when this key may not use it.
+    Raises ServiceError: 404 when there is none, or none for this organisation, which must not
+    learn of it; 403 when this key may not use it.
     """
     snapshot = _cache.read()
     entry = snapshot.entries.get(name) or snapshot.entries.get(snapshot.aliases.get(name, ""))
-    if entry is None:
+    if entry is None or not entry.is_offered_to(caller.organisation_id):
         raise errors.model_not_found(name)
     if not _allows(caller, entry.name):
         raise errors.model_not_allowed(name)
@@ -190,7 +197,7 @@ def _allows(caller: Caller, model: str) -> bool:
 
 def _read_snapshot() -> _Snapshot:
     began = time.monotonic()
-    rows = list(ServedModel.objects.filter(enabled=True))
+    rows = list(ServedModel.objects.filter(enabled=True).prefetch_related("organisations"))
     entries = {row.name: entry for row in rows if (entry := _entry(row))}
     aliases = dict(
         ModelAlias.objects.filter(target__enabled=True).values_list("name", "target__name")
@@ -216,7 +223,14 @@ def _entry(row: ServedModel) -> CatalogEntry | None:
         shutdown_date=row.shutdown_date,
         quantization=row.quantization,
         state=row.state,
+        offered_to=_offered_to(row),
     )
+
+
+def _offered_to(row: ServedModel) -> frozenset[str] | None:
+    if row.is_public:
+        return None
+    return frozenset(organisation.id for organisation in row.organisations.all())
 
 
 def _capabilities(row: ServedModel) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import Organisation
 from inference.log.models import KeptBodies, KeyedRequest, RequestMetadata, StoredResponse
 
 __all__ = [
@@ -75,6 +76,15 @@ class ServedModel(models.Model):
     # `/v1/models` and the menus list by this, then by name.
     position = models.IntegerField(default=100)
     enabled = models.BooleanField(default=True)
+    # A column, so that a model whose last organisation goes is nobody's, and not everybody's.
+    is_public = models.BooleanField(_("offered to everybody"), default=True)
+    organisations = models.ManyToManyField(
+        Organisation,
+        blank=True,
+        related_name="models",
+        verbose_name=_("organisations"),
+        help_text=_("who sees and uses a model that is not offered to everybody"),
+    )
     state = models.CharField(
         _("wanted state"), max_length=10, choices=ModelState, default=ModelState.LOADED
     )

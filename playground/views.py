@@ -28,14 +28,16 @@ from playground.texts import page_texts
 def playground(request: HttpRequest) -> HttpResponse:
     """An empty chat, or what the address names: a conversation, a preset, a snapshot."""
     opened = opened_by(request)
+    offered = catalog.models_offered_to(request.organisation.id)  # type: ignore[attr-defined]
     context = {
-        "entries": [entry for entry in catalog.all_models() if entry.kind == ModelKind.TEXT],
+        "entries": [entry for entry in offered if entry.kind == ModelKind.TEXT],
         "chosen": opened["model"] if opened else request.GET.get("model", ""),
         "parameters": PARAMETERS,
         "starters": starters(),
         "history": conversations_of(request)[: history.LISTED],
         "data": {
             "organisation": request.organisation.id,  # type: ignore[attr-defined]
+            "member": request.user.pk,
             "conversation": opened,
             "code_url": reverse("playground_code"),
             "presets_url": reverse("playground_presets"),

@@ -34,6 +34,7 @@ from billing import tiers
 from inference import catalog
 from inference.models import ModelKind
 from portal.pages import samples
+from portal.pages.offered import offered_to
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,7 @@ def template_of(page: Page) -> tuple[Template, str]:
 def text_of(page: Page, request: HttpRequest) -> str:
     """The page as Markdown, with the site's facts and the reader's key hint in it."""
     template, _language = template_of(page)
+    offered = offered_to(request)
     mask_model = samples.first_of(ModelKind.FILL_MASK)
     facts = {
         "site": settings.SITE_NAME,
@@ -178,8 +180,8 @@ def text_of(page: Page, request: HttpRequest) -> str:
         "embeddings_model": samples.first_of(ModelKind.EMBEDDINGS) or "all-minilm-l6-v2",
         "mask_model": mask_model or "bert-base-uncased",
         "mask_text": samples.mask_text(mask_model),
-        "entries": catalog.all_models(),
-        "aliases": catalog.all_aliases(),
+        "entries": offered,
+        "aliases": catalog.aliases_of(offered),
         "max_body_mb": settings.API_MAX_BODY_BYTES // (1024 * 1024),
         "replay_kb": settings.REPLAY_MAX_BYTES // 1024,
         "kept_kb": settings.KEPT_BODY_MAX_BYTES // 1024,

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import flows
 from accounts.models import MAX_PER_MINUTE, Scope
 from billing.forms import MonthlyCapField
-from inference import catalog
+from inference.catalog import CatalogEntry
 from portal.lib.names import check_plain_name
 
 
@@ -67,12 +67,14 @@ class KeyForm(KeyLimitsForm):
         help_text=_("One address or CIDR range a line; empty: from anywhere."),
     )
 
-    def __init__(self, *args: Any, scopes: Sequence[Scope], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, scopes: Sequence[Scope], offered: Sequence[CatalogEntry], **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         scope = self.fields["scope"]
         assert isinstance(scope, forms.ChoiceField)
         scope.choices = [(each.value, each.label) for each in scopes]
-        names = [entry.name for entry in catalog.all_models()]
+        names = [entry.name for entry in offered]
         field = self.fields["allowed_models"]
         assert isinstance(field, forms.MultipleChoiceField)
         field.choices = [(name, name) for name in names]

@@ -21,6 +21,7 @@ from accounts.permissions import member_required
 from billing import ledger
 from billing.models import KeySpend
 from portal.pages.key_forms import KeyForm, KeyLimitsForm
+from portal.pages.offered import offered_to
 
 MAKERS = (Role.OWNER, Role.ADMIN, Role.DEVELOPER)
 MANAGERS = (Role.OWNER, Role.ADMIN)
@@ -50,7 +51,7 @@ def keys_page(request: HttpRequest, new: dict[str, object] | None = None) -> Htt
 @require_http_methods(["GET", "POST"])
 def key_create(request: HttpRequest) -> HttpResponseBase:
     posted = request.POST if request.method == "POST" else None
-    form = KeyForm(posted, scopes=scopes_for(request))
+    form = KeyForm(posted, scopes=scopes_for(request), offered=offered_to(request))
     if form.is_valid():
         key, secret = flows.create_key(
             request.organisation,  # type: ignore[attr-defined]

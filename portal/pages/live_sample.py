@@ -56,7 +56,7 @@ def model_to_show() -> str:
     """The first model that chats; nothing when there is none, or no budget."""
     if not settings.HOME_SAMPLE_NANOS:
         return ""
-    entries = catalog.all_models()
+    entries = catalog.models_offered_to(None)
     return next((e.name for e in entries if e.is_chat and e.kind == ModelKind.TEXT), "")
 
 

@@ -1,4 +1,4 @@
-"""Pages anyone may read: home, models, status, robots.txt."""
+"""Pages anyone may read: home, models, robots.txt."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,15 +11,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from billing.models import UsageRecord
-from inference import catalog, service
 from inference.catalog import CatalogEntry
-from inference.service import ModelLoad
 from portal.pages import live_sample, measures, samples
-from portal.pages.measures import Speed, Totals
+from portal.pages.measures import Speed
+from portal.pages.offered import offered_to
 
 MEASURED_OVER = timedelta(hours=1)
-STATUS_OVER = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class ListedModel:
 def home(request: HttpRequest) -> HttpResponse:
     found = samples.chat_samples(samples.default_model())
     context = {
-        "listed": listed_models()[:5],
+        "listed": listed_models(request)[:5],
         "live_model": live_sample.model_to_show(),
         "questions": live_sample.QUESTIONS,
         "samples": found,
@@ -46,12 +43,12 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def models(request: HttpRequest) -> HttpResponse:
-    return render(request, "pages/models.html", {"listed": listed_models()})
+    return render(request, "pages/models.html", {"listed": listed_models(request)})
 
 
 @require_safe
 def model(request: HttpRequest, name: str) -> HttpResponse:
-    found = next((entry for entry in catalog.all_models() if entry.name == name), None)
+    found = next((entry for entry in offered_to(request) if entry.name == name), None)
     if found is None:
         raise Http404
     context = {
@@ -63,45 +60,10 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "pages/model.html", context)
 
 
-def listed_models() -> list[ListedModel]:
-    entries = catalog.all_models()
+def listed_models(request: HttpRequest) -> list[ListedModel]:
+    entries = offered_to(request)
     speeds = measures.speeds(timezone.now() - MEASURED_OVER, [entry.name for entry in entries])
     return [ListedModel(entry, speeds[entry.name]) for entry in entries]
-
-
-@dataclass(frozen=True)
-class ModelStatus:
-    """Whether an engine of a model answers, and what its last day was like."""
-
-    entry: CatalogEntry
-    load: ModelLoad
-    totals: Totals
-    ttft_ms: int | None
-
-
-@require_safe
-def status(request: HttpRequest) -> HttpResponse:
-    """What this process sees of the engines, and what the records of the last day say."""
-    day = UsageRecord.objects.filter(created_at__gte=timezone.now() - STATUS_OVER)
-    loads = service.loads()
-    by_model = dict(measures.by(day, "model"))
-    found = [
-        ModelStatus(
-            entry,
-            loads.get(entry.name, ModelLoad()),
-            by_model.get(entry.name, Totals()),
-            measures.percentile(day.filter(model=entry.name), "ttft_ms", 0.5),
-        )
-        for entry in catalog.all_models()
-    ]
-    context = {
-        "models": found,
-        "day": measures.totals(day),
-        "all_up": all(model.load.healthy or model.entry.paused for model in found),
-        "any_up": any(model.load.healthy for model in found),
-        "now": timezone.now(),
-    }
-    return render(request, "pages/status.html", context)
 
 
 @require_safe

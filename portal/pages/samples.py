@@ -61,7 +61,7 @@ def default_model() -> str:
 
 def first_of(kind: ModelKind) -> str:
     """The first model of a kind; nothing when there is none."""
-    return next((entry.name for entry in catalog.all_models() if entry.kind == kind), "")
+    return next((entry.name for entry in catalog.models_offered_to(None) if entry.kind == kind), "")
 
 
 def samples_of(entry: CatalogEntry) -> list[Sample]:

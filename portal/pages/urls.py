@@ -11,6 +11,7 @@ from portal.pages import (
     public,
     reopened,
     requests,
+    status,
     usage,
     welcome,
 )
@@ -26,7 +27,7 @@ urlpatterns = [
     path("llms.txt", docs.llms_txt, name="llms_txt"),
     path("robots.txt", public.robots, name="robots_txt"),
     path("favicon.ico", public.favicon, name="favicon"),
-    path("status/", public.status, name="status"),
+    path("status/", status.status, name="status"),
     path("portal/", overview.overview, name="overview"),
     path("welcome/", welcome.welcome, name="welcome"),
     path("welcome/first-call/", welcome.first_call, name="first_call"),

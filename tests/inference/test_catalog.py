@@ -103,8 +103,8 @@ def test_a_change_while_the_tables_are_read_is_not_missed(
         return snapshot
 
     monkeypatch.setattr(catalog, "_read_snapshot", overtaken)
-    assert [entry.name for entry in catalog.all_models()] == ["starter"]
-    assert [entry.name for entry in catalog.all_models()] == ["starter", "late"]
+    assert [entry.name for entry in catalog.models_offered_to(None)] == ["starter"]
+    assert [entry.name for entry in catalog.models_offered_to(None)] == ["starter", "late"]
     catalog.forget()
 
 
@@ -118,7 +118,7 @@ async def test_a_slow_read_does_not_replace_a_later_one(
         snapshot = read()
         ServedModel.objects.filter(name="slow").delete()
         catalog.forget()
-        catalog.all_models()  # as another thread does
+        catalog.models_offered_to(None)  # as another thread does
         return snapshot
 
     monkeypatch.setattr(catalog, "_read_snapshot", slow)
@@ -167,11 +167,11 @@ def test_a_model_is_added_with_its_price(db: None, checkpoint: None) -> None:
     told = add("mine", "owner/mine", "--input", "0.50", "--cached", "0.05", "--output", "1.5")
     assert "Added mine: llama, context of 4,096 tokens; $0.50, $0.05, $1.50" in told
     assert "serve" in told
-    [entry] = catalog.all_models()
+    [entry] = catalog.models_offered_to(None)
     assert (entry.name, entry.max_model_len, entry.is_chat) == ("mine", 4096, True)
     assert entry.price.cached_input_nanos_per_mtok == 50_000_000
     add("mine", "owner/mine", "--input", "0.50", "--output", "2", "--base")
-    [entry] = catalog.all_models()
+    [entry] = catalog.models_offered_to(None)
     assert not entry.is_chat
     assert entry.price.output_nanos_per_mtok == 2 * 10**9
     assert entry.price.cached_input_nanos_per_mtok == entry.price.input_nanos_per_mtok
@@ -190,7 +190,7 @@ def test_a_model_may_be_added_with_rounded_weights(db: None, checkpoint: None) -
 def test_an_encoder_is_added_by_its_kind_with_one_price(db: None, encoder: None) -> None:
     told = add("vectors", "owner/vectors", "--input", "0.02")
     assert "Added vectors: bert, embeddings, context of 256 tokens; $0.02, $0.02, $0.00" in told
-    [entry] = catalog.all_models()
+    [entry] = catalog.models_offered_to(None)
     assert (entry.kind, entry.is_chat, entry.capabilities) == ("embeddings", False, ("embeddings",))
     assert entry.price.cached_input_nanos_per_mtok == 20_000_000
     assert "$0.02, $0.02, $0.00" in add("vectors", "owner/vectors")

@@ -66,6 +66,26 @@ async def test_a_key_for_one_model_sees_no_other(
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "model_not_allowed")
 
 
+async def test_a_model_of_another_organisation_is_not_there(
+    api: httpx.AsyncClient, organisation: Organisation, books: Books
+) -> None:
+    def offer_to(*organisations: Organisation) -> None:
+        ServedModel.objects.filter(name="slow").update(is_public=False)
+        ServedModel.objects.get(name="slow").organisations.set(organisations)
+        catalog.forget()
+
+    await db(offer_to, await db(lambda: Organisation.objects.create(name="Others")))
+    listed = (await api.get("/v1/models")).json()["data"]
+    assert [model["id"] for model in listed] == ["starter"]
+    body = {"model": "slow", "prompt": "a", "max_tokens": 1}
+    for refused in (await api.get("/v1/models/slow"), await api.post("/v1/completions", json=body)):
+        assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found")
+    assert await books.records() == []
+    await db(offer_to, organisation)
+    assert (await api.get("/v1/models/slow")).status_code == 200
+    assert (await api.post("/v1/completions", json=body)).status_code == 200
+
+
 async def test_a_model_without_a_price_is_not_offered(api: httpx.AsyncClient, models: None) -> None:
     from inference.models import ServedModel
 

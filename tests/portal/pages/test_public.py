@@ -14,6 +14,8 @@ from billing.models import Outcome
 from inference import catalog
 from inference.models import ModelKind, ServedModel
 from inference.service import ModelLoad
+from portal.pages import status
+from portal.pages.measures import Totals
 from tests.portal.records import MODEL, make_record, offer_starter
 
 pytestmark = pytest.mark.django_db
@@ -120,6 +122,29 @@ def test_status_says_whether_engines_answer(
     assert ">3<" in page
     assert ">7<" in page
     assert ">62%<" in page  # of the prompts' tokens
+
+
+def test_status_shows_each_hour_of_the_day_and_says_it_in_words(
+    client: Client, organisation: Organisation
+) -> None:
+    offer_starter()
+    at = timezone.now().replace(minute=0, second=0) - timedelta(hours=3)
+    for outcome in (Outcome.FINISHED, Outcome.FAILED, Outcome.FINISHED, Outcome.ABORTED):
+        make_record(organisation, at=at + timedelta(minutes=1), outcome=outcome)
+    page = client.get("/status/")
+    [shown] = page.context["models"]
+    assert [hour.totals.requests for hour in shown.hours] == [0] * 20 + [4, 0, 0, 0]
+    bad = shown.hours[20]
+    assert bad.start == at.replace(microsecond=0)
+    assert (bad.failed_height, bad.good_height) == (7, 19)  # a quarter of 28, and a gap
+    assert (shown.hours[0].failed_height, shown.hours[0].good_height) == (0, 2)
+    assert f"starter: {at:%H:%M} UTC: 1 of 4 failed" in page.content.decode()
+    assert "75.00%" in page.content.decode()
+
+
+def test_a_failure_among_many_is_still_seen() -> None:
+    hours = status.hours_of([Totals(requests=9_999, failed=1)] * 24, timezone.now())
+    assert hours[0].failed_height == 7
 
 
 def test_robots_keeps_crawlers_out_of_what_needs_an_account(client: Client) -> None:

@@ -292,9 +292,18 @@ class DisputeAdmin(ReadOnlyAdmin):
 
 class DifferenceInline(admin.TabularInline[Difference, Reconciliation]):
     model = Difference
-    readonly_fields = ["kind", "stripe_id", "stripe_cents", "ledger_cents"]
+    readonly_fields = ["kind", "stripe_id", "at_stripe", "in_the_ledger"]
+    fields = ("kind", "stripe_id", "at_stripe", "in_the_ledger")
     extra = 0
     can_delete = False
+
+    @admin.display(description=gettext_lazy("at Stripe"))
+    def at_stripe(self, difference: Difference) -> str:
+        return format_dollars(difference.stripe_nanos)
+
+    @admin.display(description=gettext_lazy("in the ledger"))
+    def in_the_ledger(self, difference: Difference) -> str:
+        return format_dollars(difference.ledger_nanos)
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

@@ -50,6 +50,7 @@ class AlertSettings(models.Model):
 class AlertKind(models.TextChoices):
     SPENDING = "spending.threshold_reached", _("Spending")
     REFUSED = "spending.cap_reached", _("Monthly cap reached")  # a request was refused for it
+    KEY_REFUSED = "spending.key_cap_reached", _("Monthly cap of a key reached")
     BALANCE = "balance.low", _("Low balance")
 
 
@@ -66,6 +67,7 @@ class Alert(models.Model):
     threshold = models.BigIntegerField()  # per cent of the cap, or nanos of the balance
     value_nanos = models.BigIntegerField()  # spent, or the balance, when it was crossed
     cap_nanos = models.BigIntegerField(null=True)
+    api_key_id = models.UUIDField(null=True)  # whose cap it is, if not the organisation's
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     cleared_at = models.DateTimeField(null=True)
 
@@ -73,8 +75,13 @@ class Alert(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["organisation", "kind", "threshold"],
-                condition=Q(cleared_at=None),
+                condition=Q(cleared_at=None, api_key_id=None),
                 name="alert_once_a_crossing",
+            ),
+            models.UniqueConstraint(
+                fields=["api_key_id", "kind"],
+                condition=Q(cleared_at=None, api_key_id__isnull=False),
+                name="alert_once_a_key",
             ),
             models.CheckConstraint(
                 condition=Q(cleared_at=None) | Q(cleared_at__gte=F("created_at")),

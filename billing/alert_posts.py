@@ -95,14 +95,16 @@ def _send(alert: Alert, wanted: AlertSettings) -> str:
 def event(alert: Alert) -> dict[str, object]:
     """What is posted; amounts are integer nano-dollars."""
     data: dict[str, object] = {"organisation": alert.organisation_id}
-    if alert.kind in {AlertKind.SPENDING, AlertKind.REFUSED}:
+    if alert.kind == AlertKind.BALANCE:
+        data |= {"low_balance_nanos": alert.threshold, "balance_nanos": alert.value_nanos}
+    else:
         data |= {
             "percentage": alert.threshold,
             "spent_nanos": alert.value_nanos,
             "monthly_cap_nanos": alert.cap_nanos,
         }
-    else:
-        data |= {"low_balance_nanos": alert.threshold, "balance_nanos": alert.value_nanos}
+    if alert.api_key_id is not None:
+        data["api_key_id"] = str(alert.api_key_id)
     created = int(alert.created_at.timestamp())
     return {"id": alert.pk, "object": "event", "created_at": created, "type": alert.kind} | {
         "data": data

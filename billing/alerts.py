@@ -5,12 +5,14 @@ an alert, which a constraint allows once; it is closed when the value is clearly
 the threshold), when its month is over or when nobody wants it any more, and may open again then.
 Rows, mail and post are one transaction: whoever commits first tells, and nobody else.
 
-The first request that is refused for the cap is told at once, by whoever refuses it: what is spent
-may never reach the cap itself. Told again next month, or when the cap has changed.
+The first request that is refused for a cap, the organisation's or a key's, is told at once, by
+whoever refuses it: what is spent may never reach the cap itself. Told again next month, or when the
+cap has changed.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import Prefetch
@@ -18,7 +20,7 @@ from django.utils import timezone
 from django.utils.functional import lazy
 from django.utils.translation import gettext as _
 
-from accounts.models import Organisation
+from accounts.models import ApiKey, Organisation
 from billing import ledger, notices
 from billing.models import Account, Alert, AlertKind, AlertPost, AlertSettings
 from portal.lib.money import BASIS_POINTS, format_dollars
@@ -37,6 +39,7 @@ class Reading:
     cap_nanos: int | None
     crossed: bool
     back: bool
+    api_key_id: UUID | None = None
 
     @property
     def of(self) -> tuple[str, int]:
@@ -99,6 +102,10 @@ def _is_over(alert: Alert, readings: list[Reading], cap_nanos: int | None) -> bo
         return True
     if alert.kind == AlertKind.REFUSED:
         return alert.cap_nanos != cap_nanos
+    if alert.kind == AlertKind.KEY_REFUSED:
+        assert alert.api_key_id is not None
+        same_cap = ApiKey.objects.filter(monthly_cap_nanos=alert.cap_nanos)
+        return not same_cap.filter(id=alert.api_key_id).exists()
     return all(each.back for each in readings if each.of == (alert.kind, alert.threshold))
 
 
@@ -112,23 +119,31 @@ def _open(organisation_id: str, reading: Reading) -> Alert | None:
                 threshold=reading.threshold,
                 value_nanos=reading.value_nanos,
                 cap_nanos=reading.cap_nanos,
+                api_key_id=reading.api_key_id,
                 created_at=timezone.now(),
             )
     except IntegrityError:
         return None
 
 
-def refused(organisation_id: str, cap_nanos: int, spent_nanos: int) -> Alert | None:
-    """A request was refused for the organisation's cap; the alert, if it is the first one."""
-    wanted = AlertSettings.objects.filter(pk=organisation_id).first()
+def refused(
+    organisation_id: str, cap_nanos: int, spent_nanos: int, api_key_id: UUID | None = None
+) -> Alert | None:
+    """A request was refused for the organisation's cap, or a key's; the alert, if it is new."""
+    kind = AlertKind.REFUSED if api_key_id is None else AlertKind.KEY_REFUSED
     known = Alert.objects.filter(
-        organisation_id=organisation_id, kind=AlertKind.REFUSED, cleared_at=None,
-        cap_nanos=cap_nanos,
+        organisation_id=organisation_id, kind=kind, cleared_at=None, cap_nanos=cap_nanos,
+        api_key_id=api_key_id,
     )  # fmt: skip
-    if wanted is None or known.exists():
+    wanted = AlertSettings.objects.filter(pk=organisation_id).first()
+    if known.exists() or (wanted is None and api_key_id is None):
         return None
-    reading = Reading(AlertKind.REFUSED, 100, spent_nanos, cap_nanos, crossed=True, back=False)
+    reading = Reading(
+        kind, 100, spent_nanos, cap_nanos, crossed=True, back=False, api_key_id=api_key_id
+    )
     with transaction.atomic():
+        if wanted is None:  # a key's cap may be the first thing there is to be told about
+            wanted, _created = AlertSettings.objects.get_or_create(pk=organisation_id)
         alert = _open(organisation_id, reading)
         if alert is not None:
             _tell(wanted, alert)
@@ -162,6 +177,17 @@ def sentence(alert: Alert) -> str:
             "threshold": format_dollars(alert.threshold),
         }
     assert alert.cap_nanos is not None
+    if alert.kind == AlertKind.KEY_REFUSED:
+        assert alert.api_key_id is not None
+        key = ApiKey.objects.get(pk=alert.api_key_id)
+        words = _(
+            "Requests of the key %(key)s are refused: %(spent)s of its cap of %(cap)s is spent."
+        )
+        return words % {
+            "key": key.name,
+            "spent": format_dollars(alert.value_nanos),
+            "cap": format_dollars(alert.cap_nanos),
+        }
     if alert.kind == AlertKind.REFUSED:
         return _("Requests are refused: %(spent)s of the monthly cap of %(cap)s is spent.") % {
             "spent": format_dollars(alert.value_nanos),

@@ -13,8 +13,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import Caller
-from billing import ledger, tiers, usage
-from billing.models import Transfer
+from billing import ledger, subscriptions, tiers, usage
+from billing.models import PostPaid, Transfer
 from portal.lib.pagination import NewestFirst
 from portal.lib.strict_fields import KnownFieldsOnly
 
@@ -25,12 +25,28 @@ class LatestPosted(NewestFirst):
     ordering = "-id"
 
 
+class PlanSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(source="plan.name")
+    status = serializers.CharField(help_text="Stripe's: `active`, `past_due` and others.")
+    price_nanos = serializers.IntegerField(source="plan.price_nanos", help_text="Of each period.")
+    credit_nanos = serializers.IntegerField(source="plan.credit_nanos", help_text="For it.")
+    interval = serializers.CharField(source="plan.interval", help_text="`month` or `year`.")
+    period_ends_at = serializers.DateTimeField(allow_null=True)
+    ends = serializers.BooleanField(source="cancels", help_text="With this period.")
+
+
 class BalanceSerializer(serializers.Serializer[Any]):
     """Integer nano-US-dollars."""
 
-    posted_nanos = serializers.IntegerField()
-    pending_nanos = serializers.IntegerField()
-    available_nanos = serializers.IntegerField()
+    posted_nanos = serializers.IntegerField(help_text="Paid in minus charged; below zero: owed.")
+    pending_nanos = serializers.IntegerField(help_text="Held by requests that run.")
+    available_nanos = serializers.IntegerField(
+        help_text="For new requests: posted - pending + the credit line."
+    )
+    pays_later = serializers.BooleanField(help_text="Whether usage is invoiced each month.")
+    credit_line_nanos = serializers.IntegerField(help_text="How much may be owed.")
+    owed_nanos = serializers.IntegerField(help_text="Invoiced, or to be invoiced.")
+    plans = PlanSerializer(many=True, help_text="Subscribed to.")
 
 
 class TransferSerializer(serializers.ModelSerializer[Transfer]):
@@ -88,7 +104,19 @@ def organisation_of(request: Request) -> str:
 class BalanceView(APIView):
     @extend_schema(responses=BalanceSerializer)
     def get(self, request: Request) -> Response:
-        return Response(BalanceSerializer(ledger.balance(organisation_of(request))).data)
+        """What is left, what is owed by whoever pays later, and the plan."""
+        organisation_id = organisation_of(request)
+        balance = ledger.balance(organisation_id)
+        answer = {
+            "posted_nanos": balance.posted_nanos,
+            "pending_nanos": balance.pending_nanos,
+            "available_nanos": balance.available_nanos,
+            "pays_later": PostPaid.objects.filter(pk=organisation_id, active=True).exists(),
+            "credit_line_nanos": balance.credit_line_nanos,
+            "owed_nanos": max(0, -balance.posted_nanos),
+            "plans": subscriptions.live(organisation_id),
+        }
+        return Response(BalanceSerializer(answer).data)
 
 
 class LimitsView(APIView):

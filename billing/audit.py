@@ -172,19 +172,30 @@ QUERIES: dict[str, tuple[Promise, str]] = {
         """,
     ),
     "D7 usage told": (
-        _("usage told to Stripe that its batches do not add up to, or its invoices did not settle"),
+        _("nanos by which usage told and settled differs from batches and invoices of usage"),
         """
         SELECT (SELECT COALESCE(SUM(ABS(p.metered_nanos - COALESCE(
                     (SELECT SUM(b.amount_nanos) FROM billing_meterbatch b
                      WHERE b.post_paid_id = p.organisation_id), 0))), 0)
                 FROM billing_postpaid p)
-             + (SELECT COUNT(*) FROM billing_postpaid p
-                WHERE ABS(p.settled_nanos - COALESCE(
-                    (SELECT SUM(u.amount_cents * CAST(10000000 AS BIGINT)) FROM billing_topup u
-                     WHERE u.organisation_id = p.organisation_id AND u.source = 'post_paid'), 0))
-                    > 5000000 * (SELECT COUNT(*) FROM billing_topup u
-                                 WHERE u.organisation_id = p.organisation_id
-                                   AND u.source = 'post_paid'))
+             + (SELECT COALESCE(SUM(ABS(p.settled_nanos - COALESCE(
+                    (SELECT SUM(i.units_nanos - CASE WHEN i.voided THEN 0
+                                ELSE (i.price_cents - i.credited_cents) * CAST(10000000 AS BIGINT)
+                                END)
+                     FROM billing_usageinvoice i
+                     WHERE i.post_paid_id = p.organisation_id), 0))), 0)
+                FROM billing_postpaid p)
+        """,
+    ),
+    "D7 usage invoices": (
+        _("invoices of usage whose credit is not what their payment brought"),
+        """
+        SELECT (SELECT COUNT(*) FROM billing_usageinvoice i
+                LEFT JOIN billing_topup u ON u.invoice_id = i.invoice_id
+                WHERE i.credited_cents <> COALESCE(u.amount_cents, 0))
+             + (SELECT COUNT(*) FROM billing_topup u
+                LEFT JOIN billing_usageinvoice i ON i.invoice_id = u.invoice_id
+                WHERE u.source = 'post_paid' AND i.invoice_id IS NULL)
         """,
     ),
     "D7 refunds": (

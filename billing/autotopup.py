@@ -2,7 +2,8 @@
 
 Guarantees: one at a time for an organisation (a constraint), and never twice (the top-up's id is
 Stripe's idempotency key; the payment's id is the transfer's reference); within the ceiling of a
-calendar month (UTC; a constraint). A bank that wants its owner's consent (3-D Secure) and the third
+calendar month (UTC; a constraint), which counts credit: tax comes on top. A bank that wants its
+owner's consent (3-D Secure), an address that is missing where tax depends on it, and the third
 failure in a row stop it, with a mail and a banner, until a card is saved or it is turned on again.
 
 The balance that counts is what is posted: what running requests hold may come back.
@@ -26,7 +27,11 @@ from portal.lib.money import NANOS_PER_CENT
 
 # After the first failure, and after the second.
 RETRY_AFTER = (timedelta(hours=1), timedelta(hours=24))
-CONSENT = "authentication_required"
+# What only a card that is saved again can mend.
+WAITS = {
+    stripe_api.CONSENT: AutoTopUpState.NEEDS_CONSENT,
+    stripe_api.NO_ADDRESS: AutoTopUpState.NEEDS_ADDRESS,
+}
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +71,7 @@ def keep_card(session: CheckoutSession) -> None:
     customer = customers.keep_card(session)
     if customer is not None:
         AutoTopUp.objects.filter(
-            pk=customer.pk, state__in=[AutoTopUpState.NEEDS_CONSENT, AutoTopUpState.STOPPED]
+            pk=customer.pk, state__in=[*WAITS.values(), AutoTopUpState.STOPPED]
         ).update(state=AutoTopUpState.ACTIVE, failures=0, next_attempt_at=timezone.now())
 
 
@@ -167,6 +172,7 @@ def attempt(top_up: TopUp) -> None:
     customer_id = StripeCustomer.objects.get(pk=top_up.organisation_id).customer_id
     try:
         if timezone.now() - top_up.created_at < KEY_LIVES:
+            _work_out_tax(top_up, customer_id)
             settle(top_up, stripe_api.charge_card(top_up, customer_id))
         elif (payment := stripe_api.find_payment(top_up, customer_id)) is not None:
             settle(top_up, payment)
@@ -177,6 +183,16 @@ def attempt(top_up: TopUp) -> None:
     except stripe_api.RequestRefused as refused:  # the customer is gone from Stripe, say
         logger.warning("Stripe refuses the automatic top-up %s: %s", top_up.id, refused)
         fail(top_up, "refused")
+
+
+def _work_out_tax(top_up: TopUp, customer_id: str) -> None:
+    """Once, whatever the settings become: who tries again must ask Stripe for the same charge."""
+    if top_up.tax_calculation_id is None:
+        tax = stripe_api.calculate_tax(top_up, customer_id)
+        TopUp.objects.filter(pk=top_up.pk, tax_calculation_id=None).update(
+            tax_calculation_id=tax.calculation_id, tax_cents=tax.amount_cents
+        )
+        top_up.refresh_from_db()
 
 
 def hear(payment_intent_id: str) -> None:
@@ -200,12 +216,12 @@ def settle(top_up: TopUp, payment: Payment) -> None:
 
 @transaction.atomic
 def _paid(top_up: TopUp, payment: Payment) -> None:
-    if (payment.amount_cents, payment.currency) != (top_up.amount_cents, "usd"):
+    if (payment.amount_cents, payment.currency) != (top_up.paid_cents, "usd"):
         raise topups.PaymentRefused(
-            f"paid {payment.amount_cents} {payment.currency} where {top_up.amount_cents} usd "
+            f"paid {payment.amount_cents} {payment.currency} where {top_up.paid_cents} usd "
             "were asked for"
         )
-    topups.book(top_up, payment.payment_intent_id, "Automatic top-up")
+    topups.book(top_up, payment.payment_intent_id, "Automatic top-up", tax_cents=top_up.tax_cents)
     AutoTopUp.objects.filter(pk=top_up.organisation_id).exclude(
         state=AutoTopUpState.STOPPED
     ).update(failures=0)
@@ -224,8 +240,8 @@ def fail(top_up: TopUp, code: str) -> None:
     )
     failures = min(auto.failures + 1, MAX_AUTO_TOP_UP_FAILURES)
     state = auto.state
-    if state == AutoTopUpState.ACTIVE and code == CONSENT:
-        state = AutoTopUpState.NEEDS_CONSENT
+    if state == AutoTopUpState.ACTIVE and code in WAITS:
+        state = WAITS[code]
     elif state == AutoTopUpState.ACTIVE and failures == MAX_AUTO_TOP_UP_FAILURES:
         state = AutoTopUpState.STOPPED
     wait = RETRY_AFTER[min(failures, len(RETRY_AFTER)) - 1]

@@ -9,6 +9,7 @@ one transaction with the deletion. While something is held or owed, or Stripe is
 import logging
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -45,7 +46,7 @@ def preview(organisation: Organisation) -> tuple[int, int]:
 
 def ask(organisation: Organisation, by: str) -> None:
     """Begin it. Raises ValueError, to be shown, while something is owed."""
-    if postpaid.owed_nanos(organisation.pk):
+    if postpaid.owed_nanos(organisation.pk) >= postpaid.SMALLEST_NANOS:
         raise ValueError(_("Pay what is owed first; Stripe's invoice has it."))
     Closing.objects.get_or_create(organisation=organisation, defaults={"requested_by": by})
     flows.suspend(organisation)
@@ -67,6 +68,8 @@ def finish(closing: Closing) -> bool:
     autotopup.turn_off(organisation)
     if stripe_api.enabled():
         _end_at_stripe(organisation)
+    if not _holds(organisation).exists():
+        postpaid.forgive_rest(organisation.pk)
     if _under_way(organisation):
         return False
     _refund(organisation, closing.requested_by)
@@ -85,7 +88,7 @@ def finish(closing: Closing) -> bool:
 
 
 def _end_at_stripe(organisation: Organisation) -> None:
-    for subscription in subscriptions.live(organisation):
+    for subscription in subscriptions.live(organisation.pk):
         stripe_billing.cancel(subscription.pk)
         subscriptions.hear(subscription.pk)
     post_paid = getattr(organisation, "post_paid", None)
@@ -101,13 +104,17 @@ def _end_at_stripe(organisation: Organisation) -> None:
         reconciliation.hear_of(session_id or "")
 
 
+def _holds(organisation: Organisation) -> QuerySet[Hold]:
+    return Hold.objects.filter(account__organisation=organisation, state=HoldState.OPEN)
+
+
 def _under_way(organisation: Organisation) -> bool:
     """Whether money may still come or go: a hold, a debt, a card that is being charged."""
-    holds = Hold.objects.filter(account__organisation=organisation, state=HoldState.OPEN)
     charged = TopUp.objects.filter(
         organisation=organisation, state=TopUpState.CREATED, automatic=True
     )
-    return holds.exists() or charged.exists() or ledger.balance(organisation.pk).unused_nanos < 0
+    held = _holds(organisation).exists()
+    return held or charged.exists() or ledger.balance(organisation.pk).unused_nanos < 0
 
 
 def _refund(organisation: Organisation, by: str) -> None:

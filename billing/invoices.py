@@ -3,7 +3,8 @@
 Guarantees: one invoice is one payment (a constraint), whatever is told, in any order, how often;
 the ledger's cash is what Stripe took. A plan's credit comes with the invoice that begins a period,
 in proportion to what was paid of it in money: what Stripe takes from a customer's balance there,
-after a change of plans, was paid and credited before. Any other invoice credits its price.
+after a change of plans, was paid and credited before. Any other invoice credits its price. An
+invoice of usage settles what was told to the meter, also when nothing was paid for it.
 """
 
 from dataclasses import dataclass
@@ -41,9 +42,12 @@ def hear_paid(invoice_id: str) -> None:
     if invoice.currency != "usd":
         raise topups.PaymentRefused(f"paid in {invoice.currency!r}, not in US dollars")
     parts = parts_of(invoice, None if subscription.post_paid else plan)
-    if parts.credit_cents > 0:
-        payment_id = stripe_billing.payment_of_invoice(invoice_id)
-        _book(organisation, invoice, subscription, plan, parts, payment_id)
+    payment_id = stripe_billing.payment_of_invoice(invoice_id) if parts.credit_cents > 0 else ""
+    with transaction.atomic():
+        if parts.credit_cents > 0:
+            _book(organisation, invoice, subscription, plan, parts, payment_id)
+        if subscription.post_paid:
+            postpaid.settle(organisation.pk, invoice, parts.credit_cents)
 
 
 def _organisation(invoice: StripeInvoice) -> Organisation:
@@ -67,7 +71,6 @@ def parts_of(invoice: StripeInvoice, plan: Plan | None) -> Parts:
     return Parts(credit, credit - net, tax)
 
 
-@transaction.atomic
 def _book(
     organisation: Organisation,
     invoice: StripeInvoice,
@@ -76,6 +79,7 @@ def _book(
     parts: Parts,
     payment_id: str,
 ) -> None:
+    """The caller has a transaction."""
     source = TopUpSource.POST_PAID if subscription.post_paid else TopUpSource.SUBSCRIPTION
     top_up, created = TopUp.objects.get_or_create(
         organisation=organisation,
@@ -97,8 +101,15 @@ def _book(
         top_up, payment_id, description, discount_cents=parts.discount_cents,
         tax_cents=parts.tax_cents, invoice_id=invoice.invoice_id,
     )  # fmt: skip
-    if subscription.post_paid:
-        postpaid.settled(organisation.pk, invoice.units)
+
+
+def hear_voided(invoice_id: str) -> None:
+    """An operator took an invoice back: its usage is owed still, unless they give credit for it."""
+    invoice = stripe_billing.fetch_invoice(invoice_id)
+    if invoice.status != "void" or not invoice.subscription_id:
+        return
+    if stripe_billing.fetch_subscription(invoice.subscription_id).post_paid:
+        postpaid.settle(_organisation(invoice).pk, invoice, 0)
 
 
 def hear_failed(invoice_id: str) -> None:

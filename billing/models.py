@@ -34,7 +34,14 @@ from billing.payment_models import (
     new_refund_id,
     new_top_up_id,
 )
-from billing.plan_models import MeterBatch, Plan, PostPaid, Subscription, new_batch_id
+from billing.plan_models import (
+    MeterBatch,
+    Plan,
+    PostPaid,
+    Subscription,
+    UsageInvoice,
+    new_batch_id,
+)
 from portal.lib.money import BASIS_POINTS
 
 # Django looks for models here.
@@ -42,10 +49,10 @@ __all__ = [
     "Account", "AccountKind", "Alert", "AlertKind", "AlertPost", "AlertSettings", "AutoTopUp",
     "AutoTopUpState", "Closing", "Difference", "DifferenceKind", "Dispute", "Hold", "HoldState",
     "KeySpend", "LateWaiver", "MeterBatch", "Outcome", "Plan", "PostPaid", "Price",
-    "Reconciliation", "Refund",
-    "RefundState", "ServiceTier", "StripeCustomer", "Subscription", "TierOverride", "TopUp",
-    "TopUpSource", "TopUpState", "Transfer", "TransferKind", "UsageRecord", "WebhookDelivery",
-    "new_batch_id", "new_refund_id", "new_top_up_id",
+    "Reconciliation", "Refund", "RefundState", "ServiceTier", "StripeCustomer", "Subscription",
+    "TierOverride", "TopUp", "TopUpSource", "TopUpState", "Transfer", "TransferKind",
+    "UsageInvoice", "UsageRecord", "WebhookDelivery", "new_batch_id", "new_refund_id",
+    "new_top_up_id",
 ]  # fmt: skip
 
 

@@ -65,7 +65,7 @@ class TopUp(models.Model):
     id = models.CharField(primary_key=True, max_length=40, default=new_top_up_id)
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="top_ups")
     amount_cents = models.PositiveIntegerField()
-    # Known when it is paid.
+    # Known when it is paid; the tax of an automatic one before it is charged.
     discount_cents = models.PositiveIntegerField(default=0)
     tax_cents = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=10, choices=TopUpState, default=TopUpState.CREATED)
@@ -74,6 +74,8 @@ class TopUp(models.Model):
     automatic = models.BooleanField(default=False)
     # Kept for an automatic one, so that trying again charges the same card.
     payment_method_id = models.CharField(max_length=255, blank=True)
+    # Stripe's calculation of its tax; empty: without tax; null: not asked yet.
+    tax_calculation_id = models.CharField(max_length=255, null=True)
     failure = models.CharField(max_length=100, blank=True)  # Stripe's code
     # What the browser sends with the form, so that a double click makes one session.
     form_token = models.CharField(max_length=64)
@@ -186,6 +188,7 @@ class AutoTopUpState(models.TextChoices):
     ACTIVE = "active", _("On")
     OFF = "off", _("Off")
     NEEDS_CONSENT = "needs_consent", _("Waits for your bank's confirmation")  # 3-D Secure
+    NEEDS_ADDRESS = "needs_address", _("Waits for your address")  # tax depends on it
     STOPPED = "stopped", _("Stopped")  # after the last failure
 
 
@@ -333,6 +336,7 @@ class Reconciliation(models.Model):
 
 class DifferenceKind(models.TextChoices):
     PAYMENT = "payment", _("Payment")
+    USAGE = "usage", _("Usage told")
     REFUND = "refund", _("Refund")
     DISPUTE = "dispute", _("Dispute")
 
@@ -345,14 +349,14 @@ class Difference(models.Model):
     )
     kind = models.CharField(max_length=10, choices=DifferenceKind)
     stripe_id = models.CharField(max_length=255)
-    stripe_cents = models.BigIntegerField()
-    ledger_cents = models.BigIntegerField()
+    stripe_nanos = models.BigIntegerField()
+    ledger_nanos = models.BigIntegerField()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["reconciliation", "stripe_id"], name="difference_once"),
             models.CheckConstraint(
-                condition=~Q(stripe_cents=F("ledger_cents")), name="difference_differs"
+                condition=~Q(stripe_nanos=F("ledger_nanos")), name="difference_differs"
             ),
         ]
 

@@ -73,8 +73,8 @@ class PostPaid(models.Model):
     """An organisation that uses first and pays by Stripe's invoice later, up to a credit line.
 
     What it owes is its account's balance, below zero. `metered_nanos` is what of it batches tell
-    Stripe to bill, `settled_nanos` what of that was on paid invoices: what is owed beyond their
-    difference is to be told.
+    Stripe to bill, `settled_nanos` what of that Stripe will ask for no more, since an invoice of it
+    was paid, rounded or voided: what is owed beyond their difference is to be told.
     """
 
     organisation = models.OneToOneField(
@@ -92,13 +92,44 @@ class PostPaid(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=Q(metered_nanos__gte=0, settled_nanos__gte=0),
-                name="post_paid_not_negative",
+                condition=Q(metered_nanos__gte=0), name="post_paid_not_negative"
             ),
         ]
 
     def __str__(self) -> str:
         return str(self.organisation_id)
+
+
+class UsageInvoice(models.Model):
+    """An invoice of usage that Stripe is done with, and what it settles.
+
+    That is the usage on it, less what of its price was neither credited nor voided: a price below
+    Stripe's smallest charge is not paid, but put on the customer's balance there, and paid with the
+    next invoice, which then credits more than its own price.
+    """
+
+    invoice_id = models.CharField(primary_key=True, max_length=255)
+    post_paid = models.ForeignKey(PostPaid, on_delete=models.PROTECT, related_name="invoices")
+    units_nanos = models.BigIntegerField()
+    price_cents = models.BigIntegerField()  # of these units, rounded by Stripe, before tax
+    credited_cents = models.BigIntegerField()
+    voided = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(voided=False) | Q(credited_cents=0), name="usage_invoice_void_is_unpaid"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.invoice_id
+
+    @property
+    def settles_nanos(self) -> int:
+        unpaid = 0 if self.voided else self.price_cents - self.credited_cents
+        return self.units_nanos - unpaid * NANOS_PER_CENT
 
 
 def new_batch_id() -> str:

@@ -4,7 +4,8 @@ Usage is charged in the ledger as ever; the balance may go below zero, down to t
 What is owed is told to Stripe in batches, each once: its id is the meter event's identifier, one
 waits at a time (a constraint), and a batch that may have been told long ago is looked for before it
 is told again. While Stripe is away nothing is lost: what piles up is the next batch. Stripe's
-invoice, once paid, is a payment in the ledger like any other.
+invoice, once paid, is a payment in the ledger like any other. It is rounded to the cent: what it
+left out is owed still, and told again; less than half a cent is billed when it has become more.
 """
 
 import logging
@@ -13,11 +14,17 @@ from datetime import timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import F, Sum
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from accounts.models import Organisation
 from billing import customers, ledger, ledger_payments, stripe_api, stripe_billing
-from billing.models import MeterBatch, PostPaid, StripeCustomer
+from billing.models import MeterBatch, PostPaid, StripeCustomer, UsageInvoice
 from billing.stripe_api import KEY_LIVES
+from billing.stripe_billing import StripeInvoice
+from portal.lib.money import NANOS_PER_CENT
+
+# An invoice of less is rounded to nothing.
+SMALLEST_NANOS = NANOS_PER_CENT // 2
 
 logger = logging.getLogger(__name__)
 
@@ -52,15 +59,34 @@ def owed_nanos(organisation_id: str) -> int:
 
 
 @transaction.atomic
-def settled(organisation_id: str, amount_nanos: int) -> None:
-    """An invoice of so much usage was paid. The caller sees to it that it is told once.
+def settle(organisation_id: str, invoice: StripeInvoice, credited_cents: int) -> None:
+    """An invoice of usage was paid, or voided: what it asked for is told no more. Idempotent.
 
-    What was paid is rounded to the cent; the rest is owed, or not, and so part of the next batch.
+    What it rounded away, and what it left to be paid nowhere, is part of the next batch.
     """
     rows = PostPaid.objects.filter(pk=organisation_id)
-    rows.update(settled_nanos=F("settled_nanos") + amount_nanos)
+    row, created = UsageInvoice.objects.get_or_create(
+        invoice_id=invoice.invoice_id,
+        defaults={
+            "post_paid_id": organisation_id, "units_nanos": invoice.units,
+            "price_cents": invoice.subtotal_cents, "credited_cents": credited_cents,
+            "voided": invoice.status == "void",
+        },
+    )  # fmt: skip
+    if created:
+        rows.update(settled_nanos=F("settled_nanos") + row.settles_nanos)
     if rows.filter(active=False).exists():
         ledger_payments.close_credit_line(organisation_id)
+
+
+@transaction.atomic
+def forgive_rest(organisation_id: str) -> None:
+    """Give what no invoice can ask for: less than half a cent, of who uses no more. Idempotent."""
+    if 0 < (rest := owed_nanos(organisation_id)) < SMALLEST_NANOS:
+        ledger.grant(
+            organisation_id, rest, reference=f"rest:{organisation_id}",
+            description=gettext_noop("Less than half a cent"),
+        )  # fmt: skip
 
 
 # --- Telling Stripe ------------------------------------------------------------------------------

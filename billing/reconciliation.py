@@ -1,4 +1,5 @@
-"""Compares Stripe with the ledger, every night: payments, refunds and disputes, one by one.
+"""Compares Stripe with the ledger, every night: payments, refunds and disputes, one by one, and
+of each organisation that pays later what its meter was told.
 
 What it finds is kept and shown in the console; normally it is nothing. It corrects no difference: a
 person looks at it. A payment page whose webhook was lost is no difference: `catch_up` hears of it.
@@ -13,15 +14,16 @@ from datetime import timedelta
 from typing import TypeVar
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
-from billing import stripe_api, topups
+from billing import stripe_api, stripe_billing, topups
 from billing.disputes import MONEY_GONE
 from billing.models import (
     Difference,
     DifferenceKind,
     Dispute,
+    MeterBatch,
     Reconciliation,
     Refund,
     RefundState,
@@ -39,6 +41,8 @@ T = TypeVar("T", StripeRefund, StripeDispute)
 
 WINDOW = timedelta(days=35)
 SETTLES = timedelta(minutes=10)
+# How far Stripe's clock may be from ours, with the way of an answer.
+SKEW = timedelta(minutes=1)
 # Stripe's payment pages end after a day; we ask once more afterwards.
 PAGE_LIVES = timedelta(hours=30)
 
@@ -50,7 +54,7 @@ def reconcile() -> Reconciliation | None:
     until = timezone.now() - SETTLES
     run = Reconciliation.objects.create(since=until - WINDOW, until=until)
     try:
-        found = [*_payments(run), *_refunds(run), *_disputes(run)]
+        found = [*_payments(run), *_refunds(run), *_disputes(run), *_usage(run)]
     except stripe_api.StripeUnavailable as away:
         run.error = str(away)[:500]
         run.save(update_fields=["error"])
@@ -99,19 +103,16 @@ def _payments(run: Reconciliation) -> Iterator[Difference]:
     """What Stripe took, with its tax, beside what the ledger's cash has of it."""
     customers = set(StripeCustomer.objects.values_list("customer_id", flat=True))
     made = {
-        each.payment_intent_id: _paid_cents(each)
+        each.payment_intent_id: _paid_nanos(each)
         for each in stripe_api.payments_between(run.since, run.until)
         # Others are another business's of the same Stripe account.
         if each.top_up_id or each.customer_id in customers
     }
-    yield from _compare(
-        run, DifferenceKind.PAYMENT, made, _booked(run, made),
-        lambda payment_id: _paid_cents(stripe_api.fetch_payment(payment_id)),
-    )  # fmt: skip
+    yield from _compare(run, DifferenceKind.PAYMENT, made, _booked(run, made), _fetch_paid_nanos)
 
 
 def _booked(run: Reconciliation, made: Mapping[str, int]) -> dict[str, int]:
-    """Cents of each payment in the ledger: of those that Stripe made, and of this time."""
+    """Nanos of each payment in the ledger: of those that Stripe made, and of this time."""
     references = [f"payment:{payment_id}{part}" for payment_id in made for part in ("", ":tax")]
     posted = Transfer.objects.filter(
         Q(reference__in=references)
@@ -120,34 +121,59 @@ def _booked(run: Reconciliation, made: Mapping[str, int]) -> dict[str, int]:
     )
     booked: Counter[str] = Counter()
     for reference, nanos in posted.values_list("reference", "amount_nanos"):
-        booked[reference.split(":")[1]] += nanos // NANOS_PER_CENT
+        booked[reference.split(":")[1]] += nanos
     return dict(booked)
 
 
 def _refunds(run: Reconciliation) -> Iterator[Difference]:
     listed = stripe_api.refunds_between(run.since, run.until)
-    made = {each.refund_id: _refunded_cents(each) for each in _of_our_payments(listed)}
+    made = {each.refund_id: _refunded_nanos(each) for each in _of_our_payments(listed)}
     rows = Refund.objects.filter(_of(run, made, "stripe_refund_id"))
     # One that Stripe has not been reached for has no id there.
     ours = {
-        row.stripe_refund_id or row.id: 0 if row.state == RefundState.FAILED else row.amount_cents
+        row.stripe_refund_id or row.id: 0 if row.state == RefundState.FAILED else row.amount_nanos
         for row in rows
     }
     yield from _compare(
         run, DifferenceKind.REFUND, made, ours,
-        lambda refund_id: _refunded_cents(stripe_api.fetch_refund(refund_id)),
+        lambda refund_id: _refunded_nanos(stripe_api.fetch_refund(refund_id)),
     )  # fmt: skip
 
 
 def _disputes(run: Reconciliation) -> Iterator[Difference]:
     listed = stripe_api.disputes_between(run.since, run.until)
-    made = {each.dispute_id: _disputed_cents(each) for each in _of_our_payments(listed)}
+    made = {each.dispute_id: _disputed_nanos(each) for each in _of_our_payments(listed)}
     rows = Dispute.objects.filter(_of(run, made, "dispute_id"))
-    ours = {row.dispute_id: row.amount_cents if row.taken else 0 for row in rows}
+    ours = {row.dispute_id: row.amount_nanos if row.taken else 0 for row in rows}
     yield from _compare(
         run, DifferenceKind.DISPUTE, made, ours,
-        lambda dispute_id: _disputed_cents(stripe_api.fetch_dispute(dispute_id)),
+        lambda dispute_id: _disputed_nanos(stripe_api.fetch_dispute(dispute_id)),
     )  # fmt: skip
+
+
+def _usage(run: Reconciliation) -> Iterator[Difference]:
+    """What Stripe's meters counted, by customer, beside the batches that were sent.
+
+    A meter counts by whole minutes of Stripe's clock: a batch at an end of the window may be on
+    either side of it, so there Stripe may say less or more.
+    """
+    since, until = (each.replace(second=0, microsecond=0) for each in (run.since, run.until))
+    customers = StripeCustomer.objects.filter(organisation__post_paid__isnull=False)
+    for customer in customers.order_by("customer_id"):
+        counted = stripe_billing.told_nanos(customer.customer_id, since, until)
+        batches = MeterBatch.objects.filter(post_paid=customer.organisation_id)
+        least = batches.filter(attempted_at__gte=since + SKEW, sent_at__lt=until - SKEW)
+        most = batches.filter(attempted_at__lt=until + SKEW).exclude(sent_at__lt=since - SKEW)
+        run.compared += 1
+        if (told := min(max(counted, _sum(least)), _sum(most))) != counted:
+            yield Difference(
+                reconciliation=run, kind=DifferenceKind.USAGE, stripe_id=customer.customer_id,
+                stripe_nanos=counted, ledger_nanos=told,
+            )  # fmt: skip
+
+
+def _sum(batches: QuerySet[MeterBatch]) -> int:
+    return int(batches.aggregate(total=Sum("amount_nanos"))["total"] or 0)
 
 
 def _of_our_payments(listed: list[T]) -> list[T]:
@@ -169,14 +195,14 @@ def _compare(
     ours: Mapping[str, int],
     fetch: Callable[[str], int],
 ) -> Iterator[Difference]:
-    """What differs of cents by Stripe's id; `fetch` asks Stripe for one it did not list."""
+    """What differs of nanos by Stripe's id; `fetch` asks Stripe for one it did not list."""
     for stripe_id in sorted(made.keys() | ours.keys()):
         theirs = made[stripe_id] if stripe_id in made else _fetched(fetch, stripe_id)
         run.compared += 1
         if theirs != ours.get(stripe_id, 0):
             yield Difference(
-                reconciliation=run, kind=kind, stripe_id=stripe_id, stripe_cents=theirs,
-                ledger_cents=ours.get(stripe_id, 0),
+                reconciliation=run, kind=kind, stripe_id=stripe_id, stripe_nanos=theirs,
+                ledger_nanos=ours.get(stripe_id, 0),
             )  # fmt: skip
 
 
@@ -187,13 +213,21 @@ def _fetched(fetch: Callable[[str], int], stripe_id: str) -> int:
         return 0
 
 
-def _paid_cents(payment: Payment) -> int:
-    return payment.amount_cents if payment.status == "succeeded" else 0
+def _paid_nanos(payment: Payment) -> int:
+    return payment.amount_cents * NANOS_PER_CENT if payment.status == "succeeded" else 0
 
 
-def _refunded_cents(refund: StripeRefund) -> int:
-    return 0 if refund.status in GONE_BACK else refund.amount_cents
+def _fetch_paid_nanos(payment_id: str) -> int:
+    if not payment_id.startswith("in_"):
+        return _paid_nanos(stripe_api.fetch_payment(payment_id))
+    # Paid another way than by a card, by transfer say: the payment is the invoice.
+    invoice = stripe_billing.fetch_invoice(payment_id)
+    return invoice.paid_cents * NANOS_PER_CENT if invoice.status == "paid" else 0
 
 
-def _disputed_cents(dispute: StripeDispute) -> int:
-    return dispute.amount_cents if dispute.status in MONEY_GONE else 0
+def _refunded_nanos(refund: StripeRefund) -> int:
+    return 0 if refund.status in GONE_BACK else refund.amount_cents * NANOS_PER_CENT
+
+
+def _disputed_nanos(dispute: StripeDispute) -> int:
+    return dispute.amount_cents * NANOS_PER_CENT if dispute.status in MONEY_GONE else 0

@@ -16,6 +16,7 @@ from billing.stripe_objects import (
     Payment,
     StripeDispute,
     StripeRefund,
+    Tax,
     dispute_of,
     payment_of,
     refund_of,
@@ -23,6 +24,7 @@ from billing.stripe_objects import (
 )
 
 if TYPE_CHECKING:
+    from stripe.params import CustomerUpdateParams, PaymentIntentCreateParams
     from stripe.params.checkout import SessionCreateParams
 
 # The version these calls and the webhook handlers were written against.
@@ -30,6 +32,8 @@ API_VERSION = "2026-10-28.endive"
 TIMEOUT_S = 10
 # Stripe forgets idempotency keys after a day: from then on a thing is looked for, not made.
 KEY_LIVES = timedelta(hours=20)
+CONSENT = "authentication_required"  # 3-D Secure
+NO_ADDRESS = "customer_tax_location_invalid"
 
 
 class StripeUnavailable(Exception):  # noqa: N818  reads as a state
@@ -41,7 +45,7 @@ class RequestRefused(StripeUnavailable):
 
 
 class CardRefused(Exception):  # noqa: N818  reads as a state
-    """It will not be charged; `code` is Stripe's, `authentication_required` for 3-D Secure."""
+    """It will not be charged; `code` is Stripe's, such as CONSENT or NO_ADDRESS."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -118,9 +122,16 @@ def make_default(setup_intent_id: str, customer_id: str) -> bool:
         saved = client().v1.payment_methods.retrieve(method_id)
         if saved.customer != customer_id:
             return False
-        client().v1.customers.update(
-            customer_id, {"invoice_settings": {"default_payment_method": method_id}}
-        )
+        changes: CustomerUpdateParams = {"invoice_settings": {"default_payment_method": method_id}}
+        address = saved.billing_details.address
+        if settings.STRIPE_AUTOMATIC_TAX and address is not None and address.country:
+            # The page asked for it; the tax of later charges depends on it.
+            changes["address"] = {
+                "country": address.country, "state": address.state or "",
+                "postal_code": address.postal_code or "", "city": address.city or "",
+                "line1": address.line1 or "", "line2": address.line2 or "",
+            }  # fmt: skip
+        client().v1.customers.update(customer_id, changes)
     return True
 
 
@@ -180,16 +191,17 @@ def create_checkout(top_up: TopUp, customer_id: str) -> CheckoutSession:
 
 def create_card_page(customer_id: str) -> str:
     """The address of a hosted page that saves a card with its bank's consent; nothing is paid."""
+    parameters: SessionCreateParams = {
+        "mode": "setup",
+        "allowed_payment_method_types": ["card"],
+        "customer": customer_id,
+        "success_url": billing_page(),
+        "cancel_url": billing_page(),
+    }
+    if settings.STRIPE_AUTOMATIC_TAX:
+        parameters["billing_address_collection"] = "required"
     with calling():
-        session = client().v1.checkout.sessions.create(
-            {
-                "mode": "setup",
-                "allowed_payment_method_types": ["card"],
-                "customer": customer_id,
-                "success_url": billing_page(),
-                "cancel_url": billing_page(),
-            }
-        )
+        session = client().v1.checkout.sessions.create(parameters)
     return session.url or ""
 
 
@@ -224,36 +236,66 @@ def billing_page() -> str:
 # --- Payments --------------------------------------------------------------------------------
 
 
+def calculate_tax(top_up: TopUp, customer_id: str) -> Tax:
+    """What comes on top of a top-up where its customer lives; the same when called again.
+
+    Raises CardRefused when Stripe does not know where that is.
+    """
+    if not settings.STRIPE_AUTOMATIC_TAX:
+        return Tax("", 0)
+    with charging():
+        made = client().v1.tax.calculations.create(
+            {
+                "currency": "usd",
+                "customer": customer_id,
+                "line_items": [
+                    {
+                        "amount": top_up.amount_cents,
+                        "reference": top_up.id,
+                        "tax_behavior": "exclusive",
+                    }
+                ],
+            },
+            {"idempotency_key": f"tax:{top_up.id}"},
+        )
+    return Tax(made.id or "", made.tax_amount_exclusive)
+
+
 def charge_card(top_up: TopUp, customer_id: str) -> Payment:
     """Charge the saved card without its owner; the same payment when called again within a day.
 
-    Raises CardRefused when the bank says no, or the card is gone.
+    Of the tax that was calculated Stripe makes a transaction with the payment, and takes it back
+    with refunds. Raises CardRefused when the bank says no, or the card is gone.
     """
+    parameters: PaymentIntentCreateParams = {
+        "amount": top_up.paid_cents,
+        "currency": "usd",
+        "customer": customer_id,
+        "payment_method": top_up.payment_method_id,
+        "off_session": True,
+        "confirm": True,
+        "description": f"{settings.SITE_NAME} credit",
+        "receipt_email": top_up.created_by,
+        "metadata": {"top_up_id": top_up.id, "organisation_id": top_up.organisation_id},
+    }
+    if top_up.tax_calculation_id:
+        parameters["hooks"] = {"inputs": {"tax": {"calculation": top_up.tax_calculation_id}}}
+    with charging():
+        intent = client().v1.payment_intents.create(parameters, {"idempotency_key": top_up.id})
+    return payment_of(intent)
+
+
+@contextmanager
+def charging() -> Iterator[None]:
+    """As `calling`; whatever would be refused again is CardRefused."""
     try:
         with calling():
-            intent = client().v1.payment_intents.create(
-                {
-                    "amount": top_up.amount_cents,
-                    "currency": "usd",
-                    "customer": customer_id,
-                    "payment_method": top_up.payment_method_id,
-                    "off_session": True,
-                    "confirm": True,
-                    "description": f"{settings.SITE_NAME} credit",
-                    "receipt_email": top_up.created_by,
-                    "metadata": {
-                        "top_up_id": top_up.id,
-                        "organisation_id": top_up.organisation_id,
-                    },
-                },
-                {"idempotency_key": top_up.id},
-            )
+            yield
     except StripeUnavailable as error:
         refusal = error.__cause__
         if isinstance(refusal, stripe.CardError | stripe.InvalidRequestError):
             raise CardRefused(refusal.code or "refused") from error
         raise
-    return payment_of(intent)
 
 
 def fetch_payment(payment_intent_id: str) -> Payment:

@@ -41,6 +41,14 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True)
+class Tax:
+    """What Stripe puts on top of an amount; without an id there is none."""
+
+    calculation_id: str
+    amount_cents: int
+
+
+@dataclass(frozen=True, slots=True)
 class StripeRefund:
     refund_id: str
     our_id: str

@@ -14,8 +14,8 @@ from billing.stripe_billing import StripeSubscription
 ENDED = {"canceled", "incomplete_expired", "unpaid"}
 
 
-def live(organisation: Organisation) -> list[Subscription]:
-    rows = Subscription.objects.filter(organisation=organisation).select_related("plan")
+def live(organisation_id: str) -> list[Subscription]:
+    rows = Subscription.objects.filter(organisation_id=organisation_id).select_related("plan")
     return [each for each in rows.order_by("subscription_id") if each.is_live]
 
 
@@ -24,7 +24,7 @@ def begin(organisation: Organisation, plan: Plan, form_token: str) -> str:
 
     Raises ValueError, to be shown, when there is a subscription; StripeUnavailable.
     """
-    if live(organisation):
+    if live(organisation.pk):
         raise ValueError(_("There is a subscription already."))
     customer = customers.customer_of(organisation)
     key = f"subscribe:{organisation.pk}:{plan.pk}:{form_token}"

@@ -182,7 +182,7 @@ def page(
             for cents in settings.TOP_UP_CENTS
         ],
         "payments": refunds.payments(organisation, most=PAYMENTS_SHOWN),
-        "subscriptions": subscriptions.live(organisation),
+        "subscriptions": subscriptions.live(organisation.pk),
         "plans": Plan.objects.filter(active=True).order_by("price_cents"),
         "owed_nanos": max(0, account.debits_posted - account.credits_posted),
         "refund_days": settings.REFUND_DAYS,

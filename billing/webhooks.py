@@ -162,6 +162,10 @@ def _invoice_failed(payload: dict[str, Any]) -> None:
     invoices.hear_failed(payload["id"])
 
 
+def _invoice_voided(payload: dict[str, Any]) -> None:
+    invoices.hear_voided(payload["id"])
+
+
 def _checkout_expired(session: dict[str, Any]) -> None:
     topups.expire(session["id"])
 
@@ -201,6 +205,7 @@ HANDLERS: dict[str, Callable[[dict[str, Any]], None]] = {
     "customer.subscription.updated": _subscription_changed,
     "invoice.paid": _invoice_paid,
     "invoice.payment_failed": _invoice_failed,
+    "invoice.voided": _invoice_voided,
     "payment_intent.payment_failed": _payment_changed,
     "payment_intent.succeeded": _payment_changed,
     "payment_method.automatically_updated": _card_changed,

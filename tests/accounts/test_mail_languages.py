@@ -116,12 +116,12 @@ def test_mails_about_money_have_no_english_in_them(
     organisation: Organisation, chinese_alice: User, mailoutbox: Mails
 ) -> None:
     top_up = SimpleNamespace(amount_nanos=10**9)
-    for state in ("active", "needs_consent", "stopped"):
+    for state in ("active", "needs_address", "needs_consent", "stopped"):
         notices.send_to_payers(organisation, "top_up_failed", top_up=top_up, state=state)
     notices.send_to_payers(organisation, "payment_disputed", dispute=top_up)
     alert = Alert(kind=AlertKind.BALANCE, threshold=10**9, value_nanos=0)
     notices.send_to_payers(organisation, "alert", sentence=lazy(alerts.sentence, str)(alert))
-    assert len(mailoutbox) == 5
+    assert len(mailoutbox) == 6
     assert "US$1.00" in mailoutbox[0].subject
     check_chinese(mailoutbox)
 

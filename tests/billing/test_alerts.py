@@ -8,7 +8,8 @@ from django.conf import LazySettings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts.models import Membership, Organisation, OutgoingMail, Role, User
+from accounts import flows
+from accounts.models import ApiKey, Membership, Organisation, OutgoingMail, Role, User
 from billing import alert_settings, alerts, ledger, spending
 from billing.models import Account, Alert, AlertPost, AlertSettings
 from portal.lib.money import NANOS_PER_DOLLAR
@@ -198,3 +199,54 @@ def test_whoever_wants_no_alerts_is_not_told_of_refusals(organisation: Organisat
     AlertSettings.objects.all().delete()
     assert alerts.refused(organisation.pk, CAP, 400) is None
     assert told() == []
+
+
+def test_a_keys_first_refusal_is_told_once_until_its_cap_changes(
+    organisation: Organisation, api_key: tuple[ApiKey, str]
+) -> None:
+    AlertSettings.objects.all().delete()  # a key's cap is the first thing there is to tell
+    key, _secret = api_key
+    other = key_of(organisation)
+    ApiKey.objects.update(monthly_cap_nanos=CAP)
+    for _ in range(2):
+        alerts.refused(organisation.pk, CAP, 400, key.pk)
+        alerts.refused(organisation.pk, CAP, 500, other.pk)
+        alerts.check_all()
+    assert told() == [
+        f"Acme: Requests of the key {name} are refused: {spent} of its cap of $0.000001 is spent."
+        for name, spent in ((key.name, "$0.0000004"), ("other", "$0.0000005"))
+    ]
+    ApiKey.objects.filter(pk=key.pk).update(monthly_cap_nanos=2 * CAP)
+    alerts.check_all()
+    assert Alert.objects.get(cleared_at=None).api_key_id == other.pk
+    alerts.refused(organisation.pk, 2 * CAP, 400, key.pk)
+    assert len(told()) == 3
+
+
+def test_a_new_month_tells_of_a_keys_cap_again(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = key_of(organisation)
+    for month in (1, 2):
+        moment = datetime(2026, month, 28, tzinfo=UTC)
+        monkeypatch.setattr(timezone, "now", lambda now=moment: now)
+        alerts.check_all()
+        assert alerts.refused(organisation.pk, CAP, 400, key.pk) is not None
+        alerts.check_all()
+    assert Alert.objects.filter(cleared_at=None).count() == 1
+
+
+def test_the_database_refuses_to_tell_of_a_key_twice(organisation: Organisation) -> None:
+    fields: dict[str, Any] = {
+        "organisation": organisation, "kind": "spending.key_cap_reached", "value_nanos": 4,
+        "api_key_id": key_of(organisation).pk,
+    }  # fmt: skip
+    Alert.objects.create(**fields, threshold=100)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Alert.objects.create(**fields, threshold=99)
+
+
+def key_of(organisation: Organisation) -> ApiKey:
+    owner = User.objects.get(email="alice@example.com")
+    key, _secret = flows.create_key(organisation, owner, "other", monthly_cap_nanos=CAP)
+    return key

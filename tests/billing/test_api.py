@@ -9,9 +9,10 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import ApiKey, Organisation, User
-from billing import ledger_payments
-from billing.models import TierOverride
+from billing import ledger, ledger_payments, postpaid
+from billing.models import Plan, Subscription, TierOverride
 from portal.lib.money import NANOS_PER_DOLLAR
+from tests.billing.money import draft, hold
 from tests.management import Program
 from tests.portal.records import make_record
 
@@ -21,13 +22,46 @@ READ = ["api_balance", "api_limits", "api_usage", "api_transfers"]
 def test_balance_usage_and_transfers_are_read(manager: Program, organisation: Organisation) -> None:
     ten = 10 * NANOS_PER_DOLLAR
     assert manager("get", "api_balance").json() == {
-        "posted_nanos": ten, "pending_nanos": 0, "available_nanos": ten,
+        "posted_nanos": ten, "pending_nanos": 0, "available_nanos": ten, "pays_later": False,
+        "credit_line_nanos": 0, "owed_nanos": 0, "plans": [],
     }  # fmt: skip
     record = make_record(organisation)
     [today] = manager("get", "api_usage").json()
     assert (today["requests"], today["cost_nanos"]) == (1, record.cost_nanos)
     [line] = manager("get", "api_transfers").json()["results"]
     assert (line["reference"], line["amount_nanos"]) == ("grant:cast", ten)
+
+
+def test_the_balance_says_what_is_owed_and_which_plan_there_is(
+    manager: Program, stranger: Program, organisation: Organisation
+) -> None:
+    postpaid.turn_on(organisation, 5 * NANOS_PER_DOLLAR, "operator@example.com")
+    hold("req_1", organisation.pk, 12 * NANOS_PER_DOLLAR)
+    ledger.settle("req_1", draft(12 * NANOS_PER_DOLLAR))
+    plan = Plan.objects.create(
+        name="Team", stripe_price_id="price_1", price_cents=2000, interval="month",
+        credit_cents=2200,
+    )  # fmt: skip
+    Subscription.objects.create(
+        subscription_id="sub_1", organisation=organisation, plan=plan, status="active",
+        period_ends_at=datetime(2026, 12, 1, tzinfo=UTC),
+    )  # fmt: skip
+    told = manager("get", "api_balance").json()
+    plans = told.pop("plans")
+    assert told == {
+        "posted_nanos": -2 * NANOS_PER_DOLLAR, "pending_nanos": 0,
+        "available_nanos": 3 * NANOS_PER_DOLLAR, "pays_later": True,
+        "credit_line_nanos": 5 * NANOS_PER_DOLLAR, "owed_nanos": 2 * NANOS_PER_DOLLAR,
+    }  # fmt: skip
+    assert plans == [
+        {
+            "name": "Team", "status": "active", "price_nanos": 20 * NANOS_PER_DOLLAR,
+            "credit_nanos": 22 * NANOS_PER_DOLLAR, "interval": "month",
+            "period_ends_at": "2026-12-01T00:00:00Z", "ends": False,
+        }
+    ]  # fmt: skip
+    theirs = stranger("get", "api_balance").json()
+    assert (theirs["pays_later"], theirs["plans"]) == (False, [])
 
 
 def test_another_organisations_money_is_not_there(

@@ -13,29 +13,12 @@ from django.utils import timezone
 from accounts.models import Membership, Organisation, Role, User
 from billing import autotopup, customers, ledger, stripe_api, topups
 from billing.models import AutoTopUp, StripeCustomer, TopUp, Transfer, WebhookDelivery
-from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import audit_is_clean, hold
 from tests.billing.payments import TEN, balance, begin, hear
+from tests.billing.saved_cards import CHARGE, again, auto, charges, save_card, turn_on
 from tests.billing.stripe_double import AUTHENTICATION_CARD, DECLINED_CARD, StripeDouble
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CHARGE = 2500 * NANOS_PER_CENT
-
-
-def save_card(double: StripeDouble, client: Client, card: str = "4242") -> StripeCustomer:
-    answer = client.post(reverse("billing_save_card"))
-    double.pay(answer["Location"].rpartition("/")[2], card)
-    hear(double, client)
-    return StripeCustomer.objects.get()
-
-
-def turn_on(client: Client, **changes: str) -> Any:
-    form = {"threshold": "20.00", "amount": "25.00", "ceiling": "60.00", **changes}
-    return client.post(reverse("billing_auto_top_up"), form)
-
-
-def charges(double: StripeDouble) -> list[int]:
-    return [each["amount_received"] for each in double.all("payment_intent")]
 
 
 @pytest.fixture
@@ -44,16 +27,6 @@ def low(double: StripeDouble, alice_client: Client, organisation: Organisation) 
     save_card(double, alice_client)
     assert turn_on(alice_client).status_code == 302
     return organisation
-
-
-def auto() -> AutoTopUp:
-    return AutoTopUp.objects.get()
-
-
-def again() -> None:
-    """The next run, when its time has come."""
-    AutoTopUp.objects.update(next_attempt_at=timezone.now())
-    autotopup.run()
 
 
 # --- Customers and cards -------------------------------------------------------------------------

@@ -80,11 +80,27 @@ def test_what_is_owed_is_paid_first(
     double: StripeDouble, alice_client: Client, organisation: Organisation
 ) -> None:
     postpaid.turn_on(organisation, 10 * NANOS_PER_DOLLAR, "operator@example.com")
-    hold("req_1", organisation.pk, TEN + 1)
-    ledger.settle("req_1", draft(TEN + 1))
+    hold("req_1", organisation.pk, TEN + postpaid.SMALLEST_NANOS)
+    ledger.settle("req_1", draft(TEN + postpaid.SMALLEST_NANOS))
     answer = delete(alice_client)
     assert (answer.status_code, "owed" in answer.content.decode()) == (400, True)
     assert not is_deleted(organisation)
+
+
+def test_less_than_an_invoice_can_ask_for_is_forgiven(
+    double: StripeDouble, alice_client: Client, organisation: Organisation
+) -> None:
+    postpaid.turn_on(organisation, 10 * NANOS_PER_DOLLAR, "operator@example.com")
+    for request_id, nanos in (("req_1", TEN), ("req_2", postpaid.SMALLEST_NANOS - 1)):
+        hold(request_id, organisation.pk, nanos)
+        ledger.settle(request_id, draft(nanos))
+    delete(alice_client)
+    tasks.finish_closings()
+    assert is_deleted(organisation)
+    assert Transfer.objects.get(reference=f"rest:{organisation.pk}").amount_nanos == (
+        postpaid.SMALLEST_NANOS - 1
+    )
+    audit_is_clean()
 
 
 def test_it_waits_for_requests_that_run(alice_client: Client, organisation: Organisation) -> None:

@@ -4,11 +4,13 @@ from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Organisation
 from billing import ledger, ledger_payments, postpaid, refunds, tasks
 from billing.models import MeterBatch, PostPaid, StripeCustomer, TopUp
+from portal.lib.ids import new_id
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
 from tests.billing.money import account_of, audit_is_clean, draft, hold
 from tests.billing.payments import TEN, balance, hear
@@ -16,6 +18,7 @@ from tests.billing.stripe_double import StripeDouble, subscriptions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LINE = 100 * NANOS_PER_DOLLAR
+HALF = NANOS_PER_CENT // 2
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def later(double: StripeDouble, organisation: Organisation) -> Organisation:
 
 
 def use(organisation: Organisation, nanos: int) -> None:
-    request_id = f"req_{ledger.balance(organisation.pk).posted_nanos}"
+    request_id = new_id("req")
     hold(request_id, organisation.pk, nanos)
     ledger.settle(request_id, draft(nanos))
 
@@ -185,7 +188,7 @@ def test_two_batches_cannot_wait(later: Organisation) -> None:
 
 
 def test_a_paid_invoice_settles_what_was_told(
-    double: StripeDouble, alice_client: object, later: Organisation
+    double: StripeDouble, alice_client: Client, later: Organisation
 ) -> None:
     use(later, TEN + 12_345_678_901)
     tasks.tell_usage()
@@ -193,7 +196,7 @@ def test_a_paid_invoice_settles_what_was_told(
     invoice = subscriptions.invoice(double, subscription["id"], tax=99)
     assert invoice["subtotal"] == 1235, "rounded once, to the cent"
     for _ in range(2):
-        hear(double, alice_client)  # type: ignore[arg-type]
+        hear(double, alice_client)
         double.emit("invoice.paid", invoice)
     paid = TopUp.objects.get()
     assert (paid.source, paid.amount_cents, paid.tax_cents) == ("post_paid", 1235, 99)
@@ -204,6 +207,75 @@ def test_a_paid_invoice_settles_what_was_told(
     tasks.tell_usage()
     assert told(double)[1:] == [NANOS_PER_CENT - (12_350_000_000 - 12_345_678_901)]
     audit_is_clean()
+
+
+def test_less_than_half_a_cent_is_billed_when_it_has_become_more(
+    double: StripeDouble, alice_client: Client, later: Organisation
+) -> None:
+    """An invoice of it is rounded to nothing; the usage goes on to the next one."""
+    month(double, alice_client, later, TEN + HALF - 1)
+    assert (balance(later), TopUp.objects.count()) == (-HALF + 1, 0)
+    month(double, alice_client, later, NANOS_PER_DOLLAR)
+    assert told(double) == [HALF - 1, NANOS_PER_DOLLAR + HALF - 1]
+    assert (TopUp.objects.get().amount_cents, balance(later)) == (100, -HALF + 1)
+    month(double, alice_client, later, NANOS_PER_DOLLAR + 2)
+    assert balance(later) == HALF - 1, "rounded up, and part of the next batch"
+    audit_is_clean()
+
+
+def test_what_is_less_than_stripe_charges_is_paid_with_the_next_invoice_once(
+    double: StripeDouble, alice_client: Client, later: Organisation
+) -> None:
+    """Thirty cents: paid in name, on the customer's balance at Stripe, and then with the next."""
+    month(double, alice_client, later, TEN + 30 * NANOS_PER_CENT + 12)
+    assert balance(later) == -30 * NANOS_PER_CENT - 12
+    month(double, alice_client, later, 500 * NANOS_PER_CENT)
+    assert told(double) == [30 * NANOS_PER_CENT + 12, 500 * NANOS_PER_CENT + 12]
+    assert TopUp.objects.get().amount_cents == 530
+    assert balance(later) == -12
+    month(double, alice_client, later, 100 * NANOS_PER_CENT)
+    assert told(double)[2:] == [100 * NANOS_PER_CENT + 12]
+    assert balance(later) == -12
+    audit_is_clean()
+
+
+def test_the_first_of_a_price_rounded_up_that_nobody_paid_yet_is_no_error(
+    double: StripeDouble, alice_client: Client, later: Organisation
+) -> None:
+    month(double, alice_client, later, TEN + HALF + 1)  # a cent, on the balance at Stripe
+    month(double, alice_client, later, NANOS_PER_DOLLAR)
+    assert told(double) == [HALF + 1, NANOS_PER_DOLLAR - HALF + 1], "less the rest of that cent"
+    assert (TopUp.objects.get().amount_cents, balance(later)) == (101, HALF - 1)
+    audit_is_clean()
+
+
+def test_what_a_voided_invoice_asked_for_is_owed_and_told_again(
+    double: StripeDouble, alice_client: Client, later: Organisation
+) -> None:
+    use(later, TEN + 500 * NANOS_PER_CENT)
+    tasks.tell_usage()
+    [subscription] = double.all("subscription")
+    invoice = subscriptions.invoice(double, subscription["id"], paid=False)
+    tasks.tell_usage()
+    assert told(double) == [500 * NANOS_PER_CENT], "it is asked for already"
+    subscriptions.void(double, invoice["id"])
+    double.emit("invoice.paid", invoice)  # late, and no longer true
+    for _ in range(2):
+        hear(double, alice_client)
+        double.emit("invoice.voided", invoice)
+    ledger.grant(later.pk, 200 * NANOS_PER_CENT, reference="grant:sorry", description="")
+    tasks.tell_usage()
+    assert told(double)[1:] == [300 * NANOS_PER_CENT]
+    audit_is_clean()
+
+
+def month(double: StripeDouble, client: Client, organisation: Organisation, nanos: int) -> None:
+    """So much is used and told, and Stripe's invoice of it comes and is paid."""
+    use(organisation, nanos)
+    tasks.tell_usage()
+    [subscription] = double.all("subscription")
+    subscriptions.invoice(double, subscription["id"])
+    hear(double, client)
 
 
 def test_a_grant_is_used_before_more_is_told(double: StripeDouble, later: Organisation) -> None:
@@ -220,13 +292,13 @@ def test_a_grant_is_used_before_more_is_told(double: StripeDouble, later: Organi
 
 
 def test_when_stripe_ends_the_subscription_the_line_is_closed(
-    double: StripeDouble, alice_client: object, later: Organisation
+    double: StripeDouble, alice_client: Client, later: Organisation
 ) -> None:
     use(later, TEN + 100)
     tasks.tell_usage()
     [subscription] = double.all("subscription")
     subscriptions.cancel(double, subscription["id"])
-    hear(double, alice_client)  # type: ignore[arg-type]
+    hear(double, alice_client)
     assert not PostPaid.objects.get().active
     assert account_of(later.pk).available_nanos == 0
     postpaid.turn_on(later, LINE, "operator@example.com")
@@ -236,14 +308,14 @@ def test_when_stripe_ends_the_subscription_the_line_is_closed(
 
 
 def test_a_last_invoice_closes_the_line_behind_it(
-    double: StripeDouble, alice_client: object, later: Organisation
+    double: StripeDouble, alice_client: Client, later: Organisation
 ) -> None:
     use(later, TEN + 5 * NANOS_PER_DOLLAR)
     tasks.tell_usage()
     postpaid.turn_off(later)
     [subscription] = double.all("subscription")
     subscriptions.invoice(double, subscription["id"])
-    hear(double, alice_client)  # type: ignore[arg-type]
+    hear(double, alice_client)
     account = account_of(later.pk)
     assert (account.balance_nanos, account.credit_line_nanos) == (0, 0)
     audit_is_clean()

@@ -8,12 +8,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Organisation, User
-from billing import ledger_payments, reconciliation, tasks
-from billing.models import Difference, Reconciliation, Refund, TopUp
-from portal.lib.money import NANOS_PER_CENT
-from tests.billing.money import audit_is_clean
+from billing import ledger, ledger_payments, postpaid, reconciliation, tasks
+from billing.models import Difference, MeterBatch, Reconciliation, Refund, TopUp
+from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
+from tests.billing.money import audit_is_clean, draft, hold
 from tests.billing.payments import TEN, balance, begin, hear
-from tests.billing.stripe_double import StripeDouble
+from tests.billing.stripe_double import StripeDouble, subscriptions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,13 +35,13 @@ def paid(double: StripeDouble, alice_client: Client, organisation: Organisation)
 
 
 def differences() -> set[tuple[str, str, int, int]]:
-    """Compare; kind, id, Stripe's cents, the ledger's cents."""
+    """Compare; kind, id, Stripe's nanos, the ledger's nanos."""
     run = reconciliation.reconcile()
     assert run is not None
     assert (run.error, run.finished_at is not None) == ("", True)
     rows = Difference.objects.filter(reconciliation=run)
     assert run.num_differences == len(rows)
-    return {(row.kind, row.stripe_id, row.stripe_cents, row.ledger_cents) for row in rows}
+    return {(row.kind, row.stripe_id, row.stripe_nanos, row.ledger_nanos) for row in rows}
 
 
 def test_when_both_agree_there_is_no_difference(
@@ -67,9 +67,9 @@ def test_whatever_webhooks_were_lost_stands_in_the_comparison(
     refund = double.refund(paid[0], 700)
     dispute = double.dispute(paid[1])
     assert differences() == {
-        ("payment", unheard["payment_intent"], 2500, 0),
-        ("refund", refund["id"], 700, 0),
-        ("dispute", dispute["id"], 2500, 0),
+        ("payment", unheard["payment_intent"], 2500 * NANOS_PER_CENT, 0),
+        ("refund", refund["id"], 700 * NANOS_PER_CENT, 0),
+        ("dispute", dispute["id"], 2500 * NANOS_PER_CENT, 0),
     }
 
 
@@ -84,8 +84,8 @@ def test_what_stripe_does_not_know_stands_in_the_comparison(
     alice_client.post(reverse("billing_refund", args=[top_up.pk]), {"form_token": "t"})
     double.down = False
     assert differences() == {
-        ("payment", "pi_x", 0, 5),
-        ("refund", Refund.objects.get().pk, 0, 2500),
+        ("payment", "pi_x", 0, 5 * NANOS_PER_CENT),
+        ("refund", Refund.objects.get().pk, 0, 2500 * NANOS_PER_CENT),
     }
 
 
@@ -93,7 +93,8 @@ def test_an_amount_that_differs_stands_in_the_comparison(
     double: StripeDouble, paid: list[str]
 ) -> None:
     double.objects[paid[1]]["amount_received"] = 2499
-    assert differences() == {("payment", paid[1], 2499, 2500)}
+    seen = ("payment", paid[1], 2499 * NANOS_PER_CENT, 2500 * NANOS_PER_CENT)
+    assert differences() == {seen}
 
 
 def test_the_ends_of_the_window_hide_nothing(double: StripeDouble, paid: list[str]) -> None:
@@ -110,6 +111,63 @@ def test_another_business_of_the_same_stripe_account_is_left_alone(
     assert differences() == set()
 
 
+def test_an_invoice_that_was_paid_by_transfer_is_compared_by_itself(
+    double: StripeDouble, alice_client: Client, organisation: Organisation
+) -> None:
+    use_on_credit(organisation, 5 * NANOS_PER_DOLLAR)
+    [subscription] = double.all("subscription")
+    invoice = subscriptions.invoice(double, subscription["id"])
+    for each in double.all("invoice_payment"):
+        del double.objects[each["id"]], double.objects[each["payment"]["payment_intent"]]
+    double.post.waiting = [each for each in double.events if each["type"] == "invoice.paid"]
+    hear(double, alice_client)
+    assert TopUp.objects.get().payment_intent_id == invoice["id"]
+    assert differences() == set()
+    invoice["amount_paid"] = 499
+    paid = (499 * NANOS_PER_CENT, 500 * NANOS_PER_CENT)
+    assert differences() == {("payment", invoice["id"], *paid)}
+
+
+def use_on_credit(organisation: Organisation, nanos: int) -> None:
+    """So much more than the ten dollars that were given, told to the meter."""
+    postpaid.turn_on(organisation, 100 * NANOS_PER_DOLLAR, "operator@example.com")
+    hold("req_1", organisation.pk, TEN + nanos)
+    ledger.settle("req_1", draft(TEN + nanos))
+    tasks.tell_usage()
+
+
+def test_what_the_meter_counted_is_what_it_was_told(
+    double: StripeDouble, organisation: Organisation
+) -> None:
+    use_on_credit(organisation, 700)
+    minutes_ago = timezone.now() - timedelta(minutes=30)
+    MeterBatch.objects.update(attempted_at=minutes_ago, sent_at=minutes_ago)
+    [event] = double.all("billing.meter_event")
+    event["created"] = int(minutes_ago.timestamp())
+    assert differences() == set()
+    event["payload"]["value"] = "699"
+    customer_id = event["payload"]["stripe_customer_id"]
+    assert differences() == {("usage", customer_id, 699, 700)}
+    del double.objects[event["id"]]
+    assert differences() == {("usage", customer_id, 0, 700)}
+    event["payload"]["value"] = "700"
+    double.objects |= {"mev_1": event, "mev_2": {**event, "identifier": "again"}}
+    assert differences() == {("usage", customer_id, 1400, 700)}
+
+
+def test_a_batch_that_is_on_its_way_or_at_an_end_of_the_window_is_no_difference(
+    double: StripeDouble, organisation: Organisation
+) -> None:
+    use_on_credit(organisation, 700)
+    for batch in ({"sent_at": None}, {"sent_at": timezone.now()}):
+        MeterBatch.objects.update(**batch)
+        [event] = double.all("billing.meter_event")
+        for counted in (event["created"], event["created"] + 600):
+            double.objects[event["id"]] = {**event, "created": counted}
+            assert differences() == set()
+        double.objects[event["id"]] = event
+
+
 def test_more_than_a_page_is_read_to_its_end(
     double: StripeDouble, alice_client: Client, paid: list[str]
 ) -> None:
@@ -118,7 +176,7 @@ def test_more_than_a_page_is_read_to_its_end(
     double.post.losing = True
     last = double.refund(paid[0], 2)
     hear(double, alice_client)
-    assert differences() == {("refund", last["id"], 2, 0)}
+    assert differences() == {("refund", last["id"], 2 * NANOS_PER_CENT, 0)}
 
 
 def test_while_stripe_is_down_the_run_says_so_and_the_next_one_compares(
@@ -168,4 +226,4 @@ def test_the_console_compares_and_shows_each_difference(
     run = Reconciliation.objects.get()
     detail = reverse("admin:billing_reconciliation_change", args=[run.pk])
     shown = alice_client.get(detail).content.decode()
-    assert all(text in shown for text in (paid[1], "2499", "2500"))
+    assert all(text in shown for text in (paid[1], "$24.99", "$25.00"))

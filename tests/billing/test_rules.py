@@ -10,7 +10,15 @@ from django.utils import timezone
 from accounts.models import Organisation
 from billing import alert_settings, alerts, ledger, ledger_payments, pricing, spending, triggers
 from billing.audit import QUERIES
-from billing.models import Alert, Closing, MeterBatch, PostPaid, TopUp, UsageRecord
+from billing.models import (
+    Alert,
+    Closing,
+    MeterBatch,
+    PostPaid,
+    TopUp,
+    UsageInvoice,
+    UsageRecord,
+)
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import context, draft, hold
 from tests.billing.rules import SQL, broken, flat
@@ -40,8 +48,12 @@ def used(organisation: Organisation) -> Organisation:
     ledger.settle("r1", draft(0, outcome="failed", uncached_tokens=0, output_tokens=0))
     alerts.check_all()
     Closing.objects.create(organisation=organisation)
-    PostPaid.objects.create(organisation=organisation, metered_nanos=7)
+    PostPaid.objects.create(organisation=organisation, metered_nanos=7, settled_nanos=9)
     MeterBatch.objects.create(post_paid_id=organisation.pk, amount_nanos=7)
+    UsageInvoice.objects.create(
+        post_paid_id=organisation.pk, invoice_id="in_2", units_nanos=9, price_cents=0,
+        credited_cents=0,
+    )  # fmt: skip
     return organisation
 
 
@@ -88,6 +100,8 @@ BREAK = {
     "p.refunded_cents <>": "UPDATE billing_topup SET refunded_cents = 1",
     "c.given_up_nanos": "UPDATE billing_closing SET finished_at = created_at",
     "p.metered_nanos": "UPDATE billing_postpaid SET metered_nanos = metered_nanos + 1",
+    "i.units_nanos": "UPDATE billing_usageinvoice SET units_nanos = units_nanos + 1",
+    "i.credited_cents <>": "UPDATE billing_topup SET source = 'post_paid'",
 }
 
 

@@ -1,10 +1,12 @@
 """Stripe's webhooks: verified, stored before anything is done, tried again, replayed."""
 
 import json
+import re
 import time
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.test import AsyncRequestFactory, Client
 from django.urls import reverse
 from django.utils import timezone
@@ -198,3 +200,14 @@ def test_over_http_events_that_come_twice_late_and_in_any_order_credit_once(
     assert TopUp.objects.get().state == TopUpState.PAID
     assert balance(organisation) == TEN + 2500 * NANOS_PER_CENT
     audit_is_clean()
+
+
+def test_the_operator_is_told_to_choose_every_event_that_means_something() -> None:
+    """One that is not chosen never comes: an invoice would be paid and credited to nobody."""
+    told = (settings.BASE_DIR / "docs" / "operations.md").read_text()
+    chosen = set(re.findall(r"`([a-z_.]+[.][a-z_*]+)`", told))
+    missing = {
+        event for event in webhooks.HANDLERS
+        if not chosen & {event, event.rpartition(".")[0] + ".*"}
+    }  # fmt: skip
+    assert missing == set()

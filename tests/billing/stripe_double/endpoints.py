@@ -44,6 +44,7 @@ from stripe.params.checkout import (
     SessionExpireParams,
     SessionRetrieveParams,
 )
+from stripe.params.tax import CalculationCreateParams
 
 from tests.billing.stripe_double import subscriptions
 from tests.billing.stripe_double.parameters import check_parameters
@@ -120,6 +121,7 @@ def create_session(double: StripeDouble, fields: Object, _id: str) -> Object:
         automatic_tax=_enabled(fields, "automatic_tax"), invoice=None,
         invoice_creation=_enabled(fields, "invoice_creation"),
         total_details={"amount_discount": 0, "amount_shipping": None, "amount_tax": 0},
+        billing_address_collection=fields.get("billing_address_collection"),
     )  # fmt: skip
     if session["automatic_tax"]["enabled"] and "address" not in fields.get("customer_update", {}):
         raise Refused(400, "Automatic tax needs customer_update[address] with a customer.")
@@ -163,7 +165,8 @@ def make_meter(double: StripeDouble, fields: Object, _id: str) -> Object:
 def summarise_meter(double: StripeDouble, fields: Object, _id: str) -> Object:
     if any(int(fields[name]) % 60 for name in ("start_time", "end_time")):
         raise Refused(400, "Times of a summary are whole minutes.")
-    total = subscriptions.metered(double, fields["customer"], int(fields["start_time"]))
+    times = (int(fields["start_time"]), int(fields["end_time"]))
+    total = subscriptions.metered(double, fields["customer"], *times)
     summary = {**double.examples["billing.meter_event_summary"], "aggregated_value": total}
     return {"object": "list", "data": [summary], "has_more": False, "url": "/v1/billing/meters"}
 
@@ -192,6 +195,19 @@ def create_payment(double: StripeDouble, fields: Object, _id: str) -> Object:
     if fields.get("confirm") != "true" or fields.get("off_session") != "true":
         raise Refused(400, "The stand-in knows payments off session alone.")
     return double.pay_off_session(fields)
+
+
+def calculate_tax(double: StripeDouble, fields: Object, _id: str) -> Object:
+    address = double.get("customer", fields["customer"])["address"]
+    if not (address and address["country"]):
+        text = "We could not determine the customer's tax location."
+        raise Refused(400, text, code="customer_tax_location_invalid")
+    amount = sum(int(item["amount"]) for item in fields["line_items"])
+    tax = (amount * double.tax_percent + 50) // 100
+    return double.make(
+        "tax.calculation", "taxcalc", customer=fields["customer"], amount_total=amount + tax,
+        tax_amount_exclusive=tax, line_items=fields["line_items"],
+    )  # fmt: skip
 
 
 def create_refund(double: StripeDouble, fields: Object, _id: str) -> Object:
@@ -252,6 +268,7 @@ ENDPOINTS = [
     _endpoint("POST", "payment_intents", PaymentIntentCreateParams, create_payment),
     _endpoint("GET", "payment_intents", PaymentIntentListParams, listed("payment_intent")),
     _endpoint("GET", "payment_intents/ID", PaymentIntentRetrieveParams, retrieve("payment_intent")),
+    _endpoint("POST", "tax/calculations", CalculationCreateParams, calculate_tax),
     _endpoint("POST", "refunds", RefundCreateParams, create_refund),
     _endpoint("GET", "refunds", RefundListParams, listed("refund")),
     _endpoint("GET", "refunds/ID", RefundRetrieveParams, retrieve("refund")),

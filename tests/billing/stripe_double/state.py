@@ -133,6 +133,8 @@ class StripeDouble:
 
     def _keep_card(self, session: Object, card: str) -> None:
         method = self.save_card(session["customer"], card)
+        if session["billing_address_collection"] == "required":
+            method["billing_details"]["address"].update(country="US", postal_code="98104")
         setup = self.make(
             "setup_intent", "seti", status="succeeded", customer=session["customer"],
             payment_method=method["id"],
@@ -150,6 +152,7 @@ class StripeDouble:
     def save_card(self, customer_id: str, card: str = GOOD_CARD) -> Object:
         method = self.make("payment_method", "pm", customer=customer_id)
         method["card"]["last4"] = card
+        method["billing_details"]["address"] = dict.fromkeys(method["billing_details"]["address"])
         self.emit("payment_method.attached", method)
         return method
 
@@ -176,11 +179,13 @@ class StripeDouble:
         intent = self._intent(
             int(fields["amount"]), fields["currency"], fields["customer"],
             payment_method=method["id"], metadata=fields.get("metadata", {}),
+            hooks=fields.get("hooks"),
         )  # fmt: skip
         codes = {DECLINED_CARD: "card_declined", AUTHENTICATION_CARD: "authentication_required"}
         code = codes.get(method["card"]["last4"])
         if code is None:
             self._succeed(intent)
+            self._post_tax(intent)
             if method["card"]["last4"] == DISPUTED_CARD:
                 self.dispute(intent["id"])
             return intent
@@ -188,6 +193,16 @@ class StripeDouble:
         intent["last_payment_error"] = {**error, "message": "Your card was declined."}
         self.emit("payment_intent.payment_failed", intent)
         raise Refused(402, "Your card was declined.", **error, payment_intent=dict(intent))
+
+    def _post_tax(self, intent: Object) -> None:
+        """Of a calculation that was sent with the payment Stripe makes a transaction."""
+        if intent["hooks"]:
+            calculation = self.get(
+                "tax.calculation", intent["hooks"]["inputs"]["tax"]["calculation"]
+            )
+            if calculation["amount_total"] != intent["amount"]:
+                raise Refused(400, "The amount is not the calculation's total.")
+            self.make("tax.transaction", "tax", reference=intent["id"], type="transaction")
 
     def _intent(self, amount: int, currency: str, customer: str | None, **more: Any) -> Object:
         return self.make(

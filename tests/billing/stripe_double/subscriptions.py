@@ -6,6 +6,7 @@ from decimal import Decimal
 from tests.billing.stripe_double.state import Object, Refused, StripeDouble
 
 MONTH_S = 30 * 86_400
+SMALLEST_CHARGE = 50  # cents
 
 
 def make_price(double: StripeDouble, fields: Object) -> Object:
@@ -56,16 +57,21 @@ def invoice(
 ) -> Object:
     """An invoice of a subscription: of a period unless told otherwise.
 
-    `balance` is what the customer's balance at Stripe pays of it.
+    `balance` is what the customer's balance at Stripe pays of it. What is less than Stripe charges
+    is put on that balance, and asked for with the next one.
     """
     subscription = double.get("subscription", subscription_id)
     units = 1
     if subtotal is None:
         subtotal, units = _due(double, subscription)
     total = subtotal - discount + tax
+    customer = double.get("customer", subscription["customer"])
+    due, customer["balance"] = total - balance + (customer["balance"] or 0), 0
+    if due < SMALLEST_CHARGE:
+        due, customer["balance"] = 0, due
     made = double.make(
         "invoice", "in", customer=subscription["customer"], billing_reason=reason, status="open",
-        subtotal=subtotal, total=total, amount_due=total - balance, amount_paid=0, currency="usd",
+        subtotal=subtotal, total=total, amount_due=due, amount_paid=0, currency="usd",
         total_discount_amounts=[{"amount": discount, "discount": "di_1"}] if discount else [],
         total_taxes=[{"amount": tax, "tax_behavior": "exclusive"}] if tax else [],
         parent={
@@ -109,6 +115,13 @@ def pay(double: StripeDouble, invoice_id: str) -> Object:
     return made
 
 
+def void(double: StripeDouble, invoice_id: str) -> None:
+    """As an operator does in the dashboard."""
+    made = double.get("invoice", invoice_id)
+    made["status"] = "void"
+    double.emit("invoice.voided", made)
+
+
 def update(double: StripeDouble, subscription_id: str, fields: Object) -> Object:
     subscription = double.get("subscription", subscription_id)
     subscription["cancel_at_period_end"] = fields["cancel_at_period_end"] == "true"
@@ -143,9 +156,9 @@ def count(double: StripeDouble, fields: Object) -> Object:
     )  # fmt: skip
 
 
-def metered(double: StripeDouble, customer_id: str, since: int = 0) -> int:
+def metered(double: StripeDouble, customer_id: str, since: int = 0, until: int = 1 << 40) -> int:
     return sum(
         int(each["payload"]["value"])
         for each in double.all("billing.meter_event")
-        if each["payload"]["stripe_customer_id"] == customer_id and each["created"] >= since
+        if each["payload"]["stripe_customer_id"] == customer_id and since <= each["created"] < until
     )

@@ -26,6 +26,17 @@ struct cache {
     int bfloats;
 };
 
+/* Sets the first or the second ones of 16 pairs. The others may be written by another thread meanwhile. */
+INLINE void store_halves_of_pairs(bfloat *pairs, int64_t second, const bfloat *part) {
+#ifdef __AVX512BW__
+    __m512i both = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)part));
+    _mm512_mask_storeu_epi16(pairs, second ? 0xaaaaaaaa : 0x55555555,
+                             second ? _mm512_slli_epi32(both, 16) : both);
+#else
+    for (int64_t j = 0; j < LANES; j++) pairs[2 * j + second] = part[j];
+#endif
+}
+
 static inline void put(const struct cache *cache, int64_t slot, int64_t head, const float *key,
                        const float *value) {
     int64_t size = cache->block_size, dim = cache->dim, place = slot % size;
@@ -38,8 +49,7 @@ static inline void put(const struct cache *cache, int64_t slot, int64_t head, co
             for (int64_t j = 0; j < LANES; j += 2)
                 memcpy(keys + (i + j) * size + place * 2, part + j, 2 * sizeof(bfloat));
             store_bfloats(part, load_floats(value + i));
-            bfloat *pairs = values + place / 2 * 2 * dim + 2 * i + place % 2;
-            for (int64_t j = 0; j < LANES; j++) pairs[2 * j] = part[j];
+            store_halves_of_pairs(values + place / 2 * 2 * dim + 2 * i, place % 2, part);
         }
     } else {
         float *keys = (float *)cache->keys + start, *values = (float *)cache->values + start;
@@ -192,21 +202,42 @@ static inline int64_t heads_of_tile(int64_t count, int64_t kv_heads, int64_t mos
     return heads;
 }
 
+/* Asks for what will be read next. */
+INLINE void bring(const char *numbers, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(numbers + i, 0, 3);
+}
+
+/* A block's keys or values, from a head on. */
+INLINE const char *of_block(const struct cache *cache, const void *all, int64_t block, int64_t head,
+                            int64_t head_bytes) {
+    return (const char *)all + (block * cache->kv_heads + head) * head_bytes;
+}
+
 /* Attention of `count` queries of each of some heads, scaled, to the keys of a block table.
  * queries and sums: (heads, count, dim), and what was in the queries is lost; lengths: keys that each
- * query sees, in ascending order; scores: room for heads · count · `room` floats. */
+ * query sees, in ascending order; scores: room for heads · count · `room` floats. `alone`: no other tile
+ * reads these keys, so they come from memory, and a block ahead of their use. */
 static void attend(const struct cache *cache, const int64_t *table, int64_t head, int64_t heads,
                    int64_t count, const int64_t *lengths, float *queries, float *scores,
-                   int64_t room, float *sums) {
+                   int64_t room, int alone, float *sums) {
     int64_t size = cache->block_size, dim = cache->dim, longest = lengths[count - 1];
     int64_t number = cache->bfloats ? sizeof(bfloat) : sizeof(float), of_pair = cache->bfloats ? 2 : 1;
-    int64_t head_bytes = size * dim * number, block_bytes = cache->kv_heads * head_bytes;
+    int64_t head_bytes = size * dim * number, blocks = (longest + size - 1) / size;
     if (cache->bfloats) round_all(queries, heads * count * dim);
     for (int64_t start = 0; start < longest; start += LANES) {
-        const char *keys = (const char *)cache->keys + table[start / size] * block_bytes +
-                           head * head_bytes + start % size * of_pair * number;
-        (cache->bfloats ? score_bfloats : score_floats)((int)heads, (int)count, queries, keys,
-                                                        head_bytes, size, dim, scores + start, room);
+        int64_t block = start / size, place = start % size;
+        const char *keys = of_block(cache, cache->keys, table[block], head, head_bytes), *next = NULL;
+        if (alone && !place)
+            next = block + 1 < blocks
+                       ? of_block(cache, cache->keys, table[block + 1], head, head_bytes)
+                       : of_block(cache, cache->values, table[0], head, head_bytes);
+        for (int64_t h = 0, most = next ? 1 : heads; h < heads; h += most) {
+            if (next) bring(next + h * head_bytes, head_bytes);
+            (cache->bfloats ? score_bfloats : score_floats)(
+                (int)most, (int)count, (const char *)queries + h * count * dim * number,
+                keys + h * head_bytes + place * of_pair * number, head_bytes, size, dim,
+                scores + h * count * room + start, room);
+        }
     }
     float totals[MOST_QUERIES];
     for (int64_t i = 0; i < heads * count; i++) {
@@ -217,11 +248,13 @@ static void attend(const struct cache *cache, const int64_t *table, int64_t head
         if (cache->bfloats) round_all(scores + i * room, (longest + LANES - 1) / LANES * LANES);
     }
     memset(sums, 0, heads * count * dim * sizeof(float));
-    for (int64_t start = 0; start < longest; start += size) {
-        const char *values =
-            (const char *)cache->values + table[start / size] * block_bytes + head * head_bytes;
-        int64_t length = longest - start < size ? longest - start : size;
-        for (int64_t h = 0; h < heads; h++, values += head_bytes)
+    for (int64_t block = 0; block < blocks; block++) {
+        int64_t start = block * size, length = longest - start < size ? longest - start : size;
+        const char *values = of_block(cache, cache->values, table[block], head, head_bytes);
+        for (int64_t h = 0; h < heads; h++, values += head_bytes) {
+            if (alone && block + 1 < blocks)
+                bring(of_block(cache, cache->values, table[block + 1], head + h, head_bytes),
+                      head_bytes);
             for (int64_t q = 0; q < count; q += 4)
                 for (int64_t i = 0, parts; i < dim; i += parts * LANES) {
                     int64_t left = (dim - i) / LANES, query = h * count + q;
@@ -231,6 +264,7 @@ static void attend(const struct cache *cache, const int64_t *table, int64_t head
                         count - q < 4 ? count - q : 4, parts, (const float *)weights, room, length,
                         values + i * of_pair * number, dim, sums + query * dim + i);
                 }
+        }
     }
     for (int64_t i = 0; i < heads * count; i++)
         for (int64_t j = 0; j < dim; j += LANES)

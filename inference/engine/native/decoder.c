@@ -94,15 +94,17 @@ static void norms(const struct decoder *d, const struct step *s, struct team *te
 
 static void embed(const struct decoder *d, const struct step *s, struct team *team,
                   int64_t phase) {
-    for (int64_t t; (t = take(team, phase)) < s->tokens; finish(team, phase)) {
-        float *x = s->x + t * d->width;
-        int64_t start = s->ids[t] * d->hidden;
-        for (int64_t i = 0; i < d->hidden; i++)
-            x[i] = d->bfloats ? bfloat_to_float(((const bfloat *)d->embedding)[start + i])
-                              : ((const float *)d->embedding)[start + i];
-        for (int64_t i = d->hidden; i < d->width; i++) x[i] = 0;
-    }
-    await(team, phase, s->tokens);
+    int64_t pieces = (s->tokens + PIECE_ROWS - 1) / PIECE_ROWS;
+    for (int64_t piece; (piece = take(team, phase)) < pieces; finish(team, phase))
+        for (int64_t t = piece * PIECE_ROWS; t < s->tokens && t < (piece + 1) * PIECE_ROWS; t++) {
+            float *x = s->x + t * d->width;
+            int64_t start = s->ids[t] * d->hidden;
+            for (int64_t i = 0; i < d->hidden; i++)
+                x[i] = d->bfloats ? bfloat_to_float(((const bfloat *)d->embedding)[start + i])
+                                  : ((const float *)d->embedding)[start + i];
+            for (int64_t i = d->hidden; i < d->width; i++) x[i] = 0;
+        }
+    await(team, phase, pieces);
 }
 
 /* Where a product's results go. */
@@ -152,11 +154,32 @@ static void any_tile(enum kind kind, int rows, int panels, const char *x, int64_
 #ifdef __AMX_BF16__
 _Static_assert(BLOCK_ROWS % (2 * TILE_ROWS) == 0, "a block's tiles end where it ends");
 
+/* The sums of up to 16 rows of a panel, which are in two of the tiles: the first two, or (`second`) the others.
+ * Whole ones go where they belong as they are. */
+static void deliver_tiles(const struct decoder *d, const struct product *product,
+                          struct target target, const int second, int64_t row, int64_t rows,
+                          int64_t panel) {
+    if (target.out && !product->bias && rows >= TILE_ROWS &&
+        (panel + 1) * PANEL <= target.stride) {
+        float *out = target.out + row * target.stride + panel * PANEL;
+        store_tiles(second, out, LANES, target.stride);
+        return;
+    }
+    float sums[2 * TILE_ROWS * LANES] __attribute__((aligned(TILE_LINE)));
+    store_tiles(second, sums, TILE_ROWS * LANES, LANES);
+    bfloat *inner = (bfloat *)target.inner + row * d->inner + panel * LANES;
+    for (int64_t r = 0; r < rows && r < TILE_ROWS; r++, inner += d->inner) {
+        vec left = load_floats(sums + r * LANES);
+        vec right = load_floats(sums + (TILE_ROWS + r) * LANES);
+        if (target.out || product->bias) deliver(d, product, target, row + r, panel, left, right);
+        else store_bfloats(inner, silu(left) * right); /* as `deliver` does, but twice as fast */
+    }
+}
+
 /* Two tiles' worth of rows, or of panels, at a time. */
 static void tiles_of_rows(const struct decoder *d, const struct product *product, const char *x,
                           struct target target, int64_t row, int64_t rows, int64_t panel,
                           int64_t panels, int64_t skip) {
-    float sums[4 * TILE_ROWS * LANES];
     int64_t stride = product->inputs * sizeof(bfloat), panel_size = stride * PANEL, end = row + rows;
     const char *weights = (const char *)product->weights + panel * panel_size;
     int wide = rows <= TILE_ROWS; /* of few rows: two panels, if there are two */
@@ -165,17 +188,14 @@ static void tiles_of_rows(const struct decoder *d, const struct product *product
         for (int64_t from = row; from < end; from += height) {
             const char *ahead = from == row ? weights + skip * panel_size : NULL;
             const char *start = x + from * stride;
+            int two = wide && p + 1 < panels;
             if (wide)
-                four_tiles(0, start, stride, weights, p + 1 < panels ? panel_size : 0, ahead,
-                           product->inputs, sums);
-            else four_tiles(1, start, stride, weights, 0, ahead, product->inputs, sums);
-            for (int64_t r = 0; r < height && from + r < end; r++)
-                for (int64_t q = 0; q < width && p + q < panels; q++) {
-                    int64_t pair = wide ? q : r / TILE_ROWS;
-                    const float *sum = sums + (pair * 2 * TILE_ROWS + r % TILE_ROWS) * LANES;
-                    deliver(d, product, target, from + r, panel + p + q, load_floats(sum),
-                            load_floats(sum + TILE_ROWS * LANES));
-                }
+                four_tiles(0, start, stride, weights, two ? panel_size : 0, ahead, product->inputs);
+            else four_tiles(1, start, stride, weights, 0, ahead, product->inputs);
+            deliver_tiles(d, product, target, 0, from, end - from, panel + p);
+            int64_t lower = from + TILE_ROWS;
+            if (two) deliver_tiles(d, product, target, 1, from, end - from, panel + p + 1);
+            else if (lower < end) deliver_tiles(d, product, target, 1, lower, end - lower, panel + p);
         }
 }
 #endif
@@ -262,34 +282,40 @@ static void rotate(float *head, int64_t dim, int64_t half, const float *cosines,
     }
 }
 
-/* Rotates queries, scaled, in place; puts keys and values into the cache. */
+/* Rotates a token's queries, scaled, in place; puts its keys and values into the cache. */
+static void rotate_token(const struct decoder *d, const struct step *s, const struct layer *layer,
+                         const struct cache *cache, int64_t stride, int64_t t) {
+    int64_t dim = d->dim;
+    float *queries = s->wide + t * stride, *keys = queries + d->heads * dim;
+    const float *values = keys + d->kv_heads * dim;
+    const float *cosines = d->cosines + s->positions[t] * d->half;
+    const float *sines = d->sines + s->positions[t] * d->half;
+    for (int64_t h = 0; h < d->heads; h++) {
+        float *query = queries + h * dim;
+        rotate(query, dim, d->half, cosines, sines, layer->query_norm, d->epsilon);
+        for (int64_t i = 0; i < dim; i++) query[i] *= d->scale;
+    }
+    for (int64_t h = 0; h < d->kv_heads; h++) {
+        rotate(keys + h * dim, dim, d->half, cosines, sines, layer->key_norm, d->epsilon);
+        put(cache, s->slots[t], h, keys + h * dim, values + h * dim);
+    }
+}
+
 static void rotate_and_store(const struct decoder *d, const struct step *s, struct team *team,
                              int64_t phase, const struct layer *layer, const struct cache *cache,
                              int64_t stride) {
-    int64_t dim = d->dim;
-    for (int64_t t; (t = take(team, phase)) < s->tokens; finish(team, phase)) {
-        float *queries = s->wide + t * stride, *keys = queries + d->heads * dim;
-        const float *values = keys + d->kv_heads * dim;
-        const float *cosines = d->cosines + s->positions[t] * d->half;
-        const float *sines = d->sines + s->positions[t] * d->half;
-        for (int64_t h = 0; h < d->heads; h++) {
-            float *query = queries + h * dim;
-            rotate(query, dim, d->half, cosines, sines, layer->query_norm, d->epsilon);
-            for (int64_t i = 0; i < dim; i++) query[i] *= d->scale;
-        }
-        for (int64_t h = 0; h < d->kv_heads; h++) {
-            rotate(keys + h * dim, dim, d->half, cosines, sines, layer->key_norm, d->epsilon);
-            put(cache, s->slots[t], h, keys + h * dim, values + h * dim);
-        }
-    }
-    await(team, phase, s->tokens);
+    int64_t pieces = (s->tokens + PIECE_ROWS - 1) / PIECE_ROWS;
+    for (int64_t piece; (piece = take(team, phase)) < pieces; finish(team, phase))
+        for (int64_t t = piece * PIECE_ROWS; t < s->tokens && t < (piece + 1) * PIECE_ROWS; t++)
+            rotate_token(d, s, layer, cache, stride, t);
+    await(team, phase, pieces);
 }
 
 /* A tile of a row's queries for some key-value heads: pair i of a head is token i / group, head
  * i % group of the group. */
 static void attend_tile(const struct decoder *d, const struct step *s, const struct cache *cache,
                         int64_t row, int64_t kv_head, int64_t heads, int64_t first, int64_t count,
-                        int64_t stride, int64_t room, float *scores) {
+                        int alone, int64_t stride, int64_t room, float *scores) {
     float queries[MOST_QUERIES * MOST_DIM], sums[MOST_QUERIES * MOST_DIM];
     int64_t lengths[MOST_QUERIES], places[MOST_QUERIES], dim = d->dim;
     int64_t group = d->heads / d->kv_heads, out = s->offsets[row];
@@ -302,7 +328,7 @@ static void attend_tile(const struct decoder *d, const struct step *s, const str
         places[i] = (out + token) * d->layers->out.inputs + head * dim;
     }
     attend(cache, s->tables + row * s->table_width, kv_head, heads, count, lengths, queries, scores,
-           room, sums);
+           room, alone, sums);
     for (int64_t i = 0; i < heads * count; i++)
         for (int64_t j = 0; j < dim; j += LANES)
             store_input(d->kind, s->input, places[i] + j, load_floats(sums + i * dim + j));
@@ -322,7 +348,7 @@ static void attend_all(const struct decoder *d, const struct step *s, struct tea
             int64_t first = (mine - seen) / across * MOST_QUERIES;
             int64_t count = pairs - first < MOST_QUERIES ? pairs - first : MOST_QUERIES;
             attend_tile(d, s, cache, row, (mine - seen) % across * heads, heads, first, count,
-                        stride, room, scores);
+                        pieces == across, stride, room, scores);
             finish(team, phase);
         }
         seen += pieces;

@@ -41,11 +41,10 @@ static void shape_tiles(void) {
     _tile_loadconfig(&shape);
 }
 
-/* Sums of 32 rows × 1 panel (`tall`), or of 16 rows × 2 panels. sums: four tiles (16, 16), one after the
- * other: the halves of the first 16 rows or panel, then those of the second. Meanwhile as much is
+/* Sums of 32 rows × 1 panel (`tall`), or of 16 rows × 2 panels, for `store_tiles`. Meanwhile as much is
  * brought nearer from `ahead`, if there is one, as is read of the weights. */
 INLINE void four_tiles(const int tall, const char *x, int64_t stride, const char *weights,
-                       int64_t panel_size, const char *ahead, int64_t inputs, float *sums) {
+                       int64_t panel_size, const char *ahead, int64_t inputs) {
     const int64_t half = TILE_LINE, line = 2 * half, step = TILE_ROWS * line;
     const char *second = weights + panel_size, *lower = x + TILE_ROWS * stride;
     _tile_zero(0);
@@ -72,11 +71,18 @@ INLINE void four_tiles(const int tall, const char *x, int64_t stride, const char
             _tile_dpbf16ps(3, 4, 7);
         }
     }
-    const int64_t tile = TILE_ROWS * LANES;
-    _tile_stored(0, sums, TILE_LINE);
-    _tile_stored(1, sums + tile, TILE_LINE);
-    _tile_stored(2, sums + 2 * tile, TILE_LINE);
-    _tile_stored(3, sums + 3 * tile, TILE_LINE);
+}
+
+/* Stores the sums of the first 16 rows (or panel), or of the `second`: two halves, `half` floats apart, of
+ * 16 rows that are `stride` floats apart. */
+INLINE void store_tiles(const int second, float *sums, int64_t half, int64_t stride) {
+    if (second) {
+        _tile_stored(2, sums, stride * sizeof(float));
+        _tile_stored(3, sums + half, stride * sizeof(float));
+    } else {
+        _tile_stored(0, sums, stride * sizeof(float));
+        _tile_stored(1, sums + half, stride * sizeof(float));
+    }
 }
 
 #endif

@@ -2,7 +2,7 @@
  * Shows the API's document with Swagger UI, in the page's own theme. Nothing leaves the origin: no
  * validator is asked, and the document is ours.
  */
-const place = document.getElementById("reference");
+const place = /** @type {HTMLElement} */ (document.getElementById("reference"));
 const system = matchMedia("(prefers-color-scheme: dark)");
 
 /** Swagger UI knows its dark colours by a class of the root. */
@@ -16,7 +16,9 @@ follow();
 system.addEventListener("change", follow);
 document.addEventListener("theme-change", follow);
 
-globalThis.SwaggerUIBundle({
+/** It comes without types, and as a script of its own. @type {any} */
+const { SwaggerUIBundle } = globalThis;
+SwaggerUIBundle({
   domNode: place,
   url: place.dataset.schema,
   validatorUrl: null,

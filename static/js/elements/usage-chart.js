@@ -11,6 +11,17 @@ const LABEL_PX = 72;
 const DIGIT_PX = 7;
 /** Lines differ by their dashes too, not by colour alone. */
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [4, 4]];
+/** It comes without types. @type {any} */
+const Chart = uPlot;
+
+/**
+ * What is used of a chart of uPlot's.
+ * @typedef {object} Plot
+ * @property {number[][]} data times, then the values of each line
+ * @property {number} width
+ * @property {(size: {width: number, height: number}) => void} setSize
+ * @property {() => void} destroy
+ */
 
 /**
  * @typedef {object} ChartData
@@ -23,7 +34,7 @@ const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [4, 4]];
  */
 
 export class UsageChart extends HTMLElement {
-  /** @type {uPlot | undefined} */
+  /** @type {Plot | undefined} */
   #plot;
   /** @type {ResizeObserver | undefined} */
   #resize;
@@ -53,7 +64,7 @@ export class UsageChart extends HTMLElement {
     /** @type {ChartData} */
     const data = JSON.parse(source.textContent ?? "{}");
     this.#plot?.destroy();
-    this.#plot = new uPlot(
+    this.#plot = new Chart(
       options(data, (name) => this.#colour(name), this.clientWidth),
       [data.times, ...data.lines.map((line) => line.values)],
       this,
@@ -95,41 +106,70 @@ function options(data, colour, width) {
     cursor: { y: false, points: { show: !bars } },
     scales: {
       x: { time: true, range: bars ? withRoom : undefined },
-      y: { range: (/** @type {uPlot} */ _plot, _low, /** @type {number} */ high) => top(high, data) },
+      y: { range: (/** @type {Plot} */ _plot, /** @type {number} */ _low, /** @type {number} */ high) => top(high, data) },
     },
     axes: [
-      { ...axis, grid: { show: false }, splits: marks, values: (_plot, marks) => marks.map((m) => label(m, data)) },
-      { ...axis, size: widest, values: (_plot, marks) => marks.map((m) => show(m, data.unit)) },
+      { ...axis, grid: { show: false }, splits: marks, values: ofEach((mark) => label(mark, data)) },
+      { ...axis, size: widest, values: ofEach((mark) => show(mark, data.unit)) },
     ],
     series: [
-      { label: data.time, value: (_plot, time) => (time === null ? "–" : label(time, data, true)) },
+      { label: data.time, value: ofAny((time) => label(time, data, true)) },
       ...data.lines.map((line, index) => ({
         label: line.label,
         stroke: colour(String(index + 1)),
         fill: bars ? colour("1") : undefined,
         width: bars ? 0 : 2,
         dash: DASHES[index],
-        paths: bars ? uPlot.paths.bars({ size: [0.7, 40], radius: 0.15 }) : undefined,
+        paths: bars ? Chart.paths.bars({ size: [0.7, 40], radius: 0.15 }) : undefined,
         points: { show: false },
-        value: (_plot, value) => (value === null ? "–" : show(value, data.unit)),
+        value: ofAny((value) => show(value, data.unit)),
       })),
     ],
   };
 }
 
-/** Marks stand at the beginnings of buckets: every one, or every so many where room is short. */
+/**
+ * What writes a row of labels.
+ * @param {(mark: number) => string} write
+ */
+function ofEach(write) {
+  return (/** @type {Plot} */ _plot, /** @type {number[]} */ marks) => marks.map((mark) => write(mark));
+}
+
+/**
+ * What writes one value, where there is one.
+ * @param {(value: number) => string} write
+ */
+function ofAny(write) {
+  return (/** @type {Plot} */ _plot, /** @type {number | null} */ value) =>
+    value === null ? "–" : write(value);
+}
+
+/**
+ * Marks stand at the beginnings of buckets: every one, or every so many where room is short.
+ * @param {Plot} plot
+ */
 function marks(plot) {
   const times = plot.data[0];
   const step = Math.ceil((times.length * LABEL_PX) / plot.width);
   return times.filter((_time, index) => (times.length - 1 - index) % step === 0);
 }
 
-/** Room for the longest label of the vertical axis. */
+/**
+ * Room for the longest label of the vertical axis.
+ * @param {Plot} _plot
+ * @param {string[] | null} values
+ */
 function widest(_plot, values) {
   return 16 + DIGIT_PX * Math.max(4, ...(values ?? []).map((value) => value.length));
 }
 
-/** Half a bucket of room on both sides, so that the outer bars are whole. */
+/**
+ * Half a bucket of room on both sides, so that the outer bars are whole.
+ * @param {Plot} plot
+ * @param {number} low
+ * @param {number} high
+ */
 function withRoom(plot, low, high) {
   const times = plot.data[0];
   const half = times.length > 1 ? (times[1] - times[0]) / 2 : 1800;

@@ -1,5 +1,6 @@
 """The playground in a real browser: streaming, stopping, hostile answers, a lost connection."""
 
+import json
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser import visitor
 from tests.environment import REPOSITORY
 from tests.inference.engines import FakeEngine
+from tests.playground import hostile
 from tests.story.site import Site, embedded_site
 
 pytestmark = pytest.mark.browser
@@ -196,6 +198,17 @@ def test_hostile_markdown_stays_text(browser: Browser, site: tuple[Site, str]) -
         expect(text).to_contain_text("a picture")
         expect(text.locator(".code pre")).to_contain_text("<script>window.pwned = 6</script>")
         expect(text.locator(".code .hljs-tag").first).to_be_visible()
+
+
+def test_however_a_hostile_answer_is_cut_it_harms_nothing(
+    browser: Browser, site: tuple[Site, str]
+) -> None:
+    with alice(browser, site, script=hostile.SCRIPT) as page:
+        harm = {
+            name: page.evaluate(f"harmOf({json.dumps(text)})")
+            for name, text in hostile.CASES.items()
+        }
+        assert {name: found for name, found in harm.items() if found} == {}
 
 
 def test_messages_are_edited_switched_deleted_and_run_again(

@@ -25,7 +25,10 @@ class DollarsField(forms.DecimalField):
         self.widget.attrs["step"] = "any"
 
     def prepare_value(self, value: Any) -> Any:
-        return format_plain(value) if isinstance(value, int) else value
+        if not isinstance(value, int):
+            return value
+        whole, _dot, decimals = format_plain(value).partition(".")
+        return f"{whole}.{decimals.ljust(2, '0')}"  # as money is written
 
     def clean(self, value: Any) -> Any:
         amount = super().clean(value)

@@ -46,3 +46,13 @@ CAPABILITIES: dict[str, Promise] = {
     "embeddings": _("embeddings"),
     "fill_mask": _("masked tokens"),
 }
+
+# What of an organisation changes beside the columns of its row.
+AUDITED: dict[str, Promise] = {
+    "monthly_cap_nanos": _("monthly cap"),
+    "alerts.percentages": _("percentages of the alerts"),
+    "alerts.low_balance_nanos": _("low balance of the alerts"),
+    "alerts.by_mail": _("alerts by mail"),
+    "alerts.webhook_url": _("webhook address of the alerts"),
+    "alerts.webhook_secret": _("secret of the alerts"),
+}

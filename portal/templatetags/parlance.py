@@ -238,8 +238,11 @@ def changed_fields(entry: LogEntry) -> str:
     if visit := entry.changes_dict.get("operator_visit"):
         return _("Operator's visit, ended") if visit[0] else _("Operator's visit: %s") % visit[1]
     fields = {field.name: field for field in entry.content_type.model_class()._meta.get_fields()}
-    names = [str(getattr(fields.get(name), "verbose_name", name)) for name in entry.changes_dict]
-    return ", ".join(names)
+    names = [
+        words.AUDITED.get(name) or getattr(fields.get(name), "verbose_name", name)
+        for name in entry.changes_dict
+    ]
+    return ", ".join(map(str, names))
 
 
 @register.filter

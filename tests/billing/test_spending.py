@@ -69,7 +69,7 @@ def test_the_page_sets_the_cap_and_shows_what_is_spent_of_it(
     assert account_of(organisation.pk).monthly_cap_nanos == FIVE // 2
     page = answer.content.decode()
     assert "$0.00 of $2.50 spent." in page
-    assert 'value="2.5"' in page, "the form holds what is set"
+    assert 'value="2.50"' in page, "the form holds what is set"
     alice_client.post(reverse("billing_cap"), {"monthly_cap": ""})
     assert account_of(organisation.pk).monthly_cap_nanos is None
 
@@ -119,7 +119,7 @@ def test_a_keys_limits_are_changed_on_its_page(
     assert alice_client.post(address, fields).status_code == 302
     key.refresh_from_db()
     assert (key.monthly_cap_nanos, key.requests_per_minute) == (FIVE, 60)
-    assert 'value="5.0"' in alice_client.get(address).content.decode()
+    assert 'value="5.00"' in alice_client.get(address).content.decode()
     refused = alice_client.post(address, {**fields, "monthly_cap": "-1"})
     assert (refused.status_code, "monthly_cap" in refused.context["form"].errors) == (400, True)
 

@@ -193,3 +193,33 @@ def test_four_panes_stream_at_once_over_one_socket_and_one_is_stopped(
         note = panes.nth(2).get_by_test_id("answer").last.locator("[data-note]")
         expect(note).not_to_be_empty()
         assert findings(page) == []
+
+
+def test_panes_are_there_after_a_reload_and_what_ran_is_found_again(
+    browser: Browser,
+    site: tuple[Site, str],  # noqa: F811
+) -> None:
+    with alice(browser, site) as page:
+        page.get_by_test_id("compare").click()
+        page.get_by_label("Temperature", exact=True).first.fill("0.3")
+        page.locator("#composer textarea").fill("hello")
+        page.get_by_test_id("run").click()
+        panes = page.get_by_test_id("pane")
+        for pane in panes.all():
+            expect(pane.get_by_test_id("answer")).to_contain_text("word3")
+        panes.first.get_by_role("button", name="Stop").click()
+        answers = [panes.nth(place).get_by_test_id("answer") for place in (0, 1)]
+        expect(answers[0]).to_have_attribute("data-state", "finished")
+        said = answers[0].locator("[data-text]").inner_text()
+        page.locator("#composer textarea").fill("half a thought")
+        page.reload()
+        expect(panes).to_have_count(2)
+        expect(answers[0].locator("[data-text]")).to_have_text(said)
+        expect(answers[0].locator("[data-stat=finish_reason]")).to_have_text("stopped")
+        expect(answers[1]).to_contain_text("word3")
+        expect(answers[1].locator("[data-note]")).to_contain_text("The numbers below")
+        expect(page.locator("#composer textarea")).to_have_value("half a thought")
+        panes.nth(1).get_by_role("button", name="Settings of this pane").click()
+        expect(page.get_by_label("Temperature", exact=True).first).to_have_value("0.3")
+        page.goto("/playground/?model=slow")
+        expect(panes).to_have_count(1)

@@ -12,6 +12,7 @@ import { offer } from "./offers.js";
 import { Palette } from "./palette.js";
 import { MOST_PANES, Panes } from "./panes.js";
 import { PresetsView } from "./presets-view.js";
+import { keepOverReload, restored } from "./reload.js";
 import { SettingsView } from "./settings-view.js";
 import { ShareDialog } from "./share-dialog.js";
 import { PlaygroundSocket } from "./socket.js";
@@ -73,11 +74,13 @@ class Playground {
   }
 
   start() {
+    const isBack = restored(this);
     this.settings.modeIs(this.mode);
-    if (this.data.conversation) this.#open(this.data.conversation);
+    if (this.data.conversation && !isBack) this.#open(this.data.conversation);
     else this.settings.show(this.panes.active.settings);
     this.#modeIs();
     this.#listen();
+    keepOverReload(this);
     this.history.mark(this.panes.active.conversation);
     this.socket.connect();
     // Where there is no keyboard, focus would cover half of the page with one.

@@ -161,6 +161,18 @@ export class Pane {
     };
   }
 
+  /**
+   * As it was before a reload, which ended what ran.
+   * @param {{settings: import("./request.js").Settings, text: string, chat: import("./state.js").Chat}} kept
+   */
+  restore({ settings, text, chat }) {
+    this.settings = settings;
+    this.text.value = text;
+    this.#shown = chat.turns[1] ?? null;
+    this.store.apply({ type: "restore", chat });
+    this.lost();
+  }
+
   /** @param {Record<string, any>} frame of one of its runs, or of another pane's */
   hear(frame) {
     const turn = this.store.chat.turns.find((each) => each.runId === frame.id);

@@ -71,6 +71,7 @@ export function reduce(chat, action) {
 const CHANGES = {
   // Keys go on: what is still being asked about an answer that was taken away must find nothing.
   clear: ({ nextKey }) => ({ ...emptyChat(), nextKey }),
+  restore: (_chat, { chat }) => chat,
   load: ({ nextKey }, { conversation }) => loaded(conversation, nextKey),
   say: (chat, { content, role = "user" }) => added(chat, { role, content }),
   /** The text that a completion goes on with; what followed another is gone. */

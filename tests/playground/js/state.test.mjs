@@ -33,6 +33,14 @@ test("an answer grows with its deltas and keeps what was measured", () => {
   assert.deepEqual(chat.turns[1].summary, { cost_nanos: 7 });
 });
 
+test("a chat that was written down is there again, and what ran in it is lost", () => {
+  const kept = JSON.parse(JSON.stringify(after(...ASKED)));
+  const chat = after({ type: "restore", chat: kept }, { type: "lost", note: "gone" });
+  assert.equal(chat.conversation, "conv_1");
+  assert.deepEqual(chat.turns.map(({ status }) => status), ["still", "lost"]);
+  assert.equal(after({ type: "restore", chat }, { type: "say", content: "b" }).turns[2].key, 3);
+});
+
 test("it waits until the first text comes", () => {
   assert.equal(after(...ASKED).turns[1].status, "waiting");
   assert.equal(runningTurns(after(...ASKED)).length, 1);

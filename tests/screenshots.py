@@ -1,182 +1,223 @@
 """Takes a picture of every page, in both languages, both themes and two widths.
 
-`python -m tests.screenshots`, or `make screenshots`.
+`python -m tests.screenshots`, or `make screenshots`; `KIND=dark-phone-zh make screenshots` takes
+those of one kind.
 
-Starts the whole product with the fake engine and a history of made-up requests, drives Debian's
-Chromium, and writes PNG files into `screenshots/` (or the folder named as the first argument).
+Starts the whole product with the shipped model, a stand-in for Stripe and a history of made-up
+requests, drives Debian's Chromium, and writes PNG files into `screenshots/` (or the folder named as
+the first argument). What is wider than its screen or complains in the console is printed.
 """
 
-import random
+import os
 import shutil
-import subprocess
 import sys
 import tempfile
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, Page, ViewportSize, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
+from tests.billing.stripe_double import SECRET_KEY, WEBHOOK_SECRET, stripe_double
 from tests.environment import REPOSITORY
+from tests.shown_pages import CONSOLE, EMPTY, PUBLIC, SIGNED_IN
+from tests.shown_site import EMAIL, NEWCOMER, PASSWORD, make_history
 from tests.story.site import Site, embedded_site
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-EMAIL, PASSWORD = "alice@example.com", "correct horse battery staple"
-NEWCOMER = "newcomer@example.com"
 LANGUAGES = {"en": "en-US", "zh": "zh-CN"}
 SIZES: dict[str, ViewportSize] = {
     "desktop": {"width": 1280, "height": 800},
     "phone": {"width": 390, "height": 844},
 }
-PUBLIC = {
-    "home": "/",
-    "models": "/models/",
-    "model": "/models/starter/",
-    "docs": "/docs/",
-    "docs-quickstart": "/docs/quickstart/",
-    "docs-errors": "/docs/errors/",
-    "docs-moving": "/docs/moving-from-openai/",
-    "docs-management": "/docs/management-api/",
-    "status": "/status/",
-    "login": "/accounts/login/",
-    "signup": "/accounts/signup/",
-    "password-reset": "/accounts/password/reset/",
-    "missing": "/nothing/",
-}
-SIGNED_IN = {
-    "overview": "/portal/",
-    "usage": "/portal/usage/?range=month",
-    "usage-split": "/portal/usage/?range=month&group=key&metric=tokens",
-    "usage-refused": "/portal/usage/?range=never",
-    "requests": "/portal/requests/",
-    "request": "/portal/requests/{request_id}/",
-    "keys": "/portal/keys/",
-    "key-create": "/portal/keys/new/",
-    "limits": "/portal/limits/",
-    "members": "/portal/members/",
-    "billing": "/portal/billing/",
-    "settings": "/portal/settings/",
-    "playground": "/playground/",
-    "account-email": "/accounts/email/",
-    "account-mfa": "/accounts/2fa/",
-    "account-sessions": "/accounts/sessions/",
-    "account-password": "/accounts/password/change/",
-}
-CONSOLE = {
-    "operator": "/operator/",
-    "operator-models": "/operator/inference/servedmodel/",
-    "operator-model": "/operator/inference/servedmodel/1/change/",
-    "operator-engines": "/operator/inference/servedmodel/engines/",
-    "operator-margins": "/operator/inference/servedmodel/margins/",
-    "operator-prices": "/operator/billing/price/",
-    "operator-price-add": "/operator/billing/price/add/",
-    "operator-accounts": "/operator/billing/account/",
-    "operator-grant": "/operator/billing/account/grant/",
-    "operator-audit": "/operator/billing/account/audit/",
-    "operator-transfers": "/operator/billing/transfer/",
-    "operator-requests": "/operator/billing/usagerecord/",
-    "operator-deliveries": "/operator/billing/webhookdelivery/",
-    "operator-reconciliations": "/operator/billing/reconciliation/",
-    "operator-organisations": "/operator/accounts/organisation/",
-    "operator-users": "/operator/accounts/user/",
-    "operator-keys": "/operator/accounts/apikey/",
-    "operator-mails": "/operator/accounts/outgoingmail/",
-}
+KINDS = {
+    f"{theme}-{size}-{language}": {
+        "viewport": SIZES[size], "color_scheme": theme, "locale": LANGUAGES[language]
+    }
+    for language, theme, size in product(LANGUAGES, ("light", "dark"), SIZES)
+}  # fmt: skip
 
 
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else REPOSITORY / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
+    wanted = os.environ.get("KIND", "").split() or list(KINDS)
     with (
         tempfile.TemporaryDirectory(prefix="parlance-shots-") as data_dir,
-        embedded_site(Path(data_dir), ENGINE_FAKE="true") as site,
+        stripe_double() as stripe,
+        embedded_site(
+            Path(data_dir),
+            STRIPE_SECRET_KEY=SECRET_KEY,
+            STRIPE_WEBHOOK_SECRET=WEBHOOK_SECRET,
+            STRIPE_API_BASE=stripe.url,
+        ) as site,
         sync_playwright() as playwright,
     ):
-        request_id = make_history(site)
+        today = datetime.now(UTC)
+        ids = make_history(site) | {"year": str(today.year), "month": str(today.month)}
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for (language, locale), theme, (name, size) in product(
-            LANGUAGES.items(), ("light", "dark"), SIZES.items()
-        ):
-            context = browser.new_context(
-                viewport=size, color_scheme=theme, locale=locale, base_url=site.url
-            )
-            take_all(context, site, folder, f"{theme}-{name}-{language}", request_id)
-            context.close()
+        for kind in wanted:
+            Album(browser, site, folder, kind, ids).take_all()
         browser.close()
 
 
-def make_history(site: Site) -> str:
-    """Alice, her organisation and four hundred requests of hers; the id of the newest."""
-    env = {**site.env, "SITE_DATA_DIR": str(site.data_dir)}
-    done = subprocess.run(
-        [sys.executable, "-c", "from tests.screenshots import write_history; write_history()"],
-        cwd=REPOSITORY, env=env, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip().splitlines()[-1]
+class Album:
+    """The pictures of one kind, in one browser context at a time."""
 
+    def __init__(
+        self, browser: Browser, site: Site, folder: Path, kind: str, ids: Mapping[str, str]
+    ) -> None:
+        self.site = site
+        self.folder = folder
+        self.kind = kind
+        self.ids = ids
+        options = {**KINDS[kind], "base_url": site.url}
+        self.context: BrowserContext = browser.new_context(**options)  # type: ignore[arg-type]
+        self.page = self.context.new_page()
+        self.page.on("console", lambda message: self.complain(message.type, message.text))
+        self.page.on("pageerror", lambda error: self.complain("error", str(error)))
 
-def write_history() -> None:
-    """Runs in a process of its own, with the site's settings."""
-    import os
+    def take_all(self) -> None:
+        self.each(PUBLIC)
+        sign_in(self.page, NEWCOMER, "**/{welcome,portal}/")
+        self.each({"welcome": "/welcome/"})  # the first time there is no organisation yet
+        self.context.clear_cookies()
+        sign_in(self.page, EMAIL, "**/portal/")
+        self.each(SIGNED_IN)
+        self.drawer()
+        self.playground()
+        self.switch()
+        self.each(EMPTY)
+        self.context.clear_cookies()
+        sign_in_as_operator(self.page, self.site)
+        self.each(CONSOLE)
+        self.visit()
+        self.context.close()
 
-    import django
+    def each(self, pages: Mapping[str, str]) -> None:
+        for title, path in pages.items():
+            self.page.goto(path.format(**self.ids))
+            self.page.wait_for_load_state("networkidle")  # the reference is drawn by scripts
+            self.take(title)
 
-    os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
-    os.environ["DATA_DIR"] = os.environ["SITE_DATA_DIR"]  # tests.environment chose another one
-    django.setup()
-    from allauth.account.models import EmailAddress
-    from django.utils import timezone
+    def take(self, title: str, *, whole: bool = True) -> None:
+        """Not `whole`: what the window shows, as of a dialog."""
+        self.page.wait_for_timeout(250)
+        target = self.folder / f"{title}-{self.kind}.png"
+        width = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        if width > 0:
+            print(f"{target.name}: {width} px wider than the screen")
+        self.page.screenshot(path=target, full_page=whole)
 
-    from accounts import flows
-    from accounts.models import User
-    from billing import ledger
-    from tests.portal.records import make_record
+    def drawer(self) -> None:
+        self.page.goto("/portal/requests/")
+        self.page.locator("[data-drawer]").first.click()
+        expect(self.page.locator("dialog.drawer .request-id")).to_be_visible()
+        self.take("request-drawer", whole=False)
 
-    alice = User.objects.create_user(EMAIL, PASSWORD, name="Alice", time_zone="Europe/Zurich")
-    EmailAddress.objects.create(user=alice, email=EMAIL, verified=True, primary=True)
-    newcomer = User.objects.create_user(NEWCOMER, PASSWORD, name="Newcomer")
-    EmailAddress.objects.create(user=newcomer, email=NEWCOMER, verified=True, primary=True)
-    organisation = flows.create_organisation(alice, "Acme Research")
-    ledger.grant(organisation.id, 20 * 10**9, reference="grant:shots", description="A present")
-    keys = [flows.create_key(organisation, alice, name)[0] for name in ("Production", "Staging")]
-    chance = random.Random(7)
-    record = None
-    for _ in range(400):
-        record = make_record(
-            organisation,
-            at=timezone.now() - timedelta(minutes=chance.expovariate(1 / 6000)),
-            api_key_id=chance.choice([keys[0].pk, keys[0].pk, keys[1].pk, None]),
-            user_id=alice.pk,
-            face=chance.choice(["api", "api", "playground"]),
-            uncached_tokens=chance.randint(20, 4000),
-            cached_tokens=chance.choice([0, 0, 128, 512]),
-            output_tokens=chance.randint(1, 900),
-            ttft_ms=chance.randint(30, 240),
-            duration_ms=chance.randint(300, 9000),
-            outcome=chance.choice(["finished"] * 18 + ["aborted", "failed"]),
-        )
-    assert record is not None
-    print(record.request_id)
+    def switch(self) -> None:
+        """To the organisation in which nothing has happened."""
+        if "phone" in self.kind:
+            self.page.goto("/portal/")
+            self.page.locator("[popovertarget=sidebar]").first.click()
+        self.page.locator(".sidebar details summary").first.click()
+        self.take("organisations", whole=False)
+        with self.page.expect_navigation():
+            self.page.get_by_role("button", name="Empty Works").click()
 
+    # --- The playground ------------------------------------------------------------------------
 
-def take_all(context: BrowserContext, site: Site, folder: Path, kind: str, request_id: str) -> None:
-    page = context.new_page()
-    page.on("console", lambda message: complain(page, message.type, message.text))
-    page.on("pageerror", lambda error: complain(page, "error", str(error)))
-    for title, path in PUBLIC.items():
-        take(page, path, folder / f"{title}-{kind}.png")
-    sign_in(page, NEWCOMER, "**/{welcome,portal}/")  # the first time there is no organisation yet
-    take(page, "/welcome/", folder / f"welcome-{kind}.png")
-    context.clear_cookies()
-    sign_in(page, EMAIL, "**/portal/")
-    for title, path in SIGNED_IN.items():
-        address = path.format(request_id=request_id)
-        take(page, address, folder / f"{title}-{kind}.png")
-    context.clear_cookies()
-    sign_in_as_operator(page, site)
-    for title, path in CONSOLE.items():
-        take(page, path, folder / f"{title}-{kind}.png")
+    def playground(self) -> None:
+        page = self.page
+        self.open_playground("playground", "")
+        self.open_playground("playground-chat", f"?conversation={self.ids['chat']}")
+        self.dialogs()
+        if "phone" in self.kind:
+            page.locator(".playground-settings-button").click()
+            self.take("playground-settings", whole=False)
+        self.open_playground("playground-completion", f"?conversation={self.ids['completion']}")
+        self.live_answer()
+        self.compared()
+
+    def open_playground(self, title: str, query: str) -> None:
+        self.page.goto(f"/playground/{query}")
+        expect(self.page.get_by_test_id("run")).to_be_enabled()
+        self.take(title, whole=False)
+
+    def dialogs(self) -> None:
+        for button, dialog in (
+            ("#view-code", "#code-dialog"),
+            ("#presets", "#presets-dialog"),
+            ("#share", "#share-dialog"),
+            ("#open-palette", "#palette"),
+        ):
+            self.page.locator(button).click()
+            expect(self.page.locator(dialog)).to_be_visible()
+            self.page.wait_for_timeout(300)  # what it fetches
+            self.take(f"playground{dialog.replace('#', '-')}", whole=False)
+            self.page.locator(dialog).evaluate("dialog => dialog.close()")
+        self.page.locator("#keys-dialog").evaluate("dialog => dialog.showModal()")
+        self.take("playground-keys-dialog", whole=False)
+        self.page.locator("#keys-dialog").evaluate("dialog => dialog.close()")
+
+    def live_answer(self) -> None:
+        """A real one, with its probabilities, and a tool to call."""
+        page = self.page
+        page.goto("/playground/")
+        self.settings(open_=True)
+        page.locator("[data-structure=logprobs]").check()
+        page.locator("[data-add-tool]").click()
+        self.take("playground-tool", whole=False)
+        page.locator("[data-tool=remove]").click()
+        self.settings(open_=False)
+        page.locator("#composer textarea").fill("What is Parlance?")
+        page.get_by_test_id("run").click()
+        answer = page.get_by_test_id("answer").last
+        expect(answer).to_have_attribute("data-state", "finished", timeout=60_000)
+        answer.hover()
+        answer.locator("[data-action=probabilities]").click()
+        answer.locator("[data-tokens]").focus()
+        page.keyboard.press("ArrowRight")
+        self.take("playground-probabilities", whole=False)
+
+    def settings(self, *, open_: bool) -> None:
+        """On a phone they are a sheet."""
+        if "phone" in self.kind:
+            action = "showPopover" if open_ else "hidePopover"
+            self.page.locator("#settings").evaluate(f"settings => settings.{action}()")
+
+    def compared(self) -> None:
+        page = self.page
+        page.goto("/playground/")
+        page.get_by_test_id("compare").click()
+        page.locator("#composer textarea").fill("Tell me a short story about a robot.")
+        page.get_by_test_id("run").click()
+        for pane in page.get_by_test_id("pane").all():
+            answer = pane.get_by_test_id("answer")
+            expect(answer).to_have_attribute("data-state", "finished", timeout=60_000)
+        self.take("playground-compare", whole=False)
+
+    # --- The operator --------------------------------------------------------------------------
+
+    def visit(self) -> None:
+        page = self.page
+        page.goto(f"/operator/accounts/organisation/{self.ids['organisation']}/visit/")
+        page.locator("[name=reason]").fill("Ticket 7: a charge that looks wrong")
+        page.locator("form:has([name=reason]) [type=submit]").click()
+        page.wait_for_url("**/portal/")
+        self.each({"visit": "/portal/", "visit-refused": "/operator/"})
+
+    def complain(self, kind: str, text: str) -> None:
+        if kind in {"error", "warning"}:
+            print(f"{self.kind} {self.page.url}: {kind}: {text[:300]}")
 
 
 def sign_in(page: Page, email: str, arrival: str) -> None:
@@ -193,21 +234,6 @@ def sign_in_as_operator(page: Page, site: Site) -> None:
     page.goto(next(word for word in words if "operator-link" in word))
     page.locator("main form [type=submit]").click()
     page.wait_for_url("**/operator/")
-
-
-def take(page: Page, path: str, target: Path) -> None:
-    page.goto(path)
-    page.wait_for_load_state("load")
-    page.wait_for_timeout(250)
-    width = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-    if width > 0:
-        print(f"{target.name}: {width} px wider than the screen")
-    page.screenshot(path=target, full_page=True)
-
-
-def complain(page: Page, kind: str, text: str) -> None:
-    if kind in {"error", "warning"}:
-        print(f"{page.url}: {kind}: {text[:300]}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import visitor
 from tests.portal.test_in_browser import DESKTOP, PHONE, look_at
-from tests.screenshots import CONSOLE, EMAIL, PASSWORD, make_history, sign_in_as_operator
+from tests.screenshots import sign_in_as_operator
+from tests.shown_pages import CONSOLE
+from tests.shown_site import EMAIL, PASSWORD, make_history
 from tests.story.site import Site, embedded_site
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -25,13 +27,18 @@ PLAYGROUND_BYTES = 250_000
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
+def filled() -> Iterator[tuple[Site, dict[str, str]]]:
+    """The site, and the ids of what is there."""
     with (
         tempfile.TemporaryDirectory(prefix="parlance-browser-") as folder,
         embedded_site(Path(folder), ENGINE_FAKE="true") as started,
     ):
-        make_history(started)
-        yield started
+        yield started, make_history(started)
+
+
+@pytest.fixture
+def site(filled: tuple[Site, dict[str, str]]) -> Site:
+    return filled[0]
 
 
 def sign_in_by_keyboard(page: Page) -> None:
@@ -118,9 +125,11 @@ def test_pages_are_light(browser: Browser, site: Site) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_in_the_operators_console(
-    browser: Browser, site: Site, theme: Any
+    browser: Browser, filled: tuple[Site, dict[str, str]], theme: Any
 ) -> None:
+    site, ids = filled
+    paths = [path.format(**ids) for path in CONSOLE.values()]
     for size in (DESKTOP, PHONE):
         with visitor(browser, site.url, color_scheme=theme, viewport=size) as (page, watch):
             sign_in_as_operator(page, site)
-            look_at(page, watch, list(CONSOLE.values()))
+            look_at(page, watch, paths)

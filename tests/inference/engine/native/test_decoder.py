@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
+from transformers import AutoModelForCausalLM, LlamaConfig, Phi3Config, Qwen3Config
 
 from inference.engine.batch import build_batch
 from inference.engine.family import take_weights
@@ -25,7 +25,7 @@ from inference.engine.plan import Plan, Row
 CPU = torch.device("cpu")
 BASE: dict[str, Any] = {
     "vocab_size": 77, "num_hidden_layers": 2, "max_position_embeddings": 512,
-    "initializer_range": 0.2,
+    "initializer_range": 0.2, "rms_norm_eps": 0.05,  # or nothing would show that it is there
 }  # fmt: skip
 SHAPES = {
     "one head": LlamaConfig(**BASE, hidden_size=16, intermediate_size=16, num_attention_heads=1),
@@ -50,8 +50,13 @@ SHAPES = {
         num_key_value_heads=4, head_dim=48,
     ),
     "biases": LlamaConfig(
-        **BASE, hidden_size=64, intermediate_size=48, num_attention_heads=4, head_dim=16,
+        **BASE, hidden_size=64, intermediate_size=32, num_attention_heads=4, head_dim=16,
         attention_bias=True, mlp_bias=True,
+    ),
+    "turned in part": Phi3Config(
+        **BASE, pad_token_id=0, eos_token_id=None, hidden_size=64, intermediate_size=96,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=64, partial_rotary_factor=0.75,
+        sliding_window=None,
     ),
 }  # fmt: skip
 
@@ -128,6 +133,59 @@ def test_in_half_the_bits_it_is_nearer_to_the_truth_than_the_operators(name: str
         truth = torch.cat(logits_of(exact, cache_of(whole, 16), plans))
         errors += torch.stack([(form - truth).norm() for form in (ours, theirs)])
     assert errors[0] < errors[1]
+
+
+def every_position(tokens: int) -> list[Plan]:
+    """A prompt whose every token becomes logits, with another beside it, and more behind it."""
+    ids = torch.randint(0, 77, (2, 140), generator=torch.Generator().manual_seed(3)).tolist()
+    params = SamplingParams(max_tokens=1, prompt_logprobs=0)
+    first, second = list(range(1, 10)), list(range(10, 19))
+    rows = [row(1, ids[0], 0, tokens, first), row(2, ids[1], 0, 5, second)]
+    further = [row(1, ids[0], tokens, tokens + 1, first), row(2, ids[1], 5, 140, second)]
+    plans = [Plan(0, tuple(rows)), Plan(1, tuple(further))]
+    return [
+        replace(plan, rows=tuple(replace(r, params=params) for r in plan.rows)) for plan in plans
+    ]
+
+
+@pytest.mark.parametrize("tokens", [11, 16, 27, 91, 97, 123])
+@pytest.mark.parametrize("name", ["odd widths", "biases"])
+def test_every_position_of_a_prompt_may_become_logits(name: str, tokens: int) -> None:
+    model = random_model(name, torch.float32)
+    weights, plans = take_weights(model), every_position(tokens)
+    cache, other = cache_of(model, 16), cache_of(model, 16)
+    ours = logits_of(native(weights, cache), cache, plans)
+    theirs = logits_of(LeanModel(weights, model.shapes), other, plans)
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.shape == b.shape
+        assert (a - b).abs().max() <= 2e-5 * b.std()
+
+
+@pytest.mark.parametrize("tokens", [11, 16, 27, 91, 97, 123])
+@pytest.mark.parametrize("name", ["large groups", "biases", "turned in part"])
+def test_the_widest_form_gives_what_the_next_one_gives(name: str, tokens: int) -> None:
+    model = random_model(name, torch.bfloat16)
+    weights, plans = take_weights(model), every_position(tokens)
+    cache, other = cache_of(model, 16), cache_of(model, 16)
+    widest = native(weights, cache)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder, "_choose_kind", lambda *_: max(widest._kind - 1, 1))
+        narrower = native(weights, other)
+    pairs = zip(logits_of(widest, cache, plans), logits_of(narrower, other, plans), strict=True)
+    for a, b in pairs:  # rounded at other places, now and then
+        assert (a - b).norm() <= 0.01 * b.norm()
+        assert (a - b).abs().max() <= 0.1 * b.std()
+
+
+def test_scores_may_be_as_large_as_they_like() -> None:
+    model = random_model("many heads", torch.float32)
+    for layer in model.module.model.layers:
+        layer.self_attn.q_proj.weight.data *= 64
+        layer.self_attn.k_proj.weight.data *= 64
+    weights, cache, other = take_weights(model), cache_of(model, 16), cache_of(model, 16)
+    ours = torch.cat(logits_of(native(weights, cache), cache, steps_of(16)))
+    theirs = torch.cat(logits_of(LeanModel(weights, model.shapes), other, steps_of(16)))
+    assert (ours - theirs).norm() <= 1e-4 * theirs.norm()
 
 
 def test_weights_that_are_bfloats_by_value_are_kept_as_such_and_change_no_bit() -> None:

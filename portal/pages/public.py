@@ -70,6 +70,7 @@ def listed_models(request: HttpRequest) -> list[ListedModel]:
 def robots(request: HttpRequest) -> HttpResponse:
     lines = [
         "User-agent: *",
+        *(f"Allow: {reverse(name)}" for name in ("account_login", "account_signup")),
         *(
             f"Disallow: {path}"
             for path in ("/portal/", "/playground/", "/accounts/", "/operator/", "/api/", "/v1/")

@@ -47,11 +47,11 @@ def pins(client: str) -> list[Path]:
     return [path for name in wanted if (path := CLIENTS / client / name).exists()]
 
 
-def run(client: str, **variables: str) -> Report:
+def run(client: str, timeout_s: float = RUN_S, **variables: str) -> Report:
     """Run a client's program with nothing of this environment but the path, and read its report."""
     started_by = command(client)
     env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **variables}
-    done = subprocess.run(started_by, env=env, capture_output=True, text=True, timeout=RUN_S)
+    done = subprocess.run(started_by, env=env, capture_output=True, text=True, timeout=timeout_s)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     report: Report = json.loads(done.stdout.splitlines()[-1])
     return report

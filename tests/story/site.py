@@ -256,6 +256,22 @@ def start(site: Site, name: str, *command: str) -> subprocess.Popen[bytes]:
         )
 
 
+SIGN_IN = """
+from django.test import Client
+from accounts.models import User
+client = Client()
+client.force_login(
+    User.objects.get(email={email!r}), backend="django.contrib.auth.backends.ModelBackend"
+)
+print(client.cookies["sessionid"].value)
+"""
+
+
+def session_of(site: Site, email: str) -> str:
+    """The cookie of a new session of theirs."""
+    return site.manage("shell", "-v0", "-c", SIGN_IN.format(email=email)).strip()
+
+
 def operator_link(site: Site) -> str:
     """The one-time link that `serve` printed, or a new one."""
     found = re.search(r"http://\S+", site.manage("operatorlink"))

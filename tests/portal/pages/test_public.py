@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from html import unescape
+from urllib.robotparser import RobotFileParser
 
 import pytest
 from django.test import Client
@@ -150,6 +151,10 @@ def test_a_failure_among_many_is_still_seen() -> None:
 def test_robots_keeps_crawlers_out_of_what_needs_an_account(client: Client) -> None:
     text = client.get("/robots.txt").content.decode()
     assert "Disallow: /portal/" in text
+    rules = RobotFileParser()
+    rules.parse(text.splitlines())
+    assert rules.can_fetch("any", "/accounts/signup/")
+    assert not rules.can_fetch("any", "/accounts/email/")
 
 
 @pytest.mark.parametrize(

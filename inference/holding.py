@@ -138,13 +138,14 @@ def _capped(
 
 
 async def _tell(generation: Generation, reached: ledger.CapReached) -> None:
-    """The organisation wants to know of the first request that its own cap refuses."""
-    if reached.whose == "organisation":
-        organisation_id = generation.caller.organisation_id
-        try:
-            await db(alerts.refused, organisation_id, reached.cap_nanos, reached.spent_nanos)
-        except DatabaseError as error:
-            logger.error("alert failed", error=type(error).__name__)
+    """The organisation wants to know of the first request that a cap of its own refuses."""
+    caller = generation.caller
+    key_id = caller.api_key_id if reached.whose == "key" else None
+    refused = (caller.organisation_id, reached.cap_nanos, reached.spent_nanos, key_id)
+    try:
+        await db(alerts.refused, *refused)
+    except DatabaseError as error:
+        logger.error("alert failed", error=type(error).__name__)
 
 
 def _soon_released(generation: Generation, others: Mapping[str, Generation]) -> int:

@@ -190,6 +190,19 @@ async def test_the_first_refusal_for_a_cap_is_told(
     assert kinds == ["spending.cap_reached"]
 
 
+async def test_the_first_refusal_for_a_keys_cap_is_told(
+    dear: None, api: httpx.AsyncClient, api_key: tuple[ApiKey, str]
+) -> None:
+    def cap() -> None:
+        ApiKey.objects.filter(pk=api_key[0].pk).update(monthly_cap_nanos=20 * CENT)
+
+    await db(cap)
+    for _ in range(2):
+        assert (await api.post(PATH, json=chat(max_tokens=30))).status_code == 402
+    told = await db(lambda: list(Alert.objects.values_list("kind", "api_key_id")))
+    assert told == [("spending.key_cap_reached", api_key[0].pk)]
+
+
 async def test_a_stream_ends_where_its_organisations_cap_does(
     forty_tokens: dict[str, Any], api: httpx.AsyncClient, organisation: Organisation, books: Books
 ) -> None:

@@ -1,12 +1,12 @@
-"""The ledger of one organisation, line by line, with a running balance."""
+"""The ledger of one organisation, line by line, with a running balance and what explains it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.db.models import BigIntegerField, Case, F, Q, QuerySet, Sum, Value, When, Window
 from django.db.models.functions import Coalesce
 
-from billing.models import Account, Transfer
+from billing.models import Account, Dispute, Refund, TopUp, Transfer
 from portal.lib.money import format_signed
 from portal.lib.spreadsheets import csv_line
 
@@ -27,6 +27,18 @@ def lines(account: Account) -> QuerySet[Any]:
         )
         .order_by("-id")
     )
+
+
+def explain(lines: Iterable[Any]) -> None:
+    """Give each line a `top_up_id`: of a payment, a refund or a dispute, what has its receipt."""
+    named = {line.pk: line.reference.split(":")[1] for line in lines if ":" in line.reference}
+    ids = set(named.values())
+    payments = TopUp.objects.filter(payment_intent_id__in=ids)
+    top_ups: dict[str | None, str] = dict(payments.values_list("payment_intent_id", "pk"))
+    for kind in (Refund, Dispute):
+        top_ups |= dict(kind.objects.filter(pk__in=ids).values_list("pk", "top_up_id"))
+    for line in lines:
+        line.top_up_id = top_ups.get(named.get(line.pk))
 
 
 def signed(account: Account) -> Case:

@@ -162,7 +162,8 @@ def page(
     account = account_of(request)
     organisation = request.organisation  # type: ignore[attr-defined]
     auto = AutoTopUp.objects.filter(organisation=organisation).first()
-    lines = Paginator(statements.lines(account), LINES_PER_PAGE)
+    lines = Paginator(statements.lines(account), LINES_PER_PAGE).get_page(request.GET.get("page"))
+    statements.explain(lines.object_list)
     standing = spending.standing(request.organisation.pk)  # type: ignore[attr-defined]
     return {
         "account": account,
@@ -171,7 +172,7 @@ def page(
         "spending": standing,
         "cap_form": CapForm(initial={"monthly_cap": standing.monthly_cap_nanos}),
         **_alerts(request),
-        "page_obj": lines.get_page(request.GET.get("page")),
+        "page_obj": lines,
         "form": form,
         "auto": auto,
         "auto_charged_nanos": autotopup.charged_cents(auto) * NANOS_PER_CENT if auto else 0,

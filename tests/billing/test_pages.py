@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from datetime import timedelta
 
 import pytest
@@ -12,9 +13,10 @@ from django.utils import timezone
 from accounts import flows
 from accounts.models import ApiKey, Membership, Organisation, Role, User
 from billing import ledger, tasks
-from billing.models import Hold, WebhookDelivery
+from billing.models import Hold, TopUp, WebhookDelivery
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.billing.money import context, draft, hold
+from tests.portal.records import make_payments
 
 TEN = 10 * NANOS_PER_DOLLAR
 
@@ -68,6 +70,32 @@ def test_the_ledger_runs_its_balance(alice_client: Client, used: Organisation) -
         (-400, TEN - 400),
         (TEN, TEN),
     ]
+
+
+def test_a_charge_explains_itself_in_two_clicks(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    """From the line of the ledger to its request: which price, which tokens, and their sum."""
+    hold("req_1", organisation.pk, 30_000)
+    tokens = {"uncached_tokens": 100, "cached_tokens": 20, "output_tokens": 30}
+    ledger.settle("req_1", draft(23_000, **tokens))
+    ledger_line = alice_client.get(reverse("billing")).content.decode()
+    [address] = re.findall(r'<a href="(/portal/requests/[^"]+)">req_', ledger_line)
+    shown = re.sub(r"<[^>]+>|\s+", " ", alice_client.get(address).content.decode())
+    for part in ("req_1", "100", "$0.10", "20", "$0.05", "30", "$0.40", "$0.000023"):
+        assert part in shown, part
+
+
+def test_a_payment_explains_itself_by_its_receipt(
+    alice_client: Client, bob_client: Client, organisation: Organisation
+) -> None:
+    make_payments(organisation)
+    receipt = reverse("billing_receipt", args=[TopUp.objects.get().pk])
+    assert (
+        f'<a href="{receipt}">payment:pi_1</a>'
+        in alice_client.get(reverse("billing")).content.decode()
+    )
+    assert receipt not in bob_client.get(reverse("billing")).content.decode(), "he may not pay"
 
 
 def test_the_csv_is_the_whole_ledger_oldest_first(alice_client: Client, used: Organisation) -> None:

@@ -6,6 +6,7 @@
 import { Marked } from "../vendor/marked.js";
 import DOMPurify from "../vendor/purify.js";
 import { BlockReader } from "./blocks.js";
+import { graft } from "./graft.js";
 import { coloured, isLoaded, languageOf, load } from "./highlight.js";
 
 const TAGS = [
@@ -64,12 +65,14 @@ function disarm(link) {
 
 export class MarkdownView {
   #blocks = new BlockReader((text) => marked.lexer(text));
-  /** @type {Element | null} */
-  #live = null; // holds the blocks that may still change
+  /** Holds the blocks that may still change. */
+  #live = document.createElement("div");
 
   /** @param {Element} target */
   constructor(target) {
     this.target = target;
+    this.#live.className = "markdown-live";
+    this.target.replaceChildren(this.#live);
   }
 
   /**
@@ -79,14 +82,12 @@ export class MarkdownView {
    */
   update(text, complete) {
     const { again, done, open, links } = this.#blocks.read(text, complete);
-    this.#live?.remove();
-    if (again) this.target.replaceChildren();
-    for (const token of done) this.target.append(...this.#nodes(token, links, true));
-    if (open.length === 0) return;
-    this.#live = document.createElement("div");
-    this.#live.className = "markdown-live";
-    for (const token of open) this.#live.append(...this.#nodes(token, links, false));
-    this.target.append(this.#live);
+    if (again) this.target.replaceChildren(this.#live);
+    for (const token of done) this.#live.before(...this.#nodes(token, links, true));
+    const fresh = document.createElement("div");
+    for (const token of open) fresh.append(...this.#nodes(token, links, false));
+    graft(this.#live, fresh);
+    this.#live.hidden = open.length === 0;
   }
 
   /**

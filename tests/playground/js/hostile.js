@@ -18,6 +18,7 @@ window.requestAnimationFrame = (draw) => {
   draw(performance.now());
   return 0;
 };
+performance.now = () => 0; // no drawing takes long enough to be put off
 
 const TAGS = "p br hr strong em del code pre blockquote ul ol li h1 h2 h3 h4 h5 h6 table thead tbody tr th td a div span copy-button button svg use".split(" ");
 const ATTRIBUTES = "href start align class rel target title tabindex data-language data-text data-testid dir from copied type aria-hidden aria-label role hidden focusable".split(" ");
@@ -63,16 +64,19 @@ function stream(pieces) {
     hear({ type: "delta", text });
     look();
   }
+  const grown = uncoloured(answer());
   hear({ type: "finished", summary: SUMMARY });
   look();
   const over = document.documentElement.scrollWidth - innerWidth;
   if (over > 0) found.add(`${over} px wider than the screen`);
-  return { found: [...found], html: uncoloured(answer()) };
+  return { found: [...found], grown, html: uncoloured(answer()) };
 }
 
-/** Colours of code come when their grammar is there. */
+/** Colours of code come when their grammar is there; what may still change stands in a box. */
 function uncoloured(element) {
   const copy = element.cloneNode(true);
+  const box = copy.querySelector(".markdown-live");
+  box?.replaceWith(...box.childNodes);
   for (const span of copy.querySelectorAll("pre span")) span.replaceWith(...span.childNodes);
   copy.normalize();
   return copy.innerHTML;
@@ -98,6 +102,7 @@ function cuts(text) {
 window.harmOf = (text) => {
   const seen = cuts(text).map(stream);
   const found = new Set(seen.flatMap((each) => each.found));
+  if (new Set(seen.map(({ grown }) => grown)).size > 1) found.add("it grows differently");
   if (new Set(seen.map(({ html }) => html)).size > 1) found.add("it ends differently");
   if (getComputedStyle(answer()).unicodeBidi !== "isolate") found.add("its direction spreads");
   return [...found];

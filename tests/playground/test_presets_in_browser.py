@@ -1,7 +1,9 @@
 """Presets, links, the palette, search and the weight of the page, in a real browser."""
 
+from typing import Any
+
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import visitor
 from tests.playground.test_browser import alice, ask, site  # noqa: F401  a fixture
@@ -20,10 +22,7 @@ def test_a_ready_preset_is_changed_saved_and_opened_by_the_palette(
     with alice(browser, site, "hostile", KEEP_FRAMES) as page:
         page.get_by_role("button", name="Into another language").click()
         page.get_by_role("textbox", name="language").fill("Welsh")
-        page.get_by_role("button", name="Presets", exact=True).click()
-        page.get_by_label("Name of the preset").fill("To Welsh")
-        page.get_by_role("button", name="Save", exact=True).click()
-        expect(page.locator("#preset-list [data-name]")).to_have_text("To Welsh")
+        save_a_preset(page, "To Welsh")
         page.get_by_label("Version: To Welsh").select_option("1")
         expect(page.locator("#presets-dialog")).to_be_hidden()
         expect(page.locator(".turn [data-text]")).to_have_text("{{text}}")
@@ -81,6 +80,53 @@ def test_the_history_is_searched_and_keys_are_listed(
         page.get_by_role("button", name="New chat").focus()
         page.keyboard.press("?")
         expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_editors_and_dialogs(
+    browser: Browser,
+    site: tuple[Site, str],  # noqa: F811
+    theme: Any,
+) -> None:
+    with alice(browser, site, "hostile") as page:
+        page.emulate_media(color_scheme=theme)
+        assert findings(page) == []  # the gallery, beside an empty chat
+        page.get_by_role("button", name="Into another language").click()
+        page.get_by_role("button", name="Add a tool").click()
+        page.get_by_label("Form of the answer", exact=True).select_option("json_schema")
+        page.get_by_label("JSON schema of the answer").fill("{")
+        assert (
+            findings(page) == []
+        )  # variables, editors of tools and schemas, with their complaints
+        page.get_by_label("Form of the answer", exact=True).select_option("text")
+        page.get_by_label("Name of the tool").fill("weather")
+        save_a_preset(page, f"Looked at in {theme}")
+        assert findings(page) == []
+        page.keyboard.press("Escape")
+        page.get_by_label("Calls").select_option("none")
+        expect(ask(page, "hello")).to_have_attribute("data-state", "finished")
+        assert findings(page) == []  # an answer of all kinds of blocks, and its numbers
+        page.get_by_role("button", name="Share").click()
+        page.get_by_role("button", name="Make a link").click()
+        expect(page.locator("#share-list a")).to_have_count(1)
+        assert findings(page) == []
+        page.keyboard.press("Escape")
+        for key in ("Control+k", "?"):
+            page.get_by_role("button", name="New chat").focus()
+            page.keyboard.press(key)
+            expect(page.get_by_role("dialog")).to_be_visible()
+            assert findings(page) == []
+            page.keyboard.press("Escape")
+        page.get_by_test_id("view-code").click()
+        expect(page.get_by_test_id("code-text")).to_contain_text("hello")
+        assert findings(page) == []
+
+
+def save_a_preset(page: Page, name: str) -> None:
+    page.get_by_role("button", name="Presets", exact=True).click()
+    page.get_by_label("Name of the preset").fill(name)
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("#preset-list [data-name]", has_text=name)).to_be_visible()
 
 
 def test_the_first_load_is_light(browser: Browser, site: tuple[Site, str]) -> None:  # noqa: F811

@@ -226,5 +226,9 @@ def write_money(organisation: "Organisation") -> None:
         since=now - timedelta(days=1), until=now, finished_at=now, compared=12, num_differences=1
     )
     Difference.objects.create(
-        reconciliation=night, kind="payment", stripe_id="pi_2", stripe_cents=2500, ledger_cents=0
+        reconciliation=night,
+        kind="payment",
+        stripe_id="pi_2",
+        stripe_nanos=25 * 10**9,
+        ledger_nanos=0,
     )

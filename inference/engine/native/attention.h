@@ -26,17 +26,6 @@ struct cache {
     int bfloats;
 };
 
-/* Sets the first or the second ones of 16 pairs. The others may be written by another thread meanwhile. */
-INLINE void store_halves_of_pairs(bfloat *pairs, int64_t second, const bfloat *part) {
-#ifdef __AVX512BW__
-    __m512i both = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)part));
-    _mm512_mask_storeu_epi16(pairs, second ? 0xaaaaaaaa : 0x55555555,
-                             second ? _mm512_slli_epi32(both, 16) : both);
-#else
-    for (int64_t j = 0; j < LANES; j++) pairs[2 * j + second] = part[j];
-#endif
-}
-
 static inline void put(const struct cache *cache, int64_t slot, int64_t head, const float *key,
                        const float *value) {
     int64_t size = cache->block_size, dim = cache->dim, place = slot % size;
@@ -49,7 +38,8 @@ static inline void put(const struct cache *cache, int64_t slot, int64_t head, co
             for (int64_t j = 0; j < LANES; j += 2)
                 memcpy(keys + (i + j) * size + place * 2, part + j, 2 * sizeof(bfloat));
             store_bfloats(part, load_floats(value + i));
-            store_halves_of_pairs(values + place / 2 * 2 * dim + 2 * i, place % 2, part);
+            bfloat *pairs = values + place / 2 * 2 * dim + 2 * i + place % 2;
+            for (int64_t j = 0; j < LANES; j++) pairs[2 * j] = part[j];
         }
     } else {
         float *keys = (float *)cache->keys + start, *values = (float *)cache->values + start;

@@ -154,19 +154,13 @@ static void any_tile(enum kind kind, int rows, int panels, const char *x, int64_
 #ifdef __AMX_BF16__
 _Static_assert(BLOCK_ROWS % (2 * TILE_ROWS) == 0, "a block's tiles end where it ends");
 
-/* The sums of up to 16 rows of a panel, which are in two of the tiles: the first two, or (`second`) the others.
- * Whole ones go where they belong as they are. */
+/* The sums of up to 16 rows of a panel, which are in two of the tiles: the first two, or (`second`) the
+ * others. Tiles stored where the sums belong would wait for that memory, and the next products with them. */
 static void deliver_tiles(const struct decoder *d, const struct product *product,
                           struct target target, const int second, int64_t row, int64_t rows,
                           int64_t panel) {
-    if (target.out && !product->bias && rows >= TILE_ROWS &&
-        (panel + 1) * PANEL <= target.stride) {
-        float *out = target.out + row * target.stride + panel * PANEL;
-        store_tiles(second, out, LANES, target.stride);
-        return;
-    }
     float sums[2 * TILE_ROWS * LANES] __attribute__((aligned(TILE_LINE)));
-    store_tiles(second, sums, TILE_ROWS * LANES, LANES);
+    store_tiles(second, sums);
     bfloat *inner = (bfloat *)target.inner + row * d->inner + panel * LANES;
     for (int64_t r = 0; r < rows && r < TILE_ROWS; r++, inner += d->inner) {
         vec left = load_floats(sums + r * LANES);

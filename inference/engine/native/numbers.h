@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 #include <string.h>
-#ifdef __AVX512BW__ /* also where bfloats are multiplied */
+#ifdef __AVX512BF16__
 #include <immintrin.h>
 #endif
 

@@ -73,15 +73,15 @@ INLINE void four_tiles(const int tall, const char *x, int64_t stride, const char
     }
 }
 
-/* Stores the sums of the first 16 rows (or panel), or of the `second`: two halves, `half` floats apart, of
- * 16 rows that are `stride` floats apart. */
-INLINE void store_tiles(const int second, float *sums, int64_t half, int64_t stride) {
+/* Stores the sums of the first 16 rows (or panel), or of the `second`: (2, 16, 16), one half after the
+ * other. */
+INLINE void store_tiles(const int second, float *sums) {
     if (second) {
-        _tile_stored(2, sums, stride * sizeof(float));
-        _tile_stored(3, sums + half, stride * sizeof(float));
+        _tile_stored(2, sums, TILE_LINE);
+        _tile_stored(3, sums + TILE_ROWS * LANES, TILE_LINE);
     } else {
-        _tile_stored(0, sums, stride * sizeof(float));
-        _tile_stored(1, sums + half, stride * sizeof(float));
+        _tile_stored(0, sums, TILE_LINE);
+        _tile_stored(1, sums + TILE_ROWS * LANES, TILE_LINE);
     }
 }
 

@@ -210,6 +210,7 @@ def test_an_answer_that_is_lost_for_a_day_is_found(double: StripeDouble, low: Or
     double.lost_answers = 3
     autotopup.run()
     TopUp.objects.update(created_at=timezone.now() - timedelta(days=2))
+    double.forget()
     again()
     assert charges(double) == [2500]
     assert balance(low) == TEN + CHARGE

@@ -105,6 +105,13 @@ def test_the_sweep_releases_what_nobody_vouches_for(org: str) -> None:
     audit_is_clean()
 
 
+def test_a_lease_that_is_renewed_while_the_sweep_looks_is_kept(org: str) -> None:
+    hold("r1", org, 10)  # the sweep had found it over, and its process renewed it just now
+    assert not ledger._release("r1")
+    assert Hold.objects.get().state == "open"
+    assert account_of(org).debits_pending == 10
+
+
 def test_a_hold_its_process_does_not_know_of_ends_with_its_lease(org: str) -> None:
     hold("r1", org, 1000, owner="web1")  # committed, but the answer was lost on the way
     Hold.objects.update(lease_until=timezone.now() - timedelta(seconds=1))

@@ -132,6 +132,7 @@ def test_a_refund_whose_answer_was_lost_for_a_day_is_found(
     double.lost_answers = 3
     refund(alice_client, top_up)
     Refund.objects.update(created_at=timezone.now() - timedelta(days=2))
+    double.forget()
     refunds.run()
     assert (sent_back(double), Refund.objects.get().state) == ([2500], "succeeded")
 

@@ -44,7 +44,6 @@ class Once:
 
     def __init__(self, double: StripeDouble) -> None:
         self.double = double
-        self.given: dict[str, tuple[str, int, Object]] = {}
         self.lock = threading.Lock()
 
     def answer(self, method: str, path: str, fields: Object, key: str | None) -> tuple[int, Object]:
@@ -52,12 +51,13 @@ class Once:
             return self._answer(method, path, fields)
         asked = json.dumps([method, path, fields], sort_keys=True)
         with self.lock:
-            if key in self.given and self.given[key][0] != asked:
+            given = self.double.answers
+            if key in given and given[key][0] != asked:
                 message = "Keys for idempotent requests can only be used with the same parameters"
                 return 400, Refused(400, message, type="idempotency_error").body
-            if key not in self.given:
-                self.given[key] = (asked, *self._answer(method, path, fields))
-            return self.given[key][1:]
+            if key not in given:
+                given[key] = (asked, *self._answer(method, path, fields))
+            return given[key][1:]
 
     def _answer(self, method: str, path: str, fields: Object) -> tuple[int, Object]:
         try:

@@ -36,6 +36,8 @@ class StripeDouble:
         self.tax_percent = 8  # where automatic tax is on
         # How many answers are lost on their way, although the work was done.
         self.lost_answers = 0
+        # By idempotency key: what was asked, the status, the answer.
+        self.answers: dict[str, tuple[str, int, Object]] = {}
         self.objects: dict[str, Object] = {}
         self.events: list[Object] = []
         self.lock = threading.RLock()
@@ -71,6 +73,12 @@ class StripeDouble:
     @property
     def sessions(self) -> dict[str, Object]:
         return {each["id"]: each for each in self.all("checkout.session")[::-1]}
+
+    def forget(self) -> None:
+        """After a day: idempotency keys, and the identifiers of meter events."""
+        self.answers.clear()
+        for each in self.all("billing.meter_event"):
+            each["identifier"] = "forgotten"
 
     def emit(self, kind: str, subject: Object) -> Object:
         event = {

@@ -17,11 +17,14 @@ from tests.screenshots import sign_in_as_operator
 from tests.shown_pages import CONSOLE
 from tests.shown_site import EMAIL, PASSWORD, make_history
 from tests.story.site import Site, embedded_site
+from tests.story.test_story import confirmation_path
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PORTAL = ["/portal/", "/portal/usage/", "/portal/requests/", "/portal/keys/", "/portal/members/",
           "/portal/billing/", "/portal/limits/", "/portal/settings/", "/", "/models/"]  # fmt: skip
+# Each of a sequence's tokens; an answer takes long enough to be stopped.
+SLOWLY = "--fake-tokens-per-second 20"
 PORTAL_BYTES = 150_000
 PLAYGROUND_BYTES = 250_000
 
@@ -31,7 +34,7 @@ def filled() -> Iterator[tuple[Site, dict[str, str]]]:
     """The site, and the ids of what is there."""
     with (
         tempfile.TemporaryDirectory(prefix="parlance-browser-") as folder,
-        embedded_site(Path(folder), ENGINE_FAKE="true") as started,
+        embedded_site(Path(folder), ENGINE_FAKE="true", ENGINE_ARGS=SLOWLY) as started,
     ):
         yield started, make_history(started)
 
@@ -75,29 +78,65 @@ def focused(page: Page) -> str:
     return name
 
 
-def test_the_keyboard_alone_signs_in_makes_a_key_and_copies_it(
-    browser: Browser, site: Site
-) -> None:
+def test_the_keyboard_alone_goes_from_signing_up_to_the_bill(browser: Browser, site: Site) -> None:
     options: dict[str, Any] = {"permissions": ["clipboard-read", "clipboard-write"]}
     with visitor(browser, site.url, viewport=DESKTOP, **options) as (page, watch):
-        sign_in_by_keyboard(page)
-        tab_to(page, "Skip to content")
-        tab_to(page, "API keys")
+        sign_up_by_keyboard(page, site)
+        make_a_key_by_keyboard(page)
+        cost = stop_an_answer_by_keyboard(page)
+        follow(page, "Requests", "/portal/requests/")
+        page.locator("tbody a[data-drawer]").first.wait_for()
+        tab_to(page, page.locator("tbody a[data-drawer]").first.inner_text())
         page.keyboard.press("Enter")
-        page.wait_for_url("**/portal/keys/")
-        tab_to(page, "New key")
-        page.keyboard.press("Enter")
-        page.wait_for_url("**/portal/keys/new/")
-        tab_to(page, "Name")
-        page.keyboard.type("By keyboard")
-        page.keyboard.press("Enter")
-        secret = page.get_by_test_id("secret")
-        expect(secret).to_be_visible()
-        tab_to(page, "Copy")
-        page.keyboard.press("Enter")
-        expect(page.get_by_text("Copied").first).to_be_visible()
-        assert page.evaluate("navigator.clipboard.readText()") == secret.text_content()
+        expect(page.get_by_role("dialog").get_by_text(cost).first).to_be_visible()
+        page.keyboard.press("Escape")
+        follow(page, "Billing", "/portal/billing/")
+        expect(page.get_by_role("cell", name=cost).first).to_be_visible()
         assert watch.complaints == []
+
+
+def sign_up_by_keyboard(page: Page, site: Site) -> None:
+    page.goto("/")
+    follow(page, "Sign up", "/accounts/signup/")
+    tab_to(page, "Email")
+    page.keyboard.type("keys@example.com")
+    tab_to(page, "Password")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/accounts/confirm-email/")
+    page.goto(confirmation_path(site))
+    follow(page, "Yes, confirm it", "/welcome/")
+
+
+def make_a_key_by_keyboard(page: Page) -> None:
+    tab_to(page, "Make my first key")
+    page.keyboard.press("Enter")
+    secret = page.get_by_test_id("secret")
+    expect(secret).to_be_visible()
+    tab_to(page, "Copy")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Copied").first).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == secret.text_content()
+
+
+def stop_an_answer_by_keyboard(page: Page) -> str:
+    """What the stopped answer cost, as the playground says it."""
+    follow(page, "Try the playground", "/playground/")
+    expect(page.get_by_test_id("run")).to_be_enabled()
+    expect(page.get_by_test_id("composer")).to_be_focused()
+    page.keyboard.type("Tell me something long.")
+    page.keyboard.press("Control+Enter")
+    answer = page.get_by_test_id("answer")
+    expect(answer).to_contain_text("You wrote")
+    page.keyboard.press("Escape")
+    expect(answer.get_by_test_id("answer-stats")).to_contain_text("stopped")
+    return answer.locator("[data-stat=cost_nanos]").inner_text()
+
+
+def follow(page: Page, name: str, path: str) -> None:
+    tab_to(page, name)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{path}")
 
 
 def transferred(page: Page, path: str) -> int:

@@ -1,7 +1,8 @@
 """The engine's greedy tokens are those of `transformers.generate`, whatever happens around them."""
 
 import random
-from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,29 +42,37 @@ FORMS = [
 ]
 
 
+@dataclass(frozen=True)
+class Case:
+    """A model, and one of the ways to run it."""
+
+    name: str
+    model: HuggingFaceModel
+    form: Form
+
+
 @pytest.fixture(scope="module", params=FORMS, ids=" in ".join)
-def model_and_form(request: pytest.FixtureRequest) -> Iterator[tuple[HuggingFaceModel, Any]]:
+def case(request: pytest.FixtureRequest) -> Case:
     name, form = request.param
     model = HuggingFaceModel(random_module(name))
     if form == "transformers":
-        yield model, lambda _: model
-        return
+        return Case(name, model, lambda _: model)
     assert misfit(model) == ""
     weights = take_weights(model)
     if form == "torch operations":
-        yield model, lambda _: lean_form(model)
-    else:
-        yield model, lambda cache: native_decoder(weights, cache)
+        return Case(name, model, lambda _: lean_form(model))
+    return Case(name, model, lambda cache: native_decoder(weights, cache))
 
 
-@pytest.fixture
-def model(model_and_form: tuple[HuggingFaceModel, Any]) -> HuggingFaceModel:
-    return model_and_form[0]
+@cache
+def expected(name: str, prompt: tuple[int, ...], num_tokens: int) -> list[int]:
+    """The tokens of `generate`: asked once for all forms of a model."""
+    return reference_greedy(reference(name), list(prompt), num_tokens)
 
 
-@pytest.fixture
-def form(model_and_form: tuple[HuggingFaceModel, Any]) -> Form:
-    return model_and_form[1]
+@cache
+def reference(name: str) -> Any:
+    return random_module(name)
 
 
 def random_prompts(count: int, longest: int, seed: int = 1) -> list[list[int]]:
@@ -71,58 +80,37 @@ def random_prompts(count: int, longest: int, seed: int = 1) -> list[list[int]]:
     return [[draw.randrange(250) for _ in range(draw.randint(1, longest))] for _ in range(count)]
 
 
-def check(
-    model: HuggingFaceModel,
-    form: Form,
-    prompts: list[list[int]],
-    num_tokens: int,
-    **sizes: int,
-) -> Any:
-    module = model.module
-    bench = make_bench(model, form=form, block_size=16, **sizes)
+def check(case: Case, prompts: list[list[int]], num_tokens: int, **sizes: int) -> Any:
+    bench = make_bench(case.model, form=case.form, block_size=16, **sizes)
     outcomes = [bench.submit(prompt, max_tokens=num_tokens) for prompt in prompts]
     bench.run()
     for prompt, outcome in zip(prompts, outcomes, strict=True):
-        assert outcome.token_ids == reference_greedy(module, prompt, num_tokens)
+        assert outcome.token_ids == expected(case.name, tuple(prompt), num_tokens)
     return bench
 
 
-def test_it_equals_generate_for_many_sequences_of_mixed_lengths(
-    model: HuggingFaceModel, form: Form
-) -> None:
-    check(model, form, random_prompts(12, 60), 16)
+def test_it_equals_generate_for_many_sequences_of_mixed_lengths(case: Case) -> None:
+    check(case, random_prompts(12, 60), 16)
 
 
-def test_it_equals_generate_when_prompts_are_prefilled_in_chunks(
-    model: HuggingFaceModel, form: Form
-) -> None:
-    check(model, form, random_prompts(5, 90, seed=2), 8, token_budget=7, max_running=6)
+def test_it_equals_generate_when_prompts_are_prefilled_in_chunks(case: Case) -> None:
+    check(case, random_prompts(5, 90, seed=2), 8, token_budget=7, max_running=6)
 
 
-def test_it_equals_generate_with_shared_prefixes(model: HuggingFaceModel, form: Form) -> None:
+def test_it_equals_generate_with_shared_prefixes(case: Case) -> None:
     common = random_prompts(1, 1, seed=3)[0] * 3 + list(range(40))
     prompts = [common + tail for tail in random_prompts(6, 12, seed=4)]
-    bench = check(model, form, prompts, 8)
+    bench = check(case, prompts, 8)
     assert sum(o.cached_tokens > 0 for o in bench.outcomes.values()) == len(prompts) - 1
 
 
-def test_it_equals_generate_when_sequences_are_preempted(
-    model: HuggingFaceModel, form: Form
-) -> None:
-    bench = check(
-        model,
-        form,
-        random_prompts(6, 24, seed=5),
-        90,
-        num_blocks=9,
-        max_model_len=128,
-    )
+def test_it_equals_generate_when_sequences_are_preempted(case: Case) -> None:
+    sizes = {"num_blocks": 5, "max_model_len": 80}
+    bench = check(case, random_prompts(6, 24, seed=5), 45, **sizes)
     assert bench.scheduler.num_preemptions > 0
 
 
-def test_it_equals_generate_when_all_of_that_happens_at_once(
-    model: HuggingFaceModel, form: Form
-) -> None:
+def test_it_equals_generate_when_all_of_that_happens_at_once(case: Case) -> None:
     """Mixed lengths, shared beginnings, chunks that cut them, guesses, and too few blocks."""
     common = list(range(30)) * 2
     prompts = [
@@ -131,15 +119,16 @@ def test_it_equals_generate_when_all_of_that_happens_at_once(
         common[:33],
     ]
     sizes = {"num_blocks": 8, "max_model_len": 128, "token_budget": 13, "max_running": 8}
-    bench = check(model, form, prompts, 40, **sizes, max_drafts=4)
+    bench = check(case, prompts, 40, **sizes, max_drafts=4)
     assert bench.scheduler.num_preemptions > 0
     assert sum(o.cached_tokens > 0 for o in bench.outcomes.values()) >= 3
 
 
-def test_it_proves_itself_before_serving(model: HuggingFaceModel, form: Form) -> None:
+def test_it_proves_itself_before_serving(case: Case) -> None:
+    model = case.model
     cache = KVCache(model.shapes, 8, 16, model.dtype, model.device)
     model.verify(cache)
-    assert model.disagreement(form(cache), cache) == ""
+    assert model.disagreement(case.form(cache), cache) == ""
 
 
 @pytest.mark.parametrize("name", sorted(CONFIGS))

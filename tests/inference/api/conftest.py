@@ -51,5 +51,6 @@ async def encoders(
     """The service, with both connected: a dollar per million tokens of input."""
     for engine, kind in zip(encoder_engines, ("embeddings", "fill_mask"), strict=True):
         await db(lambda e=engine, k=kind: add_model(e.model, kind=k, is_chat=False))
+        await running.pool._follow()
         assert await running.pool.wait_until_healthy(engine.model, 60)
     return running

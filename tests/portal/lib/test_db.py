@@ -35,14 +35,15 @@ async def test_it_passes_arguments_errors_and_context() -> None:
 
 
 async def test_a_call_runs_to_its_end_when_its_caller_is_cancelled() -> None:
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def slow() -> None:
+        begun.set()
         time.sleep(0.05)
         ended.set()
 
     task = asyncio.create_task(db(slow))
-    await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(begun.wait, 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

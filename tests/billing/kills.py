@@ -268,6 +268,8 @@ def kill_everywhere(site: Site, prepare: Callable[[Site], Case]) -> int:
 def killed_at(step: int, work: Work) -> bool:
     """Fork a child that is killed before its `step`; False when it came to its end."""
     connections.close_all()
+    if connection.vendor == "postgresql":
+        connection.close_pool()  # what lies in it would be the child's, too
     child = os.fork()
     if child == 0:
         kill_before(step)

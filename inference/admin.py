@@ -24,17 +24,17 @@ class AliasInline(admin.StackedInline[ModelAlias, ServedModel]):
 class ServedModelAdmin(admin.ModelAdmin[ServedModel]):
     list_display = [
         "name",
+        "price",
         "enabled",
         "is_public",
         "state",
         "num_engines",
         "problem",
-        "position",
         "kind",
         "max_model_len",
         "quantization",
         "is_chat",
-        "price",
+        "position",
     ]
     list_filter = ["enabled", "is_public", "kind", "is_chat"]
     autocomplete_fields = ["organisations"]

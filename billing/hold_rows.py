@@ -2,11 +2,12 @@
 
 The ORM needs some hundred microseconds to put a statement together that the database runs in ten,
 and these two transactions were most of what a request cost around the engine. So the statements
-are written out here, the same for SQLite and PostgreSQL; values pass through the models' fields.
+are written out here, the same for SQLite and PostgreSQL, and go to the driver's cursor: Django's
+own, with its log of queries, took as long as the statement. Values pass through the models' fields.
 Only `billing.ledger` may call this module; the rules about money are there, and in constraints.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -15,7 +16,7 @@ from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Field, Model
+from django.db.models import Field, JSONField, Model
 
 from billing.models import Account, AccountKind, Hold, HoldState, KeySpend, Transfer, UsageRecord
 
@@ -65,16 +66,17 @@ def _spend(month: Any, cost_nanos: int) -> tuple[Any, ...]:
 
 # --- Accounts --------------------------------------------------------------------------------
 
-_TOTALS = (
-    "SELECT id, credits_posted, debits_posted, debits_pending, credit_line_nanos,"  # noqa: S608
+_COLUMNS = (
+    "id, credits_posted, debits_posted, debits_pending, credit_line_nanos,"
     f" {_SPENT}, monthly_cap_nanos"
-    " FROM billing_account WHERE organisation_id = %s"
 )
+_TOTALS = f"SELECT {_COLUMNS} FROM billing_account WHERE organisation_id = %s"  # noqa: S608
 _RESERVE = (
     "UPDATE billing_account SET debits_pending = debits_pending + %s"  # noqa: S608
     " WHERE organisation_id = %s"
     " AND credits_posted >= debits_posted + debits_pending - credit_line_nanos + %s"
     f" AND (monthly_cap_nanos IS NULL OR monthly_cap_nanos >= {_SPENT} + debits_pending + %s)"
+    " RETURNING id"
 )
 _UNRESERVE = (
     "UPDATE billing_account SET debits_pending = debits_pending - %s,"  # noqa: S608
@@ -90,10 +92,11 @@ def totals(organisation_id: str, month: date) -> Totals:
     return Totals(*rows[0])
 
 
-def reserve(organisation_id: str, month: date, amount_nanos: int) -> bool:
-    """Add to the account's pending debits; False when credit or cap does not allow it."""
+def reserve(organisation_id: str, month: date, amount_nanos: int) -> int | None:
+    """Add to the account's pending debits and return its id; None: credit or cap is too small."""
     values = (amount_nanos, organisation_id, amount_nanos, _month(month), amount_nanos)
-    return _write(_RESERVE, *values) == 1
+    rows = _read(_RESERVE, *values)
+    return int(rows[0][0]) if rows else None
 
 
 def unreserve(account_id: int, month: date, amount_nanos: int, cost_nanos: int) -> None:
@@ -133,15 +136,17 @@ def _month(month: date) -> Any:
 
 # --- Holds -----------------------------------------------------------------------------------
 
+_HOLD = (
+    "request_id, account_id,"
+    " (SELECT organisation_id FROM billing_account WHERE id = billing_hold.account_id),"
+    " api_key_id, amount_nanos, context, created_at"
+)
+_READ = f"SELECT {_HOLD} FROM billing_hold WHERE request_id = %s"  # noqa: S608
 _CLOSE = (
     "UPDATE billing_hold SET state = %s, closed_at = %s WHERE request_id = %s AND state = 'open'"
 )
 _LEASE_OVER = " AND lease_until < %s"
-_CLOSED = (
-    "SELECT h.request_id, h.account_id, a.organisation_id, h.api_key_id, h.amount_nanos,"
-    " h.context, h.created_at FROM billing_hold h"
-    " JOIN billing_account a ON a.id = h.account_id WHERE h.request_id = %s"
-)
+_CLOSED = f" RETURNING {_HOLD}"
 
 
 def close(
@@ -149,19 +154,23 @@ def close(
 ) -> ClosedHold | None:
     """Take an open hold to its end; None when somebody else has, or its lease was renewed."""
     at = _prepare(Hold, "closed_at", now)
-    statement, values = _CLOSE, [str(state), at, request_id]
     if if_lease_is_over:
-        statement, values = _CLOSE + _LEASE_OVER, [*values, at]
-    return read(request_id) if _write(statement, *values) else None
+        rows = _read(_CLOSE + _LEASE_OVER + _CLOSED, str(state), at, request_id, at)
+    else:
+        rows = _read(_CLOSE + _CLOSED, str(state), at, request_id)
+    return _hold(rows[0]) if rows else None
 
 
 def read(request_id: str) -> ClosedHold:
     """The hold of a request. There must be one."""
-    ((found, account_id, organisation_id, key, amount, context, created_at),) = _read(
-        _CLOSED, request_id
-    )
+    (row,) = _read(_READ, request_id)
+    return _hold(row)
+
+
+def _hold(row: tuple[Any, ...]) -> ClosedHold:
+    request_id, account_id, organisation_id, key, amount, context, created_at = row
     return ClosedHold(
-        request_id=found,
+        request_id=request_id,
         account_id=account_id,
         organisation_id=organisation_id,
         api_key_id=_convert(Hold, "api_key_id", key),
@@ -185,19 +194,26 @@ def insert(row: Hold | Transfer | UsageRecord) -> None:
     """Insert a new row with all of its fields; a key that the database makes is not read back."""
     statement, fields = _insertion(type(row))
     database = _database()
-    _write(
-        statement,
-        *(field.get_db_prep_save(getattr(row, field.attname), database) for field in fields),
-    )
+    values = []
+    for name, field in fields:
+        value = getattr(row, name)
+        # What both databases know already; a JSON field would put quotes around it.
+        if type(value) not in _PLAIN or isinstance(field, JSONField):
+            value = field.get_db_prep_save(value, database)
+        values.append(value)
+    _write(statement, *values)
+
+
+_PLAIN = frozenset({int, str, type(None)})
 
 
 @cache
-def _insertion(model: type[Model]) -> tuple[str, list[Field[Any, Any]]]:
+def _insertion(model: type[Model]) -> tuple[str, list[tuple[str, Field[Any, Any]]]]:
     fields = [field for field in model._meta.local_concrete_fields if field.db_returning is False]
     columns = ", ".join(str(field.column) for field in fields)
     places = ", ".join(["%s"] * len(fields))
-    table = model._meta.db_table
-    return f"INSERT INTO {table} ({columns}) VALUES ({places})", fields  # noqa: S608  our names
+    statement = f"INSERT INTO {model._meta.db_table} ({columns}) VALUES ({places})"  # noqa: S608
+    return statement, [(field.attname, field) for field in fields]
 
 
 # --- Statements ------------------------------------------------------------------------------
@@ -210,15 +226,31 @@ def _database() -> BaseDatabaseWrapper:
 
 def _write(statement: str, *values: Any) -> int:
     """How many rows it changed."""
-    with _database().cursor() as cursor:
-        cursor.execute(statement, values)
-        return int(cursor.rowcount)
+    return int(_execute(statement, values).rowcount)
 
 
 def _read(statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    with _database().cursor() as cursor:
-        cursor.execute(statement, values)
+    database = _database()
+    cursor = _execute(statement, values)
+    with database.wrap_database_errors:
         return list(cursor.fetchall())
+
+
+def _execute(statement: str, values: Sequence[Any]) -> Any:
+    """The driver's cursor after the statement. Raises Django's database errors."""
+    database = _database()
+    database.validate_no_broken_transaction()
+    database.ensure_connection()
+    with database.wrap_database_errors:
+        cursor = database.connection.cursor()
+        cursor.execute(_spelled(statement, database.vendor), values)
+        return cursor
+
+
+@cache
+def _spelled(statement: str, vendor: str) -> str:
+    """With the driver's sign for a value's place."""
+    return statement.replace("%s", "?") if vendor == "sqlite" else statement
 
 
 def _prepare(model: type[Model], name: str, value: Any) -> Any:

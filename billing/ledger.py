@@ -203,13 +203,13 @@ def open_hold(
     """Reserve money for a request. Raises InsufficientCredit or CapReached."""
     now = timezone.now()
     month = month_of(now)
-    account = _reserve(organisation_id, month, amount_nanos)
+    account_id = _reserve(organisation_id, month, amount_nanos)
     if api_key_id is not None:
         _reserve_of_key(api_key_id, month, amount_nanos, monthly_cap_nanos)
     hold_rows.insert(
         Hold(
             request_id=request_id,
-            account_id=account.account_id,
+            account_id=account_id,
             api_key_id=api_key_id,
             amount_nanos=amount_nanos,
             owner=owner,
@@ -220,12 +220,12 @@ def open_hold(
     )
 
 
-def _reserve(organisation_id: str, month: date, amount_nanos: int) -> hold_rows.Totals:
-    """Add to the account's pending debits if credit and cap allow it; what it has afterwards."""
+def _reserve(organisation_id: str, month: date, amount_nanos: int) -> int:
+    """Add to the account's pending debits and return its id. Raises as `open_hold`."""
     reserved = hold_rows.reserve(organisation_id, month, amount_nanos)
+    if reserved is not None:
+        return reserved
     account = hold_rows.totals(organisation_id, month)
-    if reserved:
-        return account
     spent, held = account.spent_nanos, account.debits_pending
     left = account.credits_posted - account.debits_posted - held + account.credit_line_nanos
     cap = account.cap_nanos

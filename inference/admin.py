@@ -37,7 +37,8 @@ class ServedModelAdmin(admin.ModelAdmin[ServedModel]):
         "position",
     ]
     list_filter = ["enabled", "is_public", "kind", "is_chat"]
-    autocomplete_fields = ["organisations"]
+    # With its label: the search field of Django's autocomplete for several has none.
+    raw_id_fields = ["organisations"]
     search_fields = ["name", "description"]
     readonly_fields = ["price", "problem", "created_at"]
     inlines = [AliasInline]

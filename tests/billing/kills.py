@@ -33,6 +33,7 @@ from billing import (  # noqa: E402
     autotopup,
     closing,
     customers,
+    hold_rows,
     ledger,
     postpaid,
     refunds,
@@ -289,6 +290,9 @@ def kill_before(step: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return execute(sql, *more)
 
+    # A hold's rows go to the driver, past Django's wrappers.
+    to_driver = hold_rows._execute
+    hold_rows._execute = lambda sql, values: executing(to_driver, sql, values)
     commit = connection._commit
     connection.execute_wrappers.append(executing)
     connection._commit = lambda: executing(lambda _sql: commit(), "COMMIT")

@@ -290,7 +290,7 @@ class DisputeAdmin(ReadOnlyAdmin):
         return format_dollars(dispute.amount_nanos)
 
 
-class DifferenceInline(admin.TabularInline[Difference, Reconciliation]):
+class DifferenceInline(admin.StackedInline[Difference, Reconciliation]):
     model = Difference
     readonly_fields = ["kind", "stripe_id", "at_stripe", "in_the_ledger"]
     fields = ("kind", "stripe_id", "at_stripe", "in_the_ledger")

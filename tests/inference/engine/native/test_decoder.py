@@ -177,6 +177,16 @@ def test_the_widest_form_gives_what_the_next_one_gives(name: str, tokens: int) -
         assert (a - b).abs().max() <= 0.1 * b.std()
 
 
+@pytest.mark.parametrize("name", ["large groups", "small groups"])
+def test_the_size_of_blocks_changes_no_bit(name: str) -> None:
+    model = random_model(name, torch.bfloat16)
+    weights, cache, other = take_weights(model), cache_of(model, 16), cache_of(model, 48)
+    small = logits_of(native(weights, cache), cache, steps_of(16))
+    large = logits_of(native(weights, other), other, steps_of(48))
+    for a, b in zip(small, large, strict=True):
+        assert torch.equal(a, b)
+
+
 def test_scores_may_be_as_large_as_they_like() -> None:
     model = random_model("many heads", torch.float32)
     for layer in model.module.model.layers:

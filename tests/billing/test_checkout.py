@@ -8,12 +8,13 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Organisation
-from billing import autotopup, customers, reconciliation
+from billing import autotopup, reconciliation
 from billing.models import Refund, TopUp, Transfer
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import audit_is_clean
 from tests.billing.payments import TEN, balance, begin, hear
 from tests.billing.rules import broken
+from tests.billing.saved_cards import save_card
 from tests.billing.stripe_double import StripeDouble
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -181,10 +182,7 @@ def test_a_payment_on_stripes_page_has_an_invoice(
 def test_an_automatic_payment_has_a_receipt(
     double: StripeDouble, alice_client: Client, organisation: Organisation
 ) -> None:
-    customer = customers.customer_of(organisation)
-    card = double.save_card(customer.customer_id)
-    double.objects[customer.customer_id]["invoice_settings"]["default_payment_method"] = card["id"]
-    customers.refresh(customer.customer_id)
+    save_card(double, alice_client)
     autotopup.turn_on(organisation, 10_000, 2500, 10_000, "alice@example.com")
     autotopup.run()
     [charge] = double.all("charge")

@@ -18,7 +18,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, JSONField, Model
 
-from billing.models import Account, AccountKind, Hold, HoldState, KeySpend, Transfer, UsageRecord
+from billing.models import Account, Hold, HoldState, KeySpend, Transfer, UsageRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class ClosedHold:
     amount_nanos: int
     context: dict[str, Any]
     created_at: datetime
+    revenue_account_id: int | None  # of the house; None before its first revenue
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ _RESERVE = (
 )
 _UNRESERVE = (
     "UPDATE billing_account SET debits_pending = debits_pending - %s,"  # noqa: S608
-    f" debits_posted = debits_posted + %s,{_SPEND} WHERE id = %s"
+    f" debits_posted = debits_posted + %s,{_SPEND} WHERE id = %s RETURNING {_COLUMNS}"
 )
 
 
@@ -99,10 +100,12 @@ def reserve(organisation_id: str, month: date, amount_nanos: int) -> int | None:
     return int(rows[0][0]) if rows else None
 
 
-def unreserve(account_id: int, month: date, amount_nanos: int, cost_nanos: int) -> None:
+def unreserve(account_id: int, month: date, amount_nanos: int, cost_nanos: int) -> Totals:
     """Take a hold's amount from the pending debits and add its cost to the posted ones."""
-    spend = _spend(_month(month), cost_nanos)
-    _write(_UNRESERVE, amount_nanos, cost_nanos, *spend, account_id)
+    spent_in = _month(month)
+    spend = _spend(spent_in, cost_nanos)
+    (row,) = _read(_UNRESERVE, amount_nanos, cost_nanos, *spend, account_id, spent_in)
+    return Totals(*row)
 
 
 # --- Keys ------------------------------------------------------------------------------------
@@ -139,7 +142,8 @@ def _month(month: date) -> Any:
 _HOLD = (
     "request_id, account_id,"
     " (SELECT organisation_id FROM billing_account WHERE id = billing_hold.account_id),"
-    " api_key_id, amount_nanos, context, created_at"
+    " api_key_id, amount_nanos, context, created_at,"
+    " (SELECT id FROM billing_account WHERE kind = 'revenue' AND organisation_id IS NULL)"
 )
 _READ = f"SELECT {_HOLD} FROM billing_hold WHERE request_id = %s"  # noqa: S608
 _CLOSE = (
@@ -168,7 +172,7 @@ def read(request_id: str) -> ClosedHold:
 
 
 def _hold(row: tuple[Any, ...]) -> ClosedHold:
-    request_id, account_id, organisation_id, key, amount, context, created_at = row
+    request_id, account_id, organisation_id, key, amount, context, created_at, revenue = row
     return ClosedHold(
         request_id=request_id,
         account_id=account_id,
@@ -177,17 +181,11 @@ def _hold(row: tuple[Any, ...]) -> ClosedHold:
         amount_nanos=amount,
         context=_convert(Hold, "context", context),
         created_at=_convert(Hold, "created_at", created_at),
+        revenue_account_id=revenue,
     )
 
 
 # --- Posting ---------------------------------------------------------------------------------
-
-_HOUSE_ACCOUNT = "SELECT id FROM billing_account WHERE kind = %s AND organisation_id IS NULL"
-
-
-def house_account_id(kind: AccountKind) -> int | None:
-    rows = _read(_HOUSE_ACCOUNT, str(kind))
-    return int(rows[0][0]) if rows else None
 
 
 def insert(row: Hold | Transfer | UsageRecord) -> None:

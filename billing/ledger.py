@@ -21,7 +21,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from billing import hold_rows
-from billing.hold_rows import ClosedHold
+from billing.hold_rows import ClosedHold, Totals
 from billing.models import (
     Account,
     AccountKind,
@@ -282,37 +282,34 @@ def renew_leases(owner: str, request_ids: Collection[str]) -> int:
 
 
 @accounting
-def settle(request_id: str, usage: UsageDraft) -> UsageRecord:
-    """Charge what was used, release the rest, write the record. Idempotent by request id.
+def settle(request_id: str, usage: UsageDraft) -> tuple[UsageRecord, Balance]:
+    """Charge what was used, release the rest; the record, and the balance afterwards.
 
-    A hold that the sweep has closed stays closed: its tokens are booked as waived.
+    Idempotent by request id. A hold that the sweep has closed stays closed: its tokens are booked
+    as waived.
     """
     # One moment for all rows: the month that they count in is the same.
     now = timezone.now()
     hold = hold_rows.close(request_id, HoldState.SETTLED, now)
     if hold is None:
-        return _settled_before(request_id, usage)
+        return (record := _settled_before(request_id, usage)), balance(record.organisation_id)
     assert usage.cost_nanos <= hold.amount_nanos, "a request cannot cost more than it holds"
-    _unreserve(hold, now, cost_nanos=usage.cost_nanos)
+    account = _unreserve(hold, now, cost_nanos=usage.cost_nanos)
     if usage.cost_nanos:
+        revenue = hold.revenue_account_id or house_account(AccountKind.REVENUE).pk
         model, tier = hold.context.get("model", ""), hold.context.get("service_tier")
         hold_rows.insert(
             Transfer(
                 reference=f"usage:{request_id}",
                 kind=TransferKind.USAGE,
                 debit_account_id=hold.account_id,
-                credit_account_id=_revenue_account_id(),
+                credit_account_id=revenue,
                 amount_nanos=usage.cost_nanos,
                 description=f"{model} · flex" if tier == ServiceTier.FLEX else model,
                 created_at=now,
             )
         )
-    return _record(hold, now, usage)
-
-
-def _revenue_account_id() -> int:
-    found = hold_rows.house_account_id(AccountKind.REVENUE)
-    return house_account(AccountKind.REVENUE).pk if found is None else found
+    return _record(hold, now, usage), _balance_of(account)
 
 
 def _settled_before(request_id: str, usage: UsageDraft) -> UsageRecord:
@@ -326,11 +323,13 @@ def _settled_before(request_id: str, usage: UsageDraft) -> UsageRecord:
     return record
 
 
-def _unreserve(hold: ClosedHold, now: datetime, *, cost_nanos: int) -> None:
+def _unreserve(hold: ClosedHold, now: datetime, *, cost_nanos: int) -> Totals:
+    """What the organisation's account has afterwards."""
     month = month_of(now)
-    hold_rows.unreserve(hold.account_id, month, hold.amount_nanos, cost_nanos)
+    account = hold_rows.unreserve(hold.account_id, month, hold.amount_nanos, cost_nanos)
     if hold.api_key_id is not None:
         hold_rows.unreserve_of_key(hold.api_key_id, month, hold.amount_nanos, cost_nanos)
+    return account
 
 
 def _record(hold: ClosedHold, now: datetime, usage: UsageDraft) -> UsageRecord:
@@ -391,8 +390,9 @@ def balance(organisation_id: str) -> Balance:
         account = hold_rows.totals(organisation_id, month_of(timezone.now()))
     except (OperationalError, InterfaceError) as error:
         raise AccountingUnavailable(str(error)) from error
-    return Balance(
-        account.credits_posted - account.debits_posted,
-        account.debits_pending,
-        account.credit_line_nanos,
-    )
+    return _balance_of(account)
+
+
+def _balance_of(account: Totals) -> Balance:
+    posted = account.credits_posted - account.debits_posted
+    return Balance(posted, account.debits_pending, account.credit_line_nanos)

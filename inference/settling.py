@@ -16,7 +16,6 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 
 from billing import ledger
-from billing.ledger import UsageDraft
 from inference import counting, errors, holding, metrics
 from inference.encoding import Encoding
 from inference.engine.params import SamplingParams
@@ -148,7 +147,7 @@ async def _settle(generation: Generation) -> Summary:
     while True:
         try:
             record, balance = await commit(
-                generation.caller.organisation_id, _settle_and_read_balance, generation, draft
+                generation.caller.organisation_id, ledger.settle, generation.request_id, draft
             )
             break
         except AssertionError:
@@ -169,16 +168,9 @@ async def _settle(generation: Generation) -> Summary:
             logger.error("settling failed", error=type(error).__name__, attempt=attempt)
             await asyncio.sleep(SETTLE_BACKOFF_S[min(attempt, len(SETTLE_BACKOFF_S) - 1)])
             attempt += 1
-    summary = summarise(generation, record, balance)
+    summary = summarise(generation, record, balance.available_nanos)
     _report(generation, record, summary)
     return summary
-
-
-def _settle_and_read_balance(
-    generation: Generation, draft: UsageDraft
-) -> tuple["UsageRecord", int]:
-    record = ledger.settle(generation.request_id, draft)
-    return record, ledger.balance(generation.caller.organisation_id).available_nanos
 
 
 def summarise(generation: Generation, record: "UsageRecord", balance_nanos: int) -> Summary:

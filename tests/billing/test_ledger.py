@@ -42,19 +42,22 @@ def test_a_hold_beyond_the_balance_is_refused_and_leaves_nothing(org: str) -> No
 
 def test_settling_charges_the_cost_and_releases_the_rest(org: str) -> None:
     hold("r1", org, 1000)
-    record = ledger.settle("r1", draft(400))
+    hold("r2", org, 50)
+    record, balance = ledger.settle("r1", draft(400))
+    assert balance == ledger.balance(org) == ledger.Balance(TEN - 400, 50)
+    ledger.settle("r2", draft(0))
     assert record.cost_nanos == 400
     assert record.model == "starter"
     assert ledger.balance(org).available_nanos == TEN - 400
     assert Transfer.objects.get(reference="usage:r1").amount_nanos == 400
-    assert Hold.objects.get().state == HoldState.SETTLED
+    assert Hold.objects.get(pk="r1").state == HoldState.SETTLED
     audit_is_clean()
 
 
 def test_settling_twice_charges_once(org: str) -> None:
     hold("r1", org, 1000)
     ledger.settle("r1", draft(400))
-    again = ledger.settle("r1", draft(999))
+    again, _balance = ledger.settle("r1", draft(999))
     assert again == UsageRecord.objects.get(request_id="r1")
     assert again.cost_nanos == 400
     assert ledger.balance(org).available_nanos == TEN - 400
@@ -124,7 +127,7 @@ def test_settling_a_swept_hold_is_free_and_its_tokens_are_waived(org: str) -> No
     hold("r1", org, 1000)
     Hold.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     ledger.sweep()
-    record = ledger.settle("r1", draft(400, output_tokens=7))
+    record, _balance = ledger.settle("r1", draft(400, output_tokens=7))
     assert record.cost_nanos == 0
     assert LateWaiver.objects.get(request_id="r1").tokens == 7
     ledger.settle("r1", draft(400, output_tokens=7))
@@ -199,7 +202,7 @@ def test_a_step_that_fails_takes_the_whole_settling_back(
     for module, step in (
         (hold_rows, "close"),
         (hold_rows, "unreserve"),
-        (ledger, "_revenue_account_id"),
+        (ledger, "house_account"),
         (hold_rows, "insert"),
         (ledger, "_record"),
     ):

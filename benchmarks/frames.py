@@ -101,7 +101,7 @@ def site_of(cases: list[Case]) -> Iterator[tuple[Any, str]]:
     os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
     django.setup()
     from tests.inference.engines import FakeEngine
-    from tests.screenshots import EMAIL, make_history
+    from tests.shown_site import EMAIL, make_history
     from tests.story.site import embedded_site, session_of
 
     with ExitStack() as stack:

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.engine import RESULTS, machine, machine_name
 from tests.conformance.lighthouse import INSIDE, PUBLIC, Seen, look_at
-from tests.screenshots import EMAIL, make_history
+from tests.shown_site import EMAIL, make_history
 from tests.story.site import embedded_site
 
 ROUNDS = 3

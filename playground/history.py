@@ -105,18 +105,7 @@ def _messages(
         if same:
             known = same.popleft()
             row.request_id, row.measured = known.request_id, known.measured
-    rows.append(
-        Message(
-            conversation=conversation,
-            position=len(rows),
-            role="assistant",
-            content=answer.text,
-            tool_calls=answer.tool_calls,
-            request_id=answer.request_id,
-            measured=answer.measured,
-        )
-    )
-    return rows
+    return [*rows, answer_row(conversation, len(rows), answer)]
 
 
 def rows_of(conversation: Conversation, sent: Sequence[messages.Message]) -> list[Message]:
@@ -131,6 +120,18 @@ def rows_of(conversation: Conversation, sent: Sequence[messages.Message]) -> lis
         )
         for position, message in enumerate(sent)
     ]
+
+
+def answer_row(conversation: Conversation, position: int, answer: Answer) -> Message:
+    return Message(
+        conversation=conversation,
+        position=position,
+        role="assistant",
+        content=answer.text,
+        tool_calls=answer.tool_calls,
+        request_id=answer.request_id,
+        measured=answer.measured,
+    )
 
 
 def messages_of(run: Run) -> list[messages.Message]:

@@ -61,17 +61,9 @@ def save(user_id: int, record: UsageRecord, run: KeptRun) -> Conversation:
     )
     rows = history.rows_of(conversation, history.messages_of(frame))
     if run.answered:
-        rows.append(
-            Message(
-                conversation=conversation,
-                position=len(rows),
-                role="assistant",
-                content=run.text,
-                tool_calls=run.tool_calls,
-                request_id=record.request_id,
-                measured=measured(record, frame.parameters.seed),
-            )
-        )
+        counted = measured(record, frame.parameters.seed)
+        answer = history.Answer(record.request_id, run.text, run.tool_calls, counted)
+        rows.append(history.answer_row(conversation, len(rows), answer))
     Message.objects.bulk_create(rows)
     return conversation
 

@@ -1,10 +1,10 @@
 """The engines as the web side sees them: a pool of links, one per engine.
 
-A link keeps one bidirectional `Generate` stream that carries all requests of this process, written
-by one task (concurrent writes on a stream hang) and read by one task; it polls the engine's health
-and reconnects with back-off. What comes for a sequence is handed to its sink synchronously, frame
-by frame, so that counting does not wait for a slow reader. When the engine is lost, every sink is
-told once.
+A link keeps one bidirectional `Generate` stream that carries all requests of this process, their
+prompts' encoding included, written by one task (concurrent writes on a stream hang) and read by one
+task; it polls the engine's health and reconnects with back-off. What comes for a sequence is handed
+to its sink synchronously, frame by frame, so that counting does not wait for a slow reader. When
+the engine is lost, every sink is told once.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ FOLLOW_ADDRESSES_S = 2.0
 LEAVE_POLL_S = 0.1
 UNARY_TIMEOUT_S = 20.0
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+FRAME_BYTES = 1 << 20  # what one write carries, unless one request alone is longer
 
 _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -56,11 +57,11 @@ class Sink(Protocol):
 
 
 class EngineUnavailableError(Exception):
-    """The engine did not answer a unary call."""
+    """The engine did not answer a call."""
 
 
 class EngineRefusedError(Exception):
-    """The engine refused a unary call; the message is a sentence for the caller."""
+    """The engine refused a call; the message is a sentence for the caller."""
 
 
 class EngineLink:
@@ -77,6 +78,7 @@ class EngineLink:
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
         self._stub: Any = EngineStub(self._channel)
         self._sinks: dict[int, Sink] = {}
+        self._replies: dict[int, asyncio.Future[wire.TokenizeReply]] = {}
         self._announced = 0
         self._ids = itertools.count(1)
         self._outbox: asyncio.Queue[wire.ClientFrame] = asyncio.Queue()
@@ -121,14 +123,14 @@ class EngineLink:
         """Send a sequence (its id is filled in) and return its id."""
         submit.sequence_id = next(self._ids)
         self._sinks[submit.sequence_id] = sink
-        self._outbox.put_nowait(wire.ClientFrame(submit=submit))
+        self._outbox.put_nowait(wire.ClientFrame(submits=[submit]))
         return submit.sequence_id
 
     def cancel(self, sequence_id: int) -> None:
         """Ask the engine to stop; its last delta still comes to the sink."""
         if sequence_id in self._sinks:
             cancel = wire.Cancel(sequence_id=sequence_id)
-            self._outbox.put_nowait(wire.ClientFrame(cancel=cancel))
+            self._outbox.put_nowait(wire.ClientFrame(cancels=[cancel]))
 
     def attach(self, sink: Sink) -> int:
         """Count a call of an encoder as load, and tell its sink when the engine is lost.
@@ -143,11 +145,23 @@ class EngineLink:
         """Drop what still comes for a sequence."""
         self._sinks.pop(sequence_id, None)
 
-    # --- Unary calls -----------------------------------------------------------------------------
-
     async def tokenize(self, request: wire.TokenizeRequest) -> wire.TokenizeReply:
-        reply: wire.TokenizeReply = await self._unary(self._stub.Tokenize(request, **_TIMEOUT))
-        return reply
+        """Encode a prompt (its call's id is filled in)."""
+        if self._call is None:
+            raise EngineUnavailableError(f"{self.address}: not connected")
+        request.call_id = next(self._ids)
+        reply: asyncio.Future[wire.TokenizeReply] = asyncio.get_running_loop().create_future()
+        self._replies[request.call_id] = reply
+        self._outbox.put_nowait(wire.ClientFrame(tokenize=[request]))
+        try:
+            async with asyncio.timeout(UNARY_TIMEOUT_S):
+                return await reply
+        except TimeoutError:
+            raise EngineUnavailableError(f"{self.address}: encodes nothing") from None
+        finally:
+            self._replies.pop(request.call_id, None)
+
+    # --- Unary calls -----------------------------------------------------------------------------
 
     async def tokenize_all(self, texts: Sequence[str]) -> list[Sequence[int]]:
         request = wire.TokenizeAllRequest(texts=texts)
@@ -224,7 +238,12 @@ class EngineLink:
     async def _write(self, call: Any, outbox: asyncio.Queue[wire.ClientFrame]) -> None:
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             while True:
-                await call.write(await outbox.get())
+                frame = await outbox.get()
+                # What came up while the frame before was written goes as one: a write costs more
+                # than all that is in it.
+                while not outbox.empty() and frame.ByteSize() < FRAME_BYTES:
+                    frame.MergeFrom(outbox.get_nowait())
+                await call.write(frame)
         self._lose_if_current(call)
 
     async def _read(self, call: Any) -> None:
@@ -232,6 +251,8 @@ class EngineLink:
             async for frame in call:
                 for delta in frame.deltas:
                     self._deliver(delta)
+                for reply in frame.tokenized:
+                    self._answer(reply)
         except grpc.aio.AioRpcError as error:
             logger.warning("engine stream broke", address=self.address, code=error.code().name)
         self._lose_if_current(call)
@@ -242,6 +263,15 @@ class EngineLink:
         sink = self._sinks.pop(sequence_id, None) if ends else self._sinks.get(sequence_id)
         if sink is not None:
             sink.on_delta(delta)
+
+    def _answer(self, reply: wire.TokenizeReply) -> None:
+        waiting = self._replies.get(reply.call_id)
+        if waiting is None or waiting.done():
+            return  # it was given up meanwhile
+        if reply.error:
+            waiting.set_exception(EngineRefusedError(reply.error))
+        else:
+            waiting.set_result(reply)
 
     def _lose_if_current(self, call: Any) -> None:
         if call is self._call:
@@ -260,10 +290,13 @@ class EngineLink:
         lost, self._sinks = self._sinks, {}
         for sink in dict.fromkeys(lost.values()):
             sink.on_lost()
+        for waiting in self._replies.values():
+            if not waiting.done():
+                waiting.set_exception(EngineUnavailableError(f"{self.address}: lost"))
 
     async def leave(self) -> None:
         """Close when the last sequence of this process has ended."""
-        while self._sinks:  # noqa: ASYNC110  (it ends in several ways, and nobody is in a hurry)
+        while self._sinks or self._replies:  # noqa: ASYNC110  (it ends in several ways, and nobody is in a hurry)
             await asyncio.sleep(LEAVE_POLL_S)
         await self.close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Iterator, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ from inference.engine.wire import engine_pb2, engine_pb2_grpc
 
 if TYPE_CHECKING:
     from inference.engine.listening import LoopServer
+
+# What takes longer to encode than to hand to a thread.
+LONG_PROMPT_BYTES = 1 << 14
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -33,24 +37,36 @@ class CodecServicer(engine_pb2_grpc.EngineServicer):
         self._codec = codec
         self._vocab_size = vocab_size
 
-    async def Tokenize(  # noqa: N802
-        self, request: engine_pb2.TokenizeRequest, context: Context
-    ) -> engine_pb2.TokenizeReply:
-        """Encode off the event loop; a template's refusal is the caller's mistake."""
+    async def tokenize(
+        self, requests: Sequence[engine_pb2.TokenizeRequest]
+    ) -> AsyncIterator[engine_pb2.StepFrame]:
+        """Encode what one frame asks for, off the event loop."""
+        events = asyncio.get_running_loop()
+        jobs = [
+            events.run_in_executor(self._listener.executor, self._tokenize_all, batch)
+            for batch in _batches(requests)
+        ]
+        for job in asyncio.as_completed(jobs):
+            yield engine_pb2.StepFrame(tokenized=await job)
+
+    def _tokenize_all(
+        self, requests: Sequence[engine_pb2.TokenizeRequest]
+    ) -> list[engine_pb2.TokenizeReply]:
+        return [self._tokenize(request) for request in requests]
+
+    def _tokenize(self, request: engine_pb2.TokenizeRequest) -> engine_pb2.TokenizeReply:
+        """Encode one prompt; a template's refusal is the caller's mistake."""
         try:
-            events = asyncio.get_running_loop()
-            token_ids = await events.run_in_executor(self._listener.executor, self._encode, request)
+            if request.WhichOneof("prompt") == "chat":
+                token_ids = self._codec.encode_chat(chat_from_wire(request.chat))
+            else:
+                token_ids = self._codec.encode_text(request.text)
         except ValueError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            return engine_pb2.TokenizeReply(call_id=request.call_id, error=str(error))
         tokens: list[str] = []
         if request.with_tokens:
             tokens = [self._codec.token_bytes(t).decode(errors="replace") for t in token_ids]
-        return engine_pb2.TokenizeReply(token_ids=token_ids, tokens=tokens)
-
-    def _encode(self, request: engine_pb2.TokenizeRequest) -> list[int]:
-        if request.WhichOneof("prompt") != "chat":
-            return self._codec.encode_text(request.text)
-        return self._codec.encode_chat(chat_from_wire(request.chat))
+        return engine_pb2.TokenizeReply(call_id=request.call_id, token_ids=token_ids, tokens=tokens)
 
     async def TokenizeAll(  # noqa: N802
         self, request: engine_pb2.TokenizeAllRequest, context: Context
@@ -80,6 +96,20 @@ class CodecServicer(engine_pb2_grpc.EngineServicer):
         """Answer when the last thing that runs has ended."""
         await self._listener.drain()
         return engine_pb2.DrainReply()
+
+
+def _batches(
+    requests: Sequence[engine_pb2.TokenizeRequest],
+) -> Iterator[list[engine_pb2.TokenizeRequest]]:
+    """Split into jobs for a thread: all short ones together, each long one alone."""
+    short = []
+    for request in requests:
+        if request.ByteSize() > LONG_PROMPT_BYTES:
+            yield [request]
+        else:
+            short.append(request)
+    if short:
+        yield short
 
 
 def chat_from_wire(prompt: engine_pb2.ChatPrompt) -> Chat:

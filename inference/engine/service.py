@@ -1,7 +1,7 @@
 """The methods of the protocol's Engine service that generate: unpack, call one verb, answer."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -88,21 +88,35 @@ class EngineServicer(CodecServicer):
         compiling: dict[int, asyncio.Task[None]] = {}  # by the client's number
         async with asyncio.TaskGroup() as tasks:
             async for frame in frames:
-                if frame.WhichOneof("body") == "cancel":
-                    self._cancel(frame.cancel.sequence_id, outbox, compiling)
-                    continue
-                try:
-                    sequence = sequence_from_wire(self._server.loop.new_key(), frame.submit)
-                except ValueError as error:
-                    outbox.put(_ending(frame.submit.sequence_id, FinishReason.ERROR, str(error)))
-                    continue
-                if sequence.params.grammar is None:
-                    self._server.loop.submit(outbox, sequence)
-                    continue
-                task = tasks.create_task(self._submit_compiled(sequence, outbox))
-                compiling[sequence.sequence_id] = task
-                task.add_done_callback(partial(_drop, compiling, sequence.sequence_id))
+                if frame.tokenize:
+                    tasks.create_task(self._answer(frame.tokenize, outbox))
+                for submit in frame.submits:
+                    sequence = self._submit(submit, outbox)
+                    if sequence is not None:
+                        task = tasks.create_task(self._submit_compiled(sequence, outbox))
+                        compiling[sequence.sequence_id] = task
+                        task.add_done_callback(partial(_drop, compiling, sequence.sequence_id))
+                for cancel in frame.cancels:
+                    self._cancel(cancel.sequence_id, outbox, compiling)
         self._server.loop.half_close(outbox)
+
+    async def _answer(
+        self, requests: Iterable[engine_pb2.TokenizeRequest], outbox: "Outbox"
+    ) -> None:
+        async for frame in self.tokenize(list(requests)):
+            outbox.put(frame)
+
+    def _submit(self, submit: engine_pb2.Submit, outbox: "Outbox") -> Sequence | None:
+        """Hand a sequence to the loop; return one whose grammar is to be compiled before."""
+        try:
+            sequence = sequence_from_wire(self._server.loop.new_key(), submit)
+        except ValueError as error:
+            outbox.put(_ending(submit.sequence_id, FinishReason.ERROR, str(error)))
+            return None
+        if sequence.params.grammar is not None:
+            return sequence
+        self._server.loop.submit(outbox, sequence)
+        return None
 
     def _cancel(
         self, number: int, outbox: "Outbox", compiling: dict[int, asyncio.Task[None]]

@@ -54,18 +54,20 @@ class EncoderServicer(CodecServicer):
     async def Generate(  # noqa: N802
         self, request_iterator: AsyncIterator[engine_pb2.ClientFrame], context: Context
     ) -> None:
-        """Stay open, and refuse whatever is to be generated."""
+        """Stay open, encode prompts, and refuse whatever is to be generated."""
         stream = object()
         self._server.streams.add(stream)
         try:
             async for frame in request_iterator:
-                if frame.WhichOneof("body") == "submit":
+                for submit in frame.submits:
                     delta = engine_pb2.SequenceDelta(
-                        sequence_id=frame.submit.sequence_id,
+                        sequence_id=submit.sequence_id,
                         finish_reason=engine_pb2.FINISH_ERROR,
                         error="This engine serves an encoder, which generates no text.",
                     )
                     await context.write(engine_pb2.StepFrame(deltas=[delta]))
+                async for reply in self.tokenize(frame.tokenize):
+                    await context.write(reply)
         finally:
             self._server.streams.discard(stream)
 

@@ -117,14 +117,16 @@ class ChatMessage(_message.Message):
     def __init__(self, role: _Optional[str] = ..., content: _Optional[str] = ..., name: _Optional[str] = ..., extra_json: _Optional[str] = ...) -> None: ...
 
 class TokenizeRequest(_message.Message):
-    __slots__ = ("text", "chat", "with_tokens")
+    __slots__ = ("text", "chat", "with_tokens", "call_id")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     CHAT_FIELD_NUMBER: _ClassVar[int]
     WITH_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
     text: str
     chat: ChatPrompt
     with_tokens: bool
-    def __init__(self, text: _Optional[str] = ..., chat: _Optional[_Union[ChatPrompt, _Mapping]] = ..., with_tokens: _Optional[bool] = ...) -> None: ...
+    call_id: int
+    def __init__(self, text: _Optional[str] = ..., chat: _Optional[_Union[ChatPrompt, _Mapping]] = ..., with_tokens: _Optional[bool] = ..., call_id: _Optional[int] = ...) -> None: ...
 
 class ChatPrompt(_message.Message):
     __slots__ = ("messages", "add_generation_prompt", "tools_json")
@@ -137,12 +139,16 @@ class ChatPrompt(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ..., add_generation_prompt: _Optional[bool] = ..., tools_json: _Optional[str] = ...) -> None: ...
 
 class TokenizeReply(_message.Message):
-    __slots__ = ("token_ids", "tokens")
+    __slots__ = ("token_ids", "tokens", "call_id", "error")
     TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     token_ids: _containers.RepeatedScalarFieldContainer[int]
     tokens: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, token_ids: _Optional[_Iterable[int]] = ..., tokens: _Optional[_Iterable[str]] = ...) -> None: ...
+    call_id: int
+    error: str
+    def __init__(self, token_ids: _Optional[_Iterable[int]] = ..., tokens: _Optional[_Iterable[str]] = ..., call_id: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
 
 class DetokenizeRequest(_message.Message):
     __slots__ = ("token_ids",)
@@ -187,12 +193,14 @@ class CheckGrammarReply(_message.Message):
     def __init__(self) -> None: ...
 
 class ClientFrame(_message.Message):
-    __slots__ = ("submit", "cancel")
-    SUBMIT_FIELD_NUMBER: _ClassVar[int]
-    CANCEL_FIELD_NUMBER: _ClassVar[int]
-    submit: Submit
-    cancel: Cancel
-    def __init__(self, submit: _Optional[_Union[Submit, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ...) -> None: ...
+    __slots__ = ("submits", "cancels", "tokenize")
+    SUBMITS_FIELD_NUMBER: _ClassVar[int]
+    CANCELS_FIELD_NUMBER: _ClassVar[int]
+    TOKENIZE_FIELD_NUMBER: _ClassVar[int]
+    submits: _containers.RepeatedCompositeFieldContainer[Submit]
+    cancels: _containers.RepeatedCompositeFieldContainer[Cancel]
+    tokenize: _containers.RepeatedCompositeFieldContainer[TokenizeRequest]
+    def __init__(self, submits: _Optional[_Iterable[_Union[Submit, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[Cancel, _Mapping]]] = ..., tokenize: _Optional[_Iterable[_Union[TokenizeRequest, _Mapping]]] = ...) -> None: ...
 
 class Submit(_message.Message):
     __slots__ = ("sequence_id", "request_id", "tenant", "prompt_token_ids", "sampling", "priority", "deadline_ms")
@@ -278,12 +286,14 @@ class Cancel(_message.Message):
     def __init__(self, sequence_id: _Optional[int] = ...) -> None: ...
 
 class StepFrame(_message.Message):
-    __slots__ = ("step", "deltas")
+    __slots__ = ("step", "deltas", "tokenized")
     STEP_FIELD_NUMBER: _ClassVar[int]
     DELTAS_FIELD_NUMBER: _ClassVar[int]
+    TOKENIZED_FIELD_NUMBER: _ClassVar[int]
     step: int
     deltas: _containers.RepeatedCompositeFieldContainer[SequenceDelta]
-    def __init__(self, step: _Optional[int] = ..., deltas: _Optional[_Iterable[_Union[SequenceDelta, _Mapping]]] = ...) -> None: ...
+    tokenized: _containers.RepeatedCompositeFieldContainer[TokenizeReply]
+    def __init__(self, step: _Optional[int] = ..., deltas: _Optional[_Iterable[_Union[SequenceDelta, _Mapping]]] = ..., tokenized: _Optional[_Iterable[_Union[TokenizeReply, _Mapping]]] = ...) -> None: ...
 
 class SequenceDelta(_message.Message):
     __slots__ = ("sequence_id", "token_ids", "text", "logprobs", "prompt_logprobs", "cached_tokens", "finish_reason", "error", "stop_reason", "retry_after_ms")

@@ -39,11 +39,6 @@ class EngineStub:
                 request_serializer=engine__pb2.InfoRequest.SerializeToString,
                 response_deserializer=engine__pb2.EngineInfo.FromString,
                 _registered_method=True)
-        self.Tokenize = channel.unary_unary(
-                '/parlance.engine.v1.Engine/Tokenize',
-                request_serializer=engine__pb2.TokenizeRequest.SerializeToString,
-                response_deserializer=engine__pb2.TokenizeReply.FromString,
-                _registered_method=True)
         self.Detokenize = channel.unary_unary(
                 '/parlance.engine.v1.Engine/Detokenize',
                 request_serializer=engine__pb2.DetokenizeRequest.SerializeToString,
@@ -96,14 +91,6 @@ class EngineServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Tokenize(self, request, context):
-        """Renders the chat template (or takes plain text) and encodes it. The one truth for
-        /tokenize, the context check and the bill.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def Detokenize(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -111,7 +98,7 @@ class EngineServicer:
         raise NotImplementedError('Method not implemented!')
 
     def TokenizeAll(self, request, context):
-        """Encodes many plain texts at once, each as `Tokenize` does.
+        """Encodes many plain texts at once, each as a `TokenizeRequest` does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,7 +113,8 @@ class EngineServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Generate(self, request_iterator, context):
-        """An encoder keeps the stream open and generates nothing: its end tells that the engine is gone.
+        """An encoder only encodes prompts here, and generates nothing; for its clients too the stream's end
+        tells that the engine is gone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,11 +155,6 @@ def add_EngineServicer_to_server(servicer, server):
                     servicer.Info,
                     request_deserializer=engine__pb2.InfoRequest.FromString,
                     response_serializer=engine__pb2.EngineInfo.SerializeToString,
-            ),
-            'Tokenize': grpc.unary_unary_rpc_method_handler(
-                    servicer.Tokenize,
-                    request_deserializer=engine__pb2.TokenizeRequest.FromString,
-                    response_serializer=engine__pb2.TokenizeReply.SerializeToString,
             ),
             'Detokenize': grpc.unary_unary_rpc_method_handler(
                     servicer.Detokenize,
@@ -241,33 +224,6 @@ class Engine:
             '/parlance.engine.v1.Engine/Info',
             engine__pb2.InfoRequest.SerializeToString,
             engine__pb2.EngineInfo.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Tokenize(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/parlance.engine.v1.Engine/Tokenize',
-            engine__pb2.TokenizeRequest.SerializeToString,
-            engine__pb2.TokenizeReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,12 +44,12 @@ class Stream:
             prompt_token_ids=token_ids,
             sampling=sampling_to_wire(SamplingParams(**params)),
         )
-        await self.call.write(engine_pb2.ClientFrame(submit=submit))
+        await self.call.write(engine_pb2.ClientFrame(submits=[submit]))
         return self.outcomes[number]
 
     async def cancel(self, number: int) -> None:
         cancel = engine_pb2.Cancel(sequence_id=number)
-        await self.call.write(engine_pb2.ClientFrame(cancel=cancel))
+        await self.call.write(engine_pb2.ClientFrame(cancels=[cancel]))
 
     async def until(self, condition: Any, seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds):
@@ -80,6 +80,23 @@ async def open_stream(stub: engine_pb2_grpc.EngineStub, read: bool = True) -> As
         stream.call.cancel()
         if stream._reader is not None:
             await asyncio.wait([stream._reader])
+
+
+async def tokenize(
+    stub: engine_pb2_grpc.EngineStub, *requests: engine_pb2.TokenizeRequest
+) -> list[engine_pb2.TokenizeReply]:
+    """Ask in one frame of a stream of its own; the replies in the order of the requests."""
+    call: Any = stub.Generate()
+    for number, request in enumerate(requests):
+        request.call_id = number
+    await call.write(engine_pb2.ClientFrame(tokenize=requests))
+    replies: dict[int, engine_pb2.TokenizeReply] = {}
+    while len(replies) < len(requests):
+        frame = await asyncio.wait_for(call.read(), 20)
+        assert not frame.deltas
+        replies |= {reply.call_id: reply for reply in frame.tokenized}
+    call.cancel()
+    return [replies[number] for number in range(len(requests))]
 
 
 async def stats(stub: engine_pb2_grpc.EngineStub) -> engine_pb2.EngineStats:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from inference.engine.wire import engine_pb2
-from tests.inference.engine.client import connect, eventually, open_stream
+from tests.inference.engine.client import connect, eventually, open_stream, tokenize
 
 ROOT = Path(__file__).parents[3]
 FAKE = ["--fake", "--fake-text", "a" * 3000, "--fake-tokens-per-second", "100"]
@@ -167,7 +167,7 @@ async def test_it_serves_a_checkpoint(tmp_path: Path) -> None:
             messages=[engine_pb2.ChatMessage(role="user", content="hi <|end|>")],
             add_generation_prompt=True,
         )
-        prompt = (await stub.Tokenize(engine_pb2.TokenizeRequest(chat=chat))).token_ids
+        prompt = (await tokenize(stub, engine_pb2.TokenizeRequest(chat=chat)))[0].token_ids
         assert list(prompt).count(258) == 1
         async with open_stream(stub) as stream:
             first, second = [

@@ -15,7 +15,7 @@ from inference.engine.fake_codec import FakeCodec
 from inference.engine.limits import SchedulerLimits
 from inference.engine.server import EngineServer
 from inference.engine.wire import engine_pb2
-from tests.inference.engine.client import connect, eventually, open_stream, stats
+from tests.inference.engine.client import connect, eventually, open_stream, stats, tokenize
 
 CODEC = FakeCodec()
 
@@ -55,7 +55,7 @@ async def test_it_says_what_it_serves(socket: str) -> None:
 async def test_it_tokenizes_text_and_chats_and_back(socket: str) -> None:
     async with fake.running(None, socket) as (address, _), connect(address) as stub:
         request = engine_pb2.TokenizeRequest(text="Grüße <|end|>", with_tokens=True)
-        reply = await stub.Tokenize(request)
+        [reply] = await tokenize(stub, request)
         assert list(reply.token_ids) == CODEC.encode_text("Grüße <|end|>")
         assert len(reply.tokens) == len(reply.token_ids)
         back = await stub.Detokenize(engine_pb2.DetokenizeRequest(token_ids=reply.token_ids))
@@ -64,7 +64,7 @@ async def test_it_tokenizes_text_and_chats_and_back(socket: str) -> None:
             messages=[engine_pb2.ChatMessage(role="user", content="hi", extra_json='{"a": 1}')],
             add_generation_prompt=True,
         )
-        reply = await stub.Tokenize(engine_pb2.TokenizeRequest(chat=chat))
+        [reply] = await tokenize(stub, engine_pb2.TokenizeRequest(chat=chat))
         assert CODEC.decode(list(reply.token_ids)) == "<|start|>user\nhi<|end|><|start|>assistant\n"
 
 
@@ -81,10 +81,12 @@ async def test_it_answers_a_callers_mistake_with_a_sentence(
     socket: str, chat: engine_pb2.ChatPrompt
 ) -> None:
     async with fake.running(None, socket) as (address, _), connect(address) as stub:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.Tokenize(engine_pb2.TokenizeRequest(chat=chat))
-        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-        assert caught.value.details()
+        fine = engine_pb2.TokenizeRequest(text="fine")
+        refused, encoded = await tokenize(stub, engine_pb2.TokenizeRequest(chat=chat), fine)
+        assert refused.error
+        assert not refused.token_ids
+        assert not encoded.error
+        assert list(encoded.token_ids) == CODEC.encode_text("fine")
 
 
 async def test_it_detokenizes_no_ids_outside_the_vocabulary(socket: str) -> None:
@@ -103,7 +105,7 @@ async def test_it_refuses_sampling_out_of_range_with_a_sentence(socket: str) -> 
         submit = engine_pb2.Submit(sequence_id=9, prompt_token_ids=[1])
         submit.sampling.max_tokens, submit.sampling.temperature = 5, 9.0
         stream.outcomes[9] = type(outcome)()
-        await stream.call.write(engine_pb2.ClientFrame(submit=submit))
+        await stream.call.write(engine_pb2.ClientFrame(submits=[submit]))
         await stream.finish()
         assert stream.outcomes[9].finish == "FINISH_ERROR"
         assert "temperature" in stream.outcomes[9].error

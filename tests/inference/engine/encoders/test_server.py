@@ -18,7 +18,7 @@ from inference.engine.encoders.jobs import EncoderLimits
 from inference.engine.encoders.server import EncoderServer
 from inference.engine.wire import engine_pb2, engine_pb2_grpc
 from tests.environment import REPOSITORY
-from tests.inference.engine.client import connect, eventually, open_stream
+from tests.inference.engine.client import connect, eventually, open_stream, tokenize
 from tests.inference.engine.encoders.checkpoints import write_encoder
 
 Stub = engine_pb2_grpc.EngineStub
@@ -58,7 +58,7 @@ async def test_it_embeds_what_it_tokenized(tmp_path: Path) -> None:
     async with running(tmp_path) as (stub, _):
         texts = ["abc", "abd", "the zoo"]
         encoded = await stub.TokenizeAll(engine_pb2.TokenizeAllRequest(texts=texts))
-        one = await stub.Tokenize(engine_pb2.TokenizeRequest(text="the zoo"))
+        [one] = await tokenize(stub, engine_pb2.TokenizeRequest(text="the zoo"))
         inputs = [list(each.ids) for each in encoded.encoded]
         assert inputs[2] == list(one.token_ids)
         reply = await embed(stub, *inputs)

@@ -1,0 +1,108 @@
+"""The link to an engine: one stream for all requests, few frames for many, an error at its end."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from inference.client import FRAME_BYTES, EngineLink, EngineRefusedError, EngineUnavailableError
+from inference.engine import fake
+from inference.engine.codec_service import LONG_PROMPT_BYTES
+from inference.engine.fake_codec import FakeCodec
+from inference.engine.wire import engine_pb2 as wire
+from tests.inference.engines import FakeEngine
+
+CODEC = FakeCodec()
+
+
+class RecordingCall:
+    """Stands for the stream: takes a frame when it is let."""
+
+    def __init__(self) -> None:
+        self.frames: list[wire.ClientFrame] = []
+        self.free = asyncio.Event()
+
+    async def write(self, frame: wire.ClientFrame) -> None:
+        self.frames.append(frame)
+        await self.free.wait()
+
+
+@pytest.fixture
+async def link(tmp_path: Path) -> AsyncIterator[EngineLink]:
+    async with fake.running(None, f"unix:{tmp_path}/engine") as (address, _):
+        made = EngineLink("fake", address)
+        await made.first_poll()
+        yield made
+        await made.close()
+
+
+async def test_prompts_of_all_lengths_are_encoded_at_once(link: EngineLink) -> None:
+    texts = ["a", "Grüße", "long " * LONG_PROMPT_BYTES, ""] * 20
+    replies = await asyncio.gather(
+        *(link.tokenize(wire.TokenizeRequest(text=text)) for text in texts)
+    )
+    for text, reply in zip(texts, replies, strict=True):
+        assert list(reply.token_ids) == CODEC.encode_text(text)
+
+
+async def test_what_cannot_be_encoded_is_refused_alone(link: EngineLink) -> None:
+    refused, encoded = await asyncio.gather(
+        link.tokenize(wire.TokenizeRequest(chat=wire.ChatPrompt(tools_json="{}"))),
+        link.tokenize(wire.TokenizeRequest(text="fine")),
+        return_exceptions=True,
+    )
+    assert isinstance(refused, EngineRefusedError)
+    assert str(refused) == "tools_json must be a JSON array"
+    assert isinstance(encoded, wire.TokenizeReply)
+
+
+async def test_who_waits_is_told_when_the_engine_is_lost() -> None:
+    engine = FakeEngine("stopped")
+    await asyncio.to_thread(engine.start)
+    link = EngineLink("stopped", engine.address)
+    await link.first_poll()
+    assert engine.process is not None
+    engine.process.send_signal(signal.SIGSTOP)
+    waiting = asyncio.create_task(link.tokenize(wire.TokenizeRequest(text="a")))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    engine.kill()
+    with pytest.raises(EngineUnavailableError):
+        await asyncio.wait_for(waiting, 10)
+    with pytest.raises(EngineUnavailableError, match="not connected"):
+        await link.tokenize(wire.TokenizeRequest(text="b"))
+    await link.close()
+
+
+async def test_what_comes_up_during_a_write_goes_as_one_frame(link: EngineLink) -> None:
+    call, outbox = RecordingCall(), asyncio.Queue[wire.ClientFrame]()
+    writer = asyncio.create_task(link._write(call, outbox))
+    for number in range(30):
+        outbox.put_nowait(wire.ClientFrame(submits=[wire.Submit(sequence_id=number)]))
+        await asyncio.sleep(0)
+    outbox.put_nowait(wire.ClientFrame(cancels=[wire.Cancel(sequence_id=3)]))
+    call.free.set()
+    async with asyncio.timeout(5):
+        while not outbox.empty() or len(call.frames) < 2:
+            await asyncio.sleep(0)
+    writer.cancel()
+    assert len(call.frames) == 2
+    sent = [submit.sequence_id for frame in call.frames for submit in frame.submits]
+    assert sent == list(range(30))
+    assert [cancel.sequence_id for cancel in call.frames[1].cancels] == [3]
+
+
+async def test_a_frame_does_not_grow_beyond_what_a_message_may_be(link: EngineLink) -> None:
+    call, outbox = RecordingCall(), asyncio.Queue[wire.ClientFrame]()
+    call.free.set()
+    text = "x" * (FRAME_BYTES // 4)
+    for _ in range(12):
+        outbox.put_nowait(wire.ClientFrame(tokenize=[wire.TokenizeRequest(text=text)]))
+    writer = asyncio.create_task(link._write(call, outbox))
+    async with asyncio.timeout(5):
+        while sum(len(frame.tokenize) for frame in call.frames) < 12:
+            await asyncio.sleep(0)
+    writer.cancel()
+    assert max(frame.ByteSize() for frame in call.frames) < 2 * FRAME_BYTES

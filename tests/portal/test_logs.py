@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -21,7 +22,10 @@ def lines() -> Iterator[io.StringIO]:
     handler = next(h for h in logging.getLogger().handlers if type(h) is logging.StreamHandler)
     written = io.StringIO()
     handler.setStream(written)
-    yield written
+    with pytest.MonkeyPatch.context() as patch:
+        # Not in sys itself: pytest puts its own there again when the test begins.
+        patch.setattr(logs, "sys", SimpleNamespace(stderr=written))
+        yield written
     logs.configure(settings.LOGGING)
 
 
@@ -34,6 +38,25 @@ def test_a_key_is_masked_in_our_own_lines(lines: io.StringIO) -> None:
     structlog.get_logger("test").info("refused", authorization=f"Bearer {KEY}")
     assert last(lines)["authorization"] == "Bearer sk-prl-…"
     assert last(lines)["event"] == "refused"
+    assert last(lines)["logger"] == "test"
+    assert last(lines)["level"] == "info"
+
+
+def test_our_own_tracebacks_have_neither_keys_nor_local_variables(lines: io.StringIO) -> None:
+    try:
+        prompt = "a private prompt"
+        raise ValueError(f"bad key {KEY}")
+    except ValueError:
+        structlog.get_logger("test").exception("it failed")
+    assert last(lines)["event"] == "it failed"
+    assert "ValueError" in lines.getvalue()
+    assert KEY not in lines.getvalue()
+    assert prompt not in lines.getvalue()
+
+
+def test_our_own_lines_below_the_level_are_not_written(lines: io.StringIO) -> None:
+    structlog.get_logger("test").debug("a detail")
+    assert not lines.getvalue()
 
 
 def test_a_key_is_masked_in_a_librarys_lines(lines: io.StringIO) -> None:
@@ -65,5 +88,6 @@ def test_jobs_that_succeed_every_few_seconds_are_not_logged_and_those_that_fail_
 
 def test_every_line_has_the_requests_id(lines: io.StringIO) -> None:
     with structlog.contextvars.bound_contextvars(request_id="req_7"):
-        logging.getLogger("library").warning("slow")
-    assert last(lines)["request_id"] == "req_7"
+        for logger in (logging.getLogger("library"), structlog.get_logger("test")):
+            logger.warning("slow")
+            assert last(lines)["request_id"] == "req_7"

@@ -170,8 +170,14 @@ class Transfer(models.Model):
     # …:returned what came back.
     reference = models.CharField(max_length=255, unique=True)
     kind = models.CharField(max_length=16, choices=TransferKind)
-    debit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="debits")
-    credit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="credits")
+    # No indexes of their own here and below: those of Meta begin with the same columns, and every
+    # request pays for each.
+    debit_account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="debits", db_index=False
+    )
+    credit_account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="credits", db_index=False
+    )
     amount_nanos = models.BigIntegerField()
     description = models.CharField(max_length=255, blank=True)
     # Who did it, when a person did (a grant by an operator); an e-mail address for the record.
@@ -212,7 +218,9 @@ class Hold(models.Model):
     """
 
     request_id = models.CharField(primary_key=True, max_length=40)
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="holds")
+    account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="holds", db_index=False
+    )
     api_key_id = models.UUIDField(null=True)
     amount_nanos = models.BigIntegerField()
     state = models.CharField(max_length=10, choices=HoldState, default=HoldState.OPEN)
@@ -289,7 +297,7 @@ class UsageRecord(models.Model):
 
     request_id = models.CharField(max_length=40, unique=True)
     organisation = models.ForeignKey(
-        Organisation, on_delete=models.PROTECT, related_name="usage_records"
+        Organisation, on_delete=models.PROTECT, related_name="usage_records", db_index=False
     )
     api_key_id = models.UUIDField(null=True)
     user_id = models.BigIntegerField(null=True)
@@ -306,7 +314,8 @@ class UsageRecord(models.Model):
     output_tokens = models.PositiveIntegerField(default=0)
     # Sampled but not charged: the overrun after a hang-up, and what a crash of ours lost.
     waived_tokens = models.PositiveIntegerField(default=0)
-    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="+")
+    # Nobody asks for the records of a price, and no price is ever deleted.
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="+", db_index=False)
     service_tier = models.CharField(max_length=10, choices=ServiceTier, default=ServiceTier.DEFAULT)
     # The organisation's rate; none in records from before there were tiers.
     rate_bp = models.PositiveIntegerField(null=True)

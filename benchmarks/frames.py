@@ -187,11 +187,13 @@ def main() -> None:
     from tests.browser import chromium
 
     cases = [case for case in CASES if case.model in args.cases]
-    results: dict[str, Any] = {"machine": machine(), "tokens_per_answer": TOKENS}
+    results: dict[str, Any] = {"machine": machine(), "tokens_per_answer": TOKENS, "cases": []}
     with site_of(cases) as (site, session), chromium() as browser:
         results["browser"] = browser.version
-        results["cases"] = [measure(browser, site, session, case) for case in cases]
-    args.output.write_text(json.dumps(results, indent=2) + "\n")
+        for case in cases:  # of some minutes each: what is measured is kept
+            results["cases"].append(measure(browser, site, session, case))
+            args.output.write_text(json.dumps(results, indent=2) + "\n")
+            print(json.dumps(results["cases"][-1]), flush=True)
     print(table(results["cases"]))
 
 

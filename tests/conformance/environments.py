@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -28,6 +29,7 @@ CLIENTS = Path(__file__).parent / "clients"
 CACHE = REPOSITORY / ".clients"
 INSTALL_S = 300.0
 RUN_S = 180.0
+LEAVE_S = 10.0
 # Clients that run on the packages of this environment beside their own: PyTorch is large.
 ON_OURS = {"lm_eval"}
 Report = dict[str, Any]
@@ -51,10 +53,25 @@ def run(client: str, timeout_s: float = RUN_S, **variables: str) -> Report:
     """Run a client's program with nothing of this environment but the path, and read its report."""
     started_by = command(client)
     env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **variables}
-    done = subprocess.run(started_by, env=env, capture_output=True, text=True, timeout=timeout_s)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    report: Report = json.loads(done.stdout.splitlines()[-1])
+    pipe = subprocess.PIPE
+    with subprocess.Popen(started_by, env=env, stdout=pipe, stderr=pipe, text=True) as program:
+        try:
+            said, complained = program.communicate(timeout=timeout_s)
+        except BaseException:
+            _interrupt(program)
+            raise
+    assert program.returncode == 0, said[-2000:] + complained[-4000:]
+    report: Report = json.loads(said.splitlines()[-1])
     return report
+
+
+def _interrupt(program: subprocess.Popen[str]) -> None:
+    """Ask it to go first: killed outright, it would leave behind what it started, as a browser."""
+    program.send_signal(signal.SIGINT)
+    try:
+        program.wait(LEAVE_S)
+    except subprocess.TimeoutExpired:
+        program.kill()
 
 
 def command(client: str) -> list[str]:

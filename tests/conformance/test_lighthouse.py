@@ -1,9 +1,14 @@
 """Lighthouse in CI: accessibility, best practices and search. Speed is `benchmarks/pages.py`'s."""
 
+import socket
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.browser import chromium_path
+from tests.conformance import environments
 from tests.conformance.lighthouse import INSIDE, PUBLIC, look_at
 from tests.shown_site import EMAIL, make_history
 from tests.story.site import Site, embedded_site
@@ -30,3 +35,30 @@ def test_public_pages_score_well(shown_site: Site) -> None:
 def test_pages_of_members_score_well(shown_site: Site) -> None:
     pages = look_at(shown_site, INSIDE, CATEGORIES, EMAIL)
     assert [page for page in pages if min(page.scores.values()) < LEAST] == []
+
+
+def test_its_browser_goes_when_its_time_is_over(tmp_path: Path) -> None:
+    environments.command("lighthouse")  # installed before the clock runs
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(0)
+        with pytest.raises(subprocess.TimeoutExpired):
+            environments.run(
+                "lighthouse", timeout_s=15, TMPDIR=str(tmp_path), SESSION="", PAGES='["/"]',
+                CATEGORIES='["seo"]', CHROME_PATH=chromium_path(),
+                ORIGIN=f"http://127.0.0.1:{silent.getsockname()[1]}",
+            )  # fmt: skip
+        silent.accept()[0].close()  # it was there, and waited for the page
+    assert running_in(tmp_path) == []
+
+
+def running_in(folder: Path) -> list[str]:
+    """Commands of the processes that name `folder`, as a browser does its profile."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = process.read_bytes().decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if str(folder) in command:
+            found.append(command)
+    return found

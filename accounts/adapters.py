@@ -7,12 +7,13 @@ from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.core.mail import EmailMessage
+from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.db import transaction
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils import translation
 
-from accounts import flows, invitations, languages
+from accounts import flows, invitations, languages, mail
 from accounts.models import User
 
 
@@ -24,14 +25,17 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def render_mail(
         self, template_prefix: str, email: str | list[str], context: dict[str, Any], *rest: Any
     ) -> EmailMessage:
-        """In the recipient's language, not that of whoever caused the mail.
+        """In the recipient's language, not that of whoever caused the mail; as text and as HTML.
 
         Subjects are rendered without a request, so without the site's own context.
         """
         named = {"SITE_NAME": settings.SITE_NAME} | context
         recipient = email if isinstance(email, str) else email[0]
         with translation.override(languages.of_address(recipient)):
-            message: EmailMessage = super().render_mail(template_prefix, email, named, *rest)
+            message: EmailMultiAlternatives
+            message = super().render_mail(template_prefix, email, named, *rest)
+            if not message.alternatives:
+                message.attach_alternative(html_of(str(message.body)), "text/html")
         return message
 
     @transaction.atomic
@@ -43,6 +47,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         if commit:
             flows.ensure_organisation(user)
         return user
+
+
+def html_of(text: str) -> str:
+    """Of a mail that has no template of its own for it: the text without its signature."""
+    context = {"text": text.rpartition("\n--\n")[0], **mail.signature()}
+    return render_to_string("emails/from_text.html", context)
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]

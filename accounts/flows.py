@@ -225,7 +225,7 @@ def accept_invitation(token: str, user: User) -> Membership:
     if invitation is None:
         raise ValueError(_("This invitation was used, replaced or has expired."))
     if invitation.email.lower() != user.email.lower():
-        raise ValueError(_("This invitation is for another e-mail address."))
+        raise ValueError(_("This invitation is for another email address."))
     taken = Invitation.objects.filter(pk=invitation.pk, accepted_at=None).update(
         accepted_at=timezone.now()
     )

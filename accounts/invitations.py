@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from accounts import flows, languages
+from accounts import flows, languages, mail
 from accounts.models import Invitation, Organisation, User
 
 FOLLOWED = "invitation_id"  # in the session of somebody who has not signed in yet
@@ -28,8 +28,7 @@ def _send(invitation: Invitation, address: str) -> None:
     context = {
         "invitation": invitation,
         "address": address,
-        "SITE_NAME": settings.SITE_NAME,
-        "BASE_URL": settings.BASE_URL,
+        **mail.signature(),
     }
     with translation.override(languages.of_address(invitation.email)):
         subject = _("Join %(organisation)s on %(site)s") % {

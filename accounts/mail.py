@@ -32,6 +32,15 @@ RETRY_AFTER = (
 CLAIM = timedelta(minutes=2)
 
 
+def signature() -> dict[str, str]:
+    """What the foot of every mail names; templates of pages have it from a context processor."""
+    return {
+        "SITE_NAME": settings.SITE_NAME,
+        "BASE_URL": settings.BASE_URL,
+        "SUPPORT_EMAIL": settings.SUPPORT_EMAIL,
+    }
+
+
 class OutboxBackend(BaseEmailBackend):
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         from accounts.tasks import deliver_mail  # tasks import this module

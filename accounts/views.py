@@ -110,7 +110,8 @@ def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
         follow(request, found)
         known = User.objects.filter(email__iexact=found.email).exists()
         entrance = "account_login" if known else "account_signup"
-        return redirect(f"{reverse(entrance)}?{urlencode({'next': request.path})}")
+        query = urlencode({"next": request.path, "email": found.email})
+        return redirect(f"{reverse(entrance)}?{query}")
     if request.method == "POST":
         try:
             membership = flows.accept_invitation(token, request.user)

@@ -6,6 +6,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import translation
 
+from accounts import mail
 from accounts.models import Organisation, Role, User
 from billing.models import Dispute, TopUp
 from portal.lib.money import NANOS_PER_CENT
@@ -38,8 +39,7 @@ def send_to_payers(organisation: Organisation, name: str, **more: object) -> Non
         **more,
         "organisation": organisation,
         "address": f"{settings.BASE_URL}{reverse('billing')}",
-        "SITE_NAME": settings.SITE_NAME,
-        "BASE_URL": settings.BASE_URL,
+        **mail.signature(),
     }
     payers = User.objects.filter(
         memberships__organisation=organisation, memberships__role__in=PAYERS

@@ -52,6 +52,7 @@ class UsageFilter(RecordFilter):
 @dataclass(frozen=True)
 class Breakdown:
     title: str
+    what: str
     group: str
     rows: Sequence[tuple[str, object, Totals]]
 
@@ -113,10 +114,15 @@ def chart_lines(
 
 
 def breakdowns(rows: Sequence[Row], names: Names) -> list[Breakdown]:
-    titles = {"model": _("By model"), "key": _("By key"), "member": _("By member")}
+    titles = {
+        "model": (_("By model"), _("Model")),
+        "key": (_("By key"), _("Key")),
+        "member": (_("By member"), _("Member")),
+    }
     return [
         Breakdown(
             title,
+            what,
             group,
             [
                 (names.of(group, value), value, found)
@@ -125,7 +131,7 @@ def breakdowns(rows: Sequence[Row], names: Names) -> list[Breakdown]:
                 )
             ],
         )
-        for group, title in titles.items()
+        for group, (title, what) in titles.items()
     ]
 
 

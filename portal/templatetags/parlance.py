@@ -21,7 +21,8 @@ from django.utils.html import format_html
 from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
 
-from accounts.models import Organisation
+from accounts import invitations
+from accounts.models import Invitation, Organisation
 from billing.models import Account
 from portal.lib.money import format_dollars
 from portal.pages import words
@@ -230,6 +231,12 @@ def address_if_any(name: str) -> str:
 def organisation_choices(context: dict[str, Any]) -> QuerySet[Organisation]:
     """The organisations the visitor belongs to."""
     return Organisation.objects.filter(members=context["request"].user).order_by("name")
+
+
+@register.simple_tag(takes_context=True)
+def followed_invitation(context: dict[str, Any]) -> Invitation | None:
+    """The open invitation that brought this visitor to the door."""
+    return invitations.followed(context["request"])
 
 
 @register.filter

@@ -269,6 +269,7 @@ def test_a_conversation_is_there_again_after_a_reload(
         expect(page.locator("[data-stat=cost_nanos]").last).to_have_text(cost)
         entry = page.locator("#history li", has_text="remember me").first
         entry.get_by_role("button").click()
+        page.get_by_role("dialog").get_by_role("button", name="Delete").click()
         expect(page.locator(".turn")).to_have_count(0)
 
 

@@ -42,11 +42,16 @@ def test_a_tool_is_called_answered_by_hand_and_the_conversation_goes_on(
 ) -> None:
     with alice(browser, site, "hostile", KEEP_FRAMES) as page:
         page.get_by_role("button", name="Add a tool").click()
+        expect(page.get_by_label("Name of the tool")).to_be_focused()
+        wrong_name = page.get_by_text("A name has 1 to 64 letters")
+        expect(wrong_name).to_be_hidden()  # nobody has typed one yet
+        page.get_by_test_id("run").click()
+        expect(wrong_name).to_be_visible()
         schema = page.get_by_label("JSON schema of its arguments")
         page.get_by_label("Name of the tool").fill("get weather")
         page.locator("#composer textarea").fill("hello")
         page.get_by_test_id("run").click()
-        expect(page.get_by_text("A name has 1 to 64 letters")).to_be_visible()
+        expect(wrong_name).to_be_visible()
         expect(page.get_by_label("Name of the tool")).to_be_focused()
         page.get_by_label("Name of the tool").fill("weather")
         schema.fill('{"type": "object",}')

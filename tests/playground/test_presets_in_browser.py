@@ -64,7 +64,7 @@ def test_a_link_shows_a_hostile_answer_to_anyone_and_harms_nobody(
         assert findings(stranger) == []
 
 
-def test_the_history_is_searched_and_keys_are_listed(
+def test_the_history_is_searched_and_deleted_from_and_keys_are_listed(
     browser: Browser,
     site: tuple[Site, str],  # noqa: F811
 ) -> None:
@@ -75,6 +75,14 @@ def test_the_history_is_searched_and_keys_are_listed(
         found = page.locator("#history li a[data-conversation]")
         expect(found).to_have_count(1)
         expect(found).to_have_text("find the needle")
+        delete = page.get_by_role("button", name="Delete find the needle")
+        asked = page.get_by_role("dialog", name="Delete “find the needle”")
+        delete.click()
+        page.keyboard.press("Escape")
+        expect(found).to_have_count(1)
+        delete.click()
+        asked.get_by_role("button", name="Delete").click()
+        expect(found).to_have_count(0)
         search.fill("haystack")
         expect(page.locator("#history")).to_contain_text("Nothing in your history")
         page.get_by_role("button", name="New chat").focus()

@@ -11,7 +11,7 @@ from portal.management.commands import messages
 
 SPOKEN = {
     "title", "alt", "placeholder", "aria-label", "label", "copied", "cancelled", "unavailable",
-    "data-label", "data-waiting", "data-arrived",
+    "data-label", "data-waiting", "data-arrived", "question", "yes",
 }  # fmt: skip
 VOID = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"}
 # Two small words side by side: a name, an address or a number is none.

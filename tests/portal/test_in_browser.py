@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from accounts import flows
-from accounts.models import Organisation, User
+from accounts.models import ApiKey, Organisation, User
 from billing import alert_settings, alerts, spending
 from billing.models import AlertPost
 from inference.log import bodies, metadata
@@ -288,6 +288,37 @@ def test_the_sidebar_is_a_menu_on_a_phone(
         page.get_by_role("button", name="Menu", exact=True).click()
         usage.click()
         page.wait_for_url("**/portal/usage/")
+        assert watch.complaints == []
+
+
+def test_what_cannot_be_taken_back_is_asked_first(
+    browser: Browser, live_server: LiveServer, member: User, bob: User, api_key: tuple[ApiKey, str]
+) -> None:
+    with visitor(browser, live_server.url) as (page, watch):
+        sign_in(page)
+        page.goto("/portal/members/")
+        row = page.get_by_role("region", name="Members").locator("tr", has_text=bob.email)
+        asked = page.get_by_role("dialog")
+        role = row.get_by_role("combobox")
+        role.select_option("admin")
+        expect(asked).to_contain_text("Change the role of bob@example.com")
+        complaints = len(watch.complaints)
+        assert findings(page) == []
+        del watch.complaints[complaints:]
+        page.keyboard.press("Escape")
+        expect(role).to_have_value("developer")
+        row.get_by_role("button", name="Remove").click()
+        asked.get_by_role("button", name="Cancel").click()
+        expect(row).to_have_count(1)
+        row.get_by_role("button", name="Remove").click()
+        asked.get_by_role("button", name="Remove").click()
+        expect(page.get_by_text("Removed.")).to_be_visible()
+        expect(row).to_have_count(0)
+        page.goto("/portal/keys/")
+        page.get_by_role("button", name="Revoke test").click()
+        expect(asked).to_contain_text("Programs that use it are refused at once")
+        asked.get_by_role("button", name="Revoke").click()
+        expect(page.get_by_text("revoked", exact=True)).to_be_visible()
         assert watch.complaints == []
 
 

@@ -1,5 +1,6 @@
 // Defines the site's small elements; every page loads this one module.
 import "./code-tabs.js";
+import "./confirm-submit.js";
 import "./copy-button.js";
 import "./dialog-opener.js";
 import "./dismiss-message.js";

@@ -1,4 +1,6 @@
 // The list of kept conversations: fetched again after each answer, deleted for good on request.
+import { confirmed } from "../confirmed.js";
+import { fill } from "./format.js";
 
 /** Between the last letter and the search. */
 const PAUSE_MS = 250;
@@ -13,12 +15,14 @@ export class HistoryView {
    * @param {object} options
    * @param {string} options.url
    * @param {string} options.csrf
+   * @param {Record<string, string>} options.texts
    * @param {(id: string) => void} options.onDeleted
    */
-  constructor(place, { url, csrf, onDeleted }) {
+  constructor(place, { url, csrf, texts, onDeleted }) {
     this.place = place;
     this.url = url;
     this.csrf = csrf;
+    this.texts = texts;
     this.onDeleted = onDeleted;
     this.search = /** @type {HTMLInputElement} */ (document.getElementById("history-search"));
     this.search.addEventListener("input", () => this.#typed());
@@ -59,7 +63,7 @@ export class HistoryView {
     const button = /** @type {HTMLButtonElement | null} */ (
       /** @type {Element} */ (event.target).closest("button[data-delete]")
     );
-    if (!button) return;
+    if (!button || !(await this.#mayDelete(button))) return;
     button.disabled = true;
     const answer = await fetch(button.dataset.delete ?? "", {
       method: "POST",
@@ -69,7 +73,14 @@ export class HistoryView {
       button.disabled = false;
       return;
     }
-    button.closest("li")?.remove();
     this.onDeleted(button.dataset.id ?? "");
+    await this.refresh(this.#current); // the button may be of a list that is gone
+    this.search.focus();
+  }
+
+  /** @param {HTMLButtonElement} button */
+  #mayDelete(button) {
+    const title = button.closest("li")?.querySelector("[data-conversation]")?.textContent ?? "";
+    return confirmed(fill(this.texts.delete_conversation, { title }), this.texts.delete);
   }
 }

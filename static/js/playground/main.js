@@ -49,6 +49,7 @@ class Playground {
     this.history = new HistoryView(element("history"), {
       url: data.conversations_url,
       csrf,
+      texts,
       onDeleted: (id) => this.#deleted(id),
     });
     this.presets = new PresetsView(element("presets-dialog"), {

@@ -1,4 +1,6 @@
 // Presets: saving what a pane asks with under a name, opening one, going back to a version of it.
+import { confirmed } from "../confirmed.js";
+import { fill } from "./format.js";
 import { ask } from "./server.js";
 
 export class PresetsView {
@@ -86,6 +88,8 @@ export class PresetsView {
     if (!button || !item) return;
     const id = item.dataset.id ?? "";
     if (!button.matches("[data-remove]")) return this.#try(() => this.open(id));
+    const name = item.querySelector("[data-name]")?.textContent ?? "";
+    if (!(await confirmed(fill(this.texts.delete_preset, { name }), this.texts.delete))) return;
     await this.#try(async () => {
       await ask(`${this.url}${id}/delete/`, {});
       await this.refresh();

@@ -1,4 +1,5 @@
 // Links to a conversation as it stands: made, given to fewer or more people, withdrawn.
+import { confirmed } from "../confirmed.js";
 import { ask } from "./server.js";
 
 export class ShareDialog {
@@ -68,6 +69,7 @@ export class ShareDialog {
     const button = /** @type {Element} */ (event.target).closest("[data-remove]");
     if (!button) return;
     const { id } = /** @type {HTMLElement} */ (button.closest("[data-id]")).dataset;
+    if (!(await confirmed(this.texts.withdraw_link, this.texts.withdraw))) return;
     await this.#try(async () => {
       await ask(`${this.snapshots}${id}/delete/`, {});
       await this.#load();

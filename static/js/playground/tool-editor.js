@@ -12,7 +12,7 @@ const EXAMPLE = {
 /** @typedef {{type: "function", function: Record<string, any>}} Tool */
 
 export class ToolEditor {
-  /** @type {{element: HTMLElement, name: HTMLInputElement, about: HTMLInputElement, strict: HTMLInputElement, error: HTMLElement, schema: JsonField}[]} */
+  /** @type {{element: HTMLElement, name: HTMLInputElement, about: HTMLInputElement, strict: HTMLInputElement, error: HTMLElement, schema: JsonField, isTold: boolean}[]} */
   #items = [];
 
   /**
@@ -38,14 +38,17 @@ export class ToolEditor {
       const schema = item.schema.validate();
       const name = item.name.value;
       const problem = !NAME.test(name) ? "wrong_name" : names.indexOf(name) !== at ? "wrong_twice" : "";
-      this.#complain(item, problem && this.texts[problem]);
+      this.#complain(item, item.isTold && problem ? this.texts[problem] : "");
       wrong ||= problem !== "" || schema === null;
       return asTool(name, item.about.value, schema, item.strict.checked);
     });
     return wrong ? null : tools;
   }
 
+  /** Says what is wrong, of names that nobody has typed yet as well. */
   focusWrong() {
+    for (const item of this.#items) item.isTold = true;
+    this.read();
     const wrong = this.list.querySelector("[aria-invalid=true]");
     if (wrong instanceof HTMLElement) wrong.focus();
     return wrong !== null;
@@ -78,12 +81,16 @@ export class ToolEditor {
     const schema = new JsonField(part("schema"), part("schema-error"), this.texts, checkArguments);
     const item = {
       element, schema, name: part("name"), about: part("about"), strict: part("strict"), error: part("error"),
+      isTold: tool.name !== "", // a new tool has no name to complain of
     };
     item.name.value = tool.name;
     item.about.value = tool.description ?? "";
     item.strict.checked = tool.strict ?? false;
     schema.set(tool.parameters ?? { type: "object", properties: {} });
     part("remove").addEventListener("click", () => this.#remove(item));
+    item.name.addEventListener("input", () => {
+      item.isTold = true;
+    });
     element.addEventListener("input", () => this.onChange());
     this.#items.push(item);
     this.list.append(element);

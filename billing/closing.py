@@ -38,7 +38,7 @@ MOST_REFUNDS = 500
 def preview(organisation: Organisation) -> tuple[int, int]:
     """Nanos that would go back to cards, taxes and all, and nanos that would be given up."""
     unused = max(0, ledger.balance(organisation.pk).unused_nanos)
-    shares = refunds.shares_of(organisation, unused // NANOS_PER_CENT, MOST_REFUNDS)
+    shares = refunds.shares_of(organisation, MOST_REFUNDS)
     back = sum(share.money_cents for _top_up, share in shares)
     credit = sum(share.credit_cents for _top_up, share in shares)
     return back * NANOS_PER_CENT, unused - credit * NANOS_PER_CENT
@@ -72,7 +72,10 @@ def finish(closing: Closing) -> bool:
         postpaid.forgive_rest(organisation.pk)
     if _under_way(organisation):
         return False
-    _refund(organisation, closing.requested_by)
+    try:
+        refunds.begin_all(organisation, TOKEN, closing.requested_by, MOST_REFUNDS)
+    except ledger.InsufficientCredit:  # a request began in this instant
+        return False
     waiting = Refund.objects.filter(
         top_up__organisation=organisation, state=RefundState.CREATED, stripe_refund_id=None
     )
@@ -115,12 +118,6 @@ def _under_way(organisation: Organisation) -> bool:
     )
     held = _holds(organisation).exists()
     return held or charged.exists() or ledger.balance(organisation.pk).unused_nanos < 0
-
-
-def _refund(organisation: Organisation, by: str) -> None:
-    unused = ledger.balance(organisation.pk).unused_nanos // NANOS_PER_CENT
-    for top_up, _share in refunds.shares_of(organisation, unused, MOST_REFUNDS):
-        refunds.ask(top_up, TOKEN, by)
 
 
 @transaction.atomic

@@ -44,10 +44,9 @@ def payments(organisation: Organisation, most: int) -> list[TopUp]:
     return found
 
 
-def shares_of(
-    organisation: Organisation, unused_cents: int, most: int
-) -> list[tuple[TopUp, Share]]:
-    """What can go back of all payments together, newest first, for so much unused credit."""
+def shares_of(organisation: Organisation, most: int) -> list[tuple[TopUp, Share]]:
+    """What can go back of all payments together, newest first."""
+    unused_cents = _unused_cents(organisation.id)
     paid = TopUp.objects.filter(organisation=organisation, state=TopUpState.PAID)
     found = []
     for top_up in paid.order_by("-paid_at", "pk")[:most]:
@@ -92,14 +91,37 @@ def _begin(top_up: TopUp, form_token: str, by: str) -> Refund:
     share = _refundable(top_up, _unused_cents(top_up.organisation_id))
     if share.money_cents <= 0:
         raise ValueError(_("Nothing of this payment can be refunded any more."))
-    refund = _record(top_up, share, form_token, by)
     try:
-        ledger_payments.take(
-            top_up.organisation_id, share, TransferKind.REFUND,
-            reference=refund.reference, description=gettext_noop("Refund of unused credit"),
-        )  # fmt: skip
+        return _take_back(top_up, share, form_token, by)
     except ledger.InsufficientCredit:  # used in this instant
         raise ValueError(_("This credit is being used just now; please try again.")) from None
+
+
+@transaction.atomic
+def begin_all(organisation: Organisation, form_token: str, by: str, most: int) -> None:
+    """Take back what can be refunded of all payments together, once each; `run` asks Stripe.
+
+    The payments are locked first: of many workers one decides, and the others find that it has.
+    Raises InsufficientCredit when credit is being used in this instant.
+    """
+    paid = TopUp.objects.select_for_update().filter(organisation=organisation)
+    known = set(
+        Refund.objects.filter(
+            top_up__in=list(paid.order_by("pk")), form_token=form_token
+        ).values_list("top_up_id", flat=True)
+    )
+    for top_up, share in shares_of(organisation, most):
+        if top_up.pk not in known:
+            _take_back(top_up, share, form_token, by)
+
+
+def _take_back(top_up: TopUp, share: Share, form_token: str, by: str) -> Refund:
+    """Raises InsufficientCredit. The caller has a transaction, and has locked the top-up."""
+    refund = _record(top_up, share, form_token, by)
+    ledger_payments.take(
+        top_up.organisation_id, share, TransferKind.REFUND,
+        reference=refund.reference, description=gettext_noop("Refund of unused credit"),
+    )  # fmt: skip
     return refund
 
 

@@ -135,8 +135,11 @@ def compete_later(organisation: Organisation, double: StripeDouble) -> None:
 
 def compete_for_the_end(organisation: Organisation, double: StripeDouble) -> None:
     """What is unused of the payments goes back once, the rest is given up once, and all is gone."""
-    unused = 5 * NANOS_PER_DOLLAR + 5
-    ledger.grant(organisation.id, unused, reference="grant:end", description="")
+    autotopup.turn_on(organisation, 1000, 2500, 10_000, "race@example.com")
+    autotopup.run()
+    # Of two payments, all of one and a part of the other.
+    more = 2 * NANOS_PER_DOLLAR + 5
+    ledger.grant(organisation.id, more, reference="grant:end", description="")
     before = len(double.all("refund"))
     made = Closing.objects.create(organisation=organisation, requested_by="race@example.com")
     flows.suspend(organisation)
@@ -145,7 +148,7 @@ def compete_for_the_end(organisation: Organisation, double: StripeDouble) -> Non
     made.refresh_from_db()
     newest = double.all("refund")[: len(double.all("refund")) - before]
     sent = sum(each["amount"] for each in newest)
-    assert (sent, made.given_up_nanos, made.finished_at is None) == (500, 5, False)
+    assert (sent, made.given_up_nanos, made.finished_at is None) == (2700, 5, False)
     assert ledger.balance(organisation.id).posted_nanos == 0
     organisation.refresh_from_db()
     assert organisation.deleted_at is not None

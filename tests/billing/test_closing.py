@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts import flows
 from accounts.models import ApiKey, Membership, Organisation, User
-from billing import closing, ledger, postpaid, tasks
+from billing import closing, ledger, ledger_payments, postpaid, tasks
 from billing.models import Closing, StripeCustomer, TopUp, Transfer, UsageRecord
 from playground.models import Conversation
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
@@ -113,6 +113,27 @@ def test_it_waits_for_requests_that_run(alice_client: Client, organisation: Orga
     tasks.finish_closings()
     assert is_deleted(organisation)
     assert Closing.objects.get().given_up_nanos == TEN - 600
+    audit_is_clean()
+
+
+def test_a_request_that_begins_in_this_instant_is_waited_for(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, paid: TopUp,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    take = ledger_payments.take
+
+    def late(*args: Any, **kwargs: Any) -> None:
+        hold("req_late", organisation.pk, TEN + 1)
+        take(*args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger_payments, "take", late)
+        assert delete(alice_client).status_code == 302
+    assert (is_deleted(organisation), double.all("refund")) == (False, [])
+    assert balance(organisation) == TEN + PAID
+    tasks.finish_closings()
+    assert [each["amount"] for each in double.all("refund")] == [2500]
+    assert is_deleted(organisation)
     audit_is_clean()
 
 

@@ -9,7 +9,7 @@ Raises AccountingUnavailable when the database is away: a request is then refuse
 
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from functools import wraps
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -342,7 +342,7 @@ def _record(hold: ClosedHold, now: datetime, usage: UsageDraft) -> UsageRecord:
         started_at=started_at,
         created_at=now,
         **context,
-        **asdict(usage),
+        **{field.name: getattr(usage, field.name) for field in fields(usage)},
     )
     hold_rows.insert(record)
     return record

@@ -17,7 +17,7 @@ from inference.counting import ceiling_nanos, draft_usage, multiplier_of
 from inference.errors import ServiceError
 from inference.generation import Generation
 from inference.log import metadata
-from portal.lib.db import commit, db
+from portal.lib.db import commit_lightly, db
 
 logger = structlog.get_logger(__name__)
 
@@ -28,7 +28,8 @@ async def open_hold(generation: Generation, owner: str, others: Mapping[str, Gen
     ceiling = ceiling_nanos(generation, generation.reserved_tokens)
     _set_extension_mark(generation)
     try:
-        generation.balance_nanos = await commit(
+        # Lost in a power cut, it is as if it had ended: so is the request, and nothing was charged.
+        generation.balance_nanos = await commit_lightly(
             generation.caller.organisation_id, _open_and_read_balance, generation, ceiling, owner
         )
         generation.held_nanos = ceiling
@@ -217,7 +218,7 @@ async def _extend_to(generation: Generation, reserved: int) -> bool:
         generation, generation.reserved_tokens
     )
     caller = generation.caller
-    if not await commit(
+    if not await commit_lightly(
         caller.organisation_id,
         ledger.extend_hold,
         generation.request_id,

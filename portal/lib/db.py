@@ -1,4 +1,4 @@
-"""The two thread hops from async code to the ORM: `db`, and `commit` for writes that many make.
+"""The thread hops from async code to the ORM: `db`, and `commit` for writes that many make.
 
 Django's `sync_to_async` outside Django's own handler runs everything on one thread and never
 closes a stale connection. This hop runs on a bounded executor of our own and wraps each call in
@@ -12,19 +12,20 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import IntegrityError, close_old_connections, transaction
+from django.db import IntegrityError, close_old_connections, connection, transaction
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 MOST_TOGETHER = 64
+SQLITE_NORMAL = 1  # of PRAGMA synchronous: waits for the disk when the log is folded in
 
 
 async def db(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -58,9 +59,25 @@ async def commit(order: str, function: Callable[P, R], /, *args: P.args, **kwarg
     `order` names what it changes first; those of one commit run in this order, so that two
     processes lock rows in the same one. When the caller is cancelled the call still runs.
     """
+    return await _commit(order, partial(function, *args, **kwargs), outlives_power=True)
+
+
+async def commit_lightly(
+    order: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+) -> R:
+    """As `commit`, for what means nothing once this process is gone.
+
+    On SQLite its answer does not wait for the disk: a power cut may undo it, nothing else can, and
+    whatever `commit` puts on the disk later takes it along. PostgreSQL may crash alone, so there it
+    is `commit`.
+    """
+    return await _commit(order, partial(function, *args, **kwargs), outlives_power=False)
+
+
+async def _commit(order: str, function: Callable[[], R], *, outlives_power: bool) -> R:
     answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-    call = partial(function, *args, **kwargs)
-    _committer().submit(_Call(order, contextvars.copy_context(), call, answer))
+    context = contextvars.copy_context()
+    _committer().submit(_Call(order, context, function, answer, outlives_power))
     return await answer
 
 
@@ -70,6 +87,7 @@ class _Call:
     context: contextvars.Context
     function: Callable[[], Any]
     answer: "asyncio.Future[Any]"
+    outlives_power: bool
 
     def run(self) -> "_Result":
         """The outcome; errors of the call's own are part of it."""
@@ -106,7 +124,7 @@ class _Committer:
     def _drain(self) -> None:
         while calls := self._take():
             try:
-                results = _with_fresh_connection(_run_together, calls)
+                results = _with_fresh_connection(_run, calls)
             except Exception as error:  # of the connection: whoever waits must not wait for ever
                 results = [_Result(error=error) for _ in calls]
             _answer(calls, results)
@@ -116,6 +134,27 @@ class _Committer:
             calls, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
             self._running = bool(calls)
         return sorted(calls, key=lambda call: call.order)
+
+
+def _run(calls: list[_Call]) -> list[_Result]:
+    if connection.vendor != "sqlite" or any(call.outlives_power for call in calls):
+        return _run_together(calls)
+    with _not_waiting_for_the_disk():
+        return _run_together(calls)
+
+
+@contextlib.contextmanager
+def _not_waiting_for_the_disk() -> Iterator[None]:
+    """Around a whole transaction of SQLite with a log, which outlives this process all the same."""
+    connection.ensure_connection()
+    database = connection.connection
+    [waits] = database.execute("PRAGMA synchronous").fetchone()
+    database.execute(f"PRAGMA synchronous={min(waits, SQLITE_NORMAL)}")
+    try:
+        yield
+    finally:
+        if connection.connection is database:  # a new one waits anyway
+            database.execute(f"PRAGMA synchronous={waits}")
 
 
 def _run_together(calls: list[_Call]) -> list[_Result]:

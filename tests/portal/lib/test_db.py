@@ -6,6 +6,7 @@ What is committed together succeeds or fails one by one, and is answered when it
 import asyncio
 import threading
 import time
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db import IntegrityError, OperationalError, connection, transaction
 
 from portal.lib import db as hops
-from portal.lib.db import commit, db
+from portal.lib.db import commit, commit_lightly, db
 
 # Also where no table is touched: a database thread looks at the connection that it keeps.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -57,6 +58,10 @@ def add_group(name: str) -> str:
 
 
 async def together(*calls: Any) -> list[Any]:
+    return await meeting(*(partial(commit, order, call) for order, call in calls))
+
+
+async def meeting(*commits: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]:
     """Commit these while the committing thread is busy with another, so that they meet."""
     begun, go_on = threading.Event(), threading.Event()
 
@@ -66,7 +71,7 @@ async def together(*calls: Any) -> list[Any]:
 
     blocking = asyncio.create_task(commit("", hold_up))
     assert await asyncio.to_thread(begun.wait, 5)
-    waiting = [asyncio.create_task(commit(order, call)) for order, call in calls]
+    waiting = [asyncio.create_task(each()) for each in commits]
     await asyncio.sleep(0)
     go_on.set()
     await blocking
@@ -145,6 +150,41 @@ async def test_it_is_committed_though_its_caller_was_cancelled() -> None:
         await task
     await commit("", lambda: None)
     assert await db(lambda: Group.objects.filter(name="kept").exists())
+
+
+def waits_for_disk() -> int:
+    with connection.cursor() as cursor:
+        return int(cursor.execute("PRAGMA synchronous").fetchone()[0])
+
+
+@pytest.fixture
+async def careful_sqlite() -> AsyncIterator[None]:
+    """As in production: what is committed waits for the disk (2, FULL)."""
+
+    def wait(level: int) -> None:
+        connection.cursor().execute(f"PRAGMA synchronous={level}")
+
+    thread = hops._committer()._executor
+    before = await asyncio.wrap_future(thread.submit(waits_for_disk))
+    await asyncio.wrap_future(thread.submit(wait, 2))
+    yield
+    await asyncio.wrap_future(thread.submit(wait, before))
+
+
+@pytest.mark.usefixtures("careful_sqlite")
+async def test_what_is_nothing_without_this_process_does_not_wait_for_the_disk() -> None:
+    assert await commit_lightly("", waits_for_disk) == hops.SQLITE_NORMAL
+    assert await commit("", waits_for_disk) == 2
+    assert await commit_lightly("", partial(add_group, "light")) == "light"
+    assert await db(lambda: Group.objects.filter(name="light").exists())
+
+
+@pytest.mark.usefixtures("careful_sqlite")
+async def test_what_is_committed_together_waits_when_one_of_it_has_to() -> None:
+    lightly = partial(commit_lightly, "b", waits_for_disk)
+    surely = partial(commit, "a", waits_for_disk)
+    assert await meeting(lightly, surely) == [2, 2]
+    assert await meeting(lightly, lightly) == [1, 1]
 
 
 async def test_many_more_than_fit_into_one_commit_are_all_done() -> None:

@@ -2,7 +2,7 @@
 
 import ast
 import subprocess
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from tests.environment import REPOSITORY
@@ -12,15 +12,24 @@ FUNCTION_LINES = 60
 EXEMPT = ("/migrations/", "/vendor/", "_pb2")
 
 
-def our_files() -> Iterator[tuple[Path, str]]:
+@cache
+def our_files() -> list[tuple[Path, str]]:
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=REPOSITORY, capture_output=True, text=True, check=True,
     ).stdout.split("\n")  # fmt: skip
-    for name in filter(None, listed):
-        path = REPOSITORY / name
-        if path.suffix in LINES and path.exists() and not any(part in name for part in EXEMPT):
-            yield path, path.read_text()
+    paths = [
+        REPOSITORY / name
+        for name in filter(None, listed)
+        if not any(part in name for part in EXEMPT)
+    ]
+    return [(path, path.read_text()) for path in paths if path.suffix in LINES and path.exists()]
+
+
+@cache
+def our_trees() -> dict[Path, ast.Module]:
+    """Of every Python file."""
+    return {path: ast.parse(text) for path, text in our_files() if path.suffix == ".py"}
 
 
 def test_no_file_is_longer_than_its_ceiling() -> None:
@@ -34,10 +43,10 @@ def test_no_file_is_longer_than_its_ceiling() -> None:
 
 def test_no_function_is_longer_than_a_screen() -> None:
     too_long = {}
-    for path, text in our_files():
-        if path.suffix != ".py" or path.is_relative_to(REPOSITORY / "tests"):
+    for path, tree in our_trees().items():
+        if path.is_relative_to(REPOSITORY / "tests"):
             continue
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
                 length = node.end_lineno - node.lineno + 1
@@ -49,9 +58,7 @@ def test_no_function_is_longer_than_a_screen() -> None:
 def test_every_module_says_what_it_owns() -> None:
     silent = [
         str(path.relative_to(REPOSITORY))
-        for path, text in our_files()
-        if path.suffix == ".py"
-        and path.name not in {"__init__.py", "apps.py"}
-        and ast.get_docstring(ast.parse(text)) is None
+        for path, tree in our_trees().items()
+        if path.name not in {"__init__.py", "apps.py"} and ast.get_docstring(tree) is None
     ]
     assert silent == []

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from tests.environment import REPOSITORY
-from tests.structure.test_ceilings import our_files
+from tests.structure.test_ceilings import our_trees
 
 MONEY = {"Account", "Transfer", "Hold"}
 WRITES = {
@@ -25,10 +25,10 @@ STRIPE = {
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
-    for path, text in our_files():
+    for path, tree in our_trees().items():
         name = str(path.relative_to(REPOSITORY))
-        if path.suffix == ".py" and not name.startswith(("tests/", "benchmarks/")):
-            yield name, ast.parse(text)
+        if not name.startswith(("tests/", "benchmarks/")):
+            yield name, tree
 
 
 def writes_money(tree: ast.AST) -> list[int]:

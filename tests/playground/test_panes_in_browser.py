@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.environment import REPOSITORY
+from tests.axe import findings
 from tests.playground.test_browser import alice, ask, site  # noqa: F401  a fixture
 from tests.story.site import Site
 
 pytestmark = pytest.mark.browser
 
-AXE = REPOSITORY / "tests" / "vendor" / "axe.min.js"
 KEEP_FRAMES = """
 window.sent = [];
 window.sockets = 0;
@@ -27,13 +26,6 @@ window.WebSocket = class extends Real {
 def runs(page: Page) -> list[dict[str, Any]]:
     sent: list[dict[str, Any]] = page.evaluate("window.sent")
     return [frame for frame in sent if frame["type"] == "run"]
-
-
-def findings(page: Page) -> list[str]:
-    """What axe has to say; through the debugger, since the page lets no foreign script in."""
-    page.evaluate(AXE.read_text() + "; undefined")
-    result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [f"{found['id']}: {found['nodes'][0]['target']}" for found in result["violations"]]
 
 
 def test_a_tool_is_called_answered_by_hand_and_the_conversation_goes_on(

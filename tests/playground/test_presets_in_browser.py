@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.axe import findings
 from tests.browser import visitor
 from tests.playground.test_browser import alice, ask, site  # noqa: F401  a fixture
-from tests.playground.test_panes_in_browser import KEEP_FRAMES, findings, runs
+from tests.playground.test_panes_in_browser import KEEP_FRAMES, runs
 from tests.story.site import Site
 
 pytestmark = pytest.mark.browser

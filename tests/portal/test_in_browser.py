@@ -15,10 +15,10 @@ from billing import alert_settings, alerts, spending
 from billing.models import AlertPost
 from inference.log import bodies, metadata
 from inference.log.bodies import Bodies
+from tests import axe
 from tests.billing.money import hold
-from tests.browser import Watch, visitor
+from tests.browser import visitor
 from tests.conftest import PASSWORD
-from tests.environment import REPOSITORY
 from tests.portal.records import make_payments, make_record
 
 pytestmark = [
@@ -27,7 +27,6 @@ pytestmark = [
     pytest.mark.usefixtures("orm_beside_playwright"),
 ]
 
-AXE = REPOSITORY / "tests" / "vendor" / "axe.min.js"
 PUBLIC = ["/", "/models/", "/models/starter/", "/docs/", "/docs/errors/", "/docs/responses/",
           "/docs/management-api/", "/docs/moving-from-openai/", "/status/",
           "/accounts/login/", "/accounts/signup/"]  # fmt: skip
@@ -84,42 +83,27 @@ def sign_in(page: Page) -> None:
     page.wait_for_url("**/portal/")
 
 
-def findings(page: Page) -> list[str]:
-    """What axe has to say, as sentences."""
-    # Through the debugger, since the page's policy lets no foreign script in.
-    page.evaluate(AXE.read_text() + "; undefined")
-    result: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [
-        f"{found['id']}: {node['target']} {node['failureSummary']}"
-        for found in result["violations"]
-        for node in found["nodes"]
-    ]
-
-
-def look_at(page: Page, watch: Watch, paths: list[str]) -> None:
-    for path in paths:
-        page.goto(path)
-        page.wait_for_load_state("load")
-        complaints = len(watch.complaints)
-        assert findings(page) == [], path
-        del watch.complaints[complaints:]  # axe itself sets styles, which the policy refuses
-        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert overflow <= 0, f"{path} is {overflow} px wider than the screen"
-    assert watch.complaints == []
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize(
+    ("size", "locale", "themes"),
+    [
+        (PHONE, "en-US", ["light"]),
+        (PHONE, "zh-CN", ["dark"]),
+        (DESKTOP, "en-US", ["light", "dark"]),
+    ],
+    ids=["phone", "phone in Chinese", "desktop"],
+)
 def test_axe_finds_nothing_and_nothing_overflows(
-    browser: Browser, live_server: LiveServer, member: User, theme: str, size: dict[str, int]
+    browser: Browser,
+    live_server: LiveServer,
+    member: User,
+    size: dict[str, int],
+    locale: str,
+    themes: list[axe.Theme],
 ) -> None:
-    options: dict[str, Any] = {"color_scheme": theme, "viewport": size}
-    if (theme, size) == ("dark", PHONE):  # a quarter of them is looked at in Chinese
-        options["locale"] = "zh-CN"
-    with visitor(browser, live_server.url, **options) as (page, watch):
-        look_at(page, watch, PUBLIC)
+    with visitor(browser, live_server.url, viewport=size, locale=locale) as (page, watch):
+        axe.look_at(page, watch, PUBLIC, *themes)
         sign_in(page)
-        look_at(page, watch, SIGNED_IN)
+        axe.look_at(page, watch, SIGNED_IN, *themes)
 
 
 def test_the_language_of_samples_is_chosen_once_for_all_pages(
@@ -250,7 +234,7 @@ def test_a_request_opens_beside_the_table_which_rests_meanwhile(
         expect(drawer.get_by_text("nightly")).to_be_visible()
         assert page.url.endswith("/portal/requests/")
         complaints = len(watch.complaints)
-        assert findings(page) == []
+        assert axe.findings(page) == []
         del watch.complaints[complaints:]
         make_record(organisation)
         page.keyboard.press("Escape")
@@ -303,7 +287,7 @@ def test_what_cannot_be_taken_back_is_asked_first(
         role.select_option("admin")
         expect(asked).to_contain_text("Change the role of bob@example.com")
         complaints = len(watch.complaints)
-        assert findings(page) == []
+        assert axe.findings(page) == []
         del watch.complaints[complaints:]
         page.keyboard.press("Escape")
         expect(role).to_have_value("developer")

@@ -8,6 +8,7 @@ from typing import Any
 
 import django.db.backends.sqlite3.base  # noqa: F401  before its operations, on PostgreSQL
 import pytest
+from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.core.management.commands import flush
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -20,6 +21,7 @@ from accounts import flows
 from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
 from billing import ledger, triggers
 from portal.lib.money import NANOS_PER_DOLLAR
+from tests.databases import SQLITE, copy_of_migrated
 from tests.environment import CI, REFERENCE_DATA
 from tests.inference.engines import (  # noqa: F401  fixtures, once for all folders
     caller_engine,
@@ -58,6 +60,18 @@ def orm_beside_playwright() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         yield
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """The database is there already: a migrated one, of which each worker has a copy."""
+    return True
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    name = Path(settings.DATABASES["default"]["TEST"]["NAME"])
+    copy_of_migrated(name.parent).joinpath(SQLITE).rename(name)
 
 
 # What Django itself writes after a migration: types and permissions, the same for every test.

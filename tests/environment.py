@@ -21,6 +21,8 @@ os.environ["DATA_DIR"] = str(data_dir)
 (data_dir / "static").mkdir(parents=True, exist_ok=True)
 os.environ["ENGINE_FAKE"] = "true"
 os.environ.setdefault("LOG_LEVEL", "ERROR")
+# Tiny tensors are slower on several threads, and the other workers need the other cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Read when triton is first imported, which torch may do at any time.
 os.environ["TRITON_INTERPRET"] = "1"
 for name in ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "REDIS_URL", "ENGINES", "PORT"):
@@ -31,3 +33,10 @@ REFERENCE_DATA = Path(
     os.environ.get("REFERENCE_DATA", REPOSITORY.parent / "shared" / "data")
 ).resolve()
 CI = os.environ.get("CI") == "true"
+
+
+def site_environment(data_dir: Path, **knobs: str) -> dict[str, str]:
+    """A clean environment: nothing of the test run's own settings gets in."""
+    kept = ("PATH", "HOME", "LANG", "CI", "COVERAGE_PROCESS_START", "TMPDIR")
+    env = {name: os.environ[name] for name in kept if name in os.environ}
+    return {**env, "DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1", **knobs}

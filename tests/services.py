@@ -63,20 +63,21 @@ class Unprivileged:
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """A fresh PostgreSQL; yields its `postgres://` address."""
-    initdb = find_binary("initdb", "postgresql")
+def postgres_server(like: Path | None = None, keep: Path | None = None) -> Iterator[str]:
+    """A fresh PostgreSQL; yields its `postgres://` address.
+
+    It begins as the one whose data lie at `like`, and leaves its own at `keep`.
+    """
     server = find_binary("postgres", "postgresql")
     unprivileged = Unprivileged()
     folder = Path(tempfile.mkdtemp(prefix="parlance-pg-", dir="/tmp"))
     unprivileged.own(folder)
     data = folder / "data"
     try:
-        subprocess.run(
-            [initdb, "--pgdata", str(data), "--username", "parlance", "--auth", "trust",
-             "--encoding", "UTF8", "--no-locale", "--no-sync"],
-            check=True, capture_output=True, cwd=folder, **unprivileged.options(),
-        )  # fmt: skip
+        if like is None:
+            _initialise(data, unprivileged)
+        else:
+            subprocess.run(["cp", "-a", like, data], check=True)
         port = free_port()
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
@@ -87,8 +88,18 @@ def postgres_server() -> Iterator[str]:
         with _stopped_afterwards(process, signal.SIGINT):
             _wait(lambda: _accepts(port), process, folder / "log")
             yield f"postgres://parlance@127.0.0.1:{port}/postgres"
+        if keep is not None:
+            data.rename(keep)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _initialise(data: Path, unprivileged: Unprivileged) -> None:
+    subprocess.run(
+        [find_binary("initdb", "postgresql"), "--pgdata", str(data), "--username", "parlance",
+         "--auth", "trust", "--encoding", "UTF8", "--no-locale", "--no-sync"],
+        check=True, capture_output=True, cwd=data.parent, **unprivileged.options(),
+    )  # fmt: skip
 
 
 @contextmanager

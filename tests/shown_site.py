@@ -1,17 +1,12 @@
 """A site with something on each page, for pictures and for tests that look at whole pages.
 
-`write` runs in a process of its own, with the site's settings; `make_history` starts it.
+`write` runs as a command of the site, with its settings; `make_history` starts it.
 """
 
 import json
-import os
 import random
-import subprocess
-import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-
-from tests.environment import REPOSITORY
 
 if TYPE_CHECKING:
     from accounts.models import Organisation, User
@@ -51,22 +46,13 @@ WEATHER = {
 
 def make_history(site: "Site") -> dict[str, str]:
     """Fills the site; what addresses need: ids by name, `request_id` that of the newest request."""
-    env = {**site.env, "SITE_DATA_DIR": str(site.data_dir)}
-    done = subprocess.run(
-        [sys.executable, "-c", "from tests.shown_site import write; write()"],
-        cwd=REPOSITORY, env=env, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    ids: dict[str, str] = json.loads(done.stdout.strip().splitlines()[-1])
+    call = "from tests.shown_site import write; write()"
+    printed = site.manage("shell", "-v0", "-c", call)
+    ids: dict[str, str] = json.loads(printed.strip().splitlines()[-1])
     return ids
 
 
 def write() -> None:
-    import django
-
-    os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
-    os.environ["DATA_DIR"] = os.environ["SITE_DATA_DIR"]  # tests.environment chose another one
-    django.setup()
     from accounts import flows
     from accounts.models import Role
     from billing import ledger

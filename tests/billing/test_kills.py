@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import copy_of_migrated
 from tests.environment import REPOSITORY
 
 pytestmark = pytest.mark.slow
@@ -32,4 +33,4 @@ def test_a_request_and_a_payment_on_sqlite(
     """All that moves money, on both databases: tests/conformance/test_kills.py."""
     reference_data("stripe/fixtures3.json")
     cases = ["a_hold", "an_extension", "a_settling", "a_sweep", "a_payment_page"]
-    assert killed(*cases, DATA_DIR=str(tmp_path)) == cases
+    assert killed(*cases, DATA_DIR=str(copy_of_migrated(tmp_path))) == cases

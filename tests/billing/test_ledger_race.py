@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import copy_of_migrated, migrated_postgres
 from tests.environment import REPOSITORY
-from tests.services import postgres_server
 
 pytestmark = pytest.mark.slow
 EACH = """\
@@ -29,11 +29,11 @@ def race(**environment: str) -> str:
 
 
 def test_two_hundred_threads_on_sqlite(tmp_path: Path) -> None:
-    assert race(DATA_DIR=str(tmp_path)) == EACH
+    assert race(DATA_DIR=str(copy_of_migrated(tmp_path))) == EACH
 
 
 @pytest.mark.services
 def test_two_hundred_threads_on_postgresql(tmp_path: Path) -> None:
-    with postgres_server() as address:
+    with migrated_postgres() as address:
         answer = race(DATA_DIR=str(tmp_path), DATABASE_URL=address, DB_THREADS="60")
     assert answer == EACH

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import copy_of_migrated, migrated_postgres
 from tests.environment import REPOSITORY
-from tests.services import postgres_server
 
 pytestmark = pytest.mark.slow
 ONCE = "one charge, one refund, one dispute, one batch, one invoice, one end"
@@ -27,11 +27,11 @@ def race(**environment: str) -> str:
 
 def test_once_on_sqlite(tmp_path: Path, reference_data: Callable[[str], Path]) -> None:
     reference_data("stripe/fixtures3.json")
-    assert race(DATA_DIR=str(tmp_path)) == ONCE
+    assert race(DATA_DIR=str(copy_of_migrated(tmp_path))) == ONCE
 
 
 @pytest.mark.services
 def test_once_on_postgresql(tmp_path: Path, reference_data: Callable[[str], Path]) -> None:
     reference_data("stripe/fixtures3.json")
-    with postgres_server() as address:
+    with migrated_postgres() as address:
         assert race(DATA_DIR=str(tmp_path), DATABASE_URL=address, DB_THREADS="60") == ONCE

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -15,6 +16,7 @@ from accounts.authentication import Caller
 from inference import limits
 from inference.errors import ServiceError
 from inference.limits import Allowance, RateLimits
+from tests.databases import copy_of_migrated
 from tests.environment import REPOSITORY
 from tests.services import redis_server
 
@@ -88,8 +90,6 @@ PROCESS = """
 import asyncio, json, sys
 import django
 django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
 from inference import limits
 from tests.inference.test_limits_at_once import CLIENTS, PATIENT, admitted
 limits._REDIS_OPTIONS = PATIENT
@@ -101,9 +101,13 @@ print(json.dumps(asyncio.run(admitted(limits.RateLimits(), CLIENTS // 2))))
 
 @pytest.mark.services
 @pytest.mark.slow
-def test_in_two_processes_on_one_redis(tmp_path: os.PathLike[str]) -> None:
+def test_in_two_processes_on_one_redis(tmp_path: Path) -> None:
     with redis_server() as address:
-        processes = [start(f"{tmp_path}/{number}", address) for number in range(2)]
+        folders = [tmp_path / name for name in ("one", "another")]
+        for folder in folders:
+            folder.mkdir()
+            copy_of_migrated(folder)
+        processes = [start(str(folder), address) for folder in folders]
         for process in processes:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,10 +13,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser import visitor
-from tests.environment import REPOSITORY
 from tests.inference.engines import FakeEngine
 from tests.playground import hostile
-from tests.story.site import Site, embedded_site
+from tests.story.site import Site, embedded_site, session_of
 
 pytestmark = pytest.mark.browser
 
@@ -54,11 +51,6 @@ window.WebSocket = class extends Real {
 };
 """
 MAKE_ALICE = """
-import os
-import django
-os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
-django.setup()
-from django.test import Client
 from accounts import flows
 from accounts.models import User
 from billing import ledger, pricing
@@ -69,31 +61,12 @@ ledger.grant(organisation.id, 10**10, reference="grant:test", description="For t
 for position, name in enumerate(("slow", "hostile")):
     ServedModel.objects.create(name=name, position=-2 + position, max_model_len=4096)
     pricing.ensure_price(name, 10**9, 10**9, 10**9)
-client = Client()
-client.force_login(alice, backend="django.contrib.auth.backends.ModelBackend")
-print(client.cookies["sessionid"].value)
 """
 MAKE_POOR = """
-import os
-import django
-os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
-django.setup()
-from django.test import Client
 from accounts import flows
 from accounts.models import User
 poor = User.objects.create_user("poor@example.com", name="Poor")
 flows.create_organisation(poor, "Poor", welcome=False)
-client = Client()
-client.force_login(poor, backend="django.contrib.auth.backends.ModelBackend")
-print(client.cookies["sessionid"].value)
-"""
-ASK = """
-import os, sys
-import django
-os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
-django.setup()
-from billing.models import UsageRecord
-print(UsageRecord.objects.get(request_id=sys.argv[1]).cost_nanos)
 """
 
 
@@ -113,9 +86,9 @@ def site() -> Iterator[tuple[Site, str]]:
             engine.start()
         addresses = ",".join(f"{engine.model}={engine.address}" for engine in engines)
         site = stack.enter_context(embedded_site(folder, ENGINES=addresses))
-        session = inside(site, MAKE_ALICE)
+        site.manage("shell", "-v0", "-c", MAKE_ALICE)
         wait_until_listed(site)
-        yield site, session
+        yield site, session_of(site, "alice@example.com")
 
 
 def wait_until_listed(site: Site) -> None:
@@ -127,13 +100,10 @@ def wait_until_listed(site: Site) -> None:
     raise AssertionError("the models were not listed")
 
 
-def inside(site: Site, code: str, *arguments: str) -> str:
-    """Run a few lines with the site's settings."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=REPOSITORY, env=site.env, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return done.stdout.strip().splitlines()[-1]
+def billed(site: Site, request_id: str | None) -> str:
+    return site.query_text(
+        f"SELECT cost_nanos FROM billing_usagerecord WHERE request_id = '{request_id}'"
+    )
 
 
 @contextmanager
@@ -173,7 +143,7 @@ def test_an_answer_streams_until_it_is_stopped(browser: Browser, site: tuple[Sit
         expect(stats).to_contain_text("stopped")
         request_id = stats.locator("[data-stat=request_id]").get_attribute("title")
         shown = stats.locator("[data-stat=cost_nanos]").get_attribute("data-value")
-        assert shown == inside(site[0], ASK, request_id or "")
+        assert shown == billed(site[0], request_id)
 
 
 def test_hostile_markdown_stays_text(browser: Browser, site: tuple[Site, str]) -> None:
@@ -249,7 +219,8 @@ def test_an_edit_is_kept_while_an_answer_streams(browser: Browser, site: tuple[S
 
 
 def test_who_has_no_credit_is_led_to_billing(browser: Browser, site: tuple[Site, str]) -> None:
-    with alice(browser, (site[0], inside(site[0], MAKE_POOR))) as page:
+    site[0].manage("shell", "-v0", "-c", MAKE_POOR)
+    with alice(browser, (site[0], session_of(site[0], "poor@example.com"))) as page:
         problem = ask(page, "hello").locator("[data-problem]")
         expect(problem).to_contain_text("Not enough credit")
         link = problem.get_by_role("link")
@@ -284,7 +255,7 @@ def test_a_lost_connection_says_what_happened_to_text_and_money(
         stats = answer.get_by_test_id("answer-stats")
         request_id = stats.locator("[data-stat=request_id]").get_attribute("title")
         shown = stats.locator("[data-stat=cost_nanos]").get_attribute("data-value")
-        assert shown == inside(site[0], ASK, request_id or "")
+        assert shown == billed(site[0], request_id)
         expect(page.get_by_test_id("run")).to_be_enabled()
 
 

@@ -19,6 +19,12 @@ class MailServer(socketserver.ThreadingTCPServer):
         self.open = threading.Event()
         self.waiting = threading.Event()  # a client is in the middle of a mail
 
+    def shut(self) -> None:
+        """As at first: nothing taken, and no answer until it is opened."""
+        self.open.clear()
+        self.waiting.clear()
+        self.taken.clear()
+
 
 class Conversation(socketserver.StreamRequestHandler):
     server: MailServer

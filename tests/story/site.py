@@ -4,8 +4,6 @@ Both forms give a `Site`: an address, a data folder, and a way to run management
 the same settings. Everything is started on free ports and stopped by pid.
 """
 
-import atexit
-import os
 import re
 import shlex
 import shutil
@@ -18,9 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import grpc
 import httpx
@@ -28,9 +24,12 @@ import psycopg
 
 from inference.engine.wire.engine_pb2 import InfoRequest
 from inference.engine.wire.engine_pb2_grpc import EngineStub
-from tests.environment import REPOSITORY
+from tests.databases import SQLITE, copy_of_migrated, migrated_postgres
+from tests.environment import REPOSITORY, site_environment
+from tests.made_once import made_once
 from tests.services import postgres_server, redis_server
 from tests.story.balancer import balancer
+from tests.story.commands import Commands
 
 START_S = 120.0
 
@@ -44,13 +43,16 @@ class Site:
     env: dict[str, str]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def manage(self, *arguments: str, check: bool = True) -> str:
+    def __post_init__(self) -> None:
+        self._commands = Commands(self.env)
+
+    def close(self) -> None:
+        self._commands.close()
+
+    def manage(self, *arguments: str) -> str:
         """Run `manage.py` with the site's settings and return what it printed."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=REPOSITORY, env=self.env, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-        if check and done.returncode != 0:
+        done = self._commands.run(*arguments)
+        if done.returncode != 0:
             raise AssertionError(f"manage.py {arguments} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
 
@@ -91,7 +93,7 @@ class Site:
             with psycopg.connect(address) as connection:
                 row = connection.execute(sql).fetchone()  # type: ignore[call-overload]
         else:
-            with closing(sqlite3.connect(self.data_dir / "parlance.sqlite3")) as connection:
+            with closing(sqlite3.connect(self.data_dir / SQLITE)) as connection:
                 row = connection.execute(sql).fetchone()
         assert row is not None
         return str(row[0])
@@ -160,22 +162,21 @@ def embedded_site(data_dir: Path, *, fresh: bool = False, **knobs: str) -> Itera
     port = free_port()
     env = site_environment(data_dir, PORT=str(port), **knobs)
     site = Site(f"http://localhost:{port}", data_dir, env)
-    with started(site, "serve", "serve", "--port", str(port)):
+    with closing(site), started(site, "serve", "serve", "--port", str(port)):
         wait_until_ready(site)
         yield site
 
 
-@cache
 def prepared_folder() -> Path:
     """A data folder after migrations and the collection of static files, which take seconds."""
-    kept = TemporaryDirectory(prefix="parlance-site-")
-    atexit.register(kept.cleanup)
-    folder = Path(kept.name)
-    site = Site("", folder, site_environment(folder))
-    site.manage("migrate", "--verbosity", "0")
-    site.manage("shell", "-v0", "-c", "from portal import static; static.collect()")
-    (folder / "secret_key").unlink()
-    return folder
+
+    def prepare(folder: Path) -> None:
+        copy_of_migrated(folder)
+        with closing(Site("", folder, site_environment(folder))) as site:
+            site.manage("shell", "-v0", "-c", "from portal import static; static.collect()")
+        (folder / "secret_key").unlink()
+
+    return made_once("prepared", prepare)
 
 
 @contextmanager
@@ -184,7 +185,8 @@ def production_site(data_dir: Path, *, fresh: bool = False, **knobs: str) -> Ite
     if not fresh:
         shutil.copytree(prepared_folder() / "static", data_dir / "static")
     with ExitStack() as stack:
-        database_url = stack.enter_context(postgres_server())
+        database = postgres_server() if fresh else migrated_postgres()
+        database_url = stack.enter_context(database)
         redis_url = stack.enter_context(redis_server())
         ports = [free_port(), free_port()]
         front = stack.enter_context(balancer([("127.0.0.1", port) for port in ports]))
@@ -195,12 +197,16 @@ def production_site(data_dir: Path, *, fresh: bool = False, **knobs: str) -> Ite
             BASE_URL=url, DATABASE_URL=database_url, REDIS_URL=redis_url,
             ENGINES=f"starter={engine_address}", WEB_CONCURRENCY="2", **knobs,
         )  # fmt: skip
-        site = Site(url, data_dir, env)
-        site.manage("migrate", "--verbosity", "0")
-        if fresh:
-            site.manage("collectstatic", "--noinput", "--verbosity", "0")
+        site = stack.enter_context(closing(Site(url, data_dir, env)))
         starter = str(REPOSITORY / "inference" / "starter")
-        site.manage("addmodel", "starter", starter, "--input", "0.10", "--output", "0.40")
+        if fresh:
+            site.manage("migrate", "--verbosity", "0")
+            site.manage("collectstatic", "--noinput", "--verbosity", "0")
+            site.manage("addmodel", "starter", starter, "--input", "0.10", "--output", "0.40")
+        else:  # without a look at the checkpoint, for which torch would be loaded
+            site.manage(
+                "shell", "-v0", "-c", "from inference import catalog as c; c.ensure_starter()"
+            )
         engine = ["--fake"] if knobs.get("ENGINE_FAKE") else ["--path", starter]
         engine += shlex.split(knobs.get("ENGINE_ARGS", ""))
         command = [sys.executable, "-m", "inference.engine", "--model", "starter"]
@@ -215,13 +221,6 @@ def production_site(data_dir: Path, *, fresh: bool = False, **knobs: str) -> Ite
         for port in ports:
             wait_until_ready(Site(f"http://localhost:{port}", data_dir, env, site.processes))
         yield site
-
-
-def site_environment(data_dir: Path, **knobs: str) -> dict[str, str]:
-    """A clean environment: nothing of the test run's own settings gets in."""
-    kept = ("PATH", "HOME", "LANG", "CI", "COVERAGE_PROCESS_START", "TMPDIR")
-    env = {name: os.environ[name] for name in kept if name in os.environ}
-    return {**env, "DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1", **knobs}
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Kills and races against the whole product; each ends with a clean audit.
 
 On the embedded default and on PostgreSQL with Redis and two web processes. The engine is the fake
-one: what is tested is the path of money and of errors, not the model.
+one: what is tested is the path of money and of errors, not the model. All tests of a form share a
+site, since its processes take longer to start than most tests do: who kills starts again.
 """
 
 import asyncio
@@ -10,31 +11,48 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.story import calls
-from tests.story.site import Site, embedded_site, production_site
+from tests.story.mail_server import MailServer, mail_server
+from tests.story.site import Site, embedded_site, production_site, wait_until_ready
 
 pytestmark = [pytest.mark.slow, pytest.mark.services]
 LEASE_S = 20
 # Slow enough that a kill or a hang-up comes in the middle of an answer.
 KNOBS = {
     "ENGINE_FAKE": "true", "WELCOME_CREDIT": "0", "ENGINE_ARGS": "--fake-tokens-per-second 50",
+    "EMAIL_HOST": "127.0.0.1", "EMAIL_USE_TLS": "false",
 }  # fmt: skip
+WEB = ("web0", "web1")
+# As if the claim of the dead worker had run out, for which a test would wait for two minutes.
+CLAIM_RUNS_OUT = """
+from accounts.models import OutgoingMail
+from django.utils import timezone
+OutgoingMail.objects.update(next_attempt_at=timezone.now())
+"""
+
+
+@pytest.fixture(scope="module")
+def mails() -> Iterator[MailServer]:
+    with mail_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="module", params=["embedded", "production"])
 def site(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mails: MailServer
 ) -> Iterator[Site]:
     data_dir = tmp_path_factory.mktemp(request.param)
     start = embedded_site if request.param == "embedded" else production_site
-    with start(data_dir, **KNOBS) as running:
+    with start(data_dir, **KNOBS, EMAIL_PORT=str(mails.port)) as running:
         yield running
+
+
+in_production = pytest.mark.parametrize("site", ["production"], indirect=True)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
@@ -164,26 +182,129 @@ def test_hang_ups_leave_nothing_open(site: Site) -> None:
     wait_for(lambda: site.engine_is_idle(), 10, "the engine stopped generating")
 
 
-def test_a_killed_web_process_leaves_no_hold_behind(tmp_path: Path) -> None:
+@in_production
+def test_a_killed_web_process_leaves_no_hold_behind(site: Site) -> None:
     """Both web processes die mid-stream: the sweep releases the hold, and it costs nothing."""
-    with production_site(tmp_path, **KNOBS) as site:
-        key = site.issue_key("webkill@example.com", "5.00")
-        outcome: list[Any] = []
-        heard: list[calls.Heard] = []
+    key = site.issue_key("webkill@example.com", "5.00")
+    heard: list[calls.Heard] = []
 
-        def kill(_heard: calls.Heard) -> None:
-            for name in ("web0", "web1"):
-                if not outcome:
-                    site.processes[name].kill()
-            outcome.append(True)
+    def kill(_heard: calls.Heard) -> None:
+        for name in WEB:
+            site.processes[name].kill()
 
-        async def stream() -> None:
-            async with calls.client(site.url, key) as session:
-                heard.append(await calls.listen(session, calls.completion(400), kill))
+    async def stream() -> None:
+        async with calls.client(site.url, key) as session:
+            heard.append(await calls.listen(session, calls.completion(400), kill))
 
-        with pytest.raises(httpx.HTTPError):
-            asyncio.run(stream())
-        wait_for(lambda: site.open_holds() == 0, LEASE_S + 10, "the sweep released the hold")
-        assert site.balance_nanos("webkill@example.com") == 5 * 10**9
-        wait_for(lambda: site.engine_is_idle(), 10, "the engine stopped generating")
-        site.audit()
+    with pytest.raises(httpx.HTTPError):
+        asyncio.run(stream())
+    wait_for(lambda: site.open_holds() == 0, LEASE_S + 10, "the sweep released the hold")
+    assert site.balance_nanos("webkill@example.com") == 5 * 10**9
+    wait_for(lambda: site.engine_is_idle(), 10, "the engine stopped generating")
+    restart_web(site)
+    site.audit()
+
+
+def restart_web(site: Site) -> None:
+    for name in WEB:
+        site.restart(name)
+    wait_for(lambda: ready(site), 60, "both web processes answer again")
+
+
+def records(site: Site, email: str, where: str = "true") -> int:
+    return site.query(
+        "SELECT COUNT(*) FROM billing_usagerecord r"
+        " JOIN accounts_membership m ON m.organisation_id = r.organisation_id"
+        f" JOIN accounts_user u ON u.id = m.user_id WHERE u.email = '{email}' AND {where}"
+    )
+
+
+@in_production
+@pytest.mark.parametrize("stream", [False, True])
+def test_of_those_who_send_a_key_at_once_one_generates(site: Site, stream: bool) -> None:
+    email = f"once-{stream}@example.com".lower()
+    secret = site.issue_key(email, "5.00")
+
+    async def race() -> list[httpx.Response]:
+        async with calls.client(site.url, secret) as session:
+            body = calls.completion(40, stream=stream)
+            headers = {"idempotency-key": "once"}
+            return await asyncio.gather(
+                *(session.post("/v1/completions", json=body, headers=headers) for _ in range(40))
+            )
+
+    found = asyncio.run(race())
+    assert {answer.status_code for answer in found} == {200}
+    assert len({answer.content for answer in found}) == 1
+    assert len({answer.headers["x-request-id"] for answer in found}) == 1
+    assert sum("idempotent-replayed" not in answer.headers for answer in found) == 1
+    assert records(site, email) == 1
+    site.audit()
+
+
+def kill_in_the_middle(
+    site: Site, address: str, body: dict[str, Any], headers: dict[str, str]
+) -> None:
+    with httpx.stream("POST", address, json=body, headers=headers, timeout=30) as response:
+        for _line in response.iter_lines():
+            for name in WEB:
+                site.processes[name].kill()
+
+
+@in_production
+def test_when_its_process_dies_the_next_try_runs_again_after_the_lease(site: Site) -> None:
+    email = "retried@example.com"
+    secret = site.issue_key(email, "5.00")
+    body = calls.completion(100, stream=True)
+    headers = {"idempotency-key": "kill", "authorization": f"Bearer {secret}"}
+    address = f"{site.url}/v1/completions"
+    with pytest.raises(httpx.HTTPError):
+        kill_in_the_middle(site, address, body, headers)
+    restart_web(site)
+    answer = httpx.post(address, json=body, headers=headers, timeout=90)
+    assert answer.status_code == 200, answer.text
+    assert answer.text.rstrip().endswith("data: [DONE]")
+    assert "idempotent-replayed" not in answer.headers
+    again = httpx.post(address, json=body, headers=headers, timeout=30)
+    assert (again.content, again.headers["idempotent-replayed"]) == (answer.content, "true")
+    assert records(site, email, "cost_nanos > 0") == 1
+    swept = "outcome = 'failed' AND cost_nanos = 0"
+    wait_for(lambda: records(site, email, swept) == 1, LEASE_S, "what died is free")
+    site.audit()
+
+
+def test_a_mail_whose_worker_was_killed_is_sent_once_by_the_next(
+    site: Site, mails: MailServer
+) -> None:
+    """By default the worker is a thread of `serve`, whose broker dies with it; in production Redis
+    would wait an hour for the dead. Either way beat finds the row."""
+    worker = "worker" if "worker" in site.processes else "serve"
+    mails.shut()
+    sign_up(site.url)
+    assert mails.waiting.wait(60), "no mail was sent"
+    site.processes[worker].kill()
+    mails.open.set()
+    site.manage("shell", "--no-imports", "-c", CLAIM_RUNS_OUT)
+    site.restart(worker)
+    wait_until_ready(site)
+    wait_for(
+        lambda: not site.query("SELECT COUNT(*) FROM accounts_outgoingmail WHERE sent_at IS NULL"),
+        90, "the mail was sent",
+    )  # fmt: skip
+    assert [text for text in mails.taken if "To: killed@example.com" in text]
+    assert len(mails.taken) == 1
+
+
+def sign_up(url: str) -> None:
+    with httpx.Client(base_url=url, headers={"Referer": url}) as browser:
+        page = browser.get("/accounts/signup/")
+        assert page.status_code == 200, page.text
+        answer = browser.post(
+            "/accounts/signup/",
+            data={
+                "email": "killed@example.com",
+                "password1": "correct horse battery staple",
+                "csrfmiddlewaretoken": browser.cookies["csrftoken"],
+            },
+        )
+        assert answer.status_code == 302, answer.text

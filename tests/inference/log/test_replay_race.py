@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import copy_of_migrated, migrated_postgres
 from tests.environment import REPOSITORY
-from tests.services import postgres_server
 
 pytestmark = pytest.mark.slow
 
@@ -24,11 +24,11 @@ def race(**environment: str) -> str:
 
 
 def test_fifty_threads_on_sqlite(tmp_path: Path) -> None:
-    assert race(DATA_DIR=str(tmp_path)) == "20 of 1000 ran"
+    assert race(DATA_DIR=str(copy_of_migrated(tmp_path))) == "20 of 1000 ran"
 
 
 @pytest.mark.services
 def test_fifty_threads_on_postgresql(tmp_path: Path) -> None:
-    with postgres_server() as address:
+    with migrated_postgres() as address:
         answer = race(DATA_DIR=str(tmp_path), DATABASE_URL=address, DB_THREADS="60")
     assert answer == "20 of 1000 ran"

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, keys
 from accounts.models import ApiKey, Invitation, Membership, Organisation, Role, Scope, User
-from accounts.signals import organisation_created
+from accounts.signals import key_rotated, organisation_created
 
 INVITATION_LASTS = timedelta(days=7)
 ROTATION_OVERLAP = timedelta(hours=24)
@@ -155,12 +155,12 @@ def revoke_key(key: ApiKey) -> bool:
 def rotate_key(
     key: ApiKey, user: User | None, *, overlap: timedelta = ROTATION_OVERLAP
 ) -> tuple[ApiKey, str]:
-    """A successor with the same rights; the old key works until `overlap` is over."""
+    """A successor with the same rights and one cap; the old key works until `overlap` is over."""
     ends_at = timezone.now() + overlap
     live = ApiKey.objects.filter(pk=key.pk, revoked_at=None)
     if not audit.noted(live.update(revoked_at=ends_at), key, revoked_at=ends_at):
         raise ValueError(_("This key is revoked or being rotated already."))
-    return create_key(
+    successor, secret = create_key(
         key.organisation,
         user,
         key.name,
@@ -172,6 +172,8 @@ def rotate_key(
         tokens_per_minute=key.tokens_per_minute,
         expires_at=key.expires_at,
     )
+    key_rotated.send(ApiKey, key_id=key.pk, successor_id=successor.pk)
+    return successor, secret
 
 
 @transaction.atomic

@@ -66,19 +66,24 @@ QUERIES: dict[str, tuple[Promise, str]] = {
                      WHERE t.debit_account_id = a.id AND t.kind = 'usage'
                        AND t.created_at >= a.spend_month), 0))), 0)
                 FROM billing_account a)
-             + (SELECT COALESCE(SUM(ABS(k.spent_nanos - COALESCE(
-                    (SELECT SUM(u.cost_nanos) FROM billing_usagerecord u
-                     WHERE u.api_key_id = k.api_key_id AND u.created_at >= k.spend_month), 0))), 0)
-                FROM billing_keyspend k)
+             + (SELECT COALESCE(SUM(ABS(k.spent_nanos - COALESCE(u.total, 0))), 0)
+                FROM billing_keyspend k
+                LEFT JOIN (SELECT f.id, SUM(u.cost_nanos) total
+                           FROM billing_usagerecord u
+                           JOIN billing_keyspend o ON o.api_key_id = u.api_key_id
+                           JOIN billing_keyspend f ON f.id = COALESCE(o.counts_in_id, o.id)
+                           WHERE u.created_at >= f.spend_month GROUP BY 1) u ON u.id = k.id)
         """,
     ),
     "D1 held by keys": (
         _("nanos by which what a key holds differs from its open holds"),
         """
-        SELECT COALESCE(SUM(ABS(k.pending_nanos - COALESCE(
-            (SELECT SUM(h.amount_nanos) FROM billing_hold h
-             WHERE h.api_key_id = k.api_key_id AND h.state = 'open'), 0))), 0)
+        SELECT COALESCE(SUM(ABS(k.pending_nanos - COALESCE(h.total, 0))), 0)
         FROM billing_keyspend k
+        LEFT JOIN (SELECT COALESCE(o.counts_in_id, o.id) id, SUM(h.amount_nanos) total
+                   FROM billing_hold h
+                   JOIN billing_keyspend o ON o.api_key_id = h.api_key_id
+                   WHERE h.state = 'open' GROUP BY 1) h ON h.id = k.id
         """,
     ),
     "D1 usage": (

@@ -110,12 +110,14 @@ def unreserve(account_id: int, month: date, amount_nanos: int, cost_nanos: int) 
 
 # --- Keys ------------------------------------------------------------------------------------
 
-_RESERVE_OF_KEY = (
-    "UPDATE billing_keyspend SET pending_nanos = pending_nanos + %s WHERE api_key_id = %s"
+# A rotated key and its successors have one cap, and one row in which all they spend counts.
+_COUNTED = (
+    " WHERE id = (SELECT COALESCE(counts_in_id, id) FROM billing_keyspend WHERE api_key_id = %s)"
 )
+_RESERVE_OF_KEY = f"UPDATE billing_keyspend SET pending_nanos = pending_nanos + %s{_COUNTED}"  # noqa: S608
 _UNDER_CAP = f" AND %s >= {_SPENT} + pending_nanos + %s"
 _UNRESERVE_OF_KEY = (
-    f"UPDATE billing_keyspend SET pending_nanos = pending_nanos - %s,{_SPEND} WHERE api_key_id = %s"  # noqa: S608
+    f"UPDATE billing_keyspend SET pending_nanos = pending_nanos - %s,{_SPEND}{_COUNTED}"  # noqa: S608
 )
 
 

@@ -242,7 +242,7 @@ def _reserve_of_key(
     KeySpend.objects.bulk_create([KeySpend(api_key_id=api_key_id)], ignore_conflicts=True)
     if not hold_rows.reserve_of_key(api_key_id, month, amount_nanos, cap_nanos):
         assert cap_nanos is not None, "without a cap a key's row takes every hold"
-        spend = KeySpend.objects.get(api_key_id=api_key_id)
+        spend = KeySpend.objects.select_related("counts_in").get(api_key_id=api_key_id).counted
         raise CapReached("key", cap_nanos, spend.spent_in(month), spend.pending_nanos)
 
 

@@ -6,8 +6,6 @@ All amounts are integer nano-US-dollars; prices are nanos per million tokens. Wh
 and tells is in `billing.payment_models`.
 """
 
-from datetime import date
-
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -42,6 +40,7 @@ from billing.plan_models import (
     UsageInvoice,
     new_batch_id,
 )
+from billing.spend_models import KeySpend, MonthlySpend
 from portal.lib.money import BASIS_POINTS
 
 # Django looks for models here.
@@ -64,22 +63,6 @@ class AccountKind(models.TextChoices):
     REFUNDS = "refunds", _("Refunds")  # the house's loss: gone back, but used already
     WAIVED = "waived", _("Waived")
     TAX = "tax", _("Tax")  # taken with payments, owed to the state
-
-
-class MonthlySpend(models.Model):
-    """What was charged in one calendar month (UTC), the latest that had a charge: for a cap.
-
-    A charge counts in the month in which it is booked; in any later month nothing is spent yet.
-    """
-
-    spend_month = models.DateField(null=True)
-    spent_nanos = models.BigIntegerField(default=0)
-
-    class Meta:
-        abstract = True
-
-    def spent_in(self, month: date) -> int:
-        return self.spent_nanos if self.spend_month == month else 0
 
 
 class Account(MonthlySpend):
@@ -346,24 +329,6 @@ class UsageRecord(models.Model):
     @property
     def prompt_tokens(self) -> int:
         return self.uncached_tokens + self.cached_tokens
-
-
-class KeySpend(MonthlySpend):
-    """What one API key has spent this month and what its requests hold, for its cap."""
-
-    api_key_id = models.UUIDField(unique=True)
-    pending_nanos = models.BigIntegerField(default=0)
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(spent_nanos__gte=0, pending_nanos__gte=0),
-                name="key_spend_not_negative",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return str(self.api_key_id)
 
 
 class TierOverride(models.Model):

@@ -4,7 +4,7 @@ A secret is shown once, in the answer to the POST that made it: it is written to
 message and no cache on its way.
 """
 
-from typing import Any, cast
+from typing import cast
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -18,8 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import flows
 from accounts.models import ApiKey, Role, Scope, User
 from accounts.permissions import member_required
-from billing import ledger
-from billing.models import KeySpend
+from billing import spending
 from portal.pages.key_forms import KeyForm, KeyLimitsForm
 from portal.pages.offered import offered_to
 
@@ -37,7 +36,7 @@ def keys_page(request: HttpRequest, new: dict[str, object] | None = None) -> Htt
     """The list, above it the secret of a key that was just made."""
     organisation = request.organisation  # type: ignore[attr-defined]
     rows = list(organisation.api_keys.select_related("created_by").order_by("-created_at"))
-    spent = spent_this_month([key.pk for key in rows])
+    spent = spending.spent_by_keys(key.pk for key in rows)
     for key in rows:
         key.spent_nanos = spent.get(key.pk, 0)
         key.status = status_of(key)
@@ -144,10 +143,3 @@ def status_of(key: ApiKey) -> str:
     if key.expires_at is not None and key.expires_at <= now:
         return "expired"
     return "active"
-
-
-def spent_this_month(key_ids: list[Any]) -> dict[Any, int]:
-    """Nanos posted in this calendar month (UTC), by key."""
-    month = ledger.month_of(timezone.now())
-    rows = KeySpend.objects.filter(api_key_id__in=key_ids)
-    return {row.api_key_id: row.spent_in(month) for row in rows}

@@ -7,7 +7,8 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts.models import Organisation
+from accounts import flows
+from accounts.models import Organisation, User
 from billing import ledger, spending
 from billing.models import Account, KeySpend
 from tests.billing.money import account_of, audit_is_clean, draft, hold
@@ -143,6 +144,31 @@ def test_a_keys_refusal_says_that_it_is_the_keys(org: str) -> None:
         "key", 500, 0, 300,
     )  # fmt: skip
     assert account_of(org).debits_pending == 300
+
+
+def test_a_rotated_key_and_its_successors_have_one_cap(
+    organisation: Organisation, alice: User
+) -> None:
+    first, _secret = flows.create_key(organisation, alice, "cli", monthly_cap_nanos=1000)
+    second, _secret = flows.rotate_key(first, alice)
+    capped = {"monthly_cap_nanos": second.monthly_cap_nanos}
+    hold("r1", organisation.pk, 600, api_key_id=first.pk, **capped)
+    ledger.settle("r1", draft(500))
+    third, _secret = flows.rotate_key(second, alice)
+    hold("r2", organisation.pk, 200, api_key_id=first.pk, **capped)
+    for key in (first, second, third):
+        with pytest.raises(ledger.CapReached) as refused:
+            hold("r3", organisation.pk, 301, api_key_id=key.pk, **capped)
+        assert (refused.value.spent_nanos, refused.value.pending_nanos) == (500, 200)
+    hold("r4", organisation.pk, 300, api_key_id=third.pk, **capped)
+    audit_is_clean()
+    ledger.settle("r2", draft(150))
+    ledger.settle("r4", draft(250))
+    keys = [first.pk, second.pk, third.pk]
+    assert spending.spent_by_keys(keys) == dict.fromkeys(keys, 900)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        KeySpend.objects.filter(api_key_id=third.pk).update(spent_nanos=1)
+    audit_is_clean()
 
 
 def test_the_database_itself_refuses_what_cannot_be(org: str) -> None:

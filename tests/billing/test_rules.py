@@ -26,8 +26,8 @@ from tests.billing.rules import SQL, broken, flat
 
 @pytest.fixture
 def used(organisation: Organisation) -> Organisation:
-    """A ledger with a payment, charges by and without a key, a failure, a hold and an alert."""
-    key = uuid4()
+    """A ledger with a payment, charges by a key that was rotated, a failure, a hold, an alert."""
+    key, successor = uuid4(), uuid4()
     spending.set_monthly_cap(organisation, 10**9)
     alert_settings.change(organisation, low_balance_nanos=10**12)
     TopUp.objects.create(
@@ -39,7 +39,8 @@ def used(organisation: Organisation) -> Organisation:
         organisation.pk, 400 * NANOS_PER_CENT, reference="payment:pi_1", description="",
         discount_nanos=100 * NANOS_PER_CENT, tax_nanos=32 * NANOS_PER_CENT,
     )  # fmt: skip
-    for request_id, key_id in (("r0", key), ("r1", None), ("r2", key)):
+    spending.count_together(key, successor)
+    for request_id, key_id in (("r0", key), ("r1", None), ("r2", successor)):
         hold(
             request_id, organisation.pk, 10_000, api_key_id=key_id,
             context={**context(), "multiplier_bp": 9_999, "rate_bp": 9_999},

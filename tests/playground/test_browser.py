@@ -4,7 +4,7 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -93,11 +93,15 @@ def site() -> Iterator[tuple[Site, str]]:
 
 def wait_until_listed(site: Site) -> None:
     """The catalogue is read again every two seconds."""
+    until(lambda: "hostile" in httpx.get(f"{site.url}/models/").text)
+
+
+def until(condition: Callable[[], bool]) -> None:
     for _ in range(100):
-        if "hostile" in httpx.get(f"{site.url}/models/").text:
+        if condition():
             return
         time.sleep(0.1)
-    raise AssertionError("the models were not listed")
+    raise AssertionError("it did not come true")
 
 
 def billed(site: Site, request_id: str | None) -> str:
@@ -144,6 +148,31 @@ def test_an_answer_streams_until_it_is_stopped(browser: Browser, site: tuple[Sit
         request_id = stats.locator("[data-stat=request_id]").get_attribute("title")
         shown = stats.locator("[data-stat=cost_nanos]").get_attribute("data-value")
         assert shown == billed(site[0], request_id)
+
+
+BELOW = "document.documentElement.scrollHeight - innerHeight - scrollY"
+
+
+def test_the_end_stays_in_sight_unless_the_reader_has_gone_back(
+    browser: Browser, site: tuple[Site, str]
+) -> None:
+    with alice(browser, site) as page:
+        page.set_viewport_size({"width": 700, "height": 300})
+        answer = ask(page, "hello\n" * 60)
+        expect(answer).to_contain_text("word3 ")
+        assert page.evaluate(BELOW) < 5
+        page.mouse.move(300, 100)
+        page.mouse.wheel(0, -500)
+        until(lambda: page.evaluate(BELOW) > 400)
+        place = page.evaluate("scrollY")
+        expect(answer).to_contain_text("word40 ")
+        assert page.evaluate("scrollY") == place
+        page.mouse.wheel(0, 10_000)
+        until(lambda: page.evaluate(BELOW) < 5)
+        expect(answer).to_contain_text("word80 ")
+        assert page.evaluate("scrollY") > place + 500
+        assert page.evaluate(BELOW) < 5
+        page.keyboard.press("Escape")
 
 
 def test_hostile_markdown_stays_text(browser: Browser, site: tuple[Site, str]) -> None:

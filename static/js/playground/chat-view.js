@@ -1,10 +1,8 @@
 // The list of messages: keeps one view for each turn, follows the end while an answer streams, and
 // hands what is pressed to whoever owns the chat.
+import { Follower } from "./follower.js";
 import { openCalls } from "./state.js";
 import { TurnView } from "./turn-view.js";
-
-/** This close to the end of the page counts as reading along. */
-const NEAR_PX = 120;
 
 export class ChatView {
   /** @type {Map<number, TurnView>} */
@@ -23,7 +21,7 @@ export class ChatView {
    */
   constructor(list, { texts, urls, scroller, onAction }) {
     this.list = list;
-    this.scroller = scroller;
+    this.follower = new Follower(list, scroller);
     this.texts = texts;
     this.urls = urls;
     this.onAction = onAction;
@@ -34,9 +32,7 @@ export class ChatView {
 
   /** @param {import("./state.js").Chat} chat */
   update(chat) {
-    const scroller = this.scroller();
-    const following = isNearEnd(scroller);
-    const grown = chat.turns.length > this.#views.size;
+    if (chat.turns.length > this.#views.size) this.follower.follow();
     const keys = new Set(chat.turns.map((turn) => turn.key));
     for (const [key, view] of this.#views) {
       if (keys.has(key)) continue;
@@ -52,7 +48,6 @@ export class ChatView {
     }
     this.#focused?.focus();
     this.#focused = null;
-    if (following || grown) scroller.scrollTop = scroller.scrollHeight;
   }
 
   /** @param {import("./state.js").Turn} turn */
@@ -121,9 +116,4 @@ export class ChatView {
     const view = this.#views.get(key);
     return view && { key, view };
   }
-}
-
-/** @param {HTMLElement} scroller */
-function isNearEnd({ scrollHeight, scrollTop, clientHeight }) {
-  return scrollHeight - scrollTop - clientHeight < NEAR_PX;
 }

@@ -270,6 +270,8 @@ class EngineLink:
             return  # it was given up meanwhile
         if reply.error:
             waiting.set_exception(EngineRefusedError(reply.error))
+        elif reply.crashed:
+            waiting.set_exception(EngineUnavailableError(f"{self.address}: could not encode it"))
         else:
             waiting.set_result(reply)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # What takes longer to encode than to hand to a thread.
 LONG_PROMPT_BYTES = 1 << 14
+
+logger = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -55,18 +58,26 @@ class CodecServicer(engine_pb2_grpc.EngineServicer):
         return [self._tokenize(request) for request in requests]
 
     def _tokenize(self, request: engine_pb2.TokenizeRequest) -> engine_pb2.TokenizeReply:
-        """Encode one prompt; a template's refusal is the caller's mistake."""
+        """Encode one prompt; a template's refusal is the caller's mistake.
+
+        Nothing may come out of here: all requests of a web process share the stream.
+        """
         try:
-            if request.WhichOneof("prompt") == "chat":
-                token_ids = self._codec.encode_chat(chat_from_wire(request.chat))
-            else:
-                token_ids = self._codec.encode_text(request.text)
+            token_ids, tokens = self._encode(request)
         except ValueError as error:
             return engine_pb2.TokenizeReply(call_id=request.call_id, error=str(error))
-        tokens: list[str] = []
-        if request.with_tokens:
-            tokens = [self._codec.token_bytes(t).decode(errors="replace") for t in token_ids]
+        except BaseException:  # a panic of the tokenizer, which is written in Rust, is no Exception
+            logger.exception("a prompt could not be encoded")
+            return engine_pb2.TokenizeReply(call_id=request.call_id, crashed=True)
         return engine_pb2.TokenizeReply(call_id=request.call_id, token_ids=token_ids, tokens=tokens)
+
+    def _encode(self, request: engine_pb2.TokenizeRequest) -> tuple[list[int], list[str]]:
+        if request.WhichOneof("prompt") == "chat":
+            token_ids = self._codec.encode_chat(chat_from_wire(request.chat))
+        else:
+            token_ids = self._codec.encode_text(request.text)
+        spelt = token_ids if request.with_tokens else ()
+        return token_ids, [self._codec.token_bytes(t).decode(errors="replace") for t in spelt]
 
     async def TokenizeAll(  # noqa: N802
         self, request: engine_pb2.TokenizeAllRequest, context: Context

@@ -17,6 +17,10 @@ from tests.inference.engines import FakeEngine
 CODEC = FakeCodec()
 
 
+class Panic(BaseException):
+    """What Rust code raises."""
+
+
 class RecordingCall:
     """Stands for the stream: takes a frame when it is let."""
 
@@ -56,6 +60,27 @@ async def test_what_cannot_be_encoded_is_refused_alone(link: EngineLink) -> None
     assert isinstance(refused, EngineRefusedError)
     assert str(refused) == "tools_json must be a JSON array"
     assert isinstance(encoded, wire.TokenizeReply)
+
+
+async def test_a_prompt_that_crashes_the_tokenizer_fails_alone(
+    link: EngineLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = FakeCodec.encode_text
+
+    def encode_or_crash(codec: FakeCodec, text: str) -> list[int]:
+        if text == "poison":
+            raise Panic
+        return encode(codec, text)
+
+    monkeypatch.setattr(FakeCodec, "encode_text", encode_or_crash)
+    crashed, encoded = await asyncio.gather(
+        link.tokenize(wire.TokenizeRequest(text="poison")),
+        link.tokenize(wire.TokenizeRequest(text="fine")),
+        return_exceptions=True,
+    )
+    assert isinstance(crashed, EngineUnavailableError)
+    assert isinstance(encoded, wire.TokenizeReply)
+    assert list((await link.tokenize(wire.TokenizeRequest(text="on"))).token_ids) == [111, 110]
 
 
 async def test_who_waits_is_told_when_the_engine_is_lost() -> None:

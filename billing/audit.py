@@ -184,10 +184,12 @@ QUERIES: dict[str, tuple[Promise, str]] = {
                      WHERE b.post_paid_id = p.organisation_id), 0))), 0)
                 FROM billing_postpaid p)
              + (SELECT COALESCE(SUM(ABS(p.settled_nanos - COALESCE(
-                    (SELECT SUM(i.units_nanos - CASE WHEN i.voided THEN 0
-                                ELSE (i.price_cents - i.credited_cents) * CAST(10000000 AS BIGINT)
-                                END)
-                     FROM billing_usageinvoice i
+                    (SELECT SUM(i.units_nanos) - CASE WHEN SUM(i.unpaid_cents) > 0
+                            THEN SUM(i.unpaid_cents) * CAST(10000000 AS BIGINT) ELSE 0 END
+                     FROM (SELECT post_paid_id, units_nanos,
+                                  CASE WHEN voided THEN 0 ELSE price_cents - credited_cents END
+                                  - carried_cents AS unpaid_cents
+                           FROM billing_usageinvoice) i
                      WHERE i.post_paid_id = p.organisation_id), 0))), 0)
                 FROM billing_postpaid p)
         """,
@@ -197,7 +199,10 @@ QUERIES: dict[str, tuple[Promise, str]] = {
         """
         SELECT (SELECT COUNT(*) FROM billing_usageinvoice i
                 LEFT JOIN billing_topup u ON u.invoice_id = i.invoice_id
-                WHERE i.credited_cents <> COALESCE(u.amount_cents, 0))
+                WHERE CASE WHEN u.source = 'subscription'
+                           THEN i.credited_cents <> 0 OR i.carried_cents > u.amount_cents
+                           ELSE i.credited_cents + i.carried_cents <> COALESCE(u.amount_cents, 0)
+                      END)
              + (SELECT COUNT(*) FROM billing_topup u
                 LEFT JOIN billing_usageinvoice i ON i.invoice_id = u.invoice_id
                 WHERE u.source = 'post_paid' AND i.invoice_id IS NULL)

@@ -3,8 +3,10 @@
 Guarantees: one invoice is one payment (a constraint), whatever is told, in any order, how often;
 the ledger's cash is what Stripe took. A plan's credit comes with the invoice that begins a period,
 in proportion to what was paid of it in money: what Stripe takes from a customer's balance there,
-after a change of plans, was paid and credited before. Any other invoice credits its price. An
-invoice of usage settles what was told to the meter, also when nothing was paid for it.
+after a change of plans, was paid and credited before. Any other invoice credits its price. What an
+invoice collects beyond its own total is what earlier ones of the customer left on that balance,
+each too small for a charge, and is credited as it is. An invoice of usage settles what was told to
+the meter, also when nothing was paid for it, and so does any that collects what one left.
 """
 
 from dataclasses import dataclass
@@ -22,11 +24,15 @@ OF_A_PERIOD = {"subscription_create", "subscription_cycle"}
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Of an invoice, in cents: `credit` - `discount` + `tax` is what was paid."""
+    """Of an invoice, in cents: `credit` - `discount` + `tax` is what was paid.
+
+    Of the credit, `carried` was the price of earlier ones.
+    """
 
     credit_cents: int
     discount_cents: int
     tax_cents: int
+    carried_cents: int
 
 
 def hear_paid(invoice_id: str) -> None:
@@ -47,7 +53,10 @@ def hear_paid(invoice_id: str) -> None:
         if parts.credit_cents > 0:
             _book(organisation, invoice, subscription, plan, parts, payment_id)
         if subscription.post_paid:
-            postpaid.settle(organisation.pk, invoice, parts.credit_cents)
+            own_cents = parts.credit_cents - parts.carried_cents
+            postpaid.settle(organisation.pk, invoice, own_cents, parts.carried_cents)
+        elif parts.carried_cents:
+            postpaid.collect(organisation.pk, invoice, parts.carried_cents)
 
 
 def _organisation(invoice: StripeInvoice) -> Organisation:
@@ -60,15 +69,18 @@ def _organisation(invoice: StripeInvoice) -> Organisation:
 def parts_of(invoice: StripeInvoice, plan: Plan | None) -> Parts:
     """What an invoice credits; of one that Stripe's balance paid in part, that much less."""
     if invoice.subtotal_cents <= 0:
-        return Parts(0, 0, 0)  # a trial, or money on its way back
-    paid, total = (invoice.paid_cents, invoice.total_cents) if invoice.total_cents else (1, 1)
-    tax = invoice.tax_cents * paid // total
-    net = invoice.paid_cents - tax
+        return Parts(0, 0, 0, 0)  # a trial, or money on its way back
+    own_cents = min(invoice.paid_cents, invoice.total_cents)
+    own, total = (own_cents, invoice.total_cents) if invoice.total_cents else (1, 1)
+    net = own_cents - invoice.tax_cents * own // total
     if plan is not None and invoice.reason in OF_A_PERIOD:
-        credit = max(plan.credit_cents * paid // total, net)
+        credit = max(plan.credit_cents * own // total, net)
     else:
-        credit = net + invoice.discount_cents * paid // total
-    return Parts(credit, credit - net, tax)
+        credit = net + invoice.discount_cents * own // total
+    # What was carried had the same tax.
+    tax = invoice.tax_cents * max(invoice.paid_cents, own) // total
+    carried = invoice.paid_cents - tax - net
+    return Parts(credit + carried, credit - net, tax, carried)
 
 
 def _book(
@@ -109,7 +121,7 @@ def hear_voided(invoice_id: str) -> None:
     if invoice.status != "void" or not invoice.subscription_id:
         return
     if stripe_billing.fetch_subscription(invoice.subscription_id).post_paid:
-        postpaid.settle(_organisation(invoice).pk, invoice, 0)
+        postpaid.settle(_organisation(invoice).pk, invoice, 0, 0)
 
 
 def hear_failed(invoice_id: str) -> None:

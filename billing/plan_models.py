@@ -101,18 +101,19 @@ class PostPaid(models.Model):
 
 
 class UsageInvoice(models.Model):
-    """An invoice of usage that Stripe is done with, and what it settles.
+    """An invoice of usage that Stripe is done with, or one that collected what such a one left.
 
-    That is the usage on it, less what of its price was neither credited nor voided: a price below
-    Stripe's smallest charge is not paid, but put on the customer's balance there, and paid with the
-    next invoice, which then credits more than its own price.
+    A price below Stripe's smallest charge is not paid, but put on the customer's balance there, and
+    paid with the customer's next invoice, of usage or of a plan. So all of them together settle the
+    usage on them, less what of its price was neither credited, nor carried to another, nor voided.
     """
 
     invoice_id = models.CharField(primary_key=True, max_length=255)
     post_paid = models.ForeignKey(PostPaid, on_delete=models.PROTECT, related_name="invoices")
     units_nanos = models.BigIntegerField()
     price_cents = models.BigIntegerField()  # of these units, rounded by Stripe, before tax
-    credited_cents = models.BigIntegerField()
+    credited_cents = models.BigIntegerField()  # of its own price
+    carried_cents = models.BigIntegerField(default=0)  # of earlier ones, credited with it
     voided = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -121,15 +122,13 @@ class UsageInvoice(models.Model):
             models.CheckConstraint(
                 condition=Q(voided=False) | Q(credited_cents=0), name="usage_invoice_void_is_unpaid"
             ),
+            models.CheckConstraint(
+                condition=Q(carried_cents__gte=0), name="usage_invoice_carries_forward"
+            ),
         ]
 
     def __str__(self) -> str:
         return self.invoice_id
-
-    @property
-    def settles_nanos(self) -> int:
-        unpaid = 0 if self.voided else self.price_cents - self.credited_cents
-        return self.units_nanos - unpaid * NANOS_PER_CENT
 
 
 def new_batch_id() -> str:

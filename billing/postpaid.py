@@ -12,7 +12,7 @@ import logging
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
@@ -58,25 +58,52 @@ def owed_nanos(organisation_id: str) -> int:
     return max(0, -ledger.balance(organisation_id).posted_nanos)
 
 
-@transaction.atomic
-def settle(organisation_id: str, invoice: StripeInvoice, credited_cents: int) -> None:
+def settle(
+    organisation_id: str, invoice: StripeInvoice, credited_cents: int, carried_cents: int
+) -> None:
     """An invoice of usage was paid, or voided: what it asked for is told no more. Idempotent.
 
     What it rounded away, and what it left to be paid nowhere, is part of the next batch.
     """
-    rows = PostPaid.objects.filter(pk=organisation_id)
-    row, created = UsageInvoice.objects.get_or_create(
-        invoice_id=invoice.invoice_id,
-        defaults={
-            "post_paid_id": organisation_id, "units_nanos": invoice.units,
-            "price_cents": invoice.subtotal_cents, "credited_cents": credited_cents,
-            "voided": invoice.status == "void",
-        },
+    _settle(
+        organisation_id, invoice, units_nanos=invoice.units, price_cents=invoice.subtotal_cents,
+        credited_cents=credited_cents, carried_cents=carried_cents,
+        voided=invoice.status == "void",
     )  # fmt: skip
-    if created:
-        rows.update(settled_nanos=F("settled_nanos") + row.settles_nanos)
-    if rows.filter(active=False).exists():
+
+
+def collect(organisation_id: str, invoice: StripeInvoice, carried_cents: int) -> None:
+    """A plan's invoice was paid, and what earlier ones had left with it. Idempotent."""
+    _settle(
+        organisation_id, invoice, units_nanos=0, price_cents=0, credited_cents=0,
+        carried_cents=carried_cents,
+    )  # fmt: skip
+
+
+@transaction.atomic
+def _settle(organisation_id: str, invoice: StripeInvoice, **parts: int) -> None:
+    """Write one invoice down, and what all of them settle: the order in which they come is one."""
+    post_paid = PostPaid.objects.select_for_update().filter(pk=organisation_id).first()
+    if post_paid is None:
+        return
+    UsageInvoice.objects.get_or_create(
+        invoice_id=invoice.invoice_id, defaults={"post_paid": post_paid, **parts}
+    )
+    settled = _settled_nanos(post_paid)
+    PostPaid.objects.filter(pk=organisation_id).update(settled_nanos=settled)
+    if not post_paid.active:
         ledger_payments.close_credit_line(organisation_id)
+
+
+def _settled_nanos(post_paid: PostPaid) -> int:
+    """The usage on all invoices, less what of their prices is still to be paid with a next one."""
+    sums = post_paid.invoices.aggregate(
+        units=Sum("units_nanos", default=0),
+        unpaid=Sum(F("price_cents") - F("credited_cents"), filter=Q(voided=False), default=0),
+        carried=Sum("carried_cents", default=0),
+    )
+    # Beyond what usage left, an earlier invoice of a plan left it.
+    return int(sums["units"] - max(0, sums["unpaid"] - sums["carried"]) * NANOS_PER_CENT)
 
 
 @transaction.atomic

@@ -54,3 +54,8 @@ def hear(double: StripeDouble, client: Client) -> None:
     for event in waiting:
         deliver(client, event)
     run_jobs()
+
+
+def told(double: StripeDouble) -> list[int]:
+    """What the meter of usage was told, in order."""
+    return [int(each["payload"]["value"]) for each in double.all("billing.meter_event")[::-1]]

@@ -13,7 +13,7 @@ from billing.models import MeterBatch, PostPaid, StripeCustomer, TopUp
 from portal.lib.ids import new_id
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
 from tests.billing.money import account_of, audit_is_clean, draft, hold
-from tests.billing.payments import TEN, balance, hear
+from tests.billing.payments import TEN, balance, hear, told
 from tests.billing.stripe_double import StripeDouble, subscriptions
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,11 +32,6 @@ def use(organisation: Organisation, nanos: int) -> None:
     request_id = new_id("req")
     hold(request_id, organisation.pk, nanos)
     ledger.settle(request_id, draft(nanos))
-
-
-def told(double: StripeDouble) -> list[int]:
-    """What the meter was told, in order."""
-    return [int(each["payload"]["value"]) for each in double.all("billing.meter_event")[::-1]]
 
 
 # --- The line ------------------------------------------------------------------------------------

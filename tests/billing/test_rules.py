@@ -102,7 +102,7 @@ BREAK = {
     "c.given_up_nanos": "UPDATE billing_closing SET finished_at = created_at",
     "p.metered_nanos": "UPDATE billing_postpaid SET metered_nanos = metered_nanos + 1",
     "i.units_nanos": "UPDATE billing_usageinvoice SET units_nanos = units_nanos + 1",
-    "i.credited_cents <>": "UPDATE billing_topup SET source = 'post_paid'",
+    "i.carried_cents > ": "UPDATE billing_topup SET source = 'post_paid'",
 }
 
 

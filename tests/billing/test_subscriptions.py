@@ -9,11 +9,12 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Organisation
-from billing import invoices, stripe_billing, topups
-from billing.models import Plan, Subscription, TopUp, WebhookDelivery
-from portal.lib.money import NANOS_PER_CENT
+from billing import invoices, ledger, postpaid, stripe_billing, tasks, topups
+from billing.models import Plan, PostPaid, Subscription, TopUp, WebhookDelivery
+from portal.lib.ids import new_id
+from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
 from tests.billing.money import audit_is_clean, draft, hold
-from tests.billing.payments import TEN, balance, hear, run_jobs
+from tests.billing.payments import TEN, balance, hear, run_jobs, told
 from tests.billing.rules import broken
 from tests.billing.stripe_double import StripeDouble, subscriptions
 
@@ -190,6 +191,55 @@ def test_codes_and_tax_leave_the_credit_as_it_is(
     all_is_well()
 
 
+def owe(organisation: Organisation, nanos: int) -> None:
+    """So much more is used than there is, and told to Stripe's meter."""
+    use = balance(organisation) + nanos
+    request_id = new_id("req")
+    hold(request_id, organisation.pk, use)
+    ledger.settle(request_id, draft(use))
+    tasks.tell_usage()
+
+
+def subscription_of_usage(double: StripeDouble, organisation: Organisation) -> str:
+    postpaid.turn_on(organisation, 100 * NANOS_PER_DOLLAR, "operator@example.com")
+    tasks.tell_usage()
+    return PostPaid.objects.get().subscription_id or ""
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_usage_left_is_paid_with_a_plans_invoice_and_told_no_more(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str,
+    order: int,
+) -> None:  # fmt: skip
+    """Thirty cents with six of tax, on the customer's balance at Stripe; then a period's."""
+    usage = subscription_of_usage(double, organisation)
+    owe(organisation, 30 * NANOS_PER_CENT)
+    subscriptions.invoice(double, usage, tax=6)
+    subscriptions.invoice(double, subscribed, tax=400)
+    double.post.waiting = double.post.waiting[::order]
+    hear(double, alice_client)
+    newest = TopUp.objects.latest("created_at")
+    assert (newest.amount_cents, newest.discount_cents, newest.tax_cents) == (2230, 200, 406)
+    assert balance(organisation) == CREDIT
+    owe(organisation, 40 * NANOS_PER_CENT)
+    assert told(double) == [30 * NANOS_PER_CENT, 40 * NANOS_PER_CENT]
+    audit_is_clean()
+
+
+def test_what_a_plan_left_is_paid_with_an_invoice_of_usage_and_settles_none(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
+) -> None:
+    usage = subscription_of_usage(double, organisation)
+    subscriptions.invoice(double, subscribed, "subscription_update", subtotal=30)
+    owe(organisation, 100 * NANOS_PER_CENT)
+    subscriptions.invoice(double, usage)
+    hear(double, alice_client)
+    assert balance(organisation) == 30 * NANOS_PER_CENT
+    owe(organisation, 20 * NANOS_PER_CENT)
+    assert told(double) == [100 * NANOS_PER_CENT, 20 * NANOS_PER_CENT]
+    audit_is_clean()
+
+
 def test_a_trial_gives_nothing(
     double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
 ) -> None:
@@ -211,8 +261,6 @@ def test_a_price_that_is_no_plans_credits_nobody(
 
 def test_the_credit_is_used_like_any_other(subscribed: str, organisation: Organisation) -> None:
     hold("req_1", organisation.pk, TEN + CREDIT)
-    from billing import ledger
-
     ledger.settle("req_1", draft(TEN + CREDIT))
     assert balance(organisation) == 0
 

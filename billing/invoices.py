@@ -9,14 +9,16 @@ each too small for a charge, and is credited as it is. An invoice of usage settl
 the meter, also when nothing was paid for it, and so does any that collects what one left.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import transaction
 from django.utils.translation import gettext_noop
 
 from accounts.models import Organisation
-from billing import notices, postpaid, stripe_billing, topups
-from billing.models import Plan, StripeCustomer, TopUp, TopUpSource
+from billing import notices, postpaid, stripe_billing, subscriptions, topups
+from billing.models import Plan, StripeCustomer, TopUp, TopUpSource, UsageInvoice
 from billing.stripe_billing import StripeInvoice, StripeSubscription
 
 OF_A_PERIOD = {"subscription_create", "subscription_cycle"}
@@ -129,3 +131,32 @@ def hear_failed(invoice_id: str) -> None:
     invoice = stripe_billing.fetch_invoice(invoice_id)
     if invoice.status == "open" and invoice.subscription_id:
         notices.invoice_failed(_organisation(invoice), invoice.total_cents, invoice.address)
+
+
+def catch_up(since: datetime, until: datetime) -> None:
+    """Hear of invoices whose webhook never came, and of their subscriptions.
+
+    Raises StripeUnavailable.
+    """
+    for invoice in _unheard(stripe_billing.invoices_between(since, until)):
+        with suppress(topups.PaymentRefused, topups.NotYet):  # the comparison will show it
+            subscriptions.hear(invoice.subscription_id)
+            HEARD[invoice.status](invoice.invoice_id)
+
+
+HEARD = {"paid": hear_paid, "void": hear_voided}
+
+
+def _unheard(made: list[StripeInvoice]) -> list[StripeInvoice]:
+    """Those of our customers that should have left a trace here, and did not."""
+    customers = set(StripeCustomer.objects.values_list("customer_id", flat=True))
+    ids = [each.invoice_id for each in made]
+    heard = {
+        *TopUp.objects.filter(invoice_id__in=ids).values_list("invoice_id", flat=True),
+        *UsageInvoice.objects.filter(pk__in=ids).values_list("pk", flat=True),
+    }
+    return [
+        each for each in made
+        if each.status in HEARD and each.subscription_id
+        and each.customer_id in customers and each.invoice_id not in heard
+    ]  # fmt: skip

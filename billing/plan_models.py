@@ -47,6 +47,9 @@ class Plan(models.Model):
         return self.credit_cents * NANOS_PER_CENT
 
 
+OVER = {"canceled", "incomplete_expired"}
+
+
 class Subscription(models.Model):
     """An organisation's subscription to a plan, as Stripe told it last."""
 
@@ -66,7 +69,7 @@ class Subscription(models.Model):
 
     @property
     def is_live(self) -> bool:
-        return self.status not in {"canceled", "incomplete_expired"}
+        return self.status not in OVER
 
 
 class PostPaid(models.Model):

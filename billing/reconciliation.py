@@ -2,7 +2,8 @@
 of each organisation that pays later what its meter was told.
 
 What it finds is kept and shown in the console; normally it is nothing. It corrects no difference: a
-person looks at it. A payment page whose webhook was lost is no difference: `catch_up` hears of it.
+person looks at it. What a lost webhook would have said is no difference: of payment pages
+`catch_up` hears, of invoices and subscriptions each comparison before it compares.
 
 Both sides are read from `WINDOW` ago to `SETTLES` ago; what is younger may be under way. What only
 one side made in that time is asked for by its id, so the ends of the window hide nothing.
@@ -17,7 +18,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
-from billing import stripe_api, stripe_billing, topups
+from billing import invoices, stripe_api, stripe_billing, subscriptions, topups
 from billing.disputes import MONEY_GONE
 from billing.models import (
     Difference,
@@ -40,6 +41,8 @@ from portal.lib.money import NANOS_PER_CENT
 T = TypeVar("T", StripeRefund, StripeDispute)
 
 WINDOW = timedelta(days=35)
+# An invoice that is sent may be paid so much later.
+INVOICES_WAIT = timedelta(days=stripe_billing.DAYS_DUE)
 SETTLES = timedelta(minutes=10)
 # How far Stripe's clock may be from ours, with the way of an answer.
 SKEW = timedelta(minutes=1)
@@ -54,6 +57,8 @@ def reconcile() -> Reconciliation | None:
     until = timezone.now() - SETTLES
     run = Reconciliation.objects.create(since=until - WINDOW, until=until)
     try:
+        subscriptions.catch_up()
+        invoices.catch_up(run.since - INVOICES_WAIT, run.until)
         found = [*_payments(run), *_refunds(run), *_disputes(run), *_usage(run)]
     except stripe_api.StripeUnavailable as away:
         run.error = str(away)[:500]

@@ -125,7 +125,18 @@ def cancel(subscription_id: str) -> None:
 
 def fetch_invoice(invoice_id: str) -> StripeInvoice:
     with calling():
-        told = client().v1.invoices.retrieve(invoice_id)
+        return _invoice_of(client().v1.invoices.retrieve(invoice_id))
+
+
+def invoices_between(since: datetime, until: datetime) -> list[StripeInvoice]:
+    """Made then, whatever became of them; of every business of the Stripe account."""
+    start, end = int(since.timestamp()), int(until.timestamp())
+    with calling():
+        made = client().v1.invoices.list({"limit": 100, "created": {"gte": start, "lte": end}})
+        return [_invoice_of(each) for each in made.auto_paging_iter()]
+
+
+def _invoice_of(told: stripe.Invoice) -> StripeInvoice:
     parent = told.parent.subscription_details if told.parent else None
     return StripeInvoice(
         invoice_id=told.id or "",

@@ -4,14 +4,17 @@ A subscription's row is what Stripe said last; credit comes from paid invoices a
 (`billing.invoices`), so a row that is late costs nobody anything.
 """
 
+from contextlib import suppress
+
 from django.utils.translation import gettext as _
 
 from accounts.models import Organisation
-from billing import customers, ledger_payments, stripe_billing, topups
+from billing import customers, ledger_payments, stripe_api, stripe_billing, topups
 from billing.models import Plan, PostPaid, StripeCustomer, Subscription
+from billing.plan_models import OVER
 from billing.stripe_billing import StripeSubscription
 
-ENDED = {"canceled", "incomplete_expired", "unpaid"}
+ENDED = OVER | {"unpaid"}
 
 
 def live(organisation_id: str) -> list[Subscription]:
@@ -51,6 +54,15 @@ def hear(subscription_id: str) -> None:
         if _write(known, told):
             return
     raise topups.NotYet(f"{subscription_id} changes too often just now")
+
+
+def catch_up() -> None:
+    """Hear of those that run here: a webhook of their end may be lost. Raises StripeUnavailable."""
+    plans = Subscription.objects.exclude(status__in=OVER).values_list("pk", flat=True)
+    usage = PostPaid.objects.filter(active=True, subscription_id__isnull=False)
+    for subscription_id in [*plans, *usage.values_list("subscription_id", flat=True)]:
+        with suppress(topups.NotYet, stripe_api.RequestRefused):
+            hear(subscription_id or "")
 
 
 def _write(known: Subscription | None, told: StripeSubscription) -> bool:

@@ -9,10 +9,19 @@ from django.utils import timezone
 
 from accounts.models import Organisation, User
 from billing import ledger, ledger_payments, postpaid, reconciliation, tasks
-from billing.models import Difference, MeterBatch, Reconciliation, Refund, TopUp
+from billing.models import (
+    Difference,
+    MeterBatch,
+    Plan,
+    PostPaid,
+    Reconciliation,
+    Refund,
+    Subscription,
+    TopUp,
+)
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
 from tests.billing.money import audit_is_clean, draft, hold
-from tests.billing.payments import TEN, balance, begin, hear
+from tests.billing.payments import TEN, balance, begin, hear, told
 from tests.billing.stripe_double import StripeDouble, subscriptions
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -203,6 +212,46 @@ def test_a_payment_whose_webhook_was_lost_is_credited_all_the_same(
         tasks.catch_up()
     assert sorted(TopUp.objects.values_list("state", flat=True)) == ["created", "expired", "paid"]
     assert balance(organisation) == TEN + 2500 * NANOS_PER_CENT
+    audit_is_clean()
+
+
+def test_invoices_whose_webhooks_were_lost_are_credited_or_told_again(
+    double: StripeDouble, organisation: Organisation
+) -> None:
+    use_on_credit(organisation, 5 * NANOS_PER_DOLLAR)
+    double.post.losing = True
+    [subscription] = double.all("subscription")
+    subscriptions.void(double, subscriptions.invoice(double, subscription["id"], paid=False)["id"])
+    assert differences() == set()
+    tasks.tell_usage()
+    assert told(double) == [5 * NANOS_PER_DOLLAR] * 2
+    subscriptions.invoice(double, subscription["id"])
+    for _ in range(2):
+        assert differences() == set()
+    assert balance(organisation) == 0
+    audit_is_clean()
+
+
+def test_a_plan_whose_webhooks_were_lost_gives_its_credit_and_an_end_is_heard_of(
+    double: StripeDouble, alice_client: Client, organisation: Organisation
+) -> None:
+    price = subscriptions.make_plan_price(double, 2000)
+    plan = Plan.objects.create(
+        name="Team", stripe_price_id=price["id"], price_cents=2000, interval="month",
+        credit_cents=2200,
+    )  # fmt: skip
+    double.post.losing = True
+    alice_client.post(reverse("billing_subscribe", args=[plan.pk]), {"form_token": "t"})
+    double.pay(next(iter(double.sessions)))
+    assert differences() == set()
+    assert balance(organisation) == TEN + 2200 * NANOS_PER_CENT
+    known = Subscription.objects.get()
+    use_on_credit(organisation, 2200 * NANOS_PER_CENT + 1)
+    for each in double.all("subscription"):
+        subscriptions.cancel(double, each["id"])
+    assert differences() == set()
+    known.refresh_from_db()
+    assert (known.is_live, PostPaid.objects.get().active) == (False, False)
     audit_is_clean()
 
 

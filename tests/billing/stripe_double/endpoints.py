@@ -13,6 +13,7 @@ from stripe.params import (
     DisputeListParams,
     DisputeRetrieveParams,
     EventListParams,
+    InvoiceListParams,
     InvoicePaymentListParams,
     InvoiceRetrieveParams,
     PaymentIntentCreateParams,
@@ -255,6 +256,7 @@ def _endpoint(method: str, path: str, parameters: Any, answer: Answer) -> Endpoi
 
 ENDPOINTS = [
     _endpoint("GET", "charges/ID", ChargeRetrieveParams, retrieve("charge")),
+    _endpoint("GET", "invoices", InvoiceListParams, listed("invoice")),
     _endpoint("GET", "invoices/ID", InvoiceRetrieveParams, retrieve("invoice")),
     _endpoint("POST", "customers", CustomerCreateParams, create_customer),
     _endpoint("GET", "customers/ID", CustomerRetrieveParams, retrieve("customer")),

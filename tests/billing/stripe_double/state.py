@@ -134,7 +134,7 @@ class StripeDouble:
         if session["invoice_creation"]["enabled"]:
             invoice = self.make(
                 "invoice", "in", customer=session["customer"], status="paid",
-                amount_due=due + tax, amount_paid=due + tax, amount_remaining=0,
+                amount_due=due + tax, amount_paid=due + tax, amount_remaining=0, parent=None,
             )  # fmt: skip
             invoice["hosted_invoice_url"] = f"{self.url}/invoice/{invoice['id']}"
             session["invoice"] = invoice["id"]

@@ -2,20 +2,18 @@
 
 import os
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import django.db.backends.sqlite3.base  # noqa: F401  before its operations, on PostgreSQL
 import pytest
 from django.conf import settings
-from django.contrib.auth.hashers import make_password
 from django.core.management.commands import flush
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.db.backends.sqlite3.operations import DatabaseOperations
 from django.dispatch import receiver
-from django.test import Client
+from django.test import Client, override_settings
 
 from accounts import flows
 from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
@@ -62,6 +60,13 @@ def orm_beside_playwright() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _passwords_are_hashed_fast() -> Iterator[None]:
+    """A good hash is slow on purpose; sites of the story have it."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
 @pytest.fixture(scope="session")
 def django_db_keepdb() -> bool:
     """The database is there already: a migrated one, of which each worker has a copy."""
@@ -104,14 +109,8 @@ def _flushes_get_past_the_triggers() -> Iterator[None]:
 PASSWORD = "correct horse battery staple"
 
 
-@cache
-def password_hash() -> str:
-    """Made once a run: a good password hash is slow on purpose."""
-    return make_password(PASSWORD)
-
-
 def make_user(email: str, name: str) -> User:
-    return User.objects.create(email=email, password=password_hash(), name=name)
+    return User.objects.create_user(email, PASSWORD, name=name)
 
 
 @pytest.fixture

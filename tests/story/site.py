@@ -26,10 +26,10 @@ from inference.engine.wire.engine_pb2 import InfoRequest
 from inference.engine.wire.engine_pb2_grpc import EngineStub
 from tests.databases import SQLITE, copy_of_migrated, migrated_postgres
 from tests.environment import REPOSITORY, site_environment
+from tests.forks import Forks
 from tests.made_once import made_once
 from tests.services import postgres_server, redis_server
 from tests.story.balancer import balancer
-from tests.story.commands import Commands
 
 START_S = 120.0
 
@@ -44,14 +44,14 @@ class Site:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._commands = Commands(self.env)
+        self._commands = Forks("tests.story.commands", self.env)
 
     def close(self) -> None:
         self._commands.close()
 
     def manage(self, *arguments: str) -> str:
         """Run `manage.py` with the site's settings and return what it printed."""
-        done = self._commands.run(*arguments)
+        done = self._commands.run(arguments)
         if done.returncode != 0:
             raise AssertionError(f"manage.py {arguments} failed:\n{done.stdout}{done.stderr}")
         return done.stdout

@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import httpx
 
 from tests.billing.stripe_double import SECRET_KEY, WEBHOOK_SECRET, stripe_double
 from tests.environment import REFERENCE_DATA
+from tests.forks import Forks
 from tests.portal.pages.documented import samples_in
 from tests.portal.pages.recorder import Call, Recorder, recorder
 from tests.story.site import Site, embedded_site
@@ -49,6 +50,7 @@ class DocsSite:
     recorder: Recorder
     key: str
     management_key: str
+    python: Forks
 
     def samples(self, slug: str, language: str) -> list[str]:
         """A page's samples, which call the site through the recorder."""
@@ -57,14 +59,28 @@ class DocsSite:
 
     def run(self, command: list[str], sample: str) -> tuple[str, list[Call]]:
         """What a sample printed and which calls it made; it has to end well."""
-        variables = {"OPENAI_API_KEY": self.key, "MANAGEMENT_KEY": self.management_key}
-        environment = {**os.environ, **variables, **self._ids_for(sample)}
+        environment = {**os.environ, **self._environment_of(sample)}
         self.recorder.calls.clear()
         done = subprocess.run(
             command, input=sample, env=environment, timeout=RUN_S, capture_output=True, text=True
         )
+        return self._ended_well(sample, done)
+
+    def run_python(self, sample: str) -> tuple[str, list[Call]]:
+        """The same for one in Python with the libraries that the tests have."""
+        environment = self._environment_of(sample)
+        self.recorder.calls.clear()
+        return self._ended_well(sample, self.python.run({"sample": sample, "env": environment}))
+
+    def _ended_well(
+        self, sample: str, done: "subprocess.CompletedProcess[str]"
+    ) -> tuple[str, list[Call]]:
         assert done.returncode == 0, f"{sample}\n{done.stdout}\n{done.stderr}"
         return done.stdout, list(self.recorder.calls)
+
+    def _environment_of(self, sample: str) -> dict[str, str]:
+        keys = {"OPENAI_API_KEY": self.key, "MANAGEMENT_KEY": self.management_key}
+        return {**keys, **self._ids_for(sample)}
 
     def _ids_for(self, sample: str) -> dict[str, str]:
         """What a reader would have from the calls before: fresh ids, for what the sample names."""
@@ -131,7 +147,9 @@ def docs_site(folder: Path) -> Iterator[DocsSite]:
         key = site.issue_key(EMAIL, "5")
         name = ("--email", EMAIL, "--name", "management")
         management_key = site.manage("issuekey", *name, "--scope", "management").strip()
-        made = DocsSite(site, stack.enter_context(recorder(site.url)), key, management_key)
+        calls = stack.enter_context(recorder(site.url))
+        python = stack.enter_context(closing(Forks("tests.portal.pages.samples", dict(os.environ))))
+        made = DocsSite(site, calls, key, management_key, python)
         keep_bodies(made)
         offer_encoders(made)
         yield made

@@ -5,7 +5,6 @@ Those that use OpenAI's library for JavaScript run in tests/conformance, which i
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -79,7 +78,7 @@ def test_python_samples_print_an_answer(
 ) -> None:
     may_run(slug, reference_data)
     for sample in site.samples(slug, "python"):
-        printed, made = site.run([sys.executable, "-"], sample)
+        printed, made = site.run_python(sample)
         assert printed.strip()
         assert_answered(slug, made)
         calls["python"] += made

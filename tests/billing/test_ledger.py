@@ -175,6 +175,28 @@ def test_a_keys_cap_counts_what_is_held_and_what_is_spent(
     audit_is_clean()
 
 
+def test_the_database_itself_refuses_a_negative_charge(org: str) -> None:
+    hold("r1", org, 500)
+    ledger.settle("r1", draft(500))
+    hold("r2", org, 500)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ledger.settle("r2", draft(-1))
+    assert Hold.objects.get(pk="r2").state == HoldState.OPEN
+    charge, record = Transfer.objects.get(reference="usage:r1"), UsageRecord.objects.get()
+    for amount in (-1, 0):
+        with pytest.raises(IntegrityError, match="transfer_positive"), transaction.atomic():
+            add(charge, reference="usage:r3", amount_nanos=amount)
+    with pytest.raises(IntegrityError, match="usage_cost_not_negative"), transaction.atomic():
+        add(record, request_id="r3", cost_nanos=-1)
+
+
+def add(row: Transfer | UsageRecord, **changes: object) -> None:
+    """Another row, like this one."""
+    for name, value in {"pk": None, **changes}.items():
+        setattr(row, name, value)
+    row.save(force_insert=True)
+
+
 def test_the_database_itself_refuses_an_overdraft(org: str) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         Account.objects.filter(organisation_id=org).update(debits_posted=TEN + 1)

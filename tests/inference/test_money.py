@@ -11,7 +11,7 @@ import pytest
 from accounts.models import ApiKey, Organisation
 from billing import ledger, pricing, spending
 from billing.models import Alert
-from inference import catalog, service, settling
+from inference import catalog, holding, service, settling
 from inference.models import ServedModel
 from portal.lib.db import commit, db
 from portal.lib.money import format_plain
@@ -136,6 +136,27 @@ async def test_a_whole_answer_whose_credit_runs_out_is_a_402_and_free(
     record = await books.record()
     assert record.cost_nanos == 0
     assert record.waived_tokens > 0
+    await books.audit()
+
+
+@pytest.mark.parametrize("cents_a_token", [1, 25])
+async def test_what_outran_its_hold_is_billed_if_it_can_be_paid_and_else_waived(
+    models: None, api: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch,
+    cents_a_token: int,
+) -> None:  # fmt: skip
+    """It decodes faster than its hold grows: here the hold does not grow before the end."""
+    from django.conf import settings
+
+    monkeypatch.setattr(settings, "HOLD_WINDOW_TOKENS", 16)
+    monkeypatch.setattr(holding, "must_extend", lambda _generation: False)
+    await db(pricing.set_price, "starter", 0, 0, cents_a_token * CENT_A_TOKEN)
+    catalog.forget()
+    assert (await api.post(PATH, json=chat("x" * 150))).status_code == 200
+    record = await books.record()
+    sampled = record.output_tokens + record.waived_tokens
+    assert 150 < sampled < 1000
+    assert record.output_tokens == (sampled if cents_a_token == 1 else 16)
+    assert record.cost_nanos == record.output_tokens * cents_a_token * CENT
     await books.audit()
 
 

@@ -89,7 +89,7 @@ def postgres_server(like: Path | None = None, keep: Path | None = None) -> Itera
             _wait(lambda: _accepts(port), process, folder / "log")
             yield f"postgres://parlance@127.0.0.1:{port}/postgres"
         if keep is not None:
-            data.rename(keep)
+            subprocess.run(["cp", "-a", data, keep], check=True)  # perhaps on another disk
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

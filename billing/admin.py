@@ -1,6 +1,6 @@
 """The operator's console for money: prices, grants, deliveries, and the ledger to read."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -48,6 +48,12 @@ class PriceAdmin(admin.ModelAdmin[Price]):
     list_display = ["model", "per_million", "cached", "output", "flex", "effective_from"]
     list_filter = ["model"]
     date_hierarchy = "effective_from"
+
+    def get_fields(self, request: HttpRequest, obj: Price | None = None) -> Any:
+        return self.list_display if obj else super().get_fields(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Price | None = None) -> Any:
+        return self.list_display if obj else ()
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

@@ -169,10 +169,17 @@ class GrantForm(forms.Form):
 
 
 class PriceForm(forms.ModelForm[Price]):
-    """A new price; nanos per million tokens are dollars per million tokens x 10⁹.
+    """A new price, in dollars per million tokens."""
 
-    The flex tier's multiplier is in basis points: 5,000 is half the price.
-    """
+    input_nanos_per_mtok = DollarsField(
+        label=_("Input, US dollars per million tokens"), required=True
+    )
+    cached_input_nanos_per_mtok = DollarsField(
+        label=_("Cached input, US dollars per million tokens"), required=True
+    )
+    output_nanos_per_mtok = DollarsField(
+        label=_("Output, US dollars per million tokens"), required=True
+    )
 
     class Meta:
         model = Price
@@ -184,6 +191,8 @@ class PriceForm(forms.ModelForm[Price]):
             "flex_multiplier_bp",
             "effective_from",
         ]
+        labels: ClassVar = {"flex_multiplier_bp": _("Flex tier, in ten-thousandths of these")}
+        help_texts: ClassVar = {"flex_multiplier_bp": _("5000 is half the price.")}
 
 
 class TierForm(forms.ModelForm[TierOverride]):

@@ -17,11 +17,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from accounts.models import User
 
 FOR_PROGRAMS = "/api/"
+FOR_PEOPLE = "/api/reference/"
 
 
 class LanguageMiddleware(LocaleMiddleware):
     def process_request(self, request: HttpRequest) -> None:
-        if not request.path.startswith(FOR_PROGRAMS):
+        if request.path == FOR_PEOPLE or not request.path.startswith(FOR_PROGRAMS):
             super().process_request(request)
             return
         translation.activate(settings.LANGUAGE_CODE)

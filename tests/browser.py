@@ -16,10 +16,14 @@ from playwright.sync_api import (
     ConsoleMessage,
     Page,
     Request,
+    expect,
     sync_playwright,
 )
 
 from tests.environment import CI
+
+# For what a page does, and for what is expected of it: a machine may be busy with other things.
+PATIENCE_MS = 15_000
 
 
 def chromium_path() -> str:
@@ -35,6 +39,7 @@ def chromium_path() -> str:
 @contextmanager
 def chromium() -> Iterator[Browser]:
     path = chromium_path()
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"]
@@ -73,7 +78,7 @@ class Watch:
 def visitor(browser: Browser, origin: str, **options: object) -> Iterator[tuple[Page, Watch]]:
     """A page in a fresh context (no cookies), watched."""
     context: BrowserContext = browser.new_context(base_url=origin, **options)  # type: ignore[arg-type]
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     watch = Watch(origin)
     context.on("page", watch.follow)
     try:

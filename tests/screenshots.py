@@ -12,8 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from playwright.sync_api import (
     Browser,
     BrowserContext,
     Page,
+    Route,
     ViewportSize,
     expect,
     sync_playwright,
@@ -28,12 +28,14 @@ from playwright.sync_api import (
 
 from tests.billing.stripe_double import SECRET_KEY, WEBHOOK_SECRET, stripe_double
 from tests.environment import REPOSITORY
-from tests.shown_pages import CONSOLE, EMPTY, PUBLIC, SIGNED_IN
+from tests.shown_mails import Pages, rendered
+from tests.shown_pages import CONSOLE, EMPTY, PUBLIC, REFERENCE, SIGNED_IN, WELCOME
 from tests.shown_site import EMAIL, NEWCOMER, PASSWORD, make_history
 from tests.story.site import Site, embedded_site
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 LANGUAGES = {"en": "en-US", "zh": "zh-CN"}
+OURS = {"en": "en", "zh": "zh-hans"}
 SIZES: dict[str, ViewportSize] = {
     "desktop": {"width": 1280, "height": 800},
     "phone": {"width": 390, "height": 844},
@@ -61,11 +63,11 @@ def main() -> None:
         ) as site,
         sync_playwright() as playwright,
     ):
-        today = datetime.now(UTC)
-        ids = make_history(site) | {"year": str(today.year), "month": str(today.month)}
+        ids = make_history(site)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        mails = {language: rendered(site, code) for language, code in OURS.items()}
         for kind in wanted:
-            Album(browser, site, folder, kind, ids).take_all()
+            Album(browser, site, folder, kind, ids).take_all(mails[kind[-2:]])
         browser.close()
 
 
@@ -85,26 +87,34 @@ class Album:
         self.page.on("console", lambda message: self.complain(message.type, message.text))
         self.page.on("pageerror", lambda error: self.complain("error", str(error)))
 
-    def take_all(self) -> None:
-        self.each(PUBLIC)
+    def take_all(self, mails: Pages) -> None:
+        self.each(PUBLIC | REFERENCE)
+        self.refused()
+        self.without_address(mails)
         sign_in(self.page, NEWCOMER, "**/{welcome,portal}/")
-        self.each({"welcome": "/welcome/"})  # the first time there is no organisation yet
+        self.each(WELCOME)
         self.context.clear_cookies()
         sign_in(self.page, EMAIL, "**/portal/")
         self.each(SIGNED_IN)
         self.drawer()
+        self.question()
         self.playground()
         self.switch()
         self.each(EMPTY)
         self.context.clear_cookies()
         sign_in_as_operator(self.page, self.site)
         self.each(CONSOLE)
+        self.trouble()
         self.visit()
         self.context.close()
 
     def each(self, pages: Mapping[str, str]) -> None:
         for title, path in pages.items():
             self.page.goto(path.format(**self.ids))
+            if "/reauthenticate/" in self.page.url:  # a while after signing in
+                self.take("account-again")
+                self.page.locator("[name=password]").fill(PASSWORD)
+                self.page.locator("form:has([name=password]) [type=submit]").click()
             self.page.wait_for_load_state("networkidle")  # the reference is drawn by scripts
             self.take(title)
 
@@ -117,11 +127,35 @@ class Album:
             print(f"{target.name}: {width} px wider than the screen")
         self.page.screenshot(path=target, full_page=whole)
 
+    def refused(self) -> None:
+        """A form that another site could have sent."""
+        self.page.goto("/accounts/login/")
+        self.page.locator("form:has([name=password]) [name=csrfmiddlewaretoken]").evaluate(
+            "token => token.remove()"
+        )
+        self.page.locator("[name=login]").fill(EMAIL)
+        self.page.locator("[name=password]").fill(PASSWORD)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_load_state()
+        self.take("refused")
+
+    def without_address(self, pages: Pages) -> None:
+        for title, html in pages.items():
+            self.page.route("**/shown/", answering_with(html))
+            self.page.goto("/shown/")
+            self.take(title)
+            self.page.unroute("**/shown/")
+
     def drawer(self) -> None:
         self.page.goto("/portal/requests/")
         self.page.locator("[data-drawer]").first.click()
         expect(self.page.locator("dialog.drawer .request-id")).to_be_visible()
         self.take("request-drawer", whole=False)
+
+    def question(self) -> None:
+        self.page.goto("/portal/members/")
+        self.page.locator("confirm-submit .danger").last.click()
+        self.take("question", whole=False)
 
     def switch(self) -> None:
         """To the organisation in which nothing has happened."""
@@ -207,17 +241,34 @@ class Album:
 
     # --- The operator --------------------------------------------------------------------------
 
+    def trouble(self) -> None:
+        """A model that no engine can load."""
+        self.site.manage("loadmodel", "small-vectors")
+        self.page.goto("/status/")
+        expect(self.page.locator("live-fragment .message.bad")).to_be_visible(timeout=30_000)
+        self.each({"status-trouble": "/status/"})
+        self.each({"operator-engines-trouble": "/operator/inference/servedmodel/engines/"})
+        self.site.manage("unloadmodel", "small-vectors")
+
     def visit(self) -> None:
         page = self.page
         page.goto(f"/operator/accounts/organisation/{self.ids['organisation']}/visit/")
         page.locator("[name=reason]").fill("Ticket 7: a charge that looks wrong")
         page.locator("form:has([name=reason]) [type=submit]").click()
         page.wait_for_url("**/portal/")
-        self.each({"visit": "/portal/", "visit-refused": "/operator/"})
+        self.each({"visit": "/portal/"})
+        page.goto("/portal/billing/")
+        page.locator("form[action*=language] button").last.evaluate("button => button.click()")
+        page.wait_for_load_state()
+        self.take("visit-refused")
 
     def complain(self, kind: str, text: str) -> None:
         if kind in {"error", "warning"}:
             print(f"{self.kind} {self.page.url}: {kind}: {text[:300]}")
+
+
+def answering_with(html: str) -> Callable[[Route], None]:
+    return lambda route: route.fulfill(body=html, content_type="text/html; charset=utf-8")
 
 
 def sign_in(page: Page, email: str, arrival: str) -> None:

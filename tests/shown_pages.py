@@ -9,7 +9,6 @@ PUBLIC = {
     "docs-errors": "/docs/errors/",
     "docs-moving": "/docs/moving-from-openai/",
     "docs-management": "/docs/management-api/",
-    "reference": "/api/reference/",
     "status": "/status/",
     "shared": "/playground/shared/{snapshot}/",
     "login": "/accounts/login/",
@@ -18,6 +17,8 @@ PUBLIC = {
     "invitation": "/invitation/{token}/",
     "missing": "/nothing/",
 }
+# Swagger UI inside our frame.
+REFERENCE = {"reference": "/api/reference/"}
 SIGNED_IN = {
     "overview": "/portal/",
     "usage": "/portal/usage/?range=month",
@@ -45,6 +46,9 @@ SIGNED_IN = {
     "account-password": "/accounts/password/change/",
     "account-logout": "/accounts/logout/",
 }
+PLAYGROUND = {"playground": "/playground/"}
+# The first time there is no organisation yet.
+WELCOME = {"welcome": "/welcome/"}
 # An organisation in which nothing has happened yet.
 EMPTY = {
     "empty-overview": "/portal/",
@@ -81,6 +85,7 @@ CONSOLE = {
     "operator-organisations": "/operator/accounts/organisation/",
     "operator-visit": "/operator/accounts/organisation/{organisation}/visit/",
     "operator-users": "/operator/accounts/user/",
+    "operator-found": "/operator/accounts/user/?q=alice",
     "operator-keys": "/operator/accounts/apikey/",
     "operator-mails": "/operator/accounts/outgoingmail/",
 }

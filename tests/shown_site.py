@@ -68,6 +68,7 @@ def write() -> None:
     write_models(organisation)
     ids = write_requests(organisation, alice) | {"token": token, "organisation": organisation.id}
     ids |= write_conversations(organisation, alice)
+    ids |= {"year": str(organisation.created_at.year), "month": str(organisation.created_at.month)}
     write_money(organisation)
     print(json.dumps(ids))
 

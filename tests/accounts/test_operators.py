@@ -15,7 +15,7 @@ from accounts import operators
 from accounts.authentication import authenticate_key
 from accounts.models import ApiKey, Organisation, OutgoingMail, User
 from billing import ledger
-from billing.models import Transfer
+from billing.models import Price, Transfer
 from portal.lib.money import NANOS_PER_DOLLAR
 
 pytestmark = pytest.mark.django_db
@@ -130,6 +130,22 @@ def test_a_grant_needs_a_reason_and_is_posted_once(
     transfer = Transfer.objects.get(reference="grant:console:t")
     assert (transfer.description, transfer.actor) == ("Sorry", operators.FIRST_OPERATOR)
     assert ledger.balance(organisation.id).posted_nanos == 13 * NANOS_PER_DOLLAR
+
+
+def test_a_price_is_written_and_shown_in_dollars(operator: Client) -> None:
+    page = reverse("admin:billing_price_add")
+    fields = {
+        "model": "m", "input_nanos_per_mtok": "0.10", "cached_input_nanos_per_mtok": "0.05",
+        "output_nanos_per_mtok": "0.4", "flex_multiplier_bp": "5000",
+        "effective_from": "2026-01-01 00:00:00",
+    }  # fmt: skip
+    assert operator.post(page, {**fields, "output_nanos_per_mtok": ""}).status_code == 200
+    assert operator.post(page, fields).status_code == 302
+    price = Price.objects.get(model="m")
+    assert (price.input_nanos_per_mtok, price.output_nanos_per_mtok) == (10**8, 4 * 10**8)
+    shown = operator.get(reverse("admin:billing_price_change", args=[price.pk])).content.decode()
+    assert "$0.40" in shown
+    assert "50 %" in shown
 
 
 def test_an_organisation_without_an_account_cannot_be_made(operator: Client) -> None:

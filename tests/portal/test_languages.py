@@ -4,6 +4,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import Organisation, User
+from tests.portal.english import english_in
 
 pytestmark = pytest.mark.django_db
 CHINESE = {"HTTP_ACCEPT_LANGUAGE": "zh-CN,zh;q=0.9,en;q=0.5"}
@@ -85,6 +86,14 @@ def test_a_signed_in_persons_choice_is_kept_with_them(client: Client, alice: Use
     client.post("/language/", {"language": "xx", "next": "/"})
     alice.refresh_from_db()
     assert alice.language == "zh-hans"
+
+
+def test_the_reference_of_the_api_stands_in_a_page_of_the_readers_language(client: Client) -> None:
+    page = client.get("/api/reference/", **CHINESE).content.decode()
+    assert '<html lang="zh-hans"' in page
+    assert english_in(page) == []
+    assert 'id="reference"' in page
+    assert 'lang="en"></div>' in page
 
 
 def test_programs_are_answered_in_english(client: Client) -> None:

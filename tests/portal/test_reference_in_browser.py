@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, expect
 from pytest_django.live_server_helper import LiveServer
 
 from portal import openapi
+from tests import axe
 from tests.browser import visitor
 
 pytestmark = [
@@ -35,6 +36,7 @@ def test_it_shows_every_address_and_asks_nobody_else(
         expect(page.get_by_text("Tell me a story about a robot.").first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         assert watch.complaints == []
+        assert axe.findings(page, axe.OF_COLOURS) == []
 
 
 def test_a_request_can_be_tried(

@@ -12,11 +12,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests import axe
-from tests.browser import visitor
+from tests.browser import Watch, visitor
 from tests.portal.test_in_browser import DESKTOP, PHONE
-from tests.screenshots import sign_in_as_operator
-from tests.shown_pages import CONSOLE
-from tests.shown_site import EMAIL, PASSWORD, make_history
+from tests.screenshots import sign_in, sign_in_as_operator
+from tests.shown_pages import CONSOLE, EMPTY, PLAYGROUND, PUBLIC, SIGNED_IN, WELCOME
+from tests.shown_site import EMAIL, NEWCOMER, PASSWORD, make_history
 from tests.story.site import Site, embedded_site
 from tests.story.test_story import confirmation_path
 
@@ -30,18 +30,23 @@ PORTAL_BYTES = 150_000
 PLAYGROUND_BYTES = 250_000
 
 
+Filled = tuple[Site, dict[str, str]]  # and the ids of what is there
+
+
 @pytest.fixture(scope="module")
-def filled() -> Iterator[tuple[Site, dict[str, str]]]:
-    """The site, and the ids of what is there."""
+def filled() -> Iterator[Filled]:
+    """Stripe is configured, for what pages show then, and nobody answers at its address."""
+    stripe = {"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_x",
+              "STRIPE_API_BASE": "http://127.0.0.1:9"}  # fmt: skip
     with (
         tempfile.TemporaryDirectory(prefix="parlance-browser-") as folder,
-        embedded_site(Path(folder), ENGINE_FAKE="true", ENGINE_ARGS=SLOWLY) as started,
+        embedded_site(Path(folder), ENGINE_FAKE="true", ENGINE_ARGS=SLOWLY, **stripe) as started,
     ):
         yield started, make_history(started)
 
 
 @pytest.fixture
-def site(filled: tuple[Site, dict[str, str]]) -> Site:
+def site(filled: Filled) -> Site:
     return filled[0]
 
 
@@ -163,12 +168,25 @@ def test_pages_are_light(browser: Browser, site: Site) -> None:
         assert watch.complaints == []
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_axe_finds_nothing_in_the_operators_console(
-    browser: Browser, filled: tuple[Site, dict[str, str]], size: Any
+@pytest.mark.parametrize(
+    ("size", "locale"), [(DESKTOP, "en-US"), (PHONE, "zh-CN")], ids=["desktop", "phone in Chinese"]
+)
+def test_axe_finds_nothing_and_nothing_overflows_on_any_page(
+    browser: Browser, filled: Filled, size: Any, locale: str
 ) -> None:
     site, ids = filled
-    paths = [path.format(**ids) for path in CONSOLE.values()]
-    with visitor(browser, site.url, viewport=size) as (page, watch):
-        sign_in_as_operator(page, site)
+
+    def look(page: Page, watch: Watch, shown: dict[str, str]) -> None:
+        paths = [path.format(**ids) for path in shown.values()]
         axe.look_at(page, watch, paths, "light", "dark")
+
+    with visitor(browser, site.url, viewport=size, locale=locale) as (page, watch):
+        look(page, watch, PUBLIC)
+        sign_in(page, NEWCOMER, "**/{welcome,portal}/")
+        look(page, watch, WELCOME | EMPTY)
+        page.context.clear_cookies()
+        sign_in(page, EMAIL, "**/portal/")
+        look(page, watch, SIGNED_IN | PLAYGROUND)
+        page.context.clear_cookies()
+        sign_in_as_operator(page, site)
+        look(page, watch, CONSOLE)

@@ -37,7 +37,7 @@ Filled = tuple[Site, dict[str, str]]  # and the ids of what is there
 def filled() -> Iterator[Filled]:
     """Stripe is configured, for what pages show then, and nobody answers at its address."""
     stripe = {"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_x",
-              "STRIPE_API_BASE": "http://127.0.0.1:9"}  # fmt: skip
+              "STRIPE_API_BASE": "http://127.0.0.1:9", "WELCOME_CREDIT": "5.00"}  # fmt: skip
     with (
         tempfile.TemporaryDirectory(prefix="parlance-browser-") as folder,
         embedded_site(Path(folder), ENGINE_FAKE="true", ENGINE_ARGS=SLOWLY, **stripe) as started,

@@ -50,8 +50,9 @@ def turn_on(organisation: Organisation, line_nanos: int, by: str) -> None:
 @transaction.atomic
 def turn_off(organisation: Organisation) -> None:
     """No more usage on credit. What is owed stays owed, until Stripe's last invoice is paid."""
-    PostPaid.objects.filter(organisation=organisation).update(active=False)
+    # The account's row first, as everywhere: two that wait for each other would be ended by force.
     ledger_payments.close_credit_line(organisation.pk)
+    PostPaid.objects.filter(organisation=organisation).update(active=False)
 
 
 def owed_nanos(organisation_id: str) -> int:

@@ -262,7 +262,7 @@ async def test_accounting_that_is_away_refuses_and_serves_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "open_hold", away)
-        response = await api.post(PATH, json=chat())
+        response = await asyncio.wait_for(api.post(PATH, json=chat()), 30)
     assert (response.status_code, response.json()["error"]["code"]) == (
         503, "accounting_unavailable",
     )  # fmt: skip
@@ -284,7 +284,7 @@ async def test_settling_waits_for_accounting_to_come_back(
         return real(*args)
 
     monkeypatch.setattr(ledger, "settle", flaky)
-    response = await api.post(PATH, json=chat(max_tokens=3))
+    response = await asyncio.wait_for(api.post(PATH, json=chat(max_tokens=3)), 30)
     assert response.status_code == 200
     assert (await books.record()).output_tokens == 3
     await books.audit()

@@ -187,7 +187,17 @@ def _database(url: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": unquote(parts.hostname or ""),
         "PORT": str(parts.port or ""),
-        "OPTIONS": {"pool": {"min_size": 1, "max_size": DB_THREADS + 8, "timeout": 10}},
+        # While the server is away a request waits for `timeout` before it is refused. An attempt to
+        # connect that is given up soon lets the next request make a new one: the pool's own pauses
+        # between attempts grow with the outage.
+        "OPTIONS": {
+            "pool": {
+                "min_size": 1,
+                "max_size": DB_THREADS + 8,
+                "timeout": 3,
+                "reconnect_timeout": 2,
+            },
+        },
     }
 
 

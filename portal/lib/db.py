@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import contextvars
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,12 +20,20 @@ from functools import cache, partial
 from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import IntegrityError, close_old_connections, connection, transaction
+from django.db import (
+    IntegrityError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    transaction,
+)
+from psycopg_pool import PoolTimeout
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 MOST_TOGETHER = 64
+AWAY_S = 1.0
 SQLITE_NORMAL = 1  # of PRAGMA synchronous: waits for the disk when the log is folded in
 
 
@@ -40,11 +49,32 @@ async def db(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> 
 
 
 def _with_fresh_connection(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    if time.monotonic() < _Away.until:
+        raise OperationalError("the database was away a moment ago")
     close_old_connections()
     try:
         return function(*args, **kwargs)
+    except OperationalError as error:
+        _Away.note(error)
+        raise
     finally:
         close_old_connections()
+
+
+class _Away:
+    """The server gave no connection: who comes now is not kept waiting for one as well.
+
+    Else a few threads would hand out refusals at seconds each while requests pile up behind them.
+    """
+
+    until = 0.0  # by time.monotonic()
+
+    @classmethod
+    def note(cls, error: BaseException | None) -> None:
+        while error is not None:
+            if isinstance(error, PoolTimeout):
+                cls.until = time.monotonic() + AWAY_S
+            error = error.__cause__
 
 
 @cache
@@ -127,6 +157,7 @@ class _Committer:
                 results = _with_fresh_connection(_run, calls)
             except Exception as error:  # of the connection: whoever waits must not wait for ever
                 results = [_Result(error=error) for _ in calls]
+            _Away.note(results[0].error)
             _answer(calls, results)
 
     def _take(self) -> list[_Call]:

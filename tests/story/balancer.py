@@ -18,12 +18,15 @@ def balancer(backends: Sequence[Address]) -> Iterator[int]:
     Its event loop lives in a thread of its own: the caller's may have one already.
     """
     said: queue.Queue[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
-    turns = itertools.cycle(backends)
+    turns = itertools.cycle(range(len(backends)))
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            back_reader, back_writer = await asyncio.open_connection(*next(turns))
-        except OSError:
+        first = next(turns)
+        for backend in (*backends[first:], *backends[:first]):
+            with contextlib.suppress(OSError):  # one that does not listen is passed over
+                back_reader, back_writer = await asyncio.open_connection(*backend)
+                break
+        else:
             writer.close()
             return
         await asyncio.gather(pump(reader, back_writer), pump(back_reader, writer))

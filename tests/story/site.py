@@ -42,6 +42,7 @@ class Site:
     data_dir: Path
     env: dict[str, str]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    fronts: list[str] = field(default_factory=list)  # of its web processes, behind `url`
 
     def __post_init__(self) -> None:
         self._commands = Forks("tests.story.commands", self.env)
@@ -197,7 +198,8 @@ def production_site(data_dir: Path, *, fresh: bool = False, **knobs: str) -> Ite
             BASE_URL=url, DATABASE_URL=database_url, REDIS_URL=redis_url,
             ENGINES=f"starter={engine_address}", WEB_CONCURRENCY="2", **knobs,
         )  # fmt: skip
-        site = stack.enter_context(closing(Site(url, data_dir, env)))
+        fronts = [f"http://localhost:{port}" for port in ports]
+        site = stack.enter_context(closing(Site(url, data_dir, env, fronts=fronts)))
         starter = str(REPOSITORY / "inference" / "starter")
         if fresh:
             site.manage("migrate", "--verbosity", "0")
@@ -218,8 +220,8 @@ def production_site(data_dir: Path, *, fresh: bool = False, **knobs: str) -> Ite
         celery = [sys.executable, "-m", "celery", "-A", "portal"]
         stack.enter_context(running(site, "worker", *celery, "worker", "--pool", "threads"))
         stack.enter_context(running(site, "beat", *celery, "beat"))
-        for port in ports:
-            wait_until_ready(Site(f"http://localhost:{port}", data_dir, env, site.processes))
+        for address in fronts:
+            wait_until_ready(Site(address, data_dir, env, site.processes))
         yield site
 
 

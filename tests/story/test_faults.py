@@ -153,9 +153,12 @@ def restart_engine(site: Site) -> None:
 
 
 def ready(site: Site) -> bool:
-    """Ready on every web process: a balancer may ask any of them."""
+    """Ready on every web process: a balancer passes over those that do not listen."""
     try:
-        return all(httpx.get(f"{site.url}/readyz").status_code == 200 for _ in range(4))
+        return all(
+            httpx.get(f"{address}/readyz").status_code == 200
+            for address in site.fronts or [site.url]
+        )
     except httpx.HTTPError:
         return False
 

@@ -14,6 +14,7 @@ import pytest
 import structlog
 from django.contrib.auth.models import Group, Permission
 from django.db import IntegrityError, OperationalError, connection, transaction
+from psycopg_pool import PoolTimeout
 
 from portal.lib import db as hops
 from portal.lib.db import commit, commit_lightly, db
@@ -150,6 +151,27 @@ async def test_it_is_committed_though_its_caller_was_cancelled() -> None:
         await task
     await commit("", lambda: None)
     assert await db(lambda: Group.objects.filter(name="kept").exists())
+
+
+@pytest.mark.parametrize("first", [db, partial(commit, "")], ids=["db", "commit"])
+async def test_nobody_waits_for_a_server_that_has_just_kept_others_waiting(
+    monkeypatch: pytest.MonkeyPatch, first: Any
+) -> None:
+    asked: list[str] = []
+
+    def no_connection() -> None:
+        asked.append("waits")
+        raise OperationalError("none to be had") from PoolTimeout()
+
+    monkeypatch.setattr(hops._Away, "until", 0.0)
+    with pytest.raises(OperationalError, match="none to be had"):
+        await first(no_connection)
+    for hop in (db, partial(commit, "")):
+        with pytest.raises(OperationalError, match="a moment ago"):
+            await hop(no_connection)  # type: ignore[arg-type]
+    assert asked == ["waits"]
+    monkeypatch.setattr(hops._Away, "until", time.monotonic())
+    assert await db(add_group, "back") == "back"
 
 
 def waits_for_disk() -> int:

@@ -93,8 +93,10 @@ def test_a_low_balance_is_told_until_it_is_clearly_back(organisation: Organisati
     spend(organisation, 1)
     assert alerts.check_all() == 1
     assert told() == ["Acme: The balance is $9.999999999, below $10.00."]
-    ledger.grant(organisation.pk, TEN // 100, reference="grant:a", description="")
+    ledger.grant(organisation.pk, 100, reference="grant:a", description="")
     assert alerts.check_all() == 0
+    spend(organisation, 100)
+    assert alerts.check_all() == 0, "it was never clearly back"
     ledger.grant(organisation.pk, TEN, reference="grant:b", description="")
     alerts.check_all()
     assert Alert.objects.get(kind="balance.low").cleared_at is not None

@@ -14,6 +14,16 @@ from inference import catalog, console
 from inference.models import ModelAlias, ServedModel
 from portal.lib.money import format_dollars
 
+HELP = {
+    "source": _(
+        "a checkpoint's folder on this machine, or its id at Hugging Face; "
+        "empty: an engine that you run yourself"
+    ),
+    "max_model_len": _("tokens of a prompt and its answer together"),
+    "position": _("in lists: the smaller, the earlier"),
+    "shutdown_date": _("announced in lists and on the model's page"),
+}
+
 
 class AliasInline(admin.StackedInline[ModelAlias, ServedModel]):
     model = ModelAlias
@@ -42,6 +52,9 @@ class ServedModelAdmin(admin.ModelAdmin[ServedModel]):
     search_fields = ["name", "description"]
     readonly_fields = ["price", "problem", "created_at"]
     inlines = [AliasInline]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, **more: Any) -> Any:
+        return super().get_form(request, obj, help_texts=HELP, **more)
 
     def get_urls(self) -> list[URLPattern]:
         engines = self.admin_site.admin_view(console.engines)

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Organisation, User
@@ -58,6 +59,11 @@ def test_an_operator_loads_drains_and_unloads(db: None) -> None:
     assert "There is no model" in change(client, model="b", state="loaded")
     assert "is not a valid ModelState" in change(client, state="asleep")
     assert ServedModel.objects.get().num_engines == 3
+
+
+def test_the_form_of_a_model_says_what_its_fields_take(db: None) -> None:
+    page = operator(is_superuser=True).get(reverse("admin:inference_servedmodel_add"))
+    assert "or its id at Hugging Face" in page.content.decode()
 
 
 def test_who_may_only_look_changes_nothing(db: None) -> None:

@@ -1,8 +1,13 @@
-"""The web server's HTTP protocol, with an end to what a client may send before its body."""
+"""The web server's HTTP protocol, with an end to what a client may send before its body.
+
+It also hears who has just connected when the server is told to stop: a balancer that has sent a
+request on a connection may not send it again elsewhere.
+"""
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
+FIRST_REQUEST_S = 1.0
 
 
 class BoundedHead(HttpToolsProtocol):
@@ -10,14 +15,26 @@ class BoundedHead(HttpToolsProtocol):
 
     _head_bytes = 0
     _in_head = False
+    _has_asked = False
+    _leaving = False
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._has_asked = True, 0, True
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         super().on_headers_complete()
+        if self._leaving and not self.parser.should_upgrade():
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """The server stops: end what is idle; what has not asked yet has a moment to."""
+        if self._has_asked:
+            super().shutdown()
+        else:
+            self._leaving = True
+            self.loop.call_later(FIRST_REQUEST_S, super().shutdown)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -1,4 +1,7 @@
-"""The head of a request has an end: a flood of headers is refused, whatever is behind it."""
+"""The head of a request has an end: a flood of headers is refused, whatever is behind it.
+
+A server that stops hears who has just connected.
+"""
 
 import asyncio
 import socket
@@ -22,16 +25,21 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.fixture
-async def port() -> AsyncIterator[int]:
+async def server() -> AsyncIterator[uvicorn.Server]:
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(application, http=BoundedHead, lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         await asyncio.sleep(0.01)
-    yield listener.getsockname()[1]
+    yield server
     server.should_exit = True
     await serving
+
+
+@pytest.fixture
+def port(server: uvicorn.Server) -> int:
+    return int(server.servers[0].sockets[0].getsockname()[1])
 
 
 async def ask(port: int, *parts: bytes) -> bytes:
@@ -75,3 +83,23 @@ async def test_a_long_body_is_no_head(port: int) -> None:
     head = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 200000\r\n"
     head += b"connection: close\r\n\r\n"
     assert b"200 OK" in await ask(port, head, *[b"a" * 20_000] * 10)
+
+
+async def test_who_has_just_connected_is_heard_by_a_server_that_stops(
+    server: uvicorn.Server, port: int
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    _, silent = await asyncio.open_connection("127.0.0.1", port)
+    async with asyncio.timeout(5):
+        while len(server.server_state.connections) < 2:
+            await asyncio.sleep(0.01)
+        server.should_exit = True
+        while server.servers[0].is_serving():
+            await asyncio.sleep(0.01)
+        writer.write(BEGIN + b"\r\n")
+        answer = await reader.read()  # to the end of the connection
+        assert answer.count(b"200 OK") == 1
+        while server.server_state.connections:  # nor does it wait long for who says nothing
+            await asyncio.sleep(0.01)
+    writer.close()
+    silent.close()

@@ -53,8 +53,10 @@ class ServedModelAdmin(admin.ModelAdmin[ServedModel]):
     readonly_fields = ["price", "problem", "created_at"]
     inlines = [AliasInline]
 
-    def get_form(self, request: HttpRequest, obj: Any = None, **more: Any) -> Any:
-        return super().get_form(request, obj, help_texts=HELP, **more)
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **more: Any
+    ) -> Any:
+        return super().get_form(request, obj, change, help_texts=HELP, **more)
 
     def get_urls(self) -> list[URLPattern]:
         engines = self.admin_site.admin_view(console.engines)

@@ -13,8 +13,17 @@ OF_COLOURS = ["color-contrast", "link-in-text-block"]
 Theme = Literal["light", "dark"]
 
 
+# Half way from one theme to the other, a colour is neither's.
+STILL = """() => Promise.allSettled(
+  document.getAnimations()
+    .filter((each) => Number.isFinite(each.effect.getComputedTiming().endTime))
+    .map((each) => each.finished),
+)"""
+
+
 def findings(page: Page, rules: list[str] | None = None) -> list[str]:
     """What axe has to say by all of its rules, or by these, as sentences."""
+    page.evaluate(STILL)
     # Through the debugger, since the page's policy lets no foreign script in.
     page.evaluate(AXE.read_text() + "; undefined")
     options: dict[str, Any] = {"resultTypes": ["violations"]}

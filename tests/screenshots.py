@@ -258,7 +258,10 @@ class Album:
         page.wait_for_url("**/portal/")
         self.each({"visit": "/portal/"})
         page.goto("/portal/billing/")
-        page.locator("form[action*=language] button").last.evaluate("button => button.click()")
+        # To the page itself: a visitor may choose a language, and send nothing else.
+        page.locator("form[action*=language]").last.evaluate(
+            "form => { form.action = location.pathname; form.submit(); }"
+        )
         page.wait_for_load_state()
         self.take("visit-refused")
 

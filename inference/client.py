@@ -31,7 +31,7 @@ MAX_MISSED_POLLS = 3
 MAX_BACKOFF_S = 2.0
 FOLLOW_ADDRESSES_S = 2.0
 LEAVE_POLL_S = 0.1
-UNARY_TIMEOUT_S = 20.0
+ANSWER_TIMEOUT_S = 20.0
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 FRAME_BYTES = 1 << 20  # what one write carries, unless one request alone is longer
 
@@ -154,7 +154,7 @@ class EngineLink:
         self._replies[request.call_id] = reply
         self._outbox.put_nowait(wire.ClientFrame(tokenize=[request]))
         try:
-            async with asyncio.timeout(UNARY_TIMEOUT_S):
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 return await reply
         except TimeoutError:
             raise EngineUnavailableError(f"{self.address}: encodes nothing") from None
@@ -311,7 +311,7 @@ class EngineLink:
         metrics.forget_engine(self.model, self.address)
 
 
-_TIMEOUT = {"timeout": UNARY_TIMEOUT_S}
+_TIMEOUT = {"timeout": ANSWER_TIMEOUT_S}
 
 
 class EnginePool:

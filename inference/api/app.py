@@ -194,6 +194,8 @@ def _complete(exchange: Exchange, message: Message) -> None:
     elapsed_ms = round((time.monotonic() - exchange.arrived) * 1000)
     added = exchange.headers | {"openai-processing-ms": str(elapsed_ms)}
     ours = {name.encode("latin-1"): value.encode("latin-1") for name, value in added.items()}
-    headers = {b"cache-control": b"no-store"} | dict(message.get("headers", ())) | ours
-    message["headers"] = list(headers.items())
+    theirs = [pair for pair in message.get("headers", ()) if pair[0] not in ours]
+    if not any(name == b"cache-control" for name, _ in theirs):
+        theirs.append((b"cache-control", b"no-store"))
+    message["headers"] = [*theirs, *ours.items()]
     metrics.RESPONSES.labels(exchange.endpoint, str(exchange.status)).inc()

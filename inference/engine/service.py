@@ -1,7 +1,7 @@
 """The methods of the protocol's Engine service that generate: unpack, call one verb, answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +89,7 @@ class EngineServicer(CodecServicer):
         async with asyncio.TaskGroup() as tasks:
             async for frame in frames:
                 if frame.tokenize:
-                    tasks.create_task(self._answer(frame.tokenize, outbox))
+                    tasks.create_task(self._answer(frame, outbox))
                 for submit in frame.submits:
                     sequence = self._submit(submit, outbox)
                     if sequence is not None:
@@ -100,10 +100,8 @@ class EngineServicer(CodecServicer):
                     self._cancel(cancel.sequence_id, outbox, compiling)
         self._server.loop.half_close(outbox)
 
-    async def _answer(
-        self, requests: Iterable[engine_pb2.TokenizeRequest], outbox: "Outbox"
-    ) -> None:
-        async for frame in self.tokenize(list(requests)):
+    async def _answer(self, asked: engine_pb2.ClientFrame, outbox: "Outbox") -> None:
+        async for frame in self.tokenize(asked.tokenize):
             outbox.put(frame)
 
     def _submit(self, submit: engine_pb2.Submit, outbox: "Outbox") -> Sequence | None:

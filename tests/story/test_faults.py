@@ -214,9 +214,9 @@ def restart_web(site: Site) -> None:
     wait_for(lambda: ready(site), 60, "both web processes answer again")
 
 
-def records(site: Site, email: str, where: str = "true") -> int:
+def records(site: Site, email: str, where: str = "true", *, what: str = "COUNT(*)") -> int:
     return site.query(
-        "SELECT COUNT(*) FROM billing_usagerecord r"
+        f"SELECT {what} FROM billing_usagerecord r"
         " JOIN accounts_membership m ON m.organisation_id = r.organisation_id"
         f" JOIN accounts_user u ON u.id = m.user_id WHERE u.email = '{email}' AND {where}"
     )

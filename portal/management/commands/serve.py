@@ -5,7 +5,6 @@ import sys
 import warnings
 from typing import Any
 
-import uvicorn
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
@@ -14,7 +13,7 @@ from inference import catalog
 from portal import static
 from portal.celery import EmbeddedCelery
 from portal.lib import env
-from portal.serving.http import BoundedHead
+from portal.serving.server import serve
 from portal.serving.supervisor import Supervisor
 
 
@@ -44,19 +43,7 @@ class Command(BaseCommand):
         if jobs is not None:
             jobs.start()
         try:
-            uvicorn.run(
-                "portal.asgi:application",
-                host=host,
-                port=settings.PORT,
-                log_config=None,
-                access_log=False,
-                workers=1,  # uvicorn would take WEB_CONCURRENCY to mean its own children
-                server_header=False,
-                ws_max_size=1024 * 1024,
-                timeout_graceful_shutdown=35,
-                http=BoundedHead,
-                proxy_headers=False,  # portal.forwarded reads them
-            )
+            serve("portal.asgi:application", host, settings.PORT)
         finally:
             if jobs is not None:
                 jobs.stop()

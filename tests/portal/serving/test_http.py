@@ -6,12 +6,14 @@ A server that stops hears who has just connected.
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 import uvicorn
 
 from portal.serving.http import MAX_HEAD_BYTES, BoundedHead
+from portal.serving.server import Server
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -25,10 +27,14 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[uvicorn.Server]:
-    listener = socket.create_server(("127.0.0.1", 0))
+def listener() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
+
+
+@pytest.fixture
+async def server(listener: socket.socket) -> AsyncIterator[uvicorn.Server]:
     config = uvicorn.Config(application, http=BoundedHead, lifespan="off", log_config=None)
-    server = uvicorn.Server(config)
+    server = Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         await asyncio.sleep(0.01)
@@ -103,3 +109,16 @@ async def test_who_has_just_connected_is_heard_by_a_server_that_stops(
             await asyncio.sleep(0.01)
     writer.close()
     silent.close()
+
+
+async def test_who_waits_at_the_door_is_heard_by_a_server_that_stops(
+    server: uvicorn.Server, listener: socket.socket
+) -> None:
+    # Blocking calls: the server's loop has not seen these when it is told to stop.
+    waiting = [socket.create_connection(listener.getsockname()) for _ in range(3)]
+    for connection in waiting:
+        connection.sendall(BEGIN + b"\r\n")
+    await server.shutdown([listener])
+    for connection in waiting:
+        with closing(connection):
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")

@@ -1,0 +1,56 @@
+"""The web server: uvicorn, which leaves nobody standing at its door when it stops."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+
+import uvicorn
+
+from portal.serving.http import BoundedHead
+
+
+def serve(application: str, host: str, port: int) -> None:
+    """Listen until SIGINT or SIGTERM; what is answered then has 35 s to come to its end."""
+    config = uvicorn.Config(
+        application,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        workers=1,  # uvicorn would take WEB_CONCURRENCY to mean its own children
+        server_header=False,
+        ws_max_size=1024 * 1024,
+        timeout_graceful_shutdown=35,
+        http=BoundedHead,
+        proxy_headers=False,  # portal.forwarded reads them
+    )
+    with suppress(KeyboardInterrupt):
+        Server(config).run(sockets=[config.bind_socket()])
+
+
+class Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take in whom the kernel has let in already, then stop as uvicorn does.
+
+        Closing the listener would reset them, and a balancer that has sent a request on such a
+        connection may not send it again elsewhere.
+        """
+        accepted = [one for listener in sockets or [] for one in queued(listener)]
+        for server in self.servers:
+            server.close()
+        protocol = partial(
+            BoundedHead, self.config, self.server_state, self.lifespan.state,
+        )  # fmt: skip
+        for connection in accepted:
+            await asyncio.get_running_loop().connect_accepted_socket(protocol, connection)
+        await super().shutdown(sockets)
+
+
+def queued(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections that wait to be accepted, accepted."""
+    with suppress(OSError):  # none is left
+        listener.setblocking(False)
+        while True:
+            yield listener.accept()[0]

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
 
 import openai
@@ -17,6 +16,7 @@ from accounts.models import Organisation
 from billing import alert_posts, alert_settings, alerts, tasks
 from billing.models import Alert, AlertPost, AlertSettings
 from portal.lib.money import NANOS_PER_DOLLAR
+from tests.serving import serving
 
 TEN = 10 * NANOS_PER_DOLLAR
 
@@ -47,12 +47,8 @@ class Receiver:
 def receiver(settings: LazySettings) -> Iterator[Receiver]:
     settings.WEBHOOKS_TO_PRIVATE_ADDRESSES = True
     found = Receiver()
-    thread = Thread(target=found.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield found
-    found.server.shutdown()
-    thread.join()
-    found.server.server_close()
+    with serving(found.server):
+        yield found
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The stand-in for Stripe, called by Stripe's own client: it answers and refuses as Stripe does."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,6 +18,7 @@ from tests.billing.stripe_double import (
     check_parameters,
     decode,
 )
+from tests.serving import serving
 
 
 @pytest.fixture
@@ -59,14 +59,8 @@ def site(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(server):
         yield f"http://127.0.0.1:{server.server_address[1]}/", received
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.mark.parametrize(

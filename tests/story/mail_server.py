@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.serving import serving
+
 
 class MailServer(socketserver.ThreadingTCPServer):
     """`taken` are the mails it said yes to. While `open` is not set, it answers no DATA."""
@@ -60,12 +62,9 @@ class Conversation(socketserver.StreamRequestHandler):
 
 @contextmanager
 def mail_server() -> Iterator[MailServer]:
-    with MailServer() as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    server = MailServer()
+    with serving(server):
         try:
             yield server
         finally:
-            server.open.set()
-            server.shutdown()
-            thread.join()
+            server.open.set()  # for those who wait in it

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 from tests.billing.stripe_double.endpoints import answer
 from tests.billing.stripe_double.parameters import decode
 from tests.billing.stripe_double.state import Object, Refused, StripeDouble
+from tests.serving import serving
 
 SECRET_KEY = "sk_test_double"
 PAGE = """<!doctype html><title>Checkout</title><h1>Pay {amount}</h1>
@@ -29,14 +30,8 @@ def stripe_double(webhook_url: str | None = None, port: int = 0) -> Iterator[Str
     double = StripeDouble(webhook_url)
     server = ThreadingHTTPServer(("127.0.0.1", port), handler(double))
     double.url = f"http://localhost:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield double
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class Once:

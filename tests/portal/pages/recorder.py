@@ -1,13 +1,14 @@
 """Stands between a program and a site, and notes which addresses were called, with what outcome."""
 
 import http.client
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
+
+from tests.serving import serving
 
 TIMEOUT_S = 60
 # What belongs to one connection, and not to what is carried over it.
@@ -33,14 +34,8 @@ def recorder(site_url: str) -> Iterator[Recorder]:
     made = Recorder("")
     server = ThreadingHTTPServer(("127.0.0.1", 0), forwarding(made, urlsplit(site_url)))
     made.url = f"http://localhost:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield made
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def forwarding(made: Recorder, site: SplitResult) -> type[BaseHTTPRequestHandler]:

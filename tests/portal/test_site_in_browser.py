@@ -3,51 +3,36 @@
 Served as its users get it, compressed and with hashed names, unlike the live server of other tests.
 """
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests import axe
-from tests.browser import Watch, visitor
-from tests.portal.test_in_browser import DESKTOP, PHONE
-from tests.screenshots import sign_in, sign_in_as_operator
-from tests.shown_pages import CONSOLE, EMPTY, PLAYGROUND, PUBLIC, SIGNED_IN, WELCOME
-from tests.shown_site import EMAIL, NEWCOMER, PASSWORD, make_history
-from tests.story.site import Site, embedded_site
+from tests.browser import visitor
+from tests.every_page import Filled, filled_site, look_at_every_page
+from tests.portal.test_in_browser import DESKTOP
+from tests.shown_site import EMAIL, PASSWORD
+from tests.story.site import Site
 from tests.story.test_story import confirmation_path
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PORTAL = ["/portal/", "/portal/usage/", "/portal/requests/", "/portal/keys/", "/portal/members/",
           "/portal/billing/", "/portal/limits/", "/portal/settings/", "/", "/models/"]  # fmt: skip
-# Each of a sequence's tokens; an answer takes long enough to be stopped.
-SLOWLY = "--fake-tokens-per-second 20"
 PORTAL_BYTES = 150_000
 PLAYGROUND_BYTES = 250_000
 
 
-Filled = tuple[Site, dict[str, str]]  # and the ids of what is there
-
-
 @pytest.fixture(scope="module")
 def filled() -> Iterator[Filled]:
-    """Stripe is configured, for what pages show then, and nobody answers at its address."""
-    stripe = {"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_x",
-              "STRIPE_API_BASE": "http://127.0.0.1:9", "WELCOME_CREDIT": "5.00"}  # fmt: skip
-    with (
-        tempfile.TemporaryDirectory(prefix="parlance-browser-") as folder,
-        embedded_site(Path(folder), ENGINE_FAKE="true", ENGINE_ARGS=SLOWLY, **stripe) as started,
-    ):
-        yield started, make_history(started)
+    with filled_site() as made:
+        yield made
 
 
 @pytest.fixture
 def site(filled: Filled) -> Site:
-    return filled[0]
+    return filled.site
 
 
 def sign_in_by_keyboard(page: Page) -> None:
@@ -168,25 +153,8 @@ def test_pages_are_light(browser: Browser, site: Site) -> None:
         assert watch.complaints == []
 
 
-@pytest.mark.parametrize(
-    ("size", "locale"), [(DESKTOP, "en-US"), (PHONE, "zh-CN")], ids=["desktop", "phone in Chinese"]
-)
 def test_axe_finds_nothing_and_nothing_overflows_on_any_page(
-    browser: Browser, filled: Filled, size: Any, locale: str
+    browser: Browser, filled: Filled
 ) -> None:
-    site, ids = filled
-
-    def look(page: Page, watch: Watch, shown: dict[str, str]) -> None:
-        paths = [path.format(**ids) for path in shown.values()]
-        axe.look_at(page, watch, paths, "light", "dark")
-
-    with visitor(browser, site.url, viewport=size, locale=locale) as (page, watch):
-        look(page, watch, PUBLIC)
-        sign_in(page, NEWCOMER, "**/{welcome,portal}/")
-        look(page, watch, WELCOME | EMPTY)
-        page.context.clear_cookies()
-        sign_in(page, EMAIL, "**/portal/")
-        look(page, watch, SIGNED_IN | PLAYGROUND)
-        page.context.clear_cookies()
-        sign_in_as_operator(page, site)
-        look(page, watch, CONSOLE)
+    """In the dark, and on a phone in Chinese: tests/conformance/test_every_page.py."""
+    look_at_every_page(browser, filled, ["light"], viewport=DESKTOP, locale="en-US")

@@ -11,7 +11,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import httpx
 import pytest
@@ -185,29 +184,6 @@ def test_hang_ups_leave_nothing_open(site: Site) -> None:
     wait_for(lambda: site.engine_is_idle(), 10, "the engine stopped generating")
 
 
-@in_production
-def test_a_killed_web_process_leaves_no_hold_behind(site: Site) -> None:
-    """Both web processes die mid-stream: the sweep releases the hold, and it costs nothing."""
-    key = site.issue_key("webkill@example.com", "5.00")
-    heard: list[calls.Heard] = []
-
-    def kill(_heard: calls.Heard) -> None:
-        for name in WEB:
-            site.processes[name].kill()
-
-    async def stream() -> None:
-        async with calls.client(site.url, key) as session:
-            heard.append(await calls.listen(session, calls.completion(400), kill))
-
-    with pytest.raises(httpx.HTTPError):
-        asyncio.run(stream())
-    wait_for(lambda: site.open_holds() == 0, LEASE_S + 10, "the sweep released the hold")
-    assert site.balance_nanos("webkill@example.com") == 5 * 10**9
-    wait_for(lambda: site.engine_is_idle(), 10, "the engine stopped generating")
-    restart_web(site)
-    site.audit()
-
-
 def restart_web(site: Site) -> None:
     for name in WEB:
         site.restart(name)
@@ -245,35 +221,52 @@ def test_of_those_who_send_a_key_at_once_one_generates(site: Site, stream: bool)
     site.audit()
 
 
-def kill_in_the_middle(
-    site: Site, address: str, body: dict[str, Any], headers: dict[str, str]
-) -> None:
-    with httpx.stream("POST", address, json=body, headers=headers, timeout=30) as response:
-        for _line in response.iter_lines():
-            for name in WEB:
-                site.processes[name].kill()
-
-
 @in_production
-def test_when_its_process_dies_the_next_try_runs_again_after_the_lease(site: Site) -> None:
-    email = "retried@example.com"
-    secret = site.issue_key(email, "5.00")
-    body = calls.completion(100, stream=True)
-    headers = {"idempotency-key": "kill", "authorization": f"Bearer {secret}"}
-    address = f"{site.url}/v1/completions"
-    with pytest.raises(httpx.HTTPError):
-        kill_in_the_middle(site, address, body, headers)
+def test_what_dies_with_its_web_process_is_free_and_may_run_again(site: Site) -> None:
+    """Both die mid-stream: the sweep releases the holds, and who sends a key again gets a new run.
+
+    That waits for the lease of what died, and once for all that is to be seen then.
+    """
+    plain = site.issue_key("webkill@example.com", "5.00")
+    secret = site.issue_key("retried@example.com", "5.00")
+    keyed = {"idempotency-key": "kill"}
+    asyncio.run(both_die_in_the_middle(site, {plain: {}, secret: keyed}))
     restart_web(site)
+    headers = {"authorization": f"Bearer {secret}", **keyed}
+    address, body = f"{site.url}/v1/completions", calls.completion(400, stream=True)
     answer = httpx.post(address, json=body, headers=headers, timeout=90)
     assert answer.status_code == 200, answer.text
     assert answer.text.rstrip().endswith("data: [DONE]")
     assert "idempotent-replayed" not in answer.headers
     again = httpx.post(address, json=body, headers=headers, timeout=30)
     assert (again.content, again.headers["idempotent-replayed"]) == (answer.content, "true")
-    assert records(site, email, "cost_nanos > 0") == 1
+    wait_for(lambda: site.open_holds() == 0, LEASE_S + 10, "the sweep released the holds")
+    assert site.balance_nanos("webkill@example.com") == 5 * 10**9
     swept = "outcome = 'failed' AND cost_nanos = 0"
-    wait_for(lambda: records(site, email, swept) == 1, LEASE_S, "what died is free")
+    assert records(site, "retried@example.com", "cost_nanos > 0") == 1
+    wait_for(lambda: records(site, "retried@example.com", swept) == 1, LEASE_S, "what died is free")
+    wait_for(lambda: site.engine_is_idle(), 10, "the engine stopped generating")
     site.audit()
+
+
+async def both_die_in_the_middle(site: Site, clients: dict[str, dict[str, str]]) -> None:
+    """Streams with these keys and headers; the web processes are killed when all of them run."""
+    running: set[str] = set()
+
+    async def stream(key: str, headers: dict[str, str]) -> None:
+        async with calls.client(site.url, key) as session:
+            session.headers.update(headers)
+
+            def kill_when_all_run(_heard: calls.Heard) -> None:
+                running.add(key)
+                if len(running) == len(clients):
+                    for name in WEB:
+                        site.processes[name].kill()
+
+            with pytest.raises(httpx.HTTPError):
+                await calls.listen(session, calls.completion(400), kill_when_all_run)
+
+    await asyncio.gather(*(stream(key, headers) for key, headers in clients.items()))
 
 
 def test_a_mail_whose_worker_was_killed_is_sent_once_by_the_next(

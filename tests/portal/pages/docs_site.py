@@ -35,10 +35,9 @@ print(member.pk)
 # What `addmodel` does when it has looked at a checkpoint, for which torch would be loaded.
 OFFER = """
 from inference.management.commands.addmodel import add_model
-add_model(
-    "{name}", "a/checkpoint", [20_000_000, 20_000_000, 0], kind="{kind}", is_chat=False,
-    max_model_len=256,
-)
+for name, kind in (("vectors", "embeddings"), ("masks", "fill_mask")):
+    prices = [20_000_000, 20_000_000, 0]
+    add_model(name, "a/checkpoint", prices, kind=kind, is_chat=False, max_model_len=256)
 """
 
 
@@ -164,16 +163,15 @@ def keep_bodies(made: DocsSite) -> None:
 
 def offer_encoders(made: DocsSite) -> None:
     """The first that come into the lists are what the samples name; their engines are fakes."""
-    headers = {"authorization": f"Bearer {made.key}"}
-    for name, kind, path in (
-        ("vectors", "embeddings", "embeddings"), ("masks", "fill_mask", "fill-mask")
-    ):  # fmt: skip
-        made.site.manage("shell", "-v0", "-c", OFFER.format(name=name, kind=kind))
+    made.site.manage("shell", "-v0", "-c", OFFER)
+    for name, path in (("vectors", "embeddings"), ("masks", "fill-mask")):
         sent = {"model": name, "input": "Paris is the [MASK] of France."}
-        deadline = time.monotonic() + RUN_S
-        while True:
-            answer = httpx.post(f"{made.site.url}/v1/{path}", json=sent, headers=headers)
-            if answer.status_code == 200:
-                break
-            assert time.monotonic() < deadline, answer.text
-            time.sleep(0.5)
+        until_it_answers(f"{made.site.url}/v1/{path}", made.key, sent)
+
+
+def until_it_answers(address: str, key: str, sent: dict[str, str]) -> None:
+    headers = {"authorization": f"Bearer {key}"}
+    deadline = time.monotonic() + RUN_S
+    while (answer := httpx.post(address, json=sent, headers=headers)).status_code != 200:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.1)

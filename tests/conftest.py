@@ -1,7 +1,8 @@
 """The cast: Alice owns a funded organisation, Bob is her colleague, Charlie is a stranger."""
 
+import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,20 @@ def _write_without_waiting_for_the_disk(connection: BaseDatabaseWrapper, **_kwar
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA synchronous=OFF")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What collection loads stays until the end.
+
+    To look through it for garbage took a fifth of its time, and half a second now and then in the
+    middle of the tests.
+    """
+    gc.disable()
+    collected = yield
+    gc.freeze()
+    gc.enable()
+    return collected
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,14 +14,16 @@ from inference.training.probes import last_number, probes
 
 STARTER = Path(__file__).resolve().parents[3] / "inference" / "starter"
 MAX_BYTES = 20_000_000
-SERVICE_PROBES = [
-    probe for probe in probes(Effort.prompts_per_probe) if probe.name.startswith("this service")
-]
 
 
 @pytest.fixture(scope="module")
 def starter():
     return ExportedModel(STARTER)
+
+
+@pytest.fixture(scope="module")
+def probe_named():
+    return {probe.name: probe for probe in probes(Effort.prompts_per_probe)}
 
 
 def ask(starter, *messages, max_tokens=120):
@@ -116,8 +118,11 @@ def test_it_answers_what_everybody_asks_about_the_service(starter, question, fac
     assert fact.lower() in ask(starter, ("user", question), max_tokens=160).lower()
 
 
-@pytest.mark.parametrize("probe", SERVICE_PROBES, ids=lambda probe: probe.name)
-def test_it_meets_the_bar_of_questions_about_the_service_that_it_never_read(starter, probe):
+@pytest.mark.parametrize("name", ["this service, in English", "this service, in Chinese"])
+def test_it_meets_the_bar_of_questions_about_the_service_that_it_never_read(
+    starter, probe_named, name
+):
+    probe = probe_named[name]
     questions = [starter.chat_prompt(("user", prompt.question)) for prompt in probe.prompts]
     answers = [
         answer

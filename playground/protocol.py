@@ -201,6 +201,8 @@ def error(problem: ServiceError, frame_id: str | None = None, **rest: Any) -> Se
     }
     if problem.details:
         body["details"] = problem.details
+    if (wait_ms := problem.headers.get("retry-after-ms")) is not None:
+        body["retry_after_ms"] = int(wait_ms)
     frame: ServerFrame = {"type": "error", "error": body, **rest}
     return frame | {"id": frame_id} if frame_id is not None else frame
 

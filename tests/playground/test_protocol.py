@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference import errors
 from inference.spec import ChatPrompt, TextPrompt
 from playground import protocol
 from playground.parameters import Parameters
@@ -198,3 +199,9 @@ def test_it_refuses_large_frames_before_reading_them() -> None:
 def test_a_refusal_does_not_repeat_a_long_value() -> None:
     bad = refusal({**RUN, "model": "x" * 10_000, "a" * 10_000: 1})
     assert len(protocol.encode(protocol.error(bad.error, bad.id))) < 2_000
+
+
+def test_who_is_refused_for_a_while_is_told_for_how_long() -> None:
+    told = protocol.error(errors.overloaded("Later.", 1.5), "r1")["error"]
+    assert (told["status"], told["code"], told["retry_after_ms"]) == (503, "overloaded", 1500)
+    assert "retry_after_ms" not in protocol.error(errors.access_withdrawn())["error"]

@@ -64,12 +64,20 @@ class EngineRefusedError(Exception):
     """The engine refused a call; the message is a sentence for the caller."""
 
 
+class EngineFullError(Exception):
+    """The engine's queue is full for this tenant."""
+
+    def __init__(self, retry_after_ms: int) -> None:
+        self.retry_after_ms = retry_after_ms
+
+
 class EngineLink:
     """One engine: its health, its stream and its unary calls."""
 
     # What the unary calls raise, for modules that know links only as a parameter.
     UNAVAILABLE = EngineUnavailableError
     REFUSED = EngineRefusedError
+    FULL = EngineFullError
 
     def __init__(self, model: str, address: str) -> None:
         self.model = model
@@ -146,7 +154,7 @@ class EngineLink:
         self._sinks.pop(sequence_id, None)
 
     async def tokenize(self, request: wire.TokenizeRequest) -> wire.TokenizeReply:
-        """Encode a prompt (its call's id is filled in)."""
+        """Encode a prompt (its call's id is filled in), if there is the place that it asks for."""
         if self._call is None:
             raise EngineUnavailableError(f"{self.address}: not connected")
         request.call_id = next(self._ids)
@@ -272,6 +280,8 @@ class EngineLink:
             waiting.set_exception(EngineRefusedError(reply.error))
         elif reply.crashed:
             waiting.set_exception(EngineUnavailableError(f"{self.address}: could not encode it"))
+        elif reply.full_for_ms:
+            waiting.set_exception(EngineFullError(reply.full_for_ms))
         else:
             waiting.set_result(reply)
 

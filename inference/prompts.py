@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from inference import errors
 from inference.engine.wire import engine_pb2 as wire
 from inference.errors import ServiceError
-from inference.generation import PreparedPrompt
+from inference.generation import PreparedPrompt, queue_full
 from inference.sentences import Sentence
 from inference.spec import ChatPrompt, GenerationSpec, Prompt, TextPrompt, TokenPrompt
 from inference.tool_prompts import adapt, tools_json
@@ -30,23 +30,30 @@ class Encoded:
     tokens: Sequence[str] = ()
 
 
-async def prepare_all(spec: GenerationSpec, link: "EngineLink") -> list[PreparedPrompt]:
+async def prepare_all(
+    spec: GenerationSpec, link: "EngineLink", tenant: str
+) -> list[PreparedPrompt]:
     """Encode every prompt and check it against the model's vocabulary and context.
 
-    Raises ServiceError: 400 naming the field, 503 when the engine does not answer.
+    Raises ServiceError: 400 naming the field, 503 when the engine does not answer, or when its
+    queue is full for this tenant: that is known before anything is held or written.
     """
     info = link.info
     assert info is not None
     check_ids("logit_bias", (token_id for token_id, _ in spec.sampling.logit_bias), info)
     check_ids("stop_token_ids", spec.sampling.stop_token_ids, info)
-    return list(await asyncio.gather(*(_prepare(prompt, spec, link) for prompt in spec.prompts)))
+    place = wire.Place(tenant=tenant, priority=int(spec.batch))
+    prepared = (_prepare(prompt, spec, link, place) for prompt in spec.prompts)
+    return list(await asyncio.gather(*prepared))
 
 
-async def _prepare(prompt: Prompt, spec: GenerationSpec, link: "EngineLink") -> PreparedPrompt:
+async def _prepare(
+    prompt: Prompt, spec: GenerationSpec, link: "EngineLink", place: wire.Place
+) -> PreparedPrompt:
     info = link.info
     assert info is not None
     param = param_of(prompt)
-    token_ids = (await encode(prompt, link)).token_ids
+    token_ids = (await encode(prompt, link, place=place)).token_ids
     if isinstance(prompt, TokenPrompt):
         check_ids(param, token_ids, info)
     if not token_ids:
@@ -75,24 +82,35 @@ async def encode(
     *,
     with_tokens: bool = False,
     add_generation_prompt: bool = True,
+    place: wire.Place | None = None,
 ) -> Encoded:
-    """The ids of a prompt. Raises ServiceError as `prepare_all` does."""
+    """The ids of a prompt that may be submitted in `place`. Raises as `prepare_all` does."""
     if isinstance(prompt, TokenPrompt):
+        if place is not None:
+            await _ask(wire.TokenizeRequest(place=place), prompt, link)
         return Encoded(prompt.token_ids)
     if isinstance(prompt, TextPrompt):
-        request = wire.TokenizeRequest(text=prompt.text, with_tokens=with_tokens)
+        request = wire.TokenizeRequest(text=prompt.text, with_tokens=with_tokens, place=place)
     else:
         _check_has_template(link)
         assert link.info is not None
         chat = _chat_message(adapt(prompt, link.info.tool_format), add_generation_prompt)
-        request = wire.TokenizeRequest(chat=chat, with_tokens=with_tokens)
+        request = wire.TokenizeRequest(chat=chat, with_tokens=with_tokens, place=place)
+    reply = await _ask(request, prompt, link)
+    return Encoded(reply.token_ids, reply.tokens)
+
+
+async def _ask(
+    request: wire.TokenizeRequest, prompt: Prompt, link: "EngineLink"
+) -> wire.TokenizeReply:
     try:
-        reply = await link.tokenize(request)
+        return await link.tokenize(request)
+    except link.FULL as full:
+        raise queue_full(full.retry_after_ms) from None
     except link.REFUSED as refusal:
         raise errors.invalid(str(refusal), param_of(prompt)) from None
     except link.UNAVAILABLE:
         raise errors.engine_silent() from None
-    return Encoded(reply.token_ids, reply.tokens)
 
 
 async def decode(token_ids: Sequence[int], link: "EngineLink") -> str:

@@ -364,9 +364,9 @@ async def _ask_engine(
     if spec.task is not None:
         return await prepare_inputs(spec, link)
     if spec.constraint is None and spec.tool_use is None:
-        return spec, await prompts.prepare_all(spec, link)
+        return spec, await prompts.prepare_all(spec, link, caller.organisation_id)
     prepared, grammar = await asyncio.gather(
-        prompts.prepare_all(spec, link),
+        prompts.prepare_all(spec, link, caller.organisation_id),
         constraints.prepare_grammar(spec, link, caller.organisation_id),
     )
     sampling = dataclasses.replace(spec.sampling, grammar=grammar)

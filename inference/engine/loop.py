@@ -22,6 +22,7 @@ from functools import partial
 from typing import TypeVar
 
 from inference.engine.codec import Codec
+from inference.engine.crowd import Coming, num_before
 from inference.engine.lookahead import Steps
 from inference.engine.plan import Plan, Row, Runner, Sampled, StepResult
 from inference.engine.request import FinishReason, Sequence
@@ -71,6 +72,7 @@ class EngineLoop:
         self.statistics = Statistics()
         self.draining = False
         self._eos = frozenset(codec.eos_token_ids)
+        self._coming = Coming()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._next_key = itertools.count(1)
         self._streams: dict[Hashable, _Stream] = {}
@@ -91,6 +93,7 @@ class EngineLoop:
 
     def submit(self, handle: Hashable, sequence: Sequence) -> None:
         """Queue a sequence; its news goes to `handle`."""
+        self._coming.add((sequence.priority, sequence.tenant))
         self._inbox.put(partial(self._on_submit, handle, sequence))
 
     def cancel(self, handle: Hashable, sequence_id: int) -> None:
@@ -104,6 +107,16 @@ class EngineLoop:
     def hold(self, handle: Hashable, *, held: bool) -> None:
         """Let the sequences of a stream pause, or go on."""
         self._inbox.put(partial(self._on_hold, handle, held))
+
+    def full_for_s(self, tenant: str, priority: int) -> float:
+        """Say at once, not after the step, when a tenant whose queue is full comes back; 0: now."""
+        coming = self._coming.count()
+        full = self.scheduler.is_full_for(tenant, priority, coming)
+        return self._retry_after_s(coming.total()) if full else 0.0
+
+    def _retry_after_s(self, num_coming: int = 0) -> float:
+        num_present = self.scheduler.num_waiting + len(self.scheduler.running) + num_coming
+        return self.statistics.turnover.retry_after_s(self._clock(), num_present)
 
     def half_close(self, handle: Hashable) -> None:
         """Let the stream's sequences run out, then tell it that nothing more will come."""
@@ -258,6 +271,7 @@ class EngineLoop:
     # Commands.
 
     def _on_submit(self, handle: Hashable, sequence: Sequence) -> None:
+        self._coming.remove((sequence.priority, sequence.tenant))
         stream = self._streams.setdefault(handle, _Stream(handle))
         complaint = self._complaint(stream, sequence)
         if complaint:
@@ -275,9 +289,7 @@ class EngineLoop:
             heapq.heappush(self._deadlines, (self._clock() + sequence.deadline_s, sequence.key))
         refused = self.scheduler.submit(sequence)
         if refused is not None:
-            num_present = self.scheduler.num_waiting + len(self.scheduler.running)
-            turnover = self.statistics.turnover
-            refused.retry_after_s = turnover.retry_after_s(self._clock(), num_present)
+            refused.retry_after_s = self._retry_after_s()
             self._end(*self._live[refused.key], FinishReason.OVERLOADED)
 
     def _would_begin_too_late(self, sequence: Sequence) -> bool:
@@ -285,7 +297,8 @@ class EngineLoop:
         turnover = self.statistics.turnover
         if not sequence.deadline_s or not turnover.known:
             return False
-        wait_s = self.scheduler.num_before(sequence) * turnover.place_s
+        before = num_before(sequence.tenant, sequence.priority, self.scheduler.places())
+        wait_s = before * turnover.place_s
         sequence.retry_after_s = max(wait_s - sequence.deadline_s, 0.0)
         return sequence.retry_after_s > 0
 

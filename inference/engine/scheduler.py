@@ -16,6 +16,7 @@ from bisect import insort
 from collections import Counter
 
 from inference.engine.block_pool import BlockPool, hash_blocks
+from inference.engine.crowd import Places, who_gives_way
 from inference.engine.fairness import TenantCounters
 from inference.engine.limits import SchedulerLimits
 from inference.engine.pace import Pace
@@ -56,42 +57,40 @@ class Scheduler:
     def submit(self, sequence: Sequence) -> Sequence | None:
         """Queue a sequence; return the one refused for it, if the queue is full.
 
-        The refused one is of the lowest priority and there the newest of the tenant that waits
-        with the most, so a flood pushes out its own requests (longest queue drop); it is finished
-        with OVERLOADED.
+        The refused one is the newest of those of whom `crowd.py` says that they give way; it is
+        finished with OVERLOADED.
         """
         self._arrivals += 1
         sequence.arrival = self._arrivals
-        room = self.limits.max_waiting + self.limits.max_running - len(self.running)
-        refused = self._crowded_out(sequence) if self.num_waiting >= room else None
+        refused = self._crowded_out(sequence) if self.num_waiting >= self._room() else None
         if refused is not sequence:
             self._enqueue(sequence)
         if refused is not None:
             self.end(refused, FinishReason.OVERLOADED)
         return refused
 
+    def is_full_for(self, tenant: str, priority: int, coming: Places) -> bool:
+        """Whether `submit` would refuse this tenant's next sequence itself, after those that come.
+
+        May be asked on any thread, and is then as true as a moment ago.
+        """
+        lengths = self.places() + coming
+        return lengths.total() >= self._room() and who_gives_way(tenant, priority, lengths) is None
+
+    def places(self) -> Places:
+        """Count the waiting ones; on any thread, too."""
+        return Places({place: len(queue) for place, queue in list(self._waiting.items())})
+
+    def _room(self) -> int:
+        return self.limits.max_waiting + self.limits.max_running - len(self.running)
+
     def _crowded_out(self, newcomer: Sequence) -> Sequence:
-        last = max([newcomer.priority, *(priority for priority, _ in self._waiting)])
-        lengths = {place[1]: len(q) for place, q in self._waiting.items() if place[0] == last}
-        if newcomer.priority == last:
-            lengths[newcomer.tenant] = lengths.get(newcomer.tenant, 0) + 1
-        longest = max(lengths, key=lambda tenant: lengths[tenant])
-        if newcomer.priority == last and lengths[longest] <= lengths[newcomer.tenant] + 1:
+        place = who_gives_way(newcomer.tenant, newcomer.priority, self.places())
+        if place is None:
             return newcomer
         # What has started is not refused: something was computed for it.
-        fresh = [s for s in self._waiting[last, longest] if s.num_cached is None]
+        fresh = [s for s in self._waiting[place] if s.num_cached is None]
         return fresh[-1] if fresh else newcomer
-
-    def num_before(self, newcomer: Sequence) -> int:
-        """Count the waiting ones that would start before it: the tenants take turns."""
-        own = len(self._waiting.get((newcomer.priority, newcomer.tenant), []))
-        before = 0
-        for (priority, tenant), queue in self._waiting.items():
-            if priority < newcomer.priority or tenant == newcomer.tenant:
-                before += len(queue) if priority <= newcomer.priority else 0
-            elif priority == newcomer.priority:
-                before += min(len(queue), own + 1)
-        return before
 
     def _enqueue(self, sequence: Sequence) -> None:
         active = {tenant for _, tenant in self._waiting} | {s.tenant for s in self.running}

@@ -1,6 +1,7 @@
 """The methods of the protocol's Engine service that generate: unpack, call one verb, answer."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -101,8 +102,28 @@ class EngineServicer(CodecServicer):
         self._server.loop.half_close(outbox)
 
     async def _answer(self, asked: engine_pb2.ClientFrame, outbox: "Outbox") -> None:
-        async for frame in self.tokenize(asked.tokenize):
+        let_in, refusals = [], []
+        for request in asked.tokenize:
+            refusal = self._refusal(request)
+            if refusal is None:
+                let_in.append(request)
+            else:
+                refusals.append(refusal)
+        if refusals:
+            outbox.put(engine_pb2.StepFrame(tokenized=refusals))
+        async for frame in self.tokenize(let_in):
             outbox.put(frame)
+
+    def _refusal(self, asked: engine_pb2.TokenizeRequest) -> engine_pb2.TokenizeReply | None:
+        """Say when to come back to one that could not be submitted now."""
+        if not asked.HasField("place"):
+            return None
+        place = asked.place
+        full_for_s = self._server.loop.full_for_s(place.tenant, place.priority)
+        if not full_for_s:
+            return None
+        full_for_ms = math.ceil(full_for_s * 1000)
+        return engine_pb2.TokenizeReply(call_id=asked.call_id, full_for_ms=full_for_ms)
 
     def _submit(self, submit: engine_pb2.Submit, outbox: "Outbox") -> Sequence | None:
         """Hand a sequence to the loop; return one whose grammar is to be compiled before."""

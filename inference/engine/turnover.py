@@ -6,12 +6,14 @@ remembered across them, so that the first of a flood are already told the truth.
 clock is the caller's.
 """
 
+import threading
+
 MEMORY = 0.99  # weight of what was before, each end
 GUESS_S = 1.0  # before the first end
 
 
 class Turnover:
-    """The estimate of one engine. Written and read by the loop's thread only."""
+    """The estimate of one engine. The loop's thread writes it; any may ask."""
 
     def __init__(self) -> None:
         """Know nothing."""
@@ -19,6 +21,7 @@ class Turnover:
         self._crowded = [0.0, 0.0]
         self._roomy = [0.0, 0.0]
         self._promised_at = 0.0
+        self._promising = threading.Lock()
 
     def note(self, seconds: float, num_ended: int, *, crowded: bool) -> None:
         """Learn from a step: how long it took, how many ended, whether others waited meanwhile."""
@@ -46,6 +49,7 @@ class Turnover:
 
         At the latest, when all of the `num_present` that are here now have ended.
         """
-        latest = now + num_present * self.place_s
-        self._promised_at = min(max(self._promised_at, now) + self.place_s, latest)
-        return self._promised_at - now
+        with self._promising:
+            latest = now + num_present * self.place_s
+            self._promised_at = min(max(self._promised_at, now) + self.place_s, latest)
+            return self._promised_at - now

@@ -2,16 +2,26 @@
 
 import asyncio
 import signal
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from inference.client import FRAME_BYTES, EngineLink, EngineRefusedError, EngineUnavailableError
+from inference.client import (
+    FRAME_BYTES,
+    EngineFullError,
+    EngineLink,
+    EngineRefusedError,
+    EngineUnavailableError,
+)
 from inference.engine import fake
 from inference.engine.codec_service import LONG_PROMPT_BYTES
 from inference.engine.fake_codec import FakeCodec
+from inference.engine.limits import SchedulerLimits
+from inference.engine.params import SamplingParams
 from inference.engine.wire import engine_pb2 as wire
+from inference.engine.wire.messages import sampling_to_wire
 from tests.inference.engines import FakeEngine
 
 CODEC = FakeCodec()
@@ -19,6 +29,14 @@ CODEC = FakeCodec()
 
 class Panic(BaseException):
     """What Rust code raises."""
+
+
+class Unheard:
+    """A sink whose news nobody wants."""
+
+    def on_delta(self, delta: wire.SequenceDelta) -> None: ...
+
+    def on_lost(self) -> None: ...
 
 
 class RecordingCall:
@@ -49,6 +67,33 @@ async def test_prompts_of_all_lengths_are_encoded_at_once(link: EngineLink) -> N
     )
     for text, reply in zip(texts, replies, strict=True):
         assert list(reply.token_ids) == CODEC.encode_text(text)
+
+
+async def test_nothing_is_encoded_for_whom_the_queue_is_full(tmp_path: Path) -> None:
+    """Known without waiting for the step under way, which here takes until the test says so."""
+    step = threading.Semaphore(0)
+    limits = SchedulerLimits(max_model_len=64, max_running=1, max_waiting=3)
+    options = fake.FakeOptions(turnstile=step, limits=limits)
+    async with fake.running(options, f"unix:{tmp_path}/engine") as (address, _):
+        link = EngineLink("fake", address)
+        await link.first_poll()
+        for _ in range(4):
+            sampling = sampling_to_wire(SamplingParams(max_tokens=5))
+            submit = wire.Submit(tenant="flood", prompt_token_ids=[1], sampling=sampling)
+            link.submit(submit, Unheard())
+        answers = await asyncio.gather(
+            *(
+                link.tokenize(wire.TokenizeRequest(text="a", place=place))
+                for place in (wire.Place(tenant="flood"), wire.Place(tenant="polite"), None)
+            ),
+            return_exceptions=True,
+        )
+        step.release(1000)
+        await link.close()
+    refused, *encoded = answers
+    assert isinstance(refused, EngineFullError)
+    assert refused.retry_after_ms > 0
+    assert [list(reply.token_ids) for reply in encoded] == [[97], [97]]
 
 
 async def test_what_cannot_be_encoded_is_refused_alone(link: EngineLink) -> None:

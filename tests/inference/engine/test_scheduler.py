@@ -5,6 +5,7 @@ import random
 import pytest
 
 from inference.engine.block_pool import BlockPool
+from inference.engine.crowd import Places
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.limits import SchedulerLimits
 from inference.engine.params import SamplingParams
@@ -257,6 +258,20 @@ def test_it_refuses_the_flood_and_not_the_polite_tenant() -> None:
     polite = desk.submit([9], "polite")
     assert not polite.finished
     assert [s.finished for s in flood] == [False, False, False, True]
+
+
+def test_it_says_beforehand_for_whom_it_is_full() -> None:
+    desk = Desk(make(max_running=2, max_waiting=4))
+    comers = random.Random(12)
+    answers = set()
+    for number in range(100):
+        tenant, priority = comers.choice("aaabbc"), comers.choice([0, 0, 0, 1])
+        full = desk.scheduler.is_full_for(tenant, priority, Places())
+        assert desk.submit([number], tenant, priority=priority).finished == full
+        answers.add(full)
+        if number % 5 == 0:
+            desk.step()
+    assert answers == {True, False}
 
 
 def test_it_gives_a_slot_of_a_lower_priority_to_a_higher_one_at_once() -> None:

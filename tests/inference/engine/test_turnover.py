@@ -91,6 +91,22 @@ def test_who_comes_back_when_told_gets_in(bench: Bench, clock: Clock) -> None:
         assert not again.finish
 
 
+def test_who_asks_before_submitting_is_told_as_one_who_is_refused(bench: Bench) -> None:
+    keep_busy(bench, 200)
+    bench.run()
+    assert bench.loop.full_for_s("alice", 0) == 0
+    submit(bench, 12)  # which are on their way: the step under way may take long
+    told = [bench.loop.full_for_s("alice", 0) for _ in range(4)]
+    assert told == sorted(set(told))
+    assert told == pytest.approx([0.25, 0.5, 0.75, 1.0], rel=0.25)
+    assert bench.loop.full_for_s("polite", 0) == 0
+    [refused] = submit(bench, 1)
+    bench.step()
+    assert retry_after_s(refused) == pytest.approx(1.25, rel=0.25)
+    bench.run()
+    assert bench.loop.full_for_s("alice", 0) == 0
+
+
 def test_nobody_is_told_more_than_it_takes_to_work_everything_off(bench: Bench) -> None:
     keep_busy(bench, 200)
     refused = submit(bench, 500)[-1]

@@ -46,6 +46,12 @@ class Caller:
     keeps_bodies: bool = False
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    first_key_id: UUID | None = None
+
+    @property
+    def counts_as(self) -> UUID | None:
+        """The key whose limits and cap this one shares: the first that it succeeds by rotation."""
+        return self.first_key_id or self.api_key_id
 
 
 class KeyRefused(Exception):  # noqa: N818  the word of the contract
@@ -126,6 +132,7 @@ def _read_key(key_hash: bytes) -> _KnownKey:
             keeps_bodies=row.organisation.keeps_bodies,
             requests_per_minute=row.requests_per_minute,
             tokens_per_minute=row.tokens_per_minute,
+            first_key_id=row.first_key_id,
         ),
         ip_ranges=tuple(row.ip_ranges),
         expires_at=row.expires_at,

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError, models, transaction
 from django.db.models import Q
@@ -111,6 +112,7 @@ def create_key(
     requests_per_minute: int | None = None,
     tokens_per_minute: int | None = None,
     expires_at: datetime | None = None,
+    first_key_id: UUID | None = None,
 ) -> tuple[ApiKey, str]:
     """A new key and its secret, which is stored nowhere and can be shown only now."""
     minted = keys.mint()
@@ -128,6 +130,7 @@ def create_key(
         requests_per_minute=requests_per_minute,
         tokens_per_minute=tokens_per_minute,
         expires_at=expires_at,
+        first_key_id=first_key_id,
     )
     return key, minted.secret
 
@@ -155,7 +158,10 @@ def revoke_key(key: ApiKey) -> bool:
 def rotate_key(
     key: ApiKey, user: User | None, *, overlap: timedelta = ROTATION_OVERLAP
 ) -> tuple[ApiKey, str]:
-    """A successor with the same rights and one cap; the old key works until `overlap` is over."""
+    """A successor with the same rights; the old key works until `overlap` is over.
+
+    What both use counts towards one cap and one limit.
+    """
     ends_at = timezone.now() + overlap
     live = ApiKey.objects.filter(pk=key.pk, revoked_at=None)
     if not audit.noted(live.update(revoked_at=ends_at), key, revoked_at=ends_at):
@@ -171,6 +177,7 @@ def rotate_key(
         requests_per_minute=key.requests_per_minute,
         tokens_per_minute=key.tokens_per_minute,
         expires_at=key.expires_at,
+        first_key_id=key.first_key_id or key.pk,
     )
     key_rotated.send(ApiKey, key_id=key.pk, successor_id=successor.pk)
     return successor, secret

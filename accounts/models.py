@@ -224,6 +224,10 @@ class ApiKey(Audited):
     # Beside the organisation's own limits, which apply to all its keys together.
     requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
     tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    # Of those that this one succeeds by rotation: they share their limits, as they do their cap.
+    first_key = models.ForeignKey(
+        "self", null=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)

@@ -71,7 +71,7 @@ class ManagementThrottle(BaseThrottle):
 def _limits(caller: Caller) -> list[tuple[str, str, int]]:
     limits = []
     if caller.requests_per_minute:
-        limits.append(("key", f"manage:key:{caller.api_key_id}", caller.requests_per_minute))
+        limits.append(("key", f"manage:key:{caller.counts_as}", caller.requests_per_minute))
     if per_minute := settings.MANAGEMENT_REQUESTS_PER_MINUTE:
         limits.append(("organisation", f"manage:{caller.organisation_id}", per_minute))
     return limits

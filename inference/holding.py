@@ -126,8 +126,8 @@ def _capped(
     others: Mapping[str, Generation],
 ) -> ServiceError:
     if reached.whose == "key":
-        mine = generation.caller.api_key_id
-        others = {name: each for name, each in others.items() if each.caller.api_key_id == mine}
+        mine = generation.caller.counts_as
+        others = {name: each for name, each in others.items() if each.caller.counts_as == mine}
     available = reached.cap_nanos - reached.spent_nanos - reached.pending_nanos
     if available + _soon_released(generation, others) >= ceiling:
         return errors.credit_reserved(

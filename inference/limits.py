@@ -194,7 +194,7 @@ def _limits(caller: Caller, tier: Tier, unit: str) -> list[_Limit]:
     )
     limits = []
     if by_key and caller.api_key_id is not None:
-        limits.append(_Limit("key", f"key:{caller.api_key_id}:{unit}", unit, by_key))
+        limits.append(_Limit("key", f"key:{caller.counts_as}:{unit}", unit, by_key))
     if by_organisation:
         name = f"organisation:{caller.organisation_id}:{unit}"
         limits.append(_Limit("organisation", name, unit, by_organisation))

@@ -8,6 +8,7 @@ import pytest
 import throttled
 from django.conf import settings
 
+from accounts import flows
 from accounts.authentication import Caller, key_cache
 from accounts.models import ApiKey
 from billing import tiers
@@ -182,6 +183,23 @@ async def test_a_key_that_is_too_fast_leaves_other_keys_alone(
         await refused_for_s(limits, one, "requests", 1)
     for _ in range(2):
         await limits.take(other, "requests", 1, Allowance())
+
+
+async def test_a_rotated_key_and_its_successors_have_one_limit(
+    api: httpx.AsyncClient, api_key: tuple[ApiKey, str]
+) -> None:
+    await db(ApiKey.objects.update, requests_per_minute=2)
+    key_cache.clear()
+    key = await db(ApiKey.objects.get, pk=api_key[0].pk)
+    successor, _ = await db(flows.rotate_key, key, None)
+    _, last = await db(flows.rotate_key, successor, None)
+    headers = {"authorization": f"Bearer {last}"}
+    assert (await api.post(PATH, json=chat(max_tokens=1))).status_code == 200
+    assert (await api.post(PATH, json=chat(max_tokens=1), headers=headers)).status_code == 200
+    for sent in (None, headers):
+        refused = await api.post(PATH, json=chat(max_tokens=1), headers=sent)
+        assert refused.status_code == 429
+        assert "this key" in refused.json()["error"]["message"]
 
 
 async def test_a_key_cannot_have_more_than_its_organisation(

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from accounts import flows
 from accounts.models import ApiKey, Organisation
 from billing import ledger, pricing, spending
 from billing.models import Alert
@@ -314,7 +315,9 @@ async def test_a_swept_hold_books_its_tokens_as_waived(
     await books.audit()
 
 
-@pytest.mark.parametrize("short", ["credit", "cap of the organisation", "cap of the key"])
+@pytest.mark.parametrize(
+    "short", ["credit", "cap of the organisation", "cap of the key", "cap of the rotated key"]
+)
 async def test_what_was_just_used_will_be_released_soon_and_is_worth_a_retry(
     short: str, dear: None, api: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch,
     organisation: Organisation, api_key: tuple[ApiKey, str],
@@ -332,6 +335,10 @@ async def test_what_was_just_used_will_be_released_soon_and_is_worth_a_retry(
     while await books.open_holds() == 0:
         await asyncio.sleep(0.02)
     await asyncio.sleep(0.5)
+    if short == "cap of the rotated key":
+        key = await db(ApiKey.objects.get, pk=api_key[0].pk)
+        _, successor = await db(flows.rotate_key, key, None)
+        api.headers["authorization"] = f"Bearer {successor}"
     refused = await api.post(PATH, json=chat(max_tokens=900))
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "credit_reserved")
     assert int(refused.headers["retry-after-ms"]) > 0
@@ -346,7 +353,7 @@ def make_short(what: str, organisation: Organisation, key: ApiKey) -> None:
         ledger.grant(organisation.pk, 10_000 * CENT, reference="grant:more", description="")
     if what == "cap of the organisation":
         ledger.set_monthly_cap(organisation.pk, 1_000 * CENT)
-    if what == "cap of the key":
+    if what in {"cap of the key", "cap of the rotated key"}:
         ApiKey.objects.filter(pk=key.pk).update(monthly_cap_nanos=1_000 * CENT)
 
 

@@ -57,7 +57,7 @@ async def pair(checkpoint: Path, tmp_path: Path) -> AsyncIterator[asyncio.subpro
 
 
 @pytest.mark.slow
-async def test_two_ranks_give_the_tokens_of_one(
+async def test_two_ranks_give_the_tokens_of_one_until_one_of_them_is_killed(
     pair: asyncio.subprocess.Process, checkpoint: Path, tmp_path: Path
 ) -> None:
     divided = await answers(tmp_path / "e")
@@ -66,21 +66,24 @@ async def test_two_ranks_give_the_tokens_of_one(
     assert [outcome.token_ids for outcome in divided] == [outcome.token_ids for outcome in whole]
     assert all(len(outcome.token_ids) == 20 or outcome.finish for outcome in divided)
     assert sum((outcome.cached_tokens or 0) > 0 for outcome in divided) == len(PROMPTS[3:])
-    assert len(children(pair.pid)) == 1
+    [rank] = children(pair.pid)
+    await ends_when_killed(pair, rank)
+
+
+async def ends_when_killed(pair: asyncio.subprocess.Process, rank: int) -> None:
+    os.kill(rank, signal.SIGKILL)
+    assert await asyncio.wait_for(pair.wait(), 30) == 70
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
-async def test_the_engine_ends_when_a_rank_is_killed(
-    pair: asyncio.subprocess.Process, tmp_path: Path, busy: bool
+async def test_the_engine_ends_when_a_rank_is_killed_in_the_middle_of_an_answer(
+    pair: asyncio.subprocess.Process, tmp_path: Path
 ) -> None:
     [rank] = children(pair.pid)
     async with connect(f"unix:{tmp_path}/e") as stub, open_stream(stub) as stream:
-        if busy:
-            outcome = await stream.submit([1, 2], max_tokens=400, ignore_eos=True)
-            await stream.until(lambda: len(outcome.token_ids) > 5)
-        os.kill(rank, signal.SIGKILL)
-        assert await asyncio.wait_for(pair.wait(), 30) == 70
+        outcome = await stream.submit([1, 2], max_tokens=400, ignore_eos=True)
+        await stream.until(lambda: len(outcome.token_ids) > 5)
+        await ends_when_killed(pair, rank)
 
 
 @pytest.mark.slow

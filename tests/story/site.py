@@ -28,7 +28,7 @@ from tests.databases import SQLITE, copy_of_migrated, migrated_postgres
 from tests.environment import REPOSITORY, site_environment
 from tests.forks import Forks
 from tests.made_once import made_once
-from tests.services import postgres_server, redis_server
+from tests.services import redis_server
 from tests.story.balancer import balancer
 
 START_S = 120.0
@@ -182,12 +182,14 @@ def prepared_folder() -> Path:
 
 @contextmanager
 def production_site(data_dir: Path, *, fresh: bool = False, **knobs: str) -> Iterator[Site]:
-    """PostgreSQL, Redis, two web processes behind a balancer, an engine, a worker and beat."""
+    """PostgreSQL, Redis, two web processes behind a balancer, an engine, a worker and beat.
+
+    `fresh`: by the commands of an installation, which find the migrations done.
+    """
     if not fresh:
         shutil.copytree(prepared_folder() / "static", data_dir / "static")
     with ExitStack() as stack:
-        database = postgres_server() if fresh else migrated_postgres()
-        database_url = stack.enter_context(database)
+        database_url = stack.enter_context(migrated_postgres())
         redis_url = stack.enter_context(redis_server())
         ports = [free_port(), free_port()]
         front = stack.enter_context(balancer([("127.0.0.1", port) for port in ports]))

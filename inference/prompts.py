@@ -42,7 +42,9 @@ async def prepare_all(
     assert info is not None
     check_ids("logit_bias", (token_id for token_id, _ in spec.sampling.logit_bias), info)
     check_ids("stop_token_ids", spec.sampling.stop_token_ids, info)
-    place = wire.Place(tenant=tenant, priority=int(spec.batch))
+    place = wire.Place(
+        tenant=tenant, priority=int(spec.batch), num_sequences=spec.best_of or spec.n
+    )
     prepared = (_prepare(prompt, spec, link, place) for prompt in spec.prompts)
     return list(await asyncio.gather(*prepared))
 

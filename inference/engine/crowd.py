@@ -4,8 +4,9 @@ Integers only.
 """
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 
+EXPECTED_S = 2.0  # longer than a hold takes to be opened
 # How many sequences wait, by priority and tenant.
 Places = Counter[tuple[int, str]]
 
@@ -39,24 +40,45 @@ def num_before(tenant: str, priority: int, lengths: Places) -> int:
 
 
 class Coming:
-    """The sequences that are on their way to the loop's thread; any thread may ask for them."""
+    """The sequences that are on their way to the loop's thread; any thread may ask for them.
+
+    Who was told that there is a place is expected for a while: its hold is opened meanwhile, and
+    all who ask until then would be let in as well.
+    """
 
     def __init__(self) -> None:
         """Nothing comes yet."""
-        self._places = Places()
+        self._sent = Places()
+        self._expected: dict[tuple[int, str], deque[float]] = {}  # until when, each
         self._lock = threading.Lock()
 
-    def add(self, place: tuple[int, str]) -> None:
-        """One more is sent."""
+    def expect(self, place: tuple[int, str], num: int, now: float) -> None:
+        """So many will be sent, or have thought better of it in EXPECTED_S."""
         with self._lock:
-            self._places[place] += 1
+            self._expected.setdefault(place, deque()).extend([now + EXPECTED_S] * num)
 
-    def remove(self, place: tuple[int, str]) -> None:
+    def send(self, place: tuple[int, str]) -> None:
+        """One is sent, expected or not."""
+        with self._lock:
+            self._sent[place] += 1
+            if place in self._expected:
+                self._drop(place, 1)
+
+    def receive(self, place: tuple[int, str]) -> None:
         """One has arrived."""
         with self._lock:
-            self._places -= Places({place: 1})
+            self._sent -= Places({place: 1})
 
-    def count(self) -> Places:
-        """Return those that are on their way now."""
+    def count(self, now: float) -> Places:
+        """Return those that are on their way or expected now."""
         with self._lock:
-            return self._places.copy()
+            for place, until in list(self._expected.items()):
+                self._drop(place, sum(1 for each in until if each < now))
+            return self._sent + Places({p: len(until) for p, until in self._expected.items()})
+
+    def _drop(self, place: tuple[int, str], num: int) -> None:
+        until = self._expected[place]
+        for _ in range(num):
+            until.popleft()
+        if not until:
+            del self._expected[place]

@@ -93,7 +93,7 @@ class EngineLoop:
 
     def submit(self, handle: Hashable, sequence: Sequence) -> None:
         """Queue a sequence; its news goes to `handle`."""
-        self._coming.add((sequence.priority, sequence.tenant))
+        self._coming.send((sequence.priority, sequence.tenant))
         self._inbox.put(partial(self._on_submit, handle, sequence))
 
     def cancel(self, handle: Hashable, sequence_id: int) -> None:
@@ -108,11 +108,13 @@ class EngineLoop:
         """Let the sequences of a stream pause, or go on."""
         self._inbox.put(partial(self._on_hold, handle, held))
 
-    def full_for_s(self, tenant: str, priority: int) -> float:
-        """Say at once, not after the step, when a tenant whose queue is full comes back; 0: now."""
-        coming = self._coming.count()
-        full = self.scheduler.is_full_for(tenant, priority, coming)
-        return self._retry_after_s(coming.total()) if full else 0.0
+    def full_for_s(self, tenant: str, priority: int, num: int = 1) -> float:
+        """Say at once, not after the step, when to come back; 0: so many are expected now."""
+        coming = self._coming.count(now := self._clock())
+        if self.scheduler.is_full_for(tenant, priority, coming):
+            return self._retry_after_s(coming.total())
+        self._coming.expect((priority, tenant), num, now)
+        return 0.0
 
     def _retry_after_s(self, num_coming: int = 0) -> float:
         num_present = self.scheduler.num_waiting + len(self.scheduler.running) + num_coming
@@ -271,7 +273,7 @@ class EngineLoop:
     # Commands.
 
     def _on_submit(self, handle: Hashable, sequence: Sequence) -> None:
-        self._coming.remove((sequence.priority, sequence.tenant))
+        self._coming.receive((sequence.priority, sequence.tenant))
         stream = self._streams.setdefault(handle, _Stream(handle))
         complaint = self._complaint(stream, sequence)
         if complaint:
@@ -298,8 +300,7 @@ class EngineLoop:
         if not sequence.deadline_s or not turnover.known:
             return False
         before = num_before(sequence.tenant, sequence.priority, self.scheduler.places())
-        wait_s = before * turnover.place_s
-        sequence.retry_after_s = max(wait_s - sequence.deadline_s, 0.0)
+        sequence.retry_after_s = max(before * turnover.place_s - sequence.deadline_s, 0.0)
         return sequence.retry_after_s > 0
 
     def _complaint(self, stream: _Stream, sequence: Sequence) -> str:
@@ -319,8 +320,7 @@ class EngineLoop:
 
     def _on_cancel(self, handle: Hashable, sequence_id: int) -> None:
         stream = self._streams.get(handle)
-        sequence = stream.sequences.get(sequence_id) if stream is not None else None
-        if stream is not None and sequence is not None:
+        if stream is not None and (sequence := stream.sequences.get(sequence_id)) is not None:
             self._end(stream, sequence, FinishReason.CANCELLED)
 
     def _on_close(self, handle: Hashable) -> None:

@@ -119,7 +119,7 @@ class EngineServicer(CodecServicer):
         if not asked.HasField("place"):
             return None
         place = asked.place
-        full_for_s = self._server.loop.full_for_s(place.tenant, place.priority)
+        full_for_s = self._server.loop.full_for_s(place.tenant, place.priority, place.num_sequences)
         if not full_for_s:
             return None
         full_for_ms = math.ceil(full_for_s * 1000)

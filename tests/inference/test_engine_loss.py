@@ -81,6 +81,38 @@ async def test_kill_nine_ends_every_stream_with_an_error_and_costs_nothing(
     await books.audit()
 
 
+@pytest.mark.slow
+async def test_an_engine_that_hangs_is_found_and_what_it_ran_ends(
+    running: service.Service, api: httpx.AsyncClient, add_model: Callable[..., ServedModel],
+    books: Books,
+) -> None:  # fmt: skip
+    engine = FakeEngine("hanging", fake_hang_after=20, fake_tokens_per_second=100)
+    await asyncio.to_thread(engine.start)
+    try:
+        await db(add_model, "hanging")
+        await running.pool._follow()
+        assert await running.pool.wait_until_healthy("hanging", 60)
+        body = chat(model="hanging", max_tokens=100, ignore_eos=True)
+        events = await asyncio.wait_for(stream(api, PATH, body), 20)
+        assert events.error is not None
+        assert (events.error["code"], events.done) == ("engine_lost", False)
+        assert events.text
+        refused = await api.post(PATH, json=body)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+        engine.kill()
+        await asyncio.to_thread(engine.start)
+        assert await running.pool.wait_until_healthy("hanging", 60)
+        again = await api.post(PATH, json=body | {"max_tokens": 5})
+        assert again.json()["usage"]["completion_tokens"] == 5
+        lost, paid = await books.settled(2)
+        assert (lost.outcome, lost.cost_nanos) == ("failed", 0)
+        assert lost.waived_tokens > 0
+        assert paid.cost_nanos > 0
+        await books.audit()
+    finally:
+        engine.stop()
+
+
 async def test_a_request_that_crashes_a_step_fails_alone(
     running: service.Service, api: httpx.AsyncClient, add_model: Callable[..., ServedModel],
     books: Books,

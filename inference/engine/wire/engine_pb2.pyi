@@ -131,12 +131,14 @@ class TokenizeRequest(_message.Message):
     def __init__(self, text: _Optional[str] = ..., chat: _Optional[_Union[ChatPrompt, _Mapping]] = ..., with_tokens: _Optional[bool] = ..., call_id: _Optional[int] = ..., place: _Optional[_Union[Place, _Mapping]] = ...) -> None: ...
 
 class Place(_message.Message):
-    __slots__ = ("tenant", "priority")
+    __slots__ = ("tenant", "priority", "num_sequences")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    NUM_SEQUENCES_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     priority: int
-    def __init__(self, tenant: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
+    num_sequences: int
+    def __init__(self, tenant: _Optional[str] = ..., priority: _Optional[int] = ..., num_sequences: _Optional[int] = ...) -> None: ...
 
 class ChatPrompt(_message.Message):
     __slots__ = ("messages", "add_generation_prompt", "tools_json")

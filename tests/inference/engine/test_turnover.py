@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from inference.engine.crowd import EXPECTED_S
 from inference.engine.fake import FakeOptions, FakeRunner, build
 from inference.engine.fake_codec import FakeCodec
 from inference.engine.grammar import Grammars, read_vocabulary
@@ -105,6 +106,22 @@ def test_who_asks_before_submitting_is_told_as_one_who_is_refused(bench: Bench) 
     assert retry_after_s(refused) == pytest.approx(1.25, rel=0.25)
     bench.run()
     assert bench.loop.full_for_s("alice", 0) == 0
+
+
+def test_who_was_let_in_is_expected_for_a_while(bench: Bench, clock: Clock) -> None:
+    """Else all who ask while the holds of the first are opened would be let in as well."""
+    keep_busy(bench, 200)
+    bench.run()
+    assert bench.loop.full_for_s("alice", 0, 10) == 0
+    assert bench.loop.full_for_s("alice", 0, 2) == 0
+    assert bench.loop.full_for_s("alice", 0) > 0
+    assert bench.loop.full_for_s("polite", 0) == 0
+    submit(bench, 12)
+    bench.run()
+    assert bench.loop.full_for_s("alice", 0, 12) == 0  # who was expected has come
+    assert bench.loop.full_for_s("alice", 0) > 0
+    clock.now += EXPECTED_S + STEP_S
+    assert bench.loop.full_for_s("alice", 0) == 0  # and who has not is expected no more
 
 
 def test_nobody_is_told_more_than_it_takes_to_work_everything_off(bench: Bench) -> None:

@@ -16,6 +16,7 @@ from benchmarks.keep_alive import load, spell_request
 from benchmarks.servers import KEPT, REPOSITORY, free_port, stop
 
 READY_S = 120.0
+ROOMY = ("--max-running", "1024", "--kv-blocks", "65536")  # of the engine
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -111,9 +112,12 @@ class Parlance(Gateway):
 
     name = "parlance"
 
-    def __init__(self, folder: Path, tokens_per_s: float = 0.0) -> None:
+    def __init__(
+        self, folder: Path, tokens_per_s: float = 0.0, sizes: Sequence[str] = ROOMY
+    ) -> None:
         super().__init__(folder)
         self.tokens_per_s = tokens_per_s
+        self.sizes = sizes
         self.engine = f"127.0.0.1:{free_port()}"
         self.env = {
             "DATA_DIR": str(folder / "data"),
@@ -131,20 +135,22 @@ class Parlance(Gateway):
         command = [
             sys.executable, "-m", "inference.engine", "--fake", "--model", "starter",
             "--listen", self.engine, "--fake-tokens-per-second", str(self.tokens_per_s),
-            "--max-running", "1024", "--kv-blocks", "65536",
+            *self.sizes,
         ]  # fmt: skip
         with self.started(command):
             yield
 
     def prepare(self) -> None:
         (self.folder / "data").mkdir()
-        self._manage("migrate", "--verbosity", "0")
-        key = self._manage(
-            "issuekey", "--email", "bench@example.com", "--name", "bench", "--credit", "100000"
-        )
-        self.headers = {"authorization": f"Bearer {key.split()[-1]}"}
+        self.manage("migrate", "--verbosity", "0")
+        key = self.issue_key("bench@example.com", "100000")
+        self.headers = {"authorization": f"Bearer {key}"}
 
-    def _manage(self, *command: str) -> str:
+    def issue_key(self, email: str, credit: str) -> str:
+        said = self.manage("issuekey", "--email", email, "--name", "bench", "--credit", credit)
+        return said.split()[-1]
+
+    def manage(self, *command: str) -> str:
         done = subprocess.run(
             [sys.executable, "manage.py", *command],
             cwd=REPOSITORY, env=self.environment(), capture_output=True, text=True, check=False,

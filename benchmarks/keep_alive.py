@@ -6,7 +6,8 @@ It does as little as it can: it shares the machine with what it measures.
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,28 +49,59 @@ async def load(url: str, request: bytes, concurrency: int, seconds: float) -> Lo
 
 
 async def _worker(url: str, request: bytes, until: float, latencies_s: list[float]) -> None:
+    async with connected(url) as connection:
+        while time.perf_counter() < until:
+            answer = await connection.ask(request)
+            if answer.status != 200:
+                raise RequestError(f"{answer.status} {answer.body[:500]!r}")
+            latencies_s.append(answer.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one request; `first_s` is the time until the first piece of its body."""
+
+    status: int
+    body: bytes
+    first_s: float
+    seconds: float
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator["Connection"]:
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
-        while (began := time.perf_counter()) < until:
-            writer.write(request)
-            await _read_answer(reader)
-            latencies_s.append(time.perf_counter() - began)
+        yield Connection(reader, writer)
     finally:
         writer.close()
 
 
-async def _read_answer(reader: asyncio.StreamReader) -> None:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = head.lower().partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0]
-    body = await reader.readexactly(int(length)) if length else await _read_chunks(reader)
-    if not head.startswith(b"HTTP/1.1 200"):
-        raise RequestError(f"{head[:200]!r} {body[:500]!r}")
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Carries one request after the other."""
 
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
 
-async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
-    body = b""
-    while size := int(await reader.readline(), 16):
-        body += (await reader.readexactly(size + 2))[:-2]
-    await reader.readline()
-    return body
+    async def ask(self, request: bytes) -> Answer:
+        began = time.perf_counter()
+        self.writer.write(request)
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = head.lower().partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0]
+        first = await self.reader.readexactly(int(length)) if length else await self._chunk()
+        first_s = time.perf_counter() - began
+        rest = b"" if length else await self._chunks()
+        seconds = time.perf_counter() - began
+        return Answer(int(head.split(b" ", 2)[1]), first + rest, first_s, seconds)
+
+    async def _chunks(self) -> bytes:
+        body = b""
+        while piece := await self._chunk():
+            body += piece
+        return body
+
+    async def _chunk(self) -> bytes:
+        """Empty at the end."""
+        size = int(await self.reader.readline(), 16)
+        return (await self.reader.readexactly(size + 2))[:-2]

@@ -22,7 +22,7 @@ import grpc
 import httpx
 import psycopg
 
-from inference.engine.wire.engine_pb2 import InfoRequest
+from inference.engine.wire.engine_pb2 import EngineInfo, EngineStats, InfoRequest
 from inference.engine.wire.engine_pb2_grpc import EngineStub
 from tests.databases import SQLITE, copy_of_migrated, migrated_postgres
 from tests.environment import REPOSITORY, site_environment
@@ -114,10 +114,15 @@ class Site:
             return engines.partition("=")[2]
         return f"unix:{self.data_dir / 'run' / 'engine-starter.sock'}"
 
+    def engine_stats(self) -> EngineStats:
+        """What the engine counts and runs now."""
+        with grpc.insecure_channel(self.engine_address()) as channel:
+            info: EngineInfo = EngineStub(channel).Info(InfoRequest(), timeout=5)
+        return info.stats
+
     def engine_is_idle(self) -> bool:
         """Whether the engine runs nothing and all its blocks are free."""
-        with grpc.insecure_channel(self.engine_address()) as channel:
-            stats = EngineStub(channel).Info(InfoRequest(), timeout=5).stats
+        stats = self.engine_stats()
         return not (stats.num_running or stats.num_waiting or stats.kv_blocks_used)
 
     def audit(self) -> None:

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 # Files in the order in which they are collected: tests/conftest.py puts the longest first.
-IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder --durations=15
+IN_PARALLEL := --dist loadfile --no-loadscope-reorder --durations=15
 
 .PHONY: setup setup-test run test coverage test-ci test-stripe soak check messages screenshots clean
 
@@ -15,15 +15,16 @@ run: setup
 
 setup-test: $(VENV)/.installed-test
 
+# Three at a time for two cores: much of a test is waiting, for a process, a lease, a browser.
 test: setup-test
-	@$(BIN)/python -m pytest $(IN_PARALLEL) --ignore=tests/conformance
+	@$(BIN)/python -m pytest -n 3 $(IN_PARALLEL) --ignore=tests/conformance
 
 # Counting lines takes a third of the processors' time, so it is not part of every run.
 coverage: setup-test
-	@$(BIN)/python -m pytest $(IN_PARALLEL) --cov --cov-report=term:skip-covered --ignore=tests/conformance
+	@$(BIN)/python -m pytest -n 3 $(IN_PARALLEL) --cov --cov-report=term:skip-covered --ignore=tests/conformance
 
 test-ci: setup-test
-	@$(BIN)/python -m pytest $(IN_PARALLEL) tests/conformance
+	@$(BIN)/python -m pytest -n 2 $(IN_PARALLEL) tests/conformance
 
 # Never part of the others: it needs the network, and test keys of a Stripe account of your own.
 test-stripe: setup-test

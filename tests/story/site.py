@@ -31,7 +31,8 @@ from tests.made_once import made_once
 from tests.services import redis_server
 from tests.story.balancer import balancer
 
-START_S = 120.0
+# For processes that start, migrations of an empty database included: a machine may be busy.
+START_S = 240.0
 
 
 @dataclass

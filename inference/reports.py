@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from django.utils.translation import gettext_lazy as _
+
 if TYPE_CHECKING:
     from inference.client import EngineLink
+
+STATES = {"no answer": _("no answer"), "ready": _("ready"), "draining": _("draining")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,10 @@ class EngineReport:
     cache_used: float | None = None  # share of the blocks that running sequences hold
     tokens_per_s: float | None = None  # generated, over the last ten seconds
     cache_hit_rate: float | None = None  # share of the prompts' tokens; None before the first
+
+    @property
+    def state_in_words(self) -> str:
+        return str(STATES[self.state])
 
 
 def report(link: "EngineLink") -> EngineReport:

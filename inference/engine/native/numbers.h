@@ -43,10 +43,6 @@ INLINE vec choose(ints mask, vec yes, vec no) {
 INLINE vec load_floats(const float *p) { return (vec)*(const vec_at *)p; }
 INLINE void store_floats(float *p, vec v) { *(vec_at *)p = (vec_at)v; }
 
-INLINE vec load_bfloats(const bfloat *p) {
-    return (vec)(__builtin_convertvector(*(const halves_at *)p, words) << 16);
-}
-
 /* Rounds to nearest, ties to even; a NaN stays one. */
 INLINE void store_bfloats(bfloat *p, vec v) {
 #ifdef __AVX512BF16__

@@ -52,6 +52,14 @@ def test_the_ends_of_the_range_are_the_first_and_the_last_possible_token(size: i
         assert draw(logits, torch.ones(2), points).tolist() == [1, size - 2]
 
 
+def test_where_rounding_leaves_the_sum_below_the_point_the_last_possible_token_is_drawn() -> None:
+    torch.manual_seed(1)
+    logits = torch.randn(500, 600)
+    logits[:, 300:] = -torch.inf
+    points = torch.full((500,), 1 - 2**-53, dtype=torch.float64)
+    assert draw(logits, torch.ones(500), points).unique().tolist() == [299]
+
+
 def test_a_row_depends_on_no_other() -> None:
     torch.manual_seed(0)
     logits, points = torch.randn(64, 8192), torch.rand(64, dtype=torch.float64)

@@ -43,7 +43,7 @@ def test_its_browser_goes_when_its_time_is_over(tmp_path: Path) -> None:
         silent.settimeout(0)
         with pytest.raises(subprocess.TimeoutExpired):
             environments.run(
-                "lighthouse", timeout_s=45, TMPDIR=str(tmp_path), SESSION="", PAGES='["/"]',
+                "lighthouse", timeout_s=90, TMPDIR=str(tmp_path), SESSION="", PAGES='["/"]',
                 CATEGORIES='["seo"]', CHROME_PATH=chromium_path(),
                 ORIGIN=f"http://127.0.0.1:{silent.getsockname()[1]}",
             )  # fmt: skip

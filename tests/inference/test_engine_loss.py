@@ -2,7 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -16,20 +18,35 @@ from tests.inference.conftest import Books, chat
 from tests.inference.engines import FakeEngine
 
 PATH = "/v1/chat/completions"
+Serve = Callable[..., AbstractAsyncContextManager[FakeEngine]]
 
 
 @pytest.fixture
-async def doomed(
-    running: service.Service, add_model: Callable[..., ServedModel]
-) -> AsyncIterator[FakeEngine]:
-    """An engine of its own, slow, for one test."""
-    engine = FakeEngine("doomed", fake_tokens_per_second=50, fake_text="word " * 500)
-    await asyncio.to_thread(engine.start)
-    await db(add_model, "doomed")
-    await running.pool._follow()
-    assert await running.pool.wait_until_healthy("doomed", 60)
-    yield engine
-    engine.stop()
+def serve(running: service.Service, add_model: Callable[..., ServedModel]) -> Serve:
+    """Makes a model and an engine of its own for a part of a test."""
+
+    @asynccontextmanager
+    async def serving(
+        name: str, *, flags: Sequence[str] = (), **options: Any
+    ) -> AsyncIterator[FakeEngine]:
+        engine = FakeEngine(name, **options)
+        engine.flags = list(flags)
+        await asyncio.to_thread(engine.start)
+        try:
+            await db(add_model, name)
+            await running.pool._follow()
+            assert await running.pool.wait_until_healthy(name, 60)
+            yield engine
+        finally:
+            engine.stop()
+
+    return serving
+
+
+@pytest.fixture
+async def doomed(serve: Serve) -> AsyncIterator[FakeEngine]:
+    async with serve("doomed", fake_tokens_per_second=50, fake_text="word " * 500) as engine:
+        yield engine
 
 
 async def test_kill_nine_ends_every_stream_with_an_error_and_costs_nothing(
@@ -83,15 +100,9 @@ async def test_kill_nine_ends_every_stream_with_an_error_and_costs_nothing(
 
 @pytest.mark.slow
 async def test_an_engine_that_hangs_is_found_and_what_it_ran_ends(
-    running: service.Service, api: httpx.AsyncClient, add_model: Callable[..., ServedModel],
-    books: Books,
-) -> None:  # fmt: skip
-    engine = FakeEngine("hanging", fake_hang_after=20, fake_tokens_per_second=100)
-    await asyncio.to_thread(engine.start)
-    try:
-        await db(add_model, "hanging")
-        await running.pool._follow()
-        assert await running.pool.wait_until_healthy("hanging", 60)
+    running: service.Service, api: httpx.AsyncClient, serve: Serve, books: Books
+) -> None:
+    async with serve("hanging", fake_hang_after=20, fake_tokens_per_second=100) as engine:
         body = chat(model="hanging", max_tokens=100, ignore_eos=True)
         events = await asyncio.wait_for(stream(api, PATH, body), 20)
         assert events.error is not None
@@ -109,20 +120,12 @@ async def test_an_engine_that_hangs_is_found_and_what_it_ran_ends(
         assert lost.waived_tokens > 0
         assert paid.cost_nanos > 0
         await books.audit()
-    finally:
-        engine.stop()
 
 
 async def test_a_request_that_crashes_a_step_fails_alone(
-    running: service.Service, api: httpx.AsyncClient, add_model: Callable[..., ServedModel],
-    books: Books,
-) -> None:  # fmt: skip
-    engine = FakeEngine("poisonable", fake_fail_on="poison", fake_tokens_per_second=100)
-    await asyncio.to_thread(engine.start)
-    try:
-        await db(add_model, "poisonable")
-        await running.pool._follow()
-        assert await running.pool.wait_until_healthy("poisonable", 60)
+    api: httpx.AsyncClient, serve: Serve, books: Books
+) -> None:
+    async with serve("poisonable", fake_fail_on="poison", fake_tokens_per_second=100):
         good, bad, streamed = await asyncio.gather(
             api.post(PATH, json=chat(model="poisonable", max_tokens=30)),
             api.post(PATH, json=chat("poison", model="poisonable")),
@@ -134,20 +137,12 @@ async def test_a_request_that_crashes_a_step_fails_alone(
         records = await books.settled(3)
         assert sorted(r.cost_nanos > 0 for r in records) == [False, False, True]
         await books.audit()
-    finally:
-        engine.stop()
 
 
 async def test_a_full_queue_is_503_with_retry_after(
-    running: service.Service, api: httpx.AsyncClient, add_model: Callable[..., ServedModel],
-    books: Books,
-) -> None:  # fmt: skip
-    engine = FakeEngine("tiny", max_running=1, max_waiting=1, fake_tokens_per_second=50)
-    await asyncio.to_thread(engine.start)
-    try:
-        await db(add_model, "tiny")
-        await running.pool._follow()
-        assert await running.pool.wait_until_healthy("tiny", 60)
+    running: service.Service, api: httpx.AsyncClient, serve: Serve, books: Books
+) -> None:
+    async with serve("tiny", max_running=1, max_waiting=1, fake_tokens_per_second=50):
         body = chat(model="tiny", max_tokens=20)
         answers = await asyncio.gather(
             *(api.post(PATH, json=body | {"stream": n % 2 == 0}) for n in range(8))
@@ -164,21 +159,13 @@ async def test_a_full_queue_is_503_with_retry_after(
         records = await books.records()
         assert sum(record.cost_nanos > 0 for record in records) == 8 - len(refused)
         await books.audit()
-    finally:
-        engine.stop()
 
 
 async def test_who_comes_to_a_full_queue_is_refused_before_anything_is_written(
-    running: service.Service, api: httpx.AsyncClient, add_model: Callable[..., ServedModel],
-    books: Books,
-) -> None:  # fmt: skip
+    running: service.Service, api: httpx.AsyncClient, serve: Serve, books: Books
+) -> None:
     """A flood that held and settled what it is refused would keep the ledger from its customers."""
-    engine = FakeEngine("tiny", max_running=1, max_waiting=1, fake_tokens_per_second=50)
-    await asyncio.to_thread(engine.start)
-    try:
-        await db(add_model, "tiny")
-        await running.pool._follow()
-        assert await running.pool.wait_until_healthy("tiny", 60)
+    async with serve("tiny", max_running=1, max_waiting=1, fake_tokens_per_second=50):
         body = chat(model="tiny", max_tokens=150, ignore_eos=True)
         answering = [asyncio.create_task(api.post(PATH, json=body)) for _ in range(2)]
         async with asyncio.timeout(10):
@@ -200,26 +187,14 @@ async def test_who_comes_to_a_full_queue_is_refused_before_anything_is_written(
             assert answer.json()["usage"]["completion_tokens"] == 150
         await books.settled(2)
         await books.audit()
-    finally:
-        engine.stop()
 
 
-async def test_odd_pieces_make_the_same_answer(
-    running: service.Service, api: httpx.AsyncClient, add_model: Callable[..., ServedModel]
-) -> None:
-    engine = FakeEngine("odd")
-    engine.flags = ["--fake-odd-pieces"]
-    await asyncio.to_thread(engine.start)
-    try:
-        await db(add_model, "odd")
-        await running.pool._follow()
-        assert await running.pool.wait_until_healthy("odd", 60)
+async def test_odd_pieces_make_the_same_answer(api: httpx.AsyncClient, serve: Serve) -> None:
+    async with serve("odd", flags=["--fake-odd-pieces"]):
         events = await stream(api, PATH, chat(model="odd", logprobs=True))
         straight = await stream(api, PATH, chat(model="starter", logprobs=True))
         assert events.text == straight.text
         assert events.finish_reasons == straight.finish_reasons == ["stop"]
-    finally:
-        engine.stop()
 
 
 async def test_no_engine_at_all_is_said_at_once(
@@ -267,15 +242,10 @@ async def test_a_whole_answer_past_its_deadline_is_free(
 
 
 async def test_what_waited_until_its_deadline_was_never_begun(
-    running: service.Service, api: httpx.AsyncClient, add_model: Callable[..., ServedModel],
+    running: service.Service, api: httpx.AsyncClient, serve: Serve,
     books: Books, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    engine = FakeEngine("narrow", max_running=1, fake_tokens_per_second=50)
-    await asyncio.to_thread(engine.start)
-    try:
-        await db(add_model, "narrow")
-        await running.pool._follow()
-        assert await running.pool.wait_until_healthy("narrow", 60)
+    async with serve("narrow", max_running=1, fake_tokens_per_second=50):
         first = asyncio.create_task(api.post(PATH, json=chat(model="narrow", max_tokens=90)))
         # It runs: what is set now is for the next one alone.
         while not any(generation.output_tokens for generation in running.generations.values()):
@@ -288,5 +258,3 @@ async def test_what_waited_until_its_deadline_was_never_begun(
         records = await books.settled(2)
         assert sorted(record.cost_nanos > 0 for record in records) == [False, True]
         await books.audit()
-    finally:
-        engine.stop()

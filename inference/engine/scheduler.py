@@ -74,8 +74,9 @@ class Scheduler:
 
         May be asked on any thread, and is then as true as a moment ago.
         """
-        lengths = self.places() + coming
-        return lengths.total() >= self._room() and who_gives_way(tenant, priority, lengths) is None
+        if self.num_waiting + coming.total() < self._room():
+            return False
+        return who_gives_way(tenant, priority, self.places() + coming) is None
 
     def places(self) -> Places:
         """Count the waiting ones; on any thread, too."""

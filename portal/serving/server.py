@@ -40,9 +40,7 @@ class Server(uvicorn.Server):
         accepted = [one for listener in sockets or [] for one in queued(listener)]
         for server in self.servers:
             server.close()
-        protocol = partial(
-            BoundedHead, self.config, self.server_state, self.lifespan.state,
-        )  # fmt: skip
+        protocol = partial(BoundedHead, self.config, self.server_state, self.lifespan.state)
         for connection in accepted:
             await asyncio.get_running_loop().connect_accepted_socket(protocol, connection)
         await super().shutdown(sockets)

@@ -51,18 +51,25 @@ def pins(client: str) -> list[Path]:
 
 def run(client: str, timeout_s: float = RUN_S, **variables: str) -> Report:
     """Run a client's program with nothing of this environment but the path, and read its report."""
+    with started(client, **variables) as program:
+        said, complained = program.communicate(timeout=timeout_s)
+    assert program.returncode == 0, said[-2000:] + complained[-4000:]
+    report: Report = json.loads(said.splitlines()[-1])
+    return report
+
+
+@contextmanager
+def started(client: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """A client's program while it runs; an exception inside ends it, and what it started."""
     started_by = command(client)
     env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **variables}
     pipe = subprocess.PIPE
     with subprocess.Popen(started_by, env=env, stdout=pipe, stderr=pipe, text=True) as program:
         try:
-            said, complained = program.communicate(timeout=timeout_s)
+            yield program
         except BaseException:
             _interrupt(program)
             raise
-    assert program.returncode == 0, said[-2000:] + complained[-4000:]
-    report: Report = json.loads(said.splitlines()[-1])
-    return report
 
 
 def _interrupt(program: subprocess.Popen[str]) -> None:

@@ -171,11 +171,13 @@ class EngineLink:
 
     # --- Unary calls -----------------------------------------------------------------------------
 
-    async def tokenize_all(self, texts: Sequence[str]) -> list[Sequence[int]]:
-        request = wire.TokenizeAllRequest(texts=texts)
+    async def tokenize_all(self, request: wire.TokenizeAllRequest) -> list[Sequence[int]]:
+        """Raises EngineFullError when they could not be submitted in their place."""
         reply: wire.TokenizeAllReply = await self._unary(
             self._stub.TokenizeAll(request, **_TIMEOUT)
         )
+        if reply.full_for_ms:
+            raise EngineFullError(reply.full_for_ms)
         return [encoded.ids for encoded in reply.encoded]
 
     async def find_tokens(self, texts: Sequence[str]) -> list[int | None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from inference import errors
 from inference.engine.wire import engine_pb2 as wire
-from inference.generation import PreparedPrompt
+from inference.generation import PreparedPrompt, queue_full
 from inference.prompts import check_ids
 from inference.spec import Embed, FillMask, GenerationSpec, TextPrompt, TokenPrompt
 
@@ -22,16 +22,17 @@ MAX_CANDIDATES = 2000  # of all masks together: each is spelt out
 
 
 async def prepare_inputs(
-    spec: GenerationSpec, link: "EngineLink"
+    spec: GenerationSpec, link: "EngineLink", tenant: str
 ) -> tuple[GenerationSpec, list[PreparedPrompt]]:
     """Encode every input and check it; return the spec with its targets found.
 
-    Raises ServiceError: 400 naming the field, 503 when the engine does not answer.
+    Raises ServiceError: 400 naming the field, 503 when the engine does not answer, or when its
+    queue is full for this tenant: that is known before anything is held or written.
     """
     info, task = link.info, spec.task
     assert info is not None
     assert task is not None
-    encoded = await _encode(spec, link)
+    encoded = await _encode(spec, link, tenant)
     for index, token_ids in enumerate(encoded):
         _check(token_ids, info, task.name_of(index))
     num_tokens = sum(map(len, encoded))
@@ -48,10 +49,17 @@ async def prepare_inputs(
     return spec, [PreparedPrompt(token_ids, max_tokens=0) for token_ids in encoded]
 
 
-async def _encode(spec: GenerationSpec, link: "EngineLink") -> list[Sequence[int]]:
-    texts = [prompt.text for prompt in spec.prompts if isinstance(prompt, TextPrompt)]
+async def _encode(spec: GenerationSpec, link: "EngineLink", tenant: str) -> list[Sequence[int]]:
+    given = [prompt.token_ids for prompt in spec.prompts if isinstance(prompt, TokenPrompt)]
+    request = wire.TokenizeAllRequest(
+        texts=[prompt.text for prompt in spec.prompts if isinstance(prompt, TextPrompt)],
+        place=wire.Place(tenant=tenant, priority=int(spec.batch)),
+        num_tokens=sum(map(len, given)),
+    )
     try:
-        encoded = iter(await link.tokenize_all(texts) if texts else ())
+        encoded = iter(await link.tokenize_all(request))
+    except link.FULL as full:
+        raise queue_full(full.retry_after_ms) from None
     except link.REFUSED as refusal:
         raise errors.invalid(str(refusal), "input") from None
     except link.UNAVAILABLE:

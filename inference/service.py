@@ -362,7 +362,7 @@ async def _ask_engine(
 ) -> tuple[GenerationSpec, list[PreparedPrompt]]:
     """Encode the prompts and compile the grammar, at once; return the spec with that in it."""
     if spec.task is not None:
-        return await prepare_inputs(spec, link)
+        return await prepare_inputs(spec, link, caller.organisation_id)
     if spec.constraint is None and spec.tool_use is None:
         return spec, await prompts.prepare_all(spec, link, caller.organisation_id)
     prepared, grammar = await asyncio.gather(

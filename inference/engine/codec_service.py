@@ -79,18 +79,6 @@ class CodecServicer(engine_pb2_grpc.EngineServicer):
         spelt = token_ids if request.with_tokens else ()
         return token_ids, [self._codec.token_bytes(t).decode(errors="replace") for t in spelt]
 
-    async def TokenizeAll(  # noqa: N802
-        self, request: engine_pb2.TokenizeAllRequest, context: Context
-    ) -> engine_pb2.TokenizeAllReply:
-        """Encode plain texts off the event loop."""
-        events = asyncio.get_running_loop()
-        encoded = await events.run_in_executor(
-            self._listener.executor, lambda: [self._codec.encode_text(t) for t in request.texts]
-        )
-        return engine_pb2.TokenizeAllReply(
-            encoded=[engine_pb2.TokenIds(ids=token_ids) for token_ids in encoded]
-        )
-
     async def Detokenize(  # noqa: N802
         self, request: engine_pb2.DetokenizeRequest, context: Context
     ) -> engine_pb2.DetokenizeReply:

@@ -96,6 +96,22 @@ async def test_a_full_queue_is_a_503_with_a_time_to_come_back_and_free(
     await books.audit()
 
 
+async def test_who_comes_to_a_full_queue_is_refused_before_anything_is_written(
+    web: httpx.AsyncClient, running: service.Service, slow: FakeEngine, books: Books
+) -> None:
+    answering = asyncio.create_task(web.post(PATH, json=body(100)))  # as much as ten that may wait
+    await begun(running)
+    ids = {"model": MODEL, "input": [[1] * 100] * 2}
+    flood = await asyncio.gather(*(web.post(PATH, json=each) for each in (body(2), ids) * 3))
+    assert await books.open_holds() == 1
+    for answer in flood:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
+        assert int(answer.headers["retry-after-ms"]) > 0
+    answering.cancel()
+    await books.settled(1)
+    await books.audit()
+
+
 async def test_a_deadline_is_a_503_and_free(
     web: httpx.AsyncClient, slow: FakeEngine, books: Books, settings: Any
 ) -> None:

@@ -71,6 +71,14 @@ class EncoderLoop:
         """End a job whose client is gone; nothing happens if it has ended."""
         self._inbox.put(partial(self._finish, job, JobEnd(FinishReason.CANCELLED)))
 
+    def full_for_s(self, tenant: str, priority: int, num_tokens: int) -> float:
+        """Say at once, not after the step, when to come back with so many tokens; 0: now."""
+        full = self.queue.is_full_for(tenant, priority, num_tokens)
+        return self._retry_after_s() if full else 0.0
+
+    def _retry_after_s(self) -> float:
+        return self._turnover.retry_after_s(self._clock(), len(self._live))
+
     def drain(self) -> Future[None]:
         """Refuse new jobs from now on; the future is done when the last one has ended."""
         future: Future[None] = Future()
@@ -170,8 +178,8 @@ class EncoderLoop:
                 heapq.heappush(self._deadlines, (due, job.key))
             refused = self.queue.submit(job)
             if refused is not None:
-                wait_s = self._turnover.retry_after_s(self._clock(), len(self._live))
-                self._finish(refused, JobEnd(FinishReason.OVERLOADED, retry_after_s=wait_s))
+                end = JobEnd(FinishReason.OVERLOADED, retry_after_s=self._retry_after_s())
+                self._finish(refused, end)
 
     def _complaint(self, job: Job) -> str:
         if not job.rows:

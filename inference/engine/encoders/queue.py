@@ -6,6 +6,8 @@ of similar length, and the last steps are short. The queue is bounded in tokens;
 who waits with the most loses its newest job.
 """
 
+from collections import Counter
+
 from inference.engine.encoders.jobs import EncoderLimits, Job
 from inference.engine.fairness import TenantCounters
 
@@ -13,7 +15,7 @@ Place = tuple[int, str]  # priority, tenant
 
 
 class JobQueue:
-    """Jobs with inputs that were not run yet. Used by the loop's thread only."""
+    """Jobs with inputs that were not run yet. Changed by the loop's thread only."""
 
     def __init__(self, limits: EncoderLimits) -> None:
         """Begin empty."""
@@ -40,29 +42,50 @@ class JobQueue:
         """
         self._arrivals += 1
         job.arrival = self._arrivals
-        job.waiting = sorted(range(len(job.rows)), key=lambda i: len(job.rows[i].token_ids))
-        active = {tenant for _, tenant in self._jobs}
-        self._counters.lift(job.tenant, active)
-        self._jobs.setdefault((job.priority, job.tenant), []).append(job)
-        self.num_tokens += job.num_tokens
-        if self.num_tokens <= self.limits.max_waiting_tokens or len(self.jobs) == 1:
-            return None
-        refused = self._crowded_out(job)
-        self.remove(refused)
+        refused = None
+        if not self._has_room(job.num_tokens):
+            refused = self._crowded_out((job.priority, job.tenant), job.num_tokens) or job
+        if refused is not job:
+            self._enqueue(job)
+        if refused is not None:
+            self.remove(refused)
         return refused
 
-    def _crowded_out(self, newcomer: Job) -> Job:
-        """Choose the newest job of whoever waits with most, of the lowest priority."""
-        last = max(priority for priority, _ in self._jobs)
-        waiting = {
-            tenant: sum(job.num_waiting_tokens for job in jobs)
-            for (priority, tenant), jobs in self._jobs.items()
-            if priority == last
-        }
-        most = max(waiting, key=lambda tenant: waiting[tenant])
+    def is_full_for(self, tenant: str, priority: int, num_tokens: int) -> bool:
+        """Whether `submit` would refuse such a job itself.
+
+        May be asked on any thread, and is then as true as a moment ago.
+        """
+        if self._has_room(num_tokens):
+            return False
+        return self._crowded_out((priority, tenant), num_tokens) is None
+
+    def _has_room(self, num_tokens: int) -> bool:
+        return not self._jobs or self.num_tokens + num_tokens <= self.limits.max_waiting_tokens
+
+    def _crowded_out(self, newcomer: Place, num_tokens: int) -> Job | None:
+        """Choose the newest job of whoever waits with most, of the lowest priority.
+
+        None when that is the newcomer's own.
+        """
+        waiting: Counter[Place] = Counter()
+        for place, jobs in list(self._jobs.items()):
+            waiting[place] = sum(job.num_waiting_tokens for job in jobs)
+        waiting[newcomer] += num_tokens
+        last = max(priority for priority, _ in waiting)
+        most = max((p for p in waiting if p[0] == last), key=lambda place: waiting[place])
+        if most == newcomer:
+            return None
         # What has begun is not refused: something was computed for it.
-        fresh = [job for job in self._jobs[last, most] if len(job.waiting) == len(job.rows)]
-        return fresh[-1] if fresh else newcomer
+        fresh = [job for job in self._jobs.get(most, ()) if len(job.waiting) == len(job.rows)]
+        return fresh[-1] if fresh else None
+
+    def _enqueue(self, job: Job) -> None:
+        active = {tenant for _, tenant in self._jobs}
+        self._counters.lift(job.tenant, active)
+        job.waiting = sorted(range(len(job.rows)), key=lambda i: len(job.rows[i].token_ids))
+        self._jobs.setdefault((job.priority, job.tenant), []).append(job)
+        self.num_tokens += job.num_tokens
 
     def remove(self, job: Job) -> None:
         """Take out what is left of a job; nothing happens if none is."""

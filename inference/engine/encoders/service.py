@@ -71,6 +71,33 @@ class EncoderServicer(CodecServicer):
         finally:
             self._server.streams.discard(stream)
 
+    async def TokenizeAll(  # noqa: N802
+        self, request: engine_pb2.TokenizeAllRequest, context: Context
+    ) -> engine_pb2.TokenizeAllReply:
+        """Encode plain texts off the event loop, unless their job would be refused anyway."""
+        least = request.num_tokens + len(request.texts)
+        if full_for_ms := self._full_for_ms(request, least):
+            return engine_pb2.TokenizeAllReply(full_for_ms=full_for_ms)
+        encode = self._server.served.codec.encode_text
+        encoded = await asyncio.get_running_loop().run_in_executor(
+            self._server.executor, lambda: [encode(text) for text in request.texts]
+        )
+        num_tokens = request.num_tokens + sum(map(len, encoded))
+        if full_for_ms := self._full_for_ms(request, num_tokens):
+            return engine_pb2.TokenizeAllReply(full_for_ms=full_for_ms)
+        return engine_pb2.TokenizeAllReply(
+            encoded=[engine_pb2.TokenIds(ids=token_ids) for token_ids in encoded]
+        )
+
+    def _full_for_ms(self, request: engine_pb2.TokenizeAllRequest, num_tokens: int) -> int:
+        """When to come back; 0: so many tokens may be submitted, or are not going to be."""
+        if not request.HasField("place"):
+            return 0
+        place = request.place
+        return math.ceil(
+            1000 * self._server.loop.full_for_s(place.tenant, place.priority, num_tokens)
+        )
+
     async def Embed(  # noqa: N802
         self, request: engine_pb2.EmbedRequest, context: Context
     ) -> engine_pb2.EmbedReply:

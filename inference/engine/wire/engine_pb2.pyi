@@ -185,16 +185,22 @@ class TokenIds(_message.Message):
     def __init__(self, ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class TokenizeAllRequest(_message.Message):
-    __slots__ = ("texts",)
+    __slots__ = ("texts", "place", "num_tokens")
     TEXTS_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    NUM_TOKENS_FIELD_NUMBER: _ClassVar[int]
     texts: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, texts: _Optional[_Iterable[str]] = ...) -> None: ...
+    place: Place
+    num_tokens: int
+    def __init__(self, texts: _Optional[_Iterable[str]] = ..., place: _Optional[_Union[Place, _Mapping]] = ..., num_tokens: _Optional[int] = ...) -> None: ...
 
 class TokenizeAllReply(_message.Message):
-    __slots__ = ("encoded",)
+    __slots__ = ("encoded", "full_for_ms")
     ENCODED_FIELD_NUMBER: _ClassVar[int]
+    FULL_FOR_MS_FIELD_NUMBER: _ClassVar[int]
     encoded: _containers.RepeatedCompositeFieldContainer[TokenIds]
-    def __init__(self, encoded: _Optional[_Iterable[_Union[TokenIds, _Mapping]]] = ...) -> None: ...
+    full_for_ms: int
+    def __init__(self, encoded: _Optional[_Iterable[_Union[TokenIds, _Mapping]]] = ..., full_for_ms: _Optional[int] = ...) -> None: ...
 
 class CheckGrammarRequest(_message.Message):
     __slots__ = ("tenant", "grammar")

@@ -70,6 +70,34 @@ def test_a_flood_loses_its_own_newest_job_when_the_queue_is_full() -> None:
     assert waiting.num_tokens == 80
 
 
+@pytest.mark.parametrize(
+    ("tenant", "priority", "num_tokens"),
+    [
+        ("a", 0, 10),
+        ("a", 0, 11),
+        ("a", 1, 11),
+        ("b", 0, 11),
+        ("b", 0, 60),
+        ("b", 1, 1),
+        ("a", -1, 90),
+    ],
+)
+def test_it_says_beforehand_whom_it_would_refuse(
+    tenant: str, priority: int, num_tokens: int
+) -> None:
+    waiting = queue(waiting=100)
+    waiting.submit(job("a", 50))
+    waiting.submit(job("a", 40))
+    full = waiting.is_full_for(tenant, priority, num_tokens)
+    assert waiting.num_tokens == 90
+    newcomer = job(tenant, num_tokens, priority=priority)
+    assert full == (waiting.submit(newcomer) is newcomer)
+
+
+def test_an_empty_queue_is_full_for_nobody() -> None:
+    assert not queue(waiting=100).is_full_for("a", 0, 500)
+
+
 def test_what_has_begun_is_not_pushed_out() -> None:
     waiting = queue(budget=50, waiting=100)
     begun, newcomer = job("a", 50, 50, 50), job("b", 30)

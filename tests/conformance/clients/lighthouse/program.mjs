@@ -43,8 +43,7 @@ function places({ title, details }) {
   return `${title} ${JSON.stringify(details?.items ?? []).slice(0, 600)}`;
 }
 
-// Asked twice a second whether it listens: a busy machine starts it slowly.
-const chrome = await launch({ chromeFlags: FLAGS, logLevel: "error", maxConnectionRetries: 180 });
+const chrome = await launch({ chromeFlags: FLAGS, logLevel: "error" });
 try {
   if (env.SESSION) await signIn(chrome.port);
   const pages = [];

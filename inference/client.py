@@ -1,6 +1,6 @@
-"""The engines as the web side sees them: a pool of links, one per engine.
+"""An engine as the web side sees it: a link.
 
-A link keeps one bidirectional `Generate` stream that carries all requests of this process, their
+It keeps one bidirectional `Generate` stream that carries all requests of this process, their
 prompts' encoding included, written by one task (concurrent writes on a stream hang) and read by one
 task; it polls the engine's health and reconnects with back-off. What comes for a sequence is handed
 to its sink synchronously, frame by frame, so that counting does not wait for a slow reader. When
@@ -10,8 +10,7 @@ the engine is lost, every sink is told once.
 import asyncio
 import contextlib
 import itertools
-import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import grpc
@@ -29,9 +28,9 @@ POLL_TIMEOUT_S = 2.0
 # An engine that misses this many polls in a row is taken for hung; its streams are broken off.
 MAX_MISSED_POLLS = 3
 MAX_BACKOFF_S = 2.0
-FOLLOW_ADDRESSES_S = 2.0
 LEAVE_POLL_S = 0.1
 ANSWER_TIMEOUT_S = 20.0
+_TIMEOUT = {"timeout": ANSWER_TIMEOUT_S}
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 FRAME_BYTES = 1 << 20  # what one write carries, unless one request alone is longer
 
@@ -173,9 +172,8 @@ class EngineLink:
 
     async def tokenize_all(self, request: wire.TokenizeAllRequest) -> list[Sequence[int]]:
         """Raises EngineFullError when they could not be submitted in their place."""
-        reply: wire.TokenizeAllReply = await self._unary(
-            self._stub.TokenizeAll(request, **_TIMEOUT)
-        )
+        call = self._stub.TokenizeAll(request, **_TIMEOUT)
+        reply: wire.TokenizeAllReply = await self._unary(call)
         if reply.full_for_ms:
             raise EngineFullError(reply.full_for_ms)
         return [encoded.ids for encoded in reply.encoded]
@@ -321,82 +319,3 @@ class EngineLink:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._channel.close(None)
         metrics.forget_engine(self.model, self.address)
-
-
-_TIMEOUT = {"timeout": ANSWER_TIMEOUT_S}
-
-
-class EnginePool:
-    """The links to all engines; follows a list of addresses that may change while it runs.
-
-    What is no longer on the list gets no new requests, and may finish those it has.
-    """
-
-    def __init__(
-        self, read_addresses: Callable[[], Coroutine[Any, Any, list[tuple[str, str]]]]
-    ) -> None:
-        self._read_addresses = read_addresses
-        self._links: dict[tuple[str, str], EngineLink] = {}
-        self._follower: asyncio.Task[None] | None = None
-        self._leaving: dict[asyncio.Task[None], EngineLink] = {}
-
-    async def start(self) -> None:
-        """Connect, and wait until every engine was asked once."""
-        await self._follow()
-        self._follower = asyncio.create_task(self._follow_forever(), name="follow engines")
-        await asyncio.gather(*(link.first_poll() for link in self._links.values()))
-
-    async def stop(self) -> None:
-        if self._follower is not None:
-            self._follower.cancel()
-            await asyncio.gather(self._follower, return_exceptions=True)
-        leaving, links = dict(self._leaving), [*self._links.values(), *self._leaving.values()]
-        for task in leaving:
-            task.cancel()
-        await asyncio.gather(*leaving, return_exceptions=True)
-        await asyncio.gather(*(link.close() for link in links))
-        self._links = {}
-
-    def pick(self, model: str) -> EngineLink | None:
-        """The healthy engine of this model with the least to do, None when there is none."""
-        links = [link for (name, _), link in self._links.items() if name == model and link.healthy]
-        return min(links, key=lambda link: link.load, default=None)
-
-    @property
-    def links(self) -> list[EngineLink]:
-        """All of them: those that take requests, and those that only finish theirs."""
-        return [*self._links.values(), *self._leaving.values()]
-
-    def healthy(self) -> bool:
-        """Whether any engine takes requests."""
-        return any(link.healthy for link in self._links.values())
-
-    async def wait_until_healthy(self, model: str, timeout_s: float) -> bool:
-        """Whether an engine of this model takes requests before the time is over."""
-        deadline = time.monotonic() + timeout_s
-        while self.pick(model) is None:
-            if time.monotonic() > deadline:
-                return False
-            await asyncio.sleep(0.02)
-        return True
-
-    async def _follow_forever(self) -> None:
-        while True:
-            await asyncio.sleep(FOLLOW_ADDRESSES_S)
-            try:
-                await self._follow()
-            except Exception as error:  # the database may be away; the links live on
-                logger.warning("the list of engines cannot be read", error=str(error))
-            healthy = sum(link.healthy for link in self._links.values())
-            metrics.ENGINES_HEALTHY.set(healthy)
-
-    async def _follow(self) -> None:
-        wanted = await self._read_addresses()
-        for key in wanted:
-            if key not in self._links:
-                self._links[key] = EngineLink(*key)
-        for key in self._links.keys() - set(wanted):
-            link = self._links.pop(key)
-            task = asyncio.create_task(link.leave())
-            self._leaving[task] = link
-            task.add_done_callback(self._leaving.pop)

@@ -23,13 +23,14 @@ from accounts.authentication import Caller, no_longer_valid
 from billing import ledger
 from inference import catalog, constraints, errors, prompts, settling
 from inference.catalog import CatalogEntry
-from inference.client import EngineLink, EnginePool
+from inference.client import EngineLink
 from inference.encoder_inputs import prepare_inputs
 from inference.encoding import Encoding
 from inference.errors import ServiceError
 from inference.generation import Generation, PreparedPrompt
 from inference.limits import Allowance, RateLimits
 from inference.models import ModelKind
+from inference.pool import EnginePool
 from inference.ranking import best_samples
 from inference.reports import EngineReport, report
 from inference.sentences import Sentence

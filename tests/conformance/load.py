@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import connect
 
+from tests.conformance.test_faults import LEASE_S, records, wait_for
 from tests.story import calls
 from tests.story.site import Site
-from tests.story.test_faults import LEASE_S, records, wait_for
 
 CUSTOMERS = 12
 TOKENS = 40  # of every answer

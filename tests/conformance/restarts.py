@@ -13,8 +13,8 @@ from typing import Any, Self
 import psycopg
 import redis
 
+from tests.conformance.test_faults import wait_for
 from tests.services import Unprivileged
-from tests.story.test_faults import wait_for
 
 
 class Restartable(ABC):

@@ -15,8 +15,8 @@ import pytest
 
 from tests.conformance.load import CUSTOMERS, TOKENS, Load
 from tests.conformance.restarts import Database, Redis
+from tests.conformance.test_faults import WEB, ready, wait_for
 from tests.story.site import Site, production_site
-from tests.story.test_faults import WEB, ready, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.timeout(300)]
 STEPS_PER_S, SLOTS, QUEUE = 50, 4, 12  # of the engine; all customers fit

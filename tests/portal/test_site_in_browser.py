@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import visitor
-from tests.every_page import Filled, filled_site, look_at_every_page
+from tests.every_page import filled_site
 from tests.portal.test_in_browser import DESKTOP
 from tests.shown_site import EMAIL, PASSWORD
 from tests.story.site import Site
@@ -25,14 +25,9 @@ PLAYGROUND_BYTES = 250_000
 
 
 @pytest.fixture(scope="module")
-def filled() -> Iterator[Filled]:
+def site() -> Iterator[Site]:
     with filled_site() as made:
-        yield made
-
-
-@pytest.fixture
-def site(filled: Filled) -> Site:
-    return filled.site
+        yield made.site
 
 
 def sign_in_by_keyboard(page: Page) -> None:
@@ -151,10 +146,3 @@ def test_pages_are_light(browser: Browser, site: Site) -> None:
         playground = transferred(page, "/playground/")
         assert 20_000 < playground <= PLAYGROUND_BYTES
         assert watch.complaints == []
-
-
-def test_axe_finds_nothing_and_nothing_overflows_on_any_page(
-    browser: Browser, filled: Filled
-) -> None:
-    """In the dark, and on a phone in Chinese: tests/conformance/test_every_page.py."""
-    look_at_every_page(browser, filled, ["light"], viewport=DESKTOP, locale="en-US")

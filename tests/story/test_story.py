@@ -1,23 +1,22 @@
 """The product's story in a real browser, from a stranger to a paying, signed-in developer.
 
-On the embedded default (`manage.py serve`, SQLite, the starter model) and on PostgreSQL with Redis,
-two web processes, an engine, a worker and beat. The picture in the README is taken here.
+On the embedded default (`manage.py serve`, SQLite, the starter model); in production's form:
+tests/conformance/test_production.py. The picture in the README is taken here.
 """
 
 import json
 import os
 import subprocess
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser import Watch, visitor
-from tests.story.site import Site, embedded_site, operator_link, production_site
+from tests.story.site import Site, embedded_site, operator_link
 
-pytestmark = [pytest.mark.browser, pytest.mark.services, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 EMAIL = "dora@example.com"
 PASSWORD = "a long enough phrase 42"
@@ -28,10 +27,14 @@ AUTHENTICATOR = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("form", ["embedded", "production"])
-def test_from_stranger_to_developer(form: str, browser: Browser, tmp_path: Path) -> None:
-    start = partial(embedded_site if form == "embedded" else production_site, fresh=True)
-    with start(tmp_path) as site, visitor(browser, site.url) as (page, watch):
+def test_from_stranger_to_developer(browser: Browser, tmp_path: Path) -> None:
+    with embedded_site(tmp_path, fresh=True) as site:
+        become_a_developer(browser, site)
+
+
+def become_a_developer(browser: Browser, site: Site) -> None:
+    """The whole story, on any form of the site."""
+    with visitor(browser, site.url) as (page, watch):
         page.context.set_default_timeout(60_000)
         expect.set_options(timeout=60_000)
         sign_up(page, site)
@@ -41,7 +44,7 @@ def test_from_stranger_to_developer(form: str, browser: Browser, tmp_path: Path)
         an_operator_grants_credit(browser, page, site)
         sign_in_with_a_passkey(page)
         assert_quiet(watch)
-        site.audit()
+    site.audit()
 
 
 def sign_up(page: Page, site: Site) -> None:

@@ -9,6 +9,7 @@ import logging
 import logging.config
 import re
 import sys
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -76,13 +77,18 @@ def configure(options: dict[str, Any]) -> None:
 
 
 class LineLogger:
-    """Writes finished lines; has a name, as the standard library's loggers have."""
+    """Writes finished lines; has a name, as the standard library's loggers have.
+
+    A line that cannot be written, on a full disk say, is lost: whoever has something to say is in
+    the middle of a request, and gets to its end.
+    """
 
     def __init__(self, name: str = "") -> None:
         self.name = name
 
     def msg(self, line: str) -> None:
-        sys.stderr.write(f"{line}\n")  # looked up each time: it may have been replaced
+        with suppress(OSError):
+            sys.stderr.write(f"{line}\n")  # looked up each time: it may have been replaced
 
     debug = info = warning = error = critical = msg
 

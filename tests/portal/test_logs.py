@@ -1,5 +1,6 @@
 """Logs: keys are masked whoever logs them, request ids are in every line, JSON in production."""
 
+import errno
 import io
 import json
 import logging
@@ -46,6 +47,20 @@ def test_a_key_is_masked_in_our_own_lines(lines: io.StringIO) -> None:
 def test_our_own_lines_below_the_level_are_not_written(lines: io.StringIO) -> None:
     structlog.get_logger("test").debug("a detail")
     assert not lines.getvalue()
+
+
+def test_a_line_that_cannot_be_written_costs_nobody_anything(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(logs, "sys", SimpleNamespace(stderr=SimpleNamespace(write=full)))
+        structlog.get_logger("test").error("lost")
+    structlog.get_logger("test").error("kept")
+    assert "lost" not in lines.getvalue()
+    assert last(lines)["event"] == "kept"
 
 
 def test_a_key_is_masked_in_a_librarys_lines(lines: io.StringIO) -> None:

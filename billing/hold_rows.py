@@ -151,7 +151,7 @@ _READ = f"SELECT {_HOLD} FROM billing_hold WHERE request_id = %s"  # noqa: S608
 _CLOSE = (
     "UPDATE billing_hold SET state = %s, closed_at = %s WHERE request_id = %s AND state = 'open'"
 )
-_LEASE_OVER = " AND lease_until < %s"
+_LEASE_OVER = " AND lease <= COALESCE((SELECT number FROM billing_pulse), 0)"
 _CLOSED = f" RETURNING {_HOLD}"
 
 
@@ -161,7 +161,7 @@ def close(
     """Take an open hold to its end; None when somebody else has, or its lease was renewed."""
     at = _prepare(Hold, "closed_at", now)
     if if_lease_is_over:
-        rows = _read(_CLOSE + _LEASE_OVER + _CLOSED, str(state), at, request_id, at)
+        rows = _read(_CLOSE + _LEASE_OVER + _CLOSED, str(state), at, request_id)
     else:
         rows = _read(_CLOSE + _CLOSED, str(state), at, request_id)
     return _hold(rows[0]) if rows else None

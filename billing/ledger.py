@@ -20,7 +20,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from billing import hold_rows
+from billing import hold_rows, pulse
 from billing.hold_rows import ClosedHold, Totals
 from billing.models import (
     Account,
@@ -213,6 +213,7 @@ def open_hold(
             api_key_id=api_key_id,
             amount_nanos=amount_nanos,
             owner=owner,
+            lease=pulse.new_lease(),
             lease_until=now + timedelta(seconds=settings.HOLD_LEASE_S),
             context=context,
             created_at=now,
@@ -278,7 +279,7 @@ def renew_leases(owner: str, request_ids: Collection[str]) -> int:
     """
     until = timezone.now() + timedelta(seconds=settings.HOLD_LEASE_S)
     running = Hold.objects.filter(owner=owner, state=HoldState.OPEN, request_id__in=request_ids)
-    return running.update(lease_until=until)
+    return running.update(lease=pulse.new_lease(), lease_until=until)
 
 
 @accounting
@@ -350,7 +351,7 @@ def _record(hold: ClosedHold, now: datetime, usage: UsageDraft) -> UsageRecord:
 
 def sweep() -> int:
     """Release the holds whose lease is over: their web process died. How many there were."""
-    over = Hold.objects.filter(state=HoldState.OPEN, lease_until__lt=timezone.now())
+    over = Hold.objects.filter(state=HoldState.OPEN, lease__lte=pulse.number())
     return sum(_release(request_id) for request_id in over.values_list("pk", flat=True)[:1000])
 
 

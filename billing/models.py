@@ -197,7 +197,7 @@ class HoldState(models.TextChoices):
 class Hold(models.Model):
     """Money reserved for one running request: open, then settled (charged) or released.
 
-    A lease says until when its web process vouches for it; the sweep releases what is over.
+    Its web process renews its lease; the sweep releases what is over.
     """
 
     request_id = models.CharField(primary_key=True, max_length=40)
@@ -209,6 +209,8 @@ class Hold(models.Model):
     state = models.CharField(max_length=10, choices=HoldState, default=HoldState.OPEN)
     # The web process that renews the lease.
     owner = models.CharField(max_length=64)
+    # By the pulse, which decides; and by the time of day of that process, for people.
+    lease = models.PositiveBigIntegerField()
     lease_until = models.DateTimeField()
     # What the sweep needs to write a usage record for a request whose process died.
     context = models.JSONField(default=dict)
@@ -225,7 +227,7 @@ class Hold(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["lease_until"], condition=Q(state="open"), name="hold_open_lease"),
+            models.Index(fields=["lease"], condition=Q(state="open"), name="hold_open_lease"),
             models.Index(fields=["account"], condition=Q(state="open"), name="hold_open_account"),
         ]
 
@@ -354,3 +356,18 @@ class LateWaiver(models.Model):
 
     def __str__(self) -> str:
         return self.request_id
+
+
+class Pulse(models.Model):
+    """One row: a number that goes up while the database takes writes (`billing.pulse`)."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    number = models.PositiveBigIntegerField(default=0)
+    beat_at = models.DateTimeField(default=timezone.now)
+    checked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="pulse_is_one_row")]
+
+    def __str__(self) -> str:
+        return str(self.number)

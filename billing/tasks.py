@@ -1,10 +1,12 @@
 """Celery tasks of billing and their schedule: holds, alerts, webhooks, what is done at Stripe."""
 
+import logging
 from typing import Any
 
 from celery import shared_task
 from celery.schedules import crontab
 from django.conf import settings
+from django.db import DatabaseError
 
 from billing import (
     alert_posts,
@@ -13,10 +15,13 @@ from billing import (
     closing,
     ledger,
     postpaid,
+    pulse,
     reconciliation,
     refunds,
     webhooks,
 )
+
+logger = logging.getLogger(__name__)
 
 BEAT_SCHEDULE: dict[str, Any] = {
     "sweep-holds": {"task": "billing.tasks.sweep_holds", "schedule": settings.HOLD_SWEEP_S},
@@ -33,7 +38,12 @@ BEAT_SCHEDULE: dict[str, Any] = {
 
 @shared_task
 def sweep_holds() -> None:
-    ledger.sweep()
+    """A beat of the clock by which leases end, then what is over by it."""
+    try:
+        pulse.beat()
+        ledger.sweep()
+    except (DatabaseError, ledger.AccountingUnavailable) as error:  # a line, not a traceback
+        logger.error("holds cannot be swept: %s", error)
 
 
 @shared_task

@@ -91,7 +91,7 @@ class KeyedRequest(models.Model):
     request_id = models.CharField(max_length=40)
     token = models.CharField(max_length=32)
     state = models.CharField(max_length=10, choices=KeyedState, default=KeyedState.RUNNING)
-    lease_until = models.DateTimeField()
+    lease = models.PositiveBigIntegerField()  # by `billing.pulse`
     sealed_answer = models.BinaryField(null=True)
     expires_at = models.DateTimeField()
 

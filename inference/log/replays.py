@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 
-from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from billing import pulse
 from inference.log.models import KeyedRequest, KeyedState
 from portal.lib import sealing
 
@@ -88,7 +88,7 @@ def claim(asking: Asked) -> Found:
         if row.token == token:
             return Ours(row.pk, token, asking)
         now = timezone.now()
-        held = row.state == KeyedState.RUNNING and row.lease_until > now
+        held = row.state == KeyedState.RUNNING and row.lease > pulse.number()
         if row.expires_at > now or held:
             if bytes(row.body_hash) != asking.body_hash:
                 return OtherBody()
@@ -115,7 +115,7 @@ def _insert(asking: Asked, token: str) -> None:
 def _take_over(row: KeyedRequest, asking: Asked, token: str) -> None:
     """Unless somebody else does, or its holder turns out to live."""
     unchanged = KeyedRequest.objects.filter(
-        pk=row.pk, token=row.token, state=row.state, lease_until=row.lease_until
+        pk=row.pk, token=row.token, state=row.state, lease=row.lease
     )
     unchanged.update(sealed_answer=None, **_beginning(asking, token))
 
@@ -127,7 +127,7 @@ def _beginning(asking: Asked, token: str) -> dict[str, object]:
         "request_id": asking.request_id,
         "token": token,
         "state": KeyedState.RUNNING,
-        "lease_until": now + timedelta(seconds=settings.HOLD_LEASE_S),
+        "lease": pulse.new_lease(),
         "expires_at": now + KEPT_FOR,
     }
 
@@ -148,8 +148,7 @@ def _answer_of(row: KeyedRequest) -> Answer | NotKept:
 
 def renew(ours: Ours) -> bool:
     """Vouch for it; False when somebody else has taken over."""
-    until = timezone.now() + timedelta(seconds=settings.HOLD_LEASE_S)
-    return _held(ours).update(lease_until=until) == 1
+    return _held(ours).update(lease=pulse.new_lease()) == 1
 
 
 def keep(ours: Ours, answer: Answer) -> bool:

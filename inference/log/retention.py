@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import Organisation
+from billing import pulse
 from inference.log.models import KeptBodies, KeyedRequest, RequestMetadata, StoredResponse
 
 BATCH = 500
@@ -41,7 +42,7 @@ def delete_what_is_over() -> int:
     over += _older(RequestMetadata.objects.all(), "metadata_retention_days")
     now = timezone.now()
     # A day is shorter than a request may run when it has no deadline: its lease counts, too.
-    over.append(KeyedRequest.objects.filter(expires_at__lt=now, lease_until__lt=now))
+    over.append(KeyedRequest.objects.filter(expires_at__lt=now, lease__lte=pulse.number()))
     return sum(_delete(rows) for rows in over)
 
 

@@ -1,12 +1,14 @@
 """Short-hands for tests of money: a price, a hold, a draft of usage."""
 
+from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 
-from billing import ledger, pricing
+from billing import ledger, pricing, pulse
 from billing.ledger import UsageDraft
-from billing.models import Account, Outcome
+from billing.models import Account, Outcome, Pulse
 
 PRICE = (100_000_000, 50_000_000, 400_000_000)
 
@@ -31,6 +33,14 @@ def context() -> dict[str, Any]:
 def hold(request_id: str, organisation_id: str, amount_nanos: int, **more: Any) -> None:
     options: dict[str, Any] = {"owner": "web1", "context": context(), **more}
     ledger.open_hold(request_id, organisation_id, amount_nanos, **options)
+
+
+def beats(number: int) -> None:
+    """So many sweeps' time goes by."""
+    Pulse.objects.get_or_create(pk=1)
+    for _ in range(number):
+        Pulse.objects.update(beat_at=timezone.now() - timedelta(seconds=settings.HOLD_SWEEP_S))
+        pulse.beat()
 
 
 def account_of(organisation_id: str) -> Account:

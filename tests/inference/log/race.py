@@ -37,15 +37,15 @@ def main() -> None:
         first = compete(asked)
         assert first == {"Ours": 1, "Running": THREADS - 1}, first
         # Its process dies: the lease ends, and exactly one of those who come takes over.
-        past = timezone.now() - timedelta(seconds=1)
-        KeyedRequest.objects.update(lease_until=past)
+        KeyedRequest.objects.update(lease=0)
         second = compete(asked)
         assert second == {"Ours": 1, "Running": THREADS - 1}, second
         # The same when its day is over.
         [ours] = WINNERS[-1:]
         assert replays.keep(ours, Answer({}, b"text"))
         assert compete(asked) == {"Answer": THREADS}
-        KeyedRequest.objects.update(expires_at=past, lease_until=past)
+        past = timezone.now() - timedelta(seconds=1)
+        KeyedRequest.objects.update(expires_at=past, lease=0)
         third = compete(asked)
         assert third == {"Ours": 1, "Running": THREADS - 1}, third
         # Those who lost it change nothing.

@@ -89,7 +89,7 @@ def test_answers_of_keys_go_after_their_day_and_running_ones_stay(keeper: Organi
     assert retention.delete_what_is_over() == 0
     mine = KeyedRequest.objects
     mine.filter(request_id__startswith="old").update(expires_at=now - hour)
-    mine.filter(request_id="old").update(lease_until=now - 24 * hour)
+    mine.filter(request_id="old").update(lease=0)
     assert retention.delete_what_is_over() == 1
     assert ids(KeyedRequest) == {"young", "old and running"}
 

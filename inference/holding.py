@@ -40,8 +40,7 @@ async def open_hold(generation: Generation, owner: str, others: Mapping[str, Gen
         if refusal.code == "spend_cap_reached":
             await _tell(generation, reached)
         raise refusal from None
-    except (ledger.AccountingUnavailable, DatabaseError) as error:
-        logger.error("hold failed", error=type(error).__name__)
+    except (ledger.AccountingUnavailable, DatabaseError):  # whose reason `portal.lib.db` has said
         raise errors.accounting_unavailable() from None
 
 

@@ -165,7 +165,8 @@ async def _settle(generation: Generation) -> Summary:
             )
         except (ledger.AccountingUnavailable, DatabaseError) as error:
             metrics.SETTLE_RETRIES.inc()
-            logger.error("settling failed", error=type(error).__name__, attempt=attempt)
+            if attempt == 0:
+                logger.error("settling waits", request_id=generation.request_id, error=str(error))
             await asyncio.sleep(SETTLE_BACKOFF_S[min(attempt, len(SETTLE_BACKOFF_S) - 1)])
             attempt += 1
     summary = summarise(generation, record, balance.available_nanos)

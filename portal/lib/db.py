@@ -11,6 +11,7 @@ hundred commits a second, whatever is in them, and SQLite has one writer.
 import asyncio
 import contextlib
 import contextvars
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,12 +23,15 @@ from typing import Any, ParamSpec, TypeVar
 from django.conf import settings
 from django.db import (
     IntegrityError,
+    InterfaceError,
     OperationalError,
     close_old_connections,
     connection,
     transaction,
 )
 from psycopg_pool import PoolTimeout
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -141,6 +145,7 @@ class _Committer:
         self._lock = threading.Lock()
         self._waiting: list[_Call] = []
         self._running = False
+        self._trouble = _Trouble()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="db-commit")
 
     def submit(self, call: _Call) -> None:
@@ -158,6 +163,7 @@ class _Committer:
             except Exception as error:  # of the connection: whoever waits must not wait for ever
                 results = [_Result(error=error) for _ in calls]
             _Away.note(results[0].error)
+            self._trouble.note(results)
             _answer(calls, results)
 
     def _take(self) -> list[_Call]:
@@ -165,6 +171,38 @@ class _Committer:
             calls, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
             self._running = bool(calls)
         return sorted(calls, key=lambda call: call.order)
+
+
+class _Trouble:
+    """Says once that nothing can be written, and once that it can again, whoever is refused.
+
+    The second names the first: a log on the same disk has not got it.
+    """
+
+    def __init__(self) -> None:
+        self._what: str | None = None
+        self._since = 0.0
+
+    def note(self, results: list["_Result"]) -> None:
+        complaint = next(filter(None, (_complaint(result.error) for result in results)), None)
+        if complaint is not None and self._what is None:
+            self._what, self._since = complaint, time.monotonic()
+            logger.error("the database takes no writes: %s", complaint)
+        elif self._what is not None and any(result.error is None for result in results):
+            lasted_s = time.monotonic() - self._since
+            logger.warning(
+                "the database takes writes again, after %.1f s of: %s", lasted_s, self._what
+            )
+            self._what = None
+
+
+def _complaint(error: BaseException | None) -> str | None:
+    """The database's own words when it is not there or has no room, else None."""
+    while error is not None:
+        if isinstance(error, OperationalError | InterfaceError):
+            return str(error).strip()
+        error = error.__cause__
+    return None
 
 
 def _run(calls: list[_Call]) -> list[_Result]:

@@ -16,6 +16,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db import IntegrityError, OperationalError, connection, transaction
 from psycopg_pool import PoolTimeout
 
+from billing.ledger import AccountingUnavailable
 from portal.lib import db as hops
 from portal.lib.db import commit, commit_lightly, db
 
@@ -172,6 +173,27 @@ async def test_nobody_waits_for_a_server_that_has_just_kept_others_waiting(
     assert asked == ["waits"]
     monkeypatch.setattr(hops._Away, "until", time.monotonic())
     assert await db(add_group, "back") == "back"
+
+
+async def test_that_nothing_can_be_written_is_said_once_and_its_end_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full() -> None:
+        raise AccountingUnavailable from OperationalError("database or disk is full")
+
+    monkeypatch.setattr(hops._committer(), "_trouble", hops._Trouble())
+    for _ in range(3):
+        with pytest.raises(AccountingUnavailable):
+            await commit("", full)
+    with pytest.raises(ZeroDivisionError):  # says nothing about the database
+        await commit("", divmod, 1, 0)
+    for name in ("room", "again"):
+        await commit("", add_group, name)
+    said = [record.getMessage() for record in caplog.records if record.name == hops.logger.name]
+    assert said[0] == "the database takes no writes: database or disk is full"
+    assert len(said) == 2
+    assert said[1].startswith("the database takes writes again, after ")
+    assert said[1].endswith(" s of: database or disk is full")
 
 
 def waits_for_disk() -> int:

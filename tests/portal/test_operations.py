@@ -1,0 +1,43 @@
+"""`/readyz`: whether this process can serve, found by reading and by writing."""
+
+import pytest
+from django.db import OperationalError
+
+from billing import pulse
+from portal import operations
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def refuse() -> None:
+    raise OperationalError
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "state"),
+    [
+        (operations, "waiting_migrations", "unreachable"),
+        (pulse, "check", "takes no writes"),
+        (pulse, "number", "ok"),  # of which nothing is asked
+    ],
+)
+async def test_it_says_what_is_wrong_with_the_database(
+    module: object, name: str, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, name, refuse)
+    assert await operations.DatabaseCheck().state() == state
+
+
+async def test_it_says_when_migrations_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "waiting_migrations", lambda: 3)
+    assert await operations.DatabaseCheck().state() == "3 migrations wait"
+
+
+async def test_strangers_cannot_make_it_write_more_than_once_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    monkeypatch.setattr(pulse, "check", lambda: asked.append("writes"))
+    check = operations.DatabaseCheck()
+    assert {await check.state() for _ in range(20)} == {"ok"}
+    assert len(asked) == 1

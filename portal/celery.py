@@ -10,8 +10,10 @@ import os
 import threading
 
 from celery import Celery
-from celery.beat import EmbeddedService, Scheduler
+from celery.beat import EmbeddedService
 from celery.signals import setup_logging
+
+from portal.beat import SteadyScheduler
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
@@ -44,7 +46,7 @@ class EmbeddedCelery:
             without_mingle=True,
             without_heartbeat=True,
         )
-        self._beat = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
+        self._beat = EmbeddedService(app, thread=True, scheduler_cls=SteadyScheduler)
 
     def start(self) -> None:
         threading.Thread(target=self._worker.start, name="celery-worker", daemon=True).start()

@@ -337,7 +337,7 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 # The schedule holds nothing worth keeping over a restart: every job picks up rows.
-CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+CELERY_BEAT_SCHEDULER = "portal.beat:SteadyScheduler"
 
 # --- The management API ---------------------------------------------------------------------------
 REST_FRAMEWORK = {

@@ -1,4 +1,4 @@
-"""Bad days: web processes replaced one by one, PostgreSQL or Redis gone, ten times the load.
+"""Bad days: web processes replaced, PostgreSQL or Redis gone, wrong clocks, ten times the load.
 
 Customers keep calling meanwhile. No request is lost: it is answered whole, or refused with a time
 to come back, and what was answered is what was billed.
@@ -14,8 +14,10 @@ import httpx
 import pytest
 
 from tests.conformance.load import CUSTOMERS, TOKENS, Load
+from tests.conformance.machine import Machine
 from tests.conformance.restarts import Database, Redis
-from tests.conformance.test_faults import WEB, ready, wait_for
+from tests.conformance.test_faults import WEB, ready, records, wait_for
+from tests.story import calls
 from tests.story.site import Site, production_site
 
 pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.timeout(300)]
@@ -32,13 +34,26 @@ A_MAIL = """
 from accounts.models import OutgoingMail
 OutgoingMail.objects.create(subject="S", sender="a@example.com", recipients=["b@example.com"])
 """
+HOUR_S = 3600
+# What nobody has set a price for by their own clock they do not sell.
+PRICED_YESTERDAY = """
+from datetime import timedelta
+from django.db.models import F
+from billing.models import Price
+Price.objects.update(effective_from=F("effective_from") - timedelta(days=1))
+"""
 FLOOD = 10  # times what the engine can do
 FLOOD_S = 20.0
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with production_site(tmp_path_factory.mktemp("drills"), **KNOBS) as running:
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    return Machine(tmp_path_factory.mktemp("machine") / "processes")
+
+
+@pytest.fixture(scope="module")
+def site(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with production_site(tmp_path_factory.mktemp("drills"), **KNOBS, **machine.env) as running:
         yield running
 
 
@@ -101,6 +116,60 @@ def test_redis_is_killed_under_load_and_comes_back_empty(
     site.manage("shell", "-v0", "-c", A_MAIL)
     unsent = "SELECT COUNT(*) FROM accounts_outgoingmail WHERE sent_at IS NULL"
     wait_for(lambda: site.query(unsent) == 0, 90, "jobs are done again")
+
+
+def test_clocks_that_are_an_hour_wrong_take_nobodys_hold_and_nobodys_key(
+    site: Site, machine: Machine
+) -> None:
+    """Every process finds its own clock put forward or back while requests run."""
+    site.manage("shell", "-v0", "-c", PRICED_YESTERDAY)
+    load = Load(site, "clocks@example.com")
+
+    async def turn() -> None:
+        for wrong in (
+            {"worker": HOUR_S},
+            {"worker": 0, "web0": -HOUR_S, "web1": HOUR_S, "beat": -HOUR_S},
+        ):
+            for name, ahead_s in wrong.items():
+                machine.turn_clock(site.processes[name].pid, ahead_s)
+            await asyncio.to_thread(wait_for_sweeps, site, 2)
+        await one_key_is_one_generation(site)
+
+    try:
+        asyncio.run(load.during(turn))
+    finally:
+        for process in site.processes.values():
+            machine.turn_clock(process.pid, 0)
+    assert load.seen["refused"] == 0
+    load.check()
+
+
+def wait_for_sweeps(site: Site, more: int) -> None:
+    sweeps = "SELECT COALESCE(MAX(number), 0) FROM billing_pulse"
+    until = site.query(sweeps) + more
+    wait_for(lambda: site.query(sweeps) >= until, 60, "holds were swept")
+
+
+async def one_key_is_one_generation(site: Site) -> None:
+    """Sent to a web process, and while it runs there to another whose clock is two hours ahead."""
+    email = "once@example.com"
+    headers = {
+        "authorization": f"Bearer {site.issue_key(email, '5.00')}", "idempotency-key": "clocks",
+    }  # fmt: skip
+    body = calls.completion(10 * TOKENS)
+    first, second = (httpx.AsyncClient(base_url=front, headers=headers) for front in site.fronts)
+    async with first, second:
+        answer = asyncio.create_task(first.post("/v1/completions", json=body, timeout=60))
+        await asyncio.to_thread(wait_for, lambda: keyed(site, answer), 30, "it has begun")
+        again = await second.post("/v1/completions", json=body, timeout=60)
+    assert (await answer).status_code == 200, answer.result().text
+    assert again.content == answer.result().content
+    assert records(site, email) == 1
+
+
+def keyed(site: Site, answer: asyncio.Task[httpx.Response]) -> bool:
+    """Whether its key is known, or it has been answered."""
+    return answer.done() or site.query("SELECT COUNT(*) FROM inference_keyedrequest") > 0
 
 
 async def newcomers_are_refused(load: Load) -> None:

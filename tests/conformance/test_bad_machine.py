@@ -1,0 +1,106 @@
+"""One machine, the shipped default, as it can get: its disk is full, and then has room again.
+
+What cannot be written is refused or waits; nothing is free, nothing is charged twice, and nobody
+has to start anything again.
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.billing.stripe_double import WEBHOOK_SECRET, sign
+from tests.conformance.load import Load
+from tests.conformance.machine import Machine
+from tests.conformance.test_drills import newcomers_are_refused
+from tests.conformance.test_faults import records, wait_for
+from tests.story import calls
+from tests.story.site import Site, embedded_site
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+WINDOW = 64  # tokens that are held at a time for who names no max_tokens
+EVENT = b'{"id": "evt_drill", "object": "event", "type": "product.created"}'
+# Holds a window after the other.
+ENDLESS = {
+    "model": "starter", "messages": [{"role": "user", "content": calls.PROMPT}],
+    "ignore_eos": True, "stream": True,
+}  # fmt: skip
+KNOBS = {
+    "ENGINE_FAKE": "true",
+    "WELCOME_CREDIT": "0",
+    "ENGINE_ARGS": "--fake-tokens-per-second 50 --max-running 8",
+    "HOLD_WINDOW_TOKENS": str(WINDOW),
+    "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+}
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    return Machine(tmp_path_factory.mktemp("machine") / "processes")
+
+
+@pytest.fixture(scope="module")
+def site(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with embedded_site(tmp_path_factory.mktemp("bad"), **KNOBS, **machine.env) as running:
+        yield running
+
+
+def test_a_full_disk_makes_nothing_free_and_clears_up_by_itself(
+    site: Site, machine: Machine
+) -> None:
+    load = Load(site, "full@example.com")
+    endless = site.issue_key("endless@example.com", "5.00")
+
+    async def fill() -> None:
+        begun = asyncio.Event()
+        stream = asyncio.create_task(listen(site, endless, begun))
+        await asyncio.wait_for(begun.wait(), 30)
+        machine.fill_disk()
+        await newcomers_are_refused(load)
+        assert await database_of(site) == "takes no writes"
+        assert (await deliver(site)).status_code == 503, "Stripe sends it again"
+        await asyncio.to_thread(wait_for, site.engine_is_idle, 60, "all wait to be settled")
+        machine.clear_disk()
+        heard = await asyncio.wait_for(stream, 60)
+        assert "accounting_unavailable" in heard
+        assert "[DONE]" not in heard
+
+    asyncio.run(load.during(fill))
+    assert asyncio.run(database_of(site)) == "ok"
+    assert asyncio.run(deliver(site)).status_code == 200
+    load.check()
+    # What could not be reserved was not made on credit: it broke off, and is ours to pay.
+    assert records(site, "endless@example.com") == 1
+    assert records(site, "endless@example.com", "outcome = 'failed' AND cost_nanos = 0") == 1
+    assert site.log().count("database takes writes again") == 1
+    assert "Traceback" not in site.log()
+
+
+async def listen(site: Site, secret: str, begun: asyncio.Event) -> str:
+    """All of an endless stream."""
+    heard = ""
+    async with (
+        calls.client(site.url, secret) as session,
+        session.stream("POST", "/v1/chat/completions", json=ENDLESS) as response,
+    ):
+        async for part in response.aiter_text():
+            begun.set()
+            heard += part
+    return heard
+
+
+async def database_of(site: Site) -> str:
+    """What /readyz says of it."""
+    async with httpx.AsyncClient(timeout=30) as probe:
+        answer = await probe.get(f"{site.url}/readyz")
+    state: str = answer.json()["database"]
+    assert (answer.status_code == 200) == (state == "ok")
+    return state
+
+
+async def deliver(site: Site) -> httpx.Response:
+    """As Stripe does."""
+    headers = {"stripe-signature": sign(EVENT), "content-type": "application/json"}
+    async with httpx.AsyncClient(timeout=30) as session:
+        return await session.post(f"{site.url}/webhooks/stripe/", content=EVENT, headers=headers)

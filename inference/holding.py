@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError
 
 from billing import alerts, ledger
 from inference import errors
@@ -40,7 +41,10 @@ async def open_hold(generation: Generation, owner: str, others: Mapping[str, Gen
         if refusal.code == "spend_cap_reached":
             await _tell(generation, reached)
         raise refusal from None
-    except (ledger.AccountingUnavailable, DatabaseError):  # whose reason `portal.lib.db` has said
+    except (ledger.AccountingUnavailable, OperationalError, InterfaceError):
+        raise errors.accounting_unavailable() from None  # `portal.lib.db` says why, once
+    except DatabaseError as error:
+        logger.error("hold failed", error=type(error).__name__)
         raise errors.accounting_unavailable() from None
 
 

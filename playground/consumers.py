@@ -24,6 +24,7 @@ from playground.admission import (
     session_ended,
 )
 from playground.answering import Answering
+from playground.crowd import Place
 from portal.lib.db import db
 
 P = ParamSpec("P")
@@ -36,7 +37,7 @@ STALLED_CLIENT_S = 30.0
 # How long a closed socket waits for its generations to be settled.
 SETTLE_S = 10.0
 # Close codes: 4xxx are ours, 1013 is "try again later".
-UNAUTHORIZED, STALLED, UNAVAILABLE = 4401, 4408, 1013
+UNAUTHORIZED, STALLED, TOO_MANY, UNAVAILABLE = 4401, 4408, 4429, 1013
 
 
 class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
@@ -47,6 +48,7 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chann
         self.tasks: set[asyncio.Task[None]] = set()
         self.patience: asyncio.Task[None] | None = None  # with a program that has to send its key
         self.gone = False
+        self.place = Place()
         # Frames of several generations wait for a slow client in turn: one each, never a queue.
         self.sending = asyncio.Lock()
 
@@ -55,6 +57,7 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chann
             await super().__call__(*args, **kwargs)
         finally:
             self._cancel_everything()
+            self.place.give_up()
 
     # --- Coming ----------------------------------------------------------------------------------
 
@@ -65,6 +68,7 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chann
             if credentials is not None:
                 await self._welcome(credentials)
             else:
+                self.place.take_for_address(remote_ip(self.scope))
                 self.patience = asyncio.create_task(self._expect_auth())
         except ServiceError as refusal:
             await self._turn_away(refusal)
@@ -85,6 +89,7 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chann
 
     async def _welcome(self, credentials: Credentials) -> None:
         caller = await _or_unavailable(admit, credentials)
+        self.place.take_for(caller)
         self.credentials = credentials
         await self.say(protocol.ready(caller.organisation_id, MAX_GENERATIONS))
 
@@ -95,7 +100,8 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chann
 
     async def _turn_away(self, refusal: ServiceError) -> None:
         await self.say(protocol.error(refusal))
-        await self._hang_up(UNAVAILABLE if refusal.status >= 500 else UNAUTHORIZED)
+        code = UNAVAILABLE if refusal.status >= 500 else UNAUTHORIZED
+        await self._hang_up(TOO_MANY if refusal.status == 429 else code)
 
     # --- Frames ----------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The web server: uvicorn, which leaves nobody standing at its door when it stops."""
 
 import asyncio
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,6 +14,7 @@ from portal.serving.http import BoundedHead
 
 def serve(application: str, host: str, port: int) -> None:
     """Listen until SIGINT or SIGTERM; what is answered then has 35 s to come to its end."""
+    take_all_files()
     config = uvicorn.Config(
         application,
         host=host,
@@ -22,12 +24,21 @@ def serve(application: str, host: str, port: int) -> None:
         workers=1,  # uvicorn would take WEB_CONCURRENCY to mean its own children
         server_header=False,
         ws_max_size=1024 * 1024,
+        # A window for each socket would be most of its memory, for frames of a few words.
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=35,
         http=BoundedHead,
         proxy_headers=False,  # portal.forwarded reads them
     )
     with suppress(KeyboardInterrupt):
         Server(config).run(sockets=[config.bind_socket()])
+
+
+def take_all_files() -> None:
+    """Open as many as this process may: by default systems begin with a thousand, and every
+    connection is one."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Server(uvicorn.Server):

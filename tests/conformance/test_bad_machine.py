@@ -1,19 +1,23 @@
-"""One machine, the shipped default, as it can get: its disk is full, and then has room again.
+"""One machine, the shipped default, as it can get: its disk is full, a thousand sockets are open.
 
-What cannot be written is refused or waits; nothing is free, nothing is charged twice, and nobody
-has to start anything again.
+What cannot be written is refused or waits; nothing is free, nothing is charged twice, bystanders
+notice nothing, and nobody has to start anything again.
 """
 
 import asyncio
+import json
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
 
 from tests.billing.stripe_double import WEBHOOK_SECRET, sign
 from tests.conformance.load import Load
 from tests.conformance.machine import Machine
-from tests.conformance.test_drills import newcomers_are_refused
+from tests.conformance.test_drills import footprint, newcomers_are_refused
 from tests.conformance.test_faults import records, wait_for
 from tests.story import calls
 from tests.story.site import Site, embedded_site
@@ -26,6 +30,16 @@ ENDLESS = {
     "model": "starter", "messages": [{"role": "user", "content": calls.PROMPT}],
     "ignore_eos": True, "stream": True,
 }  # fmt: skip
+SOCKET_KIB = 128  # of memory, at most
+PEOPLE, SOCKETS_EACH = 10, 100  # as many as one key may have
+NEW_KEYS = f"""
+from accounts import flows
+from accounts.models import User
+user = User.objects.get(email="crowd@example.com")
+organisation = user.memberships.get().organisation
+for number in range({PEOPLE}):
+    print(flows.create_key(organisation, user, str(number))[1])
+"""
 KNOBS = {
     "ENGINE_FAKE": "true",
     "WELCOME_CREDIT": "0",
@@ -75,6 +89,61 @@ def test_a_full_disk_makes_nothing_free_and_clears_up_by_itself(
     assert records(site, "endless@example.com", "outcome = 'failed' AND cost_nanos = 0") == 1
     assert site.log().count("database takes writes again") == 1
     assert "Traceback" not in site.log()
+
+
+def test_a_thousand_sockets_are_idle_beside_a_request_and_more_are_told_so(site: Site) -> None:
+    polite = Load(site, "polite@example.com")
+    site.issue_key("crowd@example.com", "1.00")
+    secrets = site.manage("shell", "-v0", "-c", NEW_KEYS).split()
+    before = footprint(site)["serve"]
+
+    async def crowd() -> None:
+        async with AsyncExitStack() as stack:
+            asked = [secret for secret in secrets for _ in range(SOCKETS_EACH)]
+            idle = await opened(site, stack, asked)
+            assert {first["type"] for _socket, first in idle} == {"ready"}
+            full = footprint(site)["serve"]
+            assert full.memory_kib - before.memory_kib < len(idle) * SOCKET_KIB
+            for socket, refusal in await opened(site, stack, secrets):
+                assert refusal["error"]["code"] == "too_many_sockets"
+                await asyncio.wait_for(socket.wait_closed(), 30)
+                assert socket.close_code == 4429
+            await polite.answers(4)
+            for socket, _first in idle:
+                await socket.send('{"type": "ping"}')
+            assert {await socket.recv() for socket, _first in idle} == {'{"type":"pong"}'}
+
+    asyncio.run(polite.during(crowd, num=2))
+    assert polite.seen["refused"] == 0
+    polite.check()
+    wait_for(
+        lambda: footprint(site)["serve"].num_files < before.num_files + 32, 30, "files are closed"
+    )
+    assert asyncio.run(one_more(site, secrets[0])) == "ready"
+
+
+async def opened(
+    site: Site, stack: AsyncExitStack, secrets: list[str]
+) -> list[tuple[ClientConnection, dict[str, Any]]]:
+    """A socket for each of these keys, and what it heard first; some at a time."""
+    some = asyncio.Semaphore(20)
+
+    async def open_one(secret: str) -> tuple[ClientConnection, dict[str, Any]]:
+        async with some:
+            socket = await stack.enter_async_context(connect(
+                f"{site.url.replace('http', 'ws', 1)}/ws/playground/", open_timeout=60,
+                additional_headers={"authorization": f"Bearer {secret}"},
+            ))  # fmt: skip
+            return socket, json.loads(await asyncio.wait_for(socket.recv(), 60))
+
+    return await asyncio.gather(*map(open_one, secrets))
+
+
+async def one_more(site: Site, secret: str) -> str:
+    async with AsyncExitStack() as stack:
+        [(_socket, first)] = await opened(site, stack, [secret])
+    said: str = first["type"]
+    return said
 
 
 async def listen(site: Site, secret: str, begun: asyncio.Event) -> str:

@@ -181,6 +181,7 @@ async def test_that_nothing_can_be_written_is_said_once_and_its_end_too(
     def full() -> None:
         raise AccountingUnavailable from OperationalError("database or disk is full")
 
+    caplog.set_level("WARNING", hops.logger.name)
     monkeypatch.setattr(hops._committer(), "_trouble", hops._Trouble())
     for _ in range(3):
         with pytest.raises(AccountingUnavailable):

@@ -170,6 +170,22 @@ static void deliver_tiles(const struct decoder *d, const struct product *product
     }
 }
 
+/* Few rows, without tiles. */
+static void few_rows(const struct decoder *d, const struct product *product, const char *x,
+                     struct target target, int64_t row, int64_t rows, int64_t panel,
+                     int64_t panels) {
+    int64_t stride = product->inputs * sizeof(bfloat), panel_size = stride * PANEL;
+    int64_t width = panels % 2 ? 1 : 2;
+    vec sums[FEW_SUMS][2];
+    for (int64_t p = panel; p < panel + panels; p += width) {
+        const char *weights = (const char *)product->weights + p * panel_size;
+        few_tiles((int)rows, (int)width, x + row * stride, stride, weights, panel_size,
+                  product->inputs, sums);
+        for (int64_t i = 0; i < rows * width; i++)
+            deliver(d, product, target, row + i / width, p + i % width, sums[i][0], sums[i][1]);
+    }
+}
+
 /* Two tiles' worth of rows, or of panels, at a time. */
 static void tiles_of_rows(const struct decoder *d, const struct product *product, const char *x,
                           struct target target, int64_t row, int64_t rows, int64_t panel,
@@ -200,7 +216,8 @@ static void panels_of_rows(const struct decoder *d, const struct product *produc
                            int64_t panels, int64_t skip) {
 #ifdef __AMX_BF16__
     if (d->kind == BFLOAT_TILES) {
-        tiles_of_rows(d, product, x, target, row, rows, panel, panels, skip);
+        if (rows <= FEW_ROWS) few_rows(d, product, x, target, row, rows, panel, panels);
+        else tiles_of_rows(d, product, x, target, row, rows, panel, panels, skip);
         return;
     }
 #endif

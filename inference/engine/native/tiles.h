@@ -20,6 +20,8 @@
 #define TILE_ROWS 16
 #define TILE_INPUTS 32
 #define TILE_LINE 64 /* bytes of a row of a tile */
+#define FEW_ROWS 2   /* and one are faster without tiles */
+#define FEW_SUMS 4   /* of few rows and two panels */
 
 /* The system saves tile registers only for processes that asked for them. */
 static int may_use_tiles(void) {
@@ -71,6 +73,71 @@ INLINE void four_tiles(const int tall, const char *x, int64_t stride, const char
             _tile_dpbf16ps(3, 4, 7);
         }
     }
+}
+
+/* The same sums, bit for bit, of up to FEW_ROWS rows and two panels, by vectors: weights are read into
+ * tiles more slowly than they come from memory, however few rows they meet. A tile adds 16 products
+ * with even inputs, 16 with odd ones, then both to the sum (Intel's manual, TDPBF16PS). */
+INLINE void sums_of_few(const int rows, const int panels, const char *x, int64_t stride,
+                        const char *weights, int64_t panel_size, int64_t inputs,
+                        vec sums[FEW_SUMS][2]) {
+    vec sum[FEW_SUMS][2];
+#pragma GCC unroll 4
+    for (int i = 0; i < rows * panels; i++) sum[i][0] = sum[i][1] = (vec){0};
+    for (int64_t k = 0; k < inputs; k += TILE_INPUTS) {
+        vec even[FEW_SUMS][2], odd[FEW_SUMS][2];
+#pragma GCC unroll 4
+        for (int i = 0; i < rows * panels; i++)
+            even[i][0] = even[i][1] = odd[i][0] = odd[i][1] = (vec){0};
+        for (int64_t pair = k; pair < k + TILE_INPUTS; pair += 2)
+#pragma GCC unroll 2
+            for (int p = 0; p < panels; p++) {
+                const words_at *w = (const words_at *)(weights + p * panel_size) + pair;
+                words a = (words)w[0], b = (words)w[1];
+#pragma GCC unroll 4
+                for (int r = 0; r < rows; r++) {
+                    const bfloat *values = (const bfloat *)(x + r * stride) + pair;
+                    float first = bfloat_to_float(values[0]), second = bfloat_to_float(values[1]);
+                    even[r * panels + p][0] += firsts(a) * first;
+                    even[r * panels + p][1] += firsts(b) * first;
+                    odd[r * panels + p][0] += seconds(a) * second;
+                    odd[r * panels + p][1] += seconds(b) * second;
+                }
+            }
+#pragma GCC unroll 4
+        for (int i = 0; i < rows * panels; i++) {
+            sum[i][0] += even[i][0] + odd[i][0];
+            sum[i][1] += even[i][1] + odd[i][1];
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < rows * panels; i++) {
+        sums[i][0] = sum[i][0];
+        sums[i][1] = sum[i][1];
+    }
+}
+
+#define FEW_CASE(rows, panels)                                                   \
+    case 10 * rows + panels:                                                     \
+        sums_of_few(rows, panels, x, stride, weights, panel_size, inputs, sums); \
+        break;
+
+/* Not inlined: its arithmetic must not leave the lines between which subnormal numbers are 0. */
+static __attribute__((noinline)) void sums_for(int rows, int panels, const char *x, int64_t stride,
+                                               const char *weights, int64_t panel_size,
+                                               int64_t inputs, vec sums[FEW_SUMS][2]) {
+    switch (10 * rows + panels) { FEW_CASE(1, 1) FEW_CASE(2, 1) FEW_CASE(1, 2) FEW_CASE(2, 2) }
+}
+
+#define SUBNORMALS_ARE_0 0x8040 /* of operands and of results, in the processor's control register */
+
+/* Sums of few rows with numbers as tiles know them. */
+static void few_tiles(int rows, int panels, const char *x, int64_t stride, const char *weights,
+                      int64_t panel_size, int64_t inputs, vec sums[FEW_SUMS][2]) {
+    unsigned control = _mm_getcsr();
+    _mm_setcsr(control | SUBNORMALS_ARE_0);
+    sums_for(rows, panels, x, stride, weights, panel_size, inputs, sums);
+    _mm_setcsr(control);
 }
 
 /* Stores the sums of the first 16 rows (or panel), or of the `second`: (2, 16, 16), one half after the

@@ -250,6 +250,21 @@ def test_a_tokens_bits_do_not_depend_on_what_runs_beside_it(
         torch.set_num_threads(before)
 
 
+def test_nor_do_sums_that_are_hardly_numbers() -> None:
+    """Tiles take subnormal numbers for 0; so does what stands in for them where rows are few."""
+    model = random_model("large groups", torch.bfloat16)
+    with torch.no_grad():
+        model.module.lm_head.weight.mul_(2.0**-125)
+    cache = cache_of(model, 16)
+    one = native(take_weights(model), cache)
+    [first_step, *_] = steps_of(16)
+    together = logits_of(one, cache, [first_step])[0][0]  # of three rows
+    last = replace(first_step.rows[0], start=99, num_tokens=1)
+    assert torch.equal(logits_of(one, cache, [Plan(0, (last,))])[0][0], together)
+    smallest = together[together != 0].abs().min()
+    assert smallest < 2.0**-120
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have other names")
 @pytest.mark.parametrize("processor", ["x86-64-v3", "x86-64-v4"])
 def test_a_processor_with_other_vectors_computes_the_same_bits(

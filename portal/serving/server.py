@@ -24,7 +24,7 @@ def serve(application: str, host: str, port: int) -> None:
         workers=1,  # uvicorn would take WEB_CONCURRENCY to mean its own children
         server_header=False,
         ws_max_size=1024 * 1024,
-        # A window for each socket would be most of its memory, for frames of a few words.
+        # A compressor would be two fifths of a socket's memory, for frames of a few words.
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=35,
         http=BoundedHead,

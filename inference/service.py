@@ -35,7 +35,7 @@ from inference.ranking import best_samples
 from inference.reports import EngineReport, report
 from inference.sentences import Sentence
 from inference.spec import Embed, Event, FillMask, GenerationSpec, Prompt
-from portal.lib.db import db
+from portal.lib.db import commit_lightly, db
 from portal.lib.ids import new_id
 
 __all__ = [
@@ -171,8 +171,9 @@ class Service:
     # --- Chores --------------------------------------------------------------------------------
 
     async def _renew(self) -> None:
+        """In turn with this process's commits: beside one, each might wait for the other's rows."""
         if self.generations:
-            await db(ledger.renew_leases, self.owner, list(self.generations))
+            await commit_lightly("", ledger.renew_leases, self.owner, list(self.generations))
 
     async def _revoke(self) -> None:
         """End what was started by a key or a session that is no longer valid."""

@@ -20,12 +20,16 @@ LEAST_APART = 0.8
 
 
 def beat() -> None:
-    """Make it one more, unless that has just been done. Raises DatabaseError."""
+    """Make it one more, unless that has just been done. Raises DatabaseError.
+
+    Of those who waited for the database together, and have all seen the same beat, one makes it.
+    """
+    seen = number()
     now = timezone.now()
     due = now - timedelta(seconds=LEAST_APART * settings.HOLD_SWEEP_S)
     # One that is in the future was told by a clock that has been put right since.
     is_due = Q(beat_at__lte=due) | Q(beat_at__gt=now)
-    if not Pulse.objects.filter(is_due).update(number=F("number") + 1, beat_at=now):
+    if not Pulse.objects.filter(is_due, number=seen).update(number=F("number") + 1, beat_at=now):
         Pulse.objects.bulk_create([Pulse(beat_at=now)], ignore_conflicts=True)
 
 
@@ -44,4 +48,5 @@ def new_lease() -> int:
 
 def check() -> None:
     """Write, since reading goes on when a disk is full. Raises DatabaseError when it cannot be."""
-    Pulse.objects.update(checked_at=timezone.now())
+    if not Pulse.objects.update(checked_at=timezone.now()):
+        beat()  # nobody has swept yet

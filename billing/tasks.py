@@ -6,7 +6,7 @@ from typing import Any
 from celery import shared_task
 from celery.schedules import crontab
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error as DatabaseError
 
 from billing import (
     alert_posts,

@@ -4,6 +4,7 @@
 migrated and takes writes, and an engine is there. `/metrics` is Prometheus' text format.
 """
 
+import asyncio
 import time
 
 from django.db import Error as DatabaseError
@@ -38,12 +39,14 @@ class DatabaseCheck:
     def __init__(self) -> None:
         self._state = ""
         self._until = 0.0  # by time.monotonic()
+        self._looking = asyncio.Lock()
 
     async def state(self) -> str:
         """`ok`, or in a few words what is wrong."""
-        if time.monotonic() >= self._until:
-            self._state = await _look()
-            self._until = time.monotonic() + CHECKED_FOR_S
+        async with self._looking:  # who comes meanwhile takes what is found
+            if time.monotonic() >= self._until:
+                self._state = await _look()
+                self._until = time.monotonic() + CHECKED_FOR_S
         return self._state
 
 

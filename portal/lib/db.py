@@ -185,10 +185,11 @@ class _Trouble:
 
     def note(self, results: list["_Result"]) -> None:
         complaint = next(filter(None, (_complaint(result.error) for result in results)), None)
-        if complaint is not None and self._what is None:
+        written = any(result.error is None for result in results)
+        if complaint is not None and self._what is None and not written:
             self._what, self._since = complaint, time.monotonic()
             logger.error("the database takes no writes: %s", complaint)
-        elif self._what is not None and any(result.error is None for result in results):
+        elif self._what is not None and written:
             lasted_s = time.monotonic() - self._since
             logger.warning(
                 "the database takes writes again, after %.1f s of: %s", lasted_s, self._what

@@ -11,10 +11,12 @@ import uvicorn
 
 from portal.serving.http import BoundedHead
 
+MOST_FILES = 65_536
+
 
 def serve(application: str, host: str, port: int) -> None:
     """Listen until SIGINT or SIGTERM; what is answered then has 35 s to come to its end."""
-    take_all_files()
+    take_more_files()
     config = uvicorn.Config(
         application,
         host=host,
@@ -34,11 +36,13 @@ def serve(application: str, host: str, port: int) -> None:
         Server(config).run(sockets=[config.bind_socket()])
 
 
-def take_all_files() -> None:
-    """Open as many as this process may: by default systems begin with a thousand, and every
-    connection is one."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+def take_more_files() -> None:
+    """By default systems begin with a thousand for a process, and every connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # some systems name a limit that they do not grant
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Server(uvicorn.Server):

@@ -95,3 +95,16 @@ def test_no_lease_ends_while_nothing_can_be_written(
             tasks.sweep_holds()
     tasks.sweep_holds()
     assert Hold.objects.get().state == "open"
+
+
+def test_of_sweeps_that_waited_together_one_is_a_beat(
+    org: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All looked before any could write, and each has waited long enough to be due."""
+    beats(1)
+    seen = pulse.number()
+    beats(1)
+    Pulse.objects.update(beat_at=timezone.now() - HOUR)
+    monkeypatch.setattr(pulse, "number", lambda: seen)
+    pulse.beat()
+    assert Pulse.objects.get().number == seen + 1

@@ -18,6 +18,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, JSONField, Model
 
+from billing import pulse
 from billing.models import Account, Hold, HoldState, KeySpend, Transfer, UsageRecord
 
 
@@ -151,7 +152,7 @@ _READ = f"SELECT {_HOLD} FROM billing_hold WHERE request_id = %s"  # noqa: S608
 _CLOSE = (
     "UPDATE billing_hold SET state = %s, closed_at = %s WHERE request_id = %s AND state = 'open'"
 )
-_LEASE_OVER = " AND lease <= COALESCE((SELECT number FROM billing_pulse), 0)"
+_LEASE_OVER = f" AND lease <= {pulse.NUMBER}"
 _CLOSED = f" RETURNING {_HOLD}"
 
 

@@ -75,10 +75,8 @@ class _Away:
 
     @classmethod
     def note(cls, error: BaseException | None) -> None:
-        while error is not None:
-            if isinstance(error, PoolTimeout):
-                cls.until = time.monotonic() + AWAY_S
-            error = error.__cause__
+        if any(isinstance(each, PoolTimeout) for each in _with_causes(error)):
+            cls.until = time.monotonic() + AWAY_S
 
 
 @cache
@@ -199,11 +197,16 @@ class _Trouble:
 
 def _complaint(error: BaseException | None) -> str | None:
     """The database's own words when it is not there or has no room, else None."""
-    while error is not None:
-        if isinstance(error, OperationalError | InterfaceError):
-            return str(error).strip()
-        error = error.__cause__
+    for each in _with_causes(error):
+        if isinstance(each, OperationalError | InterfaceError):
+            return str(each).strip()
     return None
+
+
+def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def _run(calls: list[_Call]) -> list[_Result]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conformance.machine import Machine
 from tests.story.site import Site, embedded_site
 
 # A limit that a client meets at its 13th request, and that lets one more through after 5 s: longer
@@ -41,3 +42,9 @@ def exact_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("exact")
     with embedded_site(folder, ENGINE_ARGS="--dtype float32") as site:
         yield site
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """For a site whose disk or clocks a file's tests turn."""
+    return Machine(tmp_path_factory.mktemp("machine") / "processes")

@@ -93,6 +93,13 @@ class Load:
         self.seen["whole"] += 1
         self.tokens += TOKENS
 
+    async def newcomers_are_refused(self) -> None:
+        """The customers themselves may all be waiting for answers."""
+        refused = self.seen["refused"]
+        newcomers = (self.ask(bool(n % 2)) for n in range(CUSTOMERS))
+        await asyncio.wait_for(asyncio.gather(*newcomers), 30)
+        assert self.seen["refused"] >= refused + CUSTOMERS
+
     async def ask_on_a_socket(self) -> dict[str, Any] | None:
         """The playground's; return the error of a refusal."""
         address = f"{self.site.url.replace('http', 'ws', 1)}/ws/playground/"

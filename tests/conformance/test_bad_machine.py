@@ -16,9 +16,9 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from portal.serving.server import take_more_files
 from tests.billing.stripe_double import WEBHOOK_SECRET, sign
+from tests.conformance.footprint import footprint
 from tests.conformance.load import Load
 from tests.conformance.machine import Machine
-from tests.conformance.test_drills import footprint, newcomers_are_refused
 from tests.conformance.test_faults import records, wait_for
 from tests.story import calls
 from tests.story.site import Site, embedded_site
@@ -51,11 +51,6 @@ KNOBS = {
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    return Machine(tmp_path_factory.mktemp("machine") / "processes")
-
-
-@pytest.fixture(scope="module")
 def site(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with embedded_site(tmp_path_factory.mktemp("bad"), **KNOBS, **machine.env) as running:
         yield running
@@ -72,7 +67,7 @@ def test_a_full_disk_makes_nothing_free_and_clears_up_by_itself(
         stream = asyncio.create_task(listen(site, endless, begun))
         await asyncio.wait_for(begun.wait(), 30)
         machine.fill_disk()
-        await newcomers_are_refused(load)
+        await load.newcomers_are_refused()
         assert await database_of(site) == "takes no writes"
         assert (await deliver(site)).status_code == 503, "Stripe sends it again"
         await asyncio.to_thread(wait_for, site.engine_is_idle, 60, "all wait to be settled")

@@ -5,15 +5,13 @@ to come back, and what was answered is what was billed.
 """
 
 import asyncio
-import re
 import signal
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 import httpx
 import pytest
 
+from tests.conformance.footprint import footprint
 from tests.conformance.load import CUSTOMERS, TOKENS, Load
 from tests.conformance.machine import Machine
 from tests.conformance.restarts import Database, Redis
@@ -45,11 +43,6 @@ Price.objects.update(effective_from=F("effective_from") - timedelta(days=1))
 """
 FLOOD = 10  # times what the engine can do
 FLOOD_S = 20.0
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    return Machine(tmp_path_factory.mktemp("machine") / "processes")
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +87,7 @@ def test_postgresql_is_restarted_under_load_and_nothing_is_free(
     async def restart() -> None:
         await asyncio.to_thread(database.stop)
         # The others may all be waiting for answers that cannot be settled yet.
-        await newcomers_are_refused(load)
+        await load.newcomers_are_refused()
         await asyncio.to_thread(database.start)
 
     asyncio.run(load.during(restart))
@@ -108,7 +101,7 @@ def test_redis_is_killed_under_load_and_comes_back_empty(
 
     async def replace() -> None:
         await asyncio.to_thread(store_of_limits.stop)
-        await newcomers_are_refused(load)
+        await load.newcomers_are_refused()
         await asyncio.to_thread(store_of_limits.start)
         assert await load.ask_on_a_socket() is None
 
@@ -170,13 +163,6 @@ async def one_key_is_one_generation(site: Site) -> None:
 def keyed(site: Site, answer: asyncio.Task[httpx.Response]) -> bool:
     """Whether its key is known, or it has been answered."""
     return answer.done() or site.query("SELECT COUNT(*) FROM inference_keyedrequest") > 0
-
-
-async def newcomers_are_refused(load: Load) -> None:
-    refused = load.seen["refused"]
-    newcomers = (load.ask(bool(n % 2)) for n in range(CUSTOMERS))
-    await asyncio.wait_for(asyncio.gather(*newcomers), 30)
-    assert load.seen["refused"] >= refused + CUSTOMERS
 
 
 def test_ten_times_the_load_costs_no_throughput_and_bystanders_nothing(site: Site) -> None:
@@ -271,19 +257,3 @@ async def watch_health(site: Site, until: asyncio.Task[None]) -> None:
                     answer = await probe.get(f"{front}{path}")
                     assert answer.status_code == 200, answer.text
             await asyncio.sleep(0.5)
-
-
-class Footprint(NamedTuple):
-    memory_kib: int
-    num_files: int
-
-
-def footprint(site: Site) -> dict[str, Footprint]:
-    """Of each web process."""
-    found = {}
-    for name in site.processes.keys() & {*WEB, "serve"}:
-        folder = Path("/proc", str(site.processes[name].pid))
-        memory = re.search(r"VmRSS:\s*(\d+) kB", (folder / "status").read_text())
-        assert memory is not None
-        found[name] = Footprint(int(memory[1]), len(list((folder / "fd").iterdir())))
-    return found

@@ -3,11 +3,13 @@
 The ORM needs some hundred microseconds to put a statement together that the database runs in ten,
 and these two transactions were most of what a request cost around the engine. So the statements
 are written out here, the same for SQLite and PostgreSQL, and go to the driver's cursor: Django's
-own, with its log of queries, took as long as the statement. Values pass through the models' fields.
+own, with its log of queries, took as long as the statement. Nor are rows made model instances, nor
+do their values pass through the models' fields, which takes longer than to write them.
 Only `billing.ledger` may call this module; the rules about money are there, and in constraints.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -16,10 +18,10 @@ from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Field, JSONField, Model
+from django.db.models import Model
 
 from billing import pulse
-from billing.models import Account, Hold, HoldState, KeySpend, Transfer, UsageRecord
+from billing.models import Account, HoldState
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,6 @@ class ClosedHold:
     api_key_id: UUID | None
     amount_nanos: int
     context: dict[str, Any]
-    created_at: datetime
     revenue_account_id: int | None  # of the house; None before its first revenue
 
 
@@ -61,7 +62,7 @@ _SPEND = (
 )
 
 
-def _spend(month: Any, cost_nanos: int) -> tuple[Any, ...]:
+def _spend(month: date, cost_nanos: int) -> tuple[Any, ...]:
     """The values of `_SPEND`."""
     return month, month, cost_nanos, cost_nanos, month, month
 
@@ -78,7 +79,7 @@ _RESERVE = (
     " WHERE organisation_id = %s"
     " AND credits_posted >= debits_posted + debits_pending - credit_line_nanos + %s"
     f" AND (monthly_cap_nanos IS NULL OR monthly_cap_nanos >= {_SPENT} + debits_pending + %s)"
-    " RETURNING id"
+    f" RETURNING {_COLUMNS}"
 )
 _UNRESERVE = (
     "UPDATE billing_account SET debits_pending = debits_pending - %s,"  # noqa: S608
@@ -88,24 +89,23 @@ _UNRESERVE = (
 
 def totals(organisation_id: str, month: date) -> Totals:
     """Raises Account.DoesNotExist."""
-    rows = _read(_TOTALS, _month(month), organisation_id)
+    rows = _read(_TOTALS, month, organisation_id)
     if not rows:
         raise Account.DoesNotExist(f"{organisation_id} has no account")
     return Totals(*rows[0])
 
 
-def reserve(organisation_id: str, month: date, amount_nanos: int) -> int | None:
-    """Add to the account's pending debits and return its id; None: credit or cap is too small."""
-    values = (amount_nanos, organisation_id, amount_nanos, _month(month), amount_nanos)
+def reserve(organisation_id: str, month: date, amount_nanos: int) -> Totals | None:
+    """Add to the account's pending debits; None: its credit or its cap is too small."""
+    values = (amount_nanos, organisation_id, amount_nanos, month, amount_nanos, month)
     rows = _read(_RESERVE, *values)
-    return int(rows[0][0]) if rows else None
+    return Totals(*rows[0]) if rows else None
 
 
 def unreserve(account_id: int, month: date, amount_nanos: int, cost_nanos: int) -> Totals:
     """Take a hold's amount from the pending debits and add its cost to the posted ones."""
-    spent_in = _month(month)
-    spend = _spend(spent_in, cost_nanos)
-    (row,) = _read(_UNRESERVE, amount_nanos, cost_nanos, *spend, account_id, spent_in)
+    spend = _spend(month, cost_nanos)
+    (row,) = _read(_UNRESERVE, amount_nanos, cost_nanos, *spend, account_id, month)
     return Totals(*row)
 
 
@@ -124,20 +124,14 @@ _UNRESERVE_OF_KEY = (
 
 def reserve_of_key(api_key_id: UUID, month: date, amount_nanos: int, cap_nanos: int | None) -> bool:
     """Add to what the key holds; False when there is no such row or the cap does not allow it."""
-    key = _prepare(KeySpend, "api_key_id", api_key_id)
     if cap_nanos is None:
-        return _write(_RESERVE_OF_KEY, amount_nanos, key) == 1
-    values = (amount_nanos, key, cap_nanos, _month(month), amount_nanos)
+        return _write(_RESERVE_OF_KEY, amount_nanos, api_key_id) == 1
+    values = (amount_nanos, api_key_id, cap_nanos, month, amount_nanos)
     return _write(_RESERVE_OF_KEY + _UNDER_CAP, *values) == 1
 
 
 def unreserve_of_key(api_key_id: UUID, month: date, amount_nanos: int, cost_nanos: int) -> None:
-    key = _prepare(KeySpend, "api_key_id", api_key_id)
-    _write(_UNRESERVE_OF_KEY, amount_nanos, *_spend(_month(month), cost_nanos), key)
-
-
-def _month(month: date) -> Any:
-    return _prepare(KeySpend, "spend_month", month)
+    _write(_UNRESERVE_OF_KEY, amount_nanos, *_spend(month, cost_nanos), api_key_id)
 
 
 # --- Holds -----------------------------------------------------------------------------------
@@ -145,8 +139,13 @@ def _month(month: date) -> Any:
 _HOLD = (
     "request_id, account_id,"
     " (SELECT organisation_id FROM billing_account WHERE id = billing_hold.account_id),"
-    " api_key_id, amount_nanos, context, created_at,"
+    " api_key_id, amount_nanos, context,"
     " (SELECT id FROM billing_account WHERE kind = 'revenue' AND organisation_id IS NULL)"
+)
+_OPEN = (
+    "INSERT INTO billing_hold (request_id, account_id, api_key_id, amount_nanos, state, owner,"  # noqa: S608
+    " lease, lease_until, context, created_at)"
+    f" VALUES (%s, %s, %s, %s, 'open', %s, {pulse.NUMBER} + %s, %s, %s, %s)"
 )
 _READ = f"SELECT {_HOLD} FROM billing_hold WHERE request_id = %s"  # noqa: S608
 _CLOSE = (
@@ -156,15 +155,27 @@ _LEASE_OVER = f" AND lease <= {pulse.NUMBER}"
 _CLOSED = f" RETURNING {_HOLD}"
 
 
+def open_hold(
+    request_id: str,
+    account_id: int,
+    api_key_id: UUID | None,
+    amount_nanos: int,
+    owner: str,
+    lease_until: datetime,
+    context: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """Note what was reserved; its lease begins with the beat that it is."""
+    lease = (owner, pulse.beats_of_a_lease(), lease_until)
+    _write(_OPEN, request_id, account_id, api_key_id, amount_nanos, *lease, context, now)
+
+
 def close(
     request_id: str, state: HoldState, now: datetime, *, if_lease_is_over: bool = False
 ) -> ClosedHold | None:
     """Take an open hold to its end; None when somebody else has, or its lease was renewed."""
-    at = _prepare(Hold, "closed_at", now)
-    if if_lease_is_over:
-        rows = _read(_CLOSE + _LEASE_OVER + _CLOSED, str(state), at, request_id)
-    else:
-        rows = _read(_CLOSE + _CLOSED, str(state), at, request_id)
+    statement = _CLOSE + _LEASE_OVER + _CLOSED if if_lease_is_over else _CLOSE + _CLOSED
+    rows = _read(statement, state.value, now, request_id)
     return _hold(rows[0]) if rows else None
 
 
@@ -175,15 +186,14 @@ def read(request_id: str) -> ClosedHold:
 
 
 def _hold(row: tuple[Any, ...]) -> ClosedHold:
-    request_id, account_id, organisation_id, key, amount, context, created_at, revenue = row
+    request_id, account_id, organisation_id, key, amount, context, revenue = row
     return ClosedHold(
         request_id=request_id,
         account_id=account_id,
         organisation_id=organisation_id,
-        api_key_id=_convert(Hold, "api_key_id", key),
+        api_key_id=UUID(key) if isinstance(key, str) else key,
         amount_nanos=amount,
-        context=_convert(Hold, "context", context),
-        created_at=_convert(Hold, "created_at", created_at),
+        context=json.loads(context),
         revenue_account_id=revenue,
     )
 
@@ -191,38 +201,25 @@ def _hold(row: tuple[Any, ...]) -> ClosedHold:
 # --- Posting ---------------------------------------------------------------------------------
 
 
-def insert(row: Hold | Transfer | UsageRecord) -> None:
-    """Insert a new row with all of its fields; a key that the database makes is not read back."""
-    statement, fields = _insertion(type(row))
-    database = _database()
-    values = []
-    for name, field in fields:
-        value = getattr(row, name)
-        # What both databases know already; a JSON field would put quotes around it.
-        if type(value) not in _PLAIN or isinstance(field, JSONField):
-            value = field.get_db_prep_save(value, database)
-        values.append(value)
-    _write(statement, *values)
-
-
-_PLAIN = frozenset({int, str, type(None)})
+def insert(model: type[Model], values: Mapping[str, Any]) -> None:
+    """Insert a row; what is not in `values` is as its field says. Its key is not read back."""
+    statement, defaults = _insertion(model, tuple(values))
+    _write(statement, *values.values(), *defaults)
 
 
 @cache
-def _insertion(model: type[Model]) -> tuple[str, list[tuple[str, Field[Any, Any]]]]:
-    fields = [field for field in model._meta.local_concrete_fields if field.db_returning is False]
-    columns = ", ".join(str(field.column) for field in fields)
-    places = ", ".join(["%s"] * len(fields))
-    statement = f"INSERT INTO {model._meta.db_table} ({columns}) VALUES ({places})"  # noqa: S608
-    return statement, [(field.attname, field) for field in fields]
+def _insertion(model: type[Model], named: tuple[str, ...]) -> tuple[str, tuple[Any, ...]]:
+    """The statement, and the values of the columns that are not named."""
+    fields = {f.attname: f for f in model._meta.local_concrete_fields if not f.db_returning}
+    rest = fields.keys() - set(named)
+    assert not any(callable(fields[name].default) for name in rest if fields[name].has_default())
+    columns = [str(fields[name].column) for name in (*named, *rest)]
+    places = ", ".join(["%s"] * len(columns))
+    statement = f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
+    return statement, tuple(fields[name].get_default() for name in rest)
 
 
 # --- Statements ------------------------------------------------------------------------------
-
-
-def _database() -> BaseDatabaseWrapper:
-    """This thread's connection itself: its proxy would look it up again for every attribute."""
-    return connections[DEFAULT_DB_ALIAS]
 
 
 def _write(statement: str, *values: Any) -> int:
@@ -231,9 +228,8 @@ def _write(statement: str, *values: Any) -> int:
 
 
 def _read(statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    database = _database()
     cursor = _execute(statement, values)
-    with database.wrap_database_errors:
+    with _database().wrap_database_errors:
         return list(cursor.fetchall())
 
 
@@ -242,10 +238,16 @@ def _execute(statement: str, values: Sequence[Any]) -> Any:
     database = _database()
     database.validate_no_broken_transaction()
     database.ensure_connection()
+    adapted = [v if type(v) in _PLAIN else _adapted(v, database) for v in values]
     with database.wrap_database_errors:
         cursor = database.connection.cursor()
-        cursor.execute(_spelled(statement, database.vendor), values)
+        cursor.execute(_spelled(statement, database.vendor), adapted)
         return cursor
+
+
+def _database() -> BaseDatabaseWrapper:
+    """This thread's connection itself: its proxy would look it up again for every attribute."""
+    return connections[DEFAULT_DB_ALIAS]
 
 
 @cache
@@ -254,28 +256,17 @@ def _spelled(statement: str, vendor: str) -> str:
     return statement.replace("%s", "?") if vendor == "sqlite" else statement
 
 
-def _prepare(model: type[Model], name: str, value: Any) -> Any:
-    """A value as the database wants it: SQLite knows neither UUIDs nor dates."""
-    return _field(model, name).get_db_prep_save(value, _database())
+_PLAIN = frozenset({int, str, bool, type(None)})  # both drivers know them
 
 
-def _convert(model: type[Model], name: str, value: Any) -> Any:
-    """A value as the database gave it, made what the model's field holds."""
-    database = _database()
-    for converter in _converters(database.vendor, model, name):
-        value = converter(value, None, database)
+def _adapted(value: Any, database: BaseDatabaseWrapper) -> Any:
+    """As the model's field would: SQLite has neither dates nor UUIDs, and JSON is text to it."""
+    if isinstance(value, datetime):
+        return database.ops.adapt_datetimefield_value(value)
+    if isinstance(value, date):
+        return database.ops.adapt_datefield_value(value)
+    if isinstance(value, UUID):
+        return value if database.features.has_native_uuid_field else value.hex
+    if isinstance(value, dict):
+        return database.ops.adapt_json_value(value, None)
     return value
-
-
-@cache
-def _converters(_vendor: str, model: type[Model], name: str) -> list[Callable[..., Any]]:
-    column = _field(model, name).get_col(model._meta.db_table)
-    own = _database().ops.get_db_converters(column)
-    return [*own, *column.get_db_converters(_database())]
-
-
-@cache
-def _field(model: type[Model], name: str) -> Field[Any, Any]:
-    field = model._meta.get_field(name)
-    assert isinstance(field, Field)
-    return field

@@ -35,6 +35,7 @@ from billing.models import (
     TransferKind,
     UsageRecord,
 )
+from portal.lib.db import atomic
 
 logger = logging.getLogger(__name__)
 
@@ -103,13 +104,16 @@ class UsageDraft:
     duration_ms: int
 
 
+_USED = tuple(field.name for field in fields(UsageDraft))
+
+
 def accounting(function: Callable[P, R]) -> Callable[P, R]:
     """One transaction; a database that is away becomes AccountingUnavailable."""
 
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            with transaction.atomic():
+            with atomic():
                 return function(*args, **kwargs)
         except (OperationalError, InterfaceError) as error:
             raise AccountingUnavailable(str(error)) from error
@@ -199,30 +203,22 @@ def open_hold(
     api_key_id: UUID | None = None,
     monthly_cap_nanos: int | None = None,
     context: dict[str, Any],
-) -> None:
-    """Reserve money for a request. Raises InsufficientCredit or CapReached."""
+) -> Balance:
+    """Reserve money for a request; what is left. Raises InsufficientCredit or CapReached."""
     now = timezone.now()
     month = month_of(now)
-    account_id = _reserve(organisation_id, month, amount_nanos)
+    account = _reserve(organisation_id, month, amount_nanos)
     if api_key_id is not None:
         _reserve_of_key(api_key_id, month, amount_nanos, monthly_cap_nanos)
-    hold_rows.insert(
-        Hold(
-            request_id=request_id,
-            account_id=account_id,
-            api_key_id=api_key_id,
-            amount_nanos=amount_nanos,
-            owner=owner,
-            lease=pulse.new_lease(),
-            lease_until=now + timedelta(seconds=settings.HOLD_LEASE_S),
-            context=context,
-            created_at=now,
-        )
+    until = now + timedelta(seconds=settings.HOLD_LEASE_S)
+    hold_rows.open_hold(
+        request_id, account.account_id, api_key_id, amount_nanos, owner, until, context, now
     )
+    return _balance_of(account)
 
 
-def _reserve(organisation_id: str, month: date, amount_nanos: int) -> int:
-    """Add to the account's pending debits and return its id. Raises as `open_hold`."""
+def _reserve(organisation_id: str, month: date, amount_nanos: int) -> Totals:
+    """Add to the account's pending debits; what it has then. Raises as `open_hold`."""
     reserved = hold_rows.reserve(organisation_id, month, amount_nanos)
     if reserved is not None:
         return reserved
@@ -283,8 +279,8 @@ def renew_leases(owner: str, request_ids: Collection[str]) -> int:
 
 
 @accounting
-def settle(request_id: str, usage: UsageDraft) -> tuple[UsageRecord, Balance]:
-    """Charge what was used, release the rest; the record, and the balance afterwards.
+def settle(request_id: str, usage: UsageDraft) -> tuple[UsageDraft, Balance]:
+    """Charge what was used, release the rest; what is on record, and the balance afterwards.
 
     Idempotent by request id. A hold that the sweep has closed stays closed: its tokens are booked
     as waived.
@@ -293,27 +289,16 @@ def settle(request_id: str, usage: UsageDraft) -> tuple[UsageRecord, Balance]:
     now = timezone.now()
     hold = hold_rows.close(request_id, HoldState.SETTLED, now)
     if hold is None:
-        return (record := _settled_before(request_id, usage)), balance(record.organisation_id)
+        return _settled_before(request_id, usage)
     assert usage.cost_nanos <= hold.amount_nanos, "a request cannot cost more than it holds"
     account = _unreserve(hold, now, cost_nanos=usage.cost_nanos)
     if usage.cost_nanos:
-        revenue = hold.revenue_account_id or house_account(AccountKind.REVENUE).pk
-        model, tier = hold.context.get("model", ""), hold.context.get("service_tier")
-        hold_rows.insert(
-            Transfer(
-                reference=f"usage:{request_id}",
-                kind=TransferKind.USAGE,
-                debit_account_id=hold.account_id,
-                credit_account_id=revenue,
-                amount_nanos=usage.cost_nanos,
-                description=f"{model} · flex" if tier == ServiceTier.FLEX else model,
-                created_at=now,
-            )
-        )
-    return _record(hold, now, usage), _balance_of(account)
+        _post_usage(hold, now, usage.cost_nanos)
+    _record(hold, now, usage)
+    return usage, _balance_of(account)
 
 
-def _settled_before(request_id: str, usage: UsageDraft) -> UsageRecord:
+def _settled_before(request_id: str, usage: UsageDraft) -> tuple[UsageDraft, Balance]:
     record = UsageRecord.objects.get(request_id=request_id)
     swept = Hold.objects.filter(request_id=request_id, state=HoldState.RELEASED).exists()
     tokens = usage.output_tokens + usage.waived_tokens
@@ -321,7 +306,8 @@ def _settled_before(request_id: str, usage: UsageDraft) -> UsageRecord:
         LateWaiver.objects.bulk_create(
             [LateWaiver(request_id=request_id, tokens=tokens)], ignore_conflicts=True
         )
-    return record
+    recorded = UsageDraft(**{name: getattr(record, name) for name in _USED})
+    return recorded, balance(record.organisation_id)
 
 
 def _unreserve(hold: ClosedHold, now: datetime, *, cost_nanos: int) -> Totals:
@@ -333,20 +319,33 @@ def _unreserve(hold: ClosedHold, now: datetime, *, cost_nanos: int) -> Totals:
     return account
 
 
-def _record(hold: ClosedHold, now: datetime, usage: UsageDraft) -> UsageRecord:
-    context = dict(hold.context)
-    started_at = datetime.fromisoformat(context.pop("started_at"))
-    record = UsageRecord(
-        request_id=hold.request_id,
-        organisation_id=hold.organisation_id,
-        api_key_id=hold.api_key_id,
-        started_at=started_at,
-        created_at=now,
-        **context,
-        **{field.name: getattr(usage, field.name) for field in fields(usage)},
+def _post_usage(hold: ClosedHold, now: datetime, cost_nanos: int) -> None:
+    model, tier = hold.context.get("model", ""), hold.context.get("service_tier")
+    hold_rows.insert(
+        Transfer,
+        {
+            "reference": f"usage:{hold.request_id}",
+            "kind": TransferKind.USAGE.value,
+            "debit_account_id": hold.account_id,
+            "credit_account_id": hold.revenue_account_id or house_account(AccountKind.REVENUE).pk,
+            "amount_nanos": cost_nanos,
+            "description": f"{model} · flex" if tier == ServiceTier.FLEX else model,
+            "created_at": now,
+        },
     )
-    hold_rows.insert(record)
-    return record
+
+
+def _record(hold: ClosedHold, now: datetime, usage: UsageDraft) -> None:
+    values = {
+        "request_id": hold.request_id,
+        "organisation_id": hold.organisation_id,
+        "api_key_id": hold.api_key_id,
+        "created_at": now,
+        **hold.context,
+        "started_at": datetime.fromisoformat(hold.context["started_at"]),
+        **{name: getattr(usage, name) for name in _USED},
+    }
+    hold_rows.insert(UsageRecord, values)
 
 
 def sweep() -> int:

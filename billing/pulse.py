@@ -44,7 +44,11 @@ def number() -> int:
 
 def new_lease() -> int:
     """The beat with which a lease that begins now is over, after about HOLD_LEASE_S."""
-    return number() + int(settings.HOLD_LEASE_S // settings.HOLD_SWEEP_S)
+    return number() + beats_of_a_lease()
+
+
+def beats_of_a_lease() -> int:
+    return int(settings.HOLD_LEASE_S // settings.HOLD_SWEEP_S)
 
 
 def check() -> None:

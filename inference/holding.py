@@ -74,7 +74,7 @@ def _set_extension_mark(generation: Generation) -> None:
 def _open_and_read_balance(generation: Generation, ceiling: int, owner: str) -> int | None:
     """The balance is for a stream's headers; a whole answer tells the one after settling."""
     caller, spec = generation.caller, generation.spec
-    ledger.open_hold(
+    balance = ledger.open_hold(
         generation.request_id,
         caller.organisation_id,
         ceiling,
@@ -96,7 +96,7 @@ def _open_and_read_balance(generation: Generation, ceiling: int, owner: str) -> 
     )
     if spec.metadata:
         metadata.note(caller.organisation_id, generation.request_id, spec.metadata)
-    return ledger.balance(caller.organisation_id).available_nanos if spec.stream else None
+    return balance.available_nanos if spec.stream else None
 
 
 def _insufficient(

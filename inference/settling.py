@@ -9,7 +9,6 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import structlog
 from django.conf import settings
@@ -25,9 +24,6 @@ from inference.errors import ServiceError
 from inference.generation import Generation, SequenceState
 from inference.spec import Summary
 from portal.lib.db import commit
-
-if TYPE_CHECKING:
-    from billing.models import UsageRecord
 
 logger = structlog.get_logger(__name__)
 
@@ -146,7 +142,7 @@ async def _settle(generation: Generation) -> Summary:
     attempt = 0
     while True:
         try:
-            record, balance = await commit(
+            used, balance = await commit(
                 generation.caller.organisation_id, ledger.settle, generation.request_id, draft
             )
             break
@@ -169,12 +165,12 @@ async def _settle(generation: Generation) -> Summary:
                 logger.error("settling waits", request_id=generation.request_id, error=str(error))
             await asyncio.sleep(SETTLE_BACKOFF_S[min(attempt, len(SETTLE_BACKOFF_S) - 1)])
             attempt += 1
-    summary = summarise(generation, record, balance.available_nanos)
-    _report(generation, record, summary)
+    summary = summarise(generation, used, balance.available_nanos)
+    _report(generation, used, summary)
     return summary
 
 
-def summarise(generation: Generation, record: "UsageRecord", balance_nanos: int) -> Summary:
+def summarise(generation: Generation, used: ledger.UsageDraft, balance_nanos: int) -> Summary:
     assert generation.outcome is not None
     first, last = generation.first_token_at, generation.last_token_at
     speed = None
@@ -183,26 +179,26 @@ def summarise(generation: Generation, record: "UsageRecord", balance_nanos: int)
     return Summary(
         request_id=generation.request_id,
         model=generation.model,
-        prompt_tokens=record.uncached_tokens + record.cached_tokens,
-        cached_tokens=record.cached_tokens,
-        completion_tokens=record.output_tokens,
-        cost_nanos=record.cost_nanos,
+        prompt_tokens=used.uncached_tokens + used.cached_tokens,
+        cached_tokens=used.cached_tokens,
+        completion_tokens=used.output_tokens,
+        cost_nanos=used.cost_nanos,
         outcome=generation.outcome,
         finish_reason=counting.finish_reason_of(generation),
-        ttft_ms=record.ttft_ms,
-        duration_ms=record.duration_ms,
+        ttft_ms=used.ttft_ms,
+        duration_ms=used.duration_ms,
         tokens_per_s=speed,
         balance_nanos=balance_nanos,
     )
 
 
-def _report(generation: Generation, record: "UsageRecord", summary: Summary) -> None:
+def _report(generation: Generation, used: ledger.UsageDraft, summary: Summary) -> None:
     model = generation.model
     for kind, count in (
-        ("input", record.uncached_tokens),
-        ("cached_input", record.cached_tokens),
-        ("output", record.output_tokens),
-        ("waived", record.waived_tokens),
+        ("input", used.uncached_tokens),
+        ("cached_input", used.cached_tokens),
+        ("output", used.output_tokens),
+        ("waived", used.waived_tokens),
     ):
         metrics.TOKENS.labels(model, kind).inc(count)
     metrics.REQUEST_DURATION.labels(model, summary.outcome).observe(summary.duration_ms / 1000)
@@ -216,10 +212,10 @@ def _report(generation: Generation, record: "UsageRecord", summary: Summary) -> 
         organisation=generation.caller.organisation_id,
         model=model,
         outcome=summary.outcome,
-        error=record.error,
+        error=used.error,
         prompt_tokens=summary.prompt_tokens,
         output_tokens=summary.completion_tokens,
-        waived_tokens=record.waived_tokens,
+        waived_tokens=used.waived_tokens,
         cost_nanos=summary.cost_nanos,
         ttft_ms=summary.ttft_ms,
         duration_ms=summary.duration_ms,

@@ -9,9 +9,11 @@ hundred commits a second, whatever is in them, and SQLite has one writer.
 """
 
 import asyncio
+import atexit
 import contextlib
 import contextvars
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +42,9 @@ MOST_TOGETHER = 64
 AWAY_S = 1.0
 SQLITE_NORMAL = 1  # of PRAGMA synchronous: waits for the disk when the log is folded in
 
+# Whether this runs in a call of `commit`.
+_committing = contextvars.ContextVar("committing", default=False)
+
 
 async def db(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Run `function` on a database thread and return its result.
@@ -55,7 +60,6 @@ async def db(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> 
 def _with_fresh_connection(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     if time.monotonic() < _Away.until:
         raise OperationalError("the database was away a moment ago")
-    close_old_connections()
     try:
         return function(*args, **kwargs)
     except OperationalError as error:
@@ -106,14 +110,23 @@ async def commit_lightly(
     return await _commit(order, partial(function, *args, **kwargs), outlives_power=False)
 
 
+def atomic() -> transaction.Atomic:
+    """A transaction, which within a call of `commit` is that call's.
+
+    A savepoint of its own would undo nothing more, and SQLite keeps a copy of every page for it.
+    """
+    return transaction.atomic(savepoint=not _committing.get())
+
+
 async def _commit(order: str, function: Callable[[], R], *, outlives_power: bool) -> R:
     answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
     context = contextvars.copy_context()
+    context.run(_committing.set, True)
     _committer().submit(_Call(order, context, function, answer, outlives_power))
     return await answer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Call:
     order: str
     context: contextvars.Context
@@ -137,38 +150,45 @@ class _Result:
 
 
 class _Committer:
-    """One thread that commits, as long as there is something to commit."""
+    """One thread that commits, until the process ends and nothing waits any more."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: list[_Call] = []
-        self._running = False
+        self._waiting: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._ended = False
         self._trouble = _Trouble()
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="db-commit")
+        self._thread = threading.Thread(target=self._run, name="db-commit", daemon=True)
+        self._thread.start()
+        atexit.register(self._stop)
 
     def submit(self, call: _Call) -> None:
-        with self._lock:
-            self._waiting.append(call)
-            if self._running:
-                return
-            self._running = True
-        self._executor.submit(self._drain)
+        self._waiting.put(call)
 
-    def _drain(self) -> None:
-        while calls := self._take():
-            try:
-                results = _with_fresh_connection(_run, calls)
-            except Exception as error:  # of the connection: whoever waits must not wait for ever
-                results = [_Result(error=error) for _ in calls]
-            _Away.note(results[0].error)
-            self._trouble.note(results)
-            _answer(calls, results)
+    def _stop(self) -> None:
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended:
+            self._commit(self._take())
 
     def _take(self) -> list[_Call]:
-        with self._lock:
-            calls, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
-            self._running = bool(calls)
-        return sorted(calls, key=lambda call: call.order)
+        """Wait for one, and take those along that wait already."""
+        taken = [self._waiting.get()]
+        while len(taken) < MOST_TOGETHER and not self._waiting.empty():
+            taken.append(self._waiting.get())
+        self._ended = None in taken
+        return sorted(filter(None, taken), key=lambda call: call.order)
+
+    def _commit(self, calls: list[_Call]) -> None:
+        if not calls:
+            return
+        try:
+            results = _with_fresh_connection(_run, calls)
+        except Exception as error:  # of the connection: whoever waits must not wait for ever
+            results = [_Result(error=error) for _ in calls]
+        _Away.note(results[0].error)
+        self._trouble.note(results)
+        _answer(calls, results)
 
 
 class _Trouble:

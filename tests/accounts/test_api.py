@@ -298,9 +298,7 @@ def test_another_organisations_key_is_not_found(
     method: str, name: str, stranger: Program, api_key: tuple[ApiKey, str]
 ) -> None:
     assert stranger(method, name, args=[api_key[0].pk]).status_code == 404
-    unknown = stranger(method, name, args=[uuid4()])
-    assert unknown.status_code == 404
-    assert "ApiKey" not in unknown.json()["error"]["message"]
+    assert stranger(method, name, args=[uuid4()]).status_code == 404
     api_key[0].refresh_from_db()
     assert api_key[0].revoked_at is None
 

@@ -10,7 +10,7 @@ from accounts.models import ApiKey, Organisation
 from billing import hold_rows, ledger
 from billing.models import Account, Hold, HoldState, KeySpend, LateWaiver, Transfer, UsageRecord
 from portal.lib.money import NANOS_PER_DOLLAR
-from tests.billing.money import account_of, audit_is_clean, draft, hold
+from tests.billing.money import account_of, audit_is_clean, context, draft, hold
 
 TEN = 10 * NANOS_PER_DOLLAR
 
@@ -43,11 +43,13 @@ def test_a_hold_beyond_the_balance_is_refused_and_leaves_nothing(org: str) -> No
 def test_settling_charges_the_cost_and_releases_the_rest(org: str) -> None:
     hold("r1", org, 1000)
     hold("r2", org, 50)
-    record, balance = ledger.settle("r1", draft(400))
+    used, balance = ledger.settle("r1", draft(400))
     assert balance == ledger.balance(org) == ledger.Balance(TEN - 400, 50)
     ledger.settle("r2", draft(0))
-    assert record.cost_nanos == 400
-    assert record.model == "starter"
+    assert used == draft(400)
+    record = UsageRecord.objects.get(request_id="r1")
+    assert (record.cost_nanos, record.model) == (400, "starter")
+    assert record.price_id == context()["price_id"]
     assert ledger.balance(org).available_nanos == TEN - 400
     assert Transfer.objects.get(reference="usage:r1").amount_nanos == 400
     assert Hold.objects.get(pk="r1").state == HoldState.SETTLED
@@ -58,8 +60,8 @@ def test_settling_twice_charges_once(org: str) -> None:
     hold("r1", org, 1000)
     ledger.settle("r1", draft(400))
     again, _balance = ledger.settle("r1", draft(999))
-    assert again == UsageRecord.objects.get(request_id="r1")
-    assert again.cost_nanos == 400
+    assert again == draft(400)
+    assert UsageRecord.objects.get(request_id="r1").cost_nanos == 400
     assert ledger.balance(org).available_nanos == TEN - 400
     audit_is_clean()
 

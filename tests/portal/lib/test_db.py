@@ -4,6 +4,7 @@ What is committed together succeeds or fails one by one, and is answered when it
 """
 
 import asyncio
+import contextvars
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -14,11 +15,12 @@ import pytest
 import structlog
 from django.contrib.auth.models import Group, Permission
 from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg_pool import PoolTimeout
 
 from billing.ledger import AccountingUnavailable
 from portal.lib import db as hops
-from portal.lib.db import commit, commit_lightly, db
+from portal.lib.db import atomic, commit, commit_lightly, db
 
 # Also where no table is touched: a database thread looks at the connection that it keeps.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -54,7 +56,7 @@ async def test_a_call_runs_to_its_end_when_its_caller_is_cancelled() -> None:
 
 
 def add_group(name: str) -> str:
-    with transaction.atomic():
+    with atomic():
         Group.objects.create(name=name)
     return name
 
@@ -111,6 +113,21 @@ async def test_an_error_undoes_its_own_changes_alone() -> None:
     assert "half" not in names
 
 
+async def test_a_call_and_its_own_transaction_are_one() -> None:
+    def savepoints() -> list[bool]:
+        with atomic():
+            return [each is not None for each in connection.savepoint_ids]
+
+    def within_another() -> list[bool]:
+        with transaction.atomic():
+            return savepoints()
+
+    assert await commit("", savepoints) == [False]
+    assert await together(("1", savepoints), ("2", savepoints)) == [[True, False]] * 2
+    assert await db(savepoints) == []
+    assert await db(within_another) == [True]
+
+
 async def test_who_breaks_a_constraint_only_at_the_commit_fails_alone() -> None:
     def dangling() -> None:
         Permission.objects.create(name="none", codename="none", content_type_id=10**6)
@@ -134,11 +151,11 @@ async def test_a_lost_connection_is_told_to_all_of_them() -> None:
 async def test_a_connection_that_cannot_even_be_closed_stops_nobody_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def broken() -> None:
+    def broken(_connection: BaseDatabaseWrapper) -> None:
         raise OperationalError("the server closed the connection unexpectedly")
 
     with monkeypatch.context() as patch:
-        patch.setattr(hops, "close_old_connections", broken)
+        patch.setattr(BaseDatabaseWrapper, "close_if_unusable_or_obsolete", broken)
         with pytest.raises(OperationalError):
             await asyncio.wait_for(commit("", partial(add_group, "lost")), 5)
     assert await asyncio.wait_for(commit("", partial(add_group, "next")), 5) == "next"
@@ -202,6 +219,20 @@ def waits_for_disk() -> int:
         return int(cursor.execute("PRAGMA synchronous").fetchone()[0])
 
 
+class OutsideTransactions(hops._Call):
+    """Called on the committing thread as it is: there SQLite changes what it waits for."""
+
+    def run(self) -> hops._Result:
+        return hops._Result(value=self.function())
+
+
+async def on_the_committing_thread(function: Callable[[], Any]) -> Any:
+    answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    call = OutsideTransactions("", contextvars.copy_context(), function, answer, True)
+    hops._committer().submit(call)
+    return await answer
+
+
 @pytest.fixture
 async def careful_sqlite() -> AsyncIterator[None]:
     """As in production: what is committed waits for the disk (2, FULL)."""
@@ -209,11 +240,10 @@ async def careful_sqlite() -> AsyncIterator[None]:
     def wait(level: int) -> None:
         connection.cursor().execute(f"PRAGMA synchronous={level}")
 
-    thread = hops._committer()._executor
-    before = await asyncio.wrap_future(thread.submit(waits_for_disk))
-    await asyncio.wrap_future(thread.submit(wait, 2))
+    before = await on_the_committing_thread(waits_for_disk)
+    await on_the_committing_thread(partial(wait, 2))
     yield
-    await asyncio.wrap_future(thread.submit(wait, before))
+    await on_the_committing_thread(partial(wait, before))
 
 
 @pytest.mark.usefixtures("careful_sqlite")

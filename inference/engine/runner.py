@@ -7,6 +7,7 @@ slots and samples the same token, which `isolation.py` relies on.
 one stream, in the order of the calls, so a step finds what the steps before it stored.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -125,7 +126,10 @@ class ModelLaunch:
         result = StepResult()
         with guard(self._device):
             for prompt in self._prompts:
-                result.prompt_logprobs[prompt.row.key] = prompt.read()
+                scores = prompt.read()
+                result.prompt_logprobs[prompt.row.key] = scores
+                if any(math.isnan(entry.logprob) for entry in scores if entry.logprob is not None):
+                    result.failures[prompt.row.key] = NOT_NUMBERS
             if self.drawn is not None:
                 self._keep(self.drawn.read(), result)
                 self.misled = self.drawn.redrawn

@@ -40,6 +40,21 @@ def test_a_request_whose_logits_are_nan_fails_alone_and_leaves_no_trace(
         assert texts(POISON, **sizes) == texts(6, **sizes)
 
 
+@pytest.mark.parametrize("budget", [64, 7])
+def test_a_prompt_that_is_only_scored_fails_when_its_scores_are_no_numbers(
+    model: HuggingFaceModel, budget: int
+) -> None:
+    bench = make_bench(model, token_budget=budget, max_running=4)
+    good, bad = (
+        bench.submit([5] * 10 + [token] * 10, max_tokens=0, prompt_logprobs=1)
+        for token in (6, POISON)
+    )
+    bench.run()
+    assert (good.finish, bad.finish) == ("FINISH_LENGTH", "FINISH_ERROR")
+    assert "no valid probabilities" in bad.error
+    assert len(bench.scheduler.pool._by_hash) == 2, "a block without numbers can be found"
+
+
 def test_a_crash_in_a_step_fails_the_guilty_request_only(
     model: HuggingFaceModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

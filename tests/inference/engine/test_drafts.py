@@ -90,7 +90,7 @@ def generate(
         {"ignore_eos": True},
         {"temperature": 0.9, "top_p": 0.9, "seed": 11, "ignore_eos": True},
         {"stop": ("wrote", "e "), "ignore_eos": True},
-        {"repetition_penalty": 1.2, "ignore_eos": True},
+        {"frequency_penalty": 0.05, "ignore_eos": True},  # repeats itself for a while only
         {"min_tokens": 20},
         {},
     ],

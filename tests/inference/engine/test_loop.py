@@ -99,9 +99,11 @@ def test_it_bills_held_back_stop_text_and_does_not_show_it() -> None:
 
 def test_it_shows_what_was_held_back_when_the_stop_never_came() -> None:
     bench = make("one STO")
-    outcome = bench.submit([1], max_tokens=50, stop=("STOP",))
+    ended = bench.submit([1], max_tokens=50, stop=("STOP",))
+    cut = bench.submit([1], max_tokens=6, stop=("STOP",))
     bench.run()
-    assert (outcome.text, outcome.finish) == ("one STO", "FINISH_STOP")
+    assert (ended.text, ended.finish) == ("one STO", "FINISH_STOP")
+    assert (cut.text, cut.finish) == ("one ST", "FINISH_LENGTH")
 
 
 def test_it_stops_at_stop_token_ids_without_their_text() -> None:
@@ -145,6 +147,19 @@ def test_it_sends_prompt_logprobs_once_whatever_the_chunks_and_preemptions() -> 
         scored = [e.token_id for delta in outcome.deltas for e in delta.prompt_logprobs]
         assert scored == list(range(20 + n, 60 + n))
         assert outcome.deltas[0].prompt_logprobs
+
+
+def test_a_prompt_that_is_preempted_halfway_is_scored_once() -> None:
+    bench = make("a" * 90, limits=replace(SMALL, token_budget=7))
+    outcome = bench.submit(range(20, 60), max_tokens=3, prompt_logprobs=1)
+    for _ in range(3):
+        bench.step()
+    (sequence,) = bench.scheduler.running
+    assert 0 < sequence.num_computed < 40
+    bench.scheduler._preempt(sequence)
+    bench.run()
+    scored = [e.token_id for delta in outcome.deltas for e in delta.prompt_logprobs]
+    assert scored == list(range(20, 60))
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,17 @@ def test_it_lets_twins_wait_for_the_prefix_that_is_being_computed() -> None:
     assert desk.scheduler.num_cached_tokens == 36
 
 
+def test_it_counts_what_was_cached_once_though_a_sequence_begins_again() -> None:
+    desk = Desk(make())
+    desk.submit(list(range(12)))
+    desk.run()
+    twin = desk.submit(list(range(12)), max_tokens=9)
+    desk.step()
+    desk.scheduler._preempt(twin)
+    desk.run()
+    assert (twin.num_cached, desk.scheduler.num_cached_tokens) == (8, 8)
+
+
 def test_it_does_not_share_between_tenants() -> None:
     desk = Desk(make())
     desk.submit(list(range(12)), "alice")
@@ -243,6 +254,22 @@ def test_it_weighs_output_twice_as_much_as_input() -> None:
     light = [desk.submit([n], "light", max_tokens=1).key for n in range(6)]
     order = desk.order()
     assert max(order.index(key) for key in light) < order.index(heavy[2])
+
+
+def test_long_prompts_are_service_too() -> None:
+    desk = Desk(make(max_running=1))
+    long = [desk.submit([n] * 40, "alice", max_tokens=1).key for n in range(3)]
+    short = [desk.submit([9 + n] * 4, "bob", max_tokens=1).key for n in range(7)]  # 7 * 6 = 42
+    assert desk.order() == [long[0], *short, *long[1:]]
+
+
+def test_who_was_away_has_saved_up_no_right_to_go_first() -> None:
+    desk = Desk(make(max_running=1))
+    bobs = [desk.submit([n] * 40, "bob", max_tokens=1).key for n in range(6)]
+    while desk.by_key[bobs[2]].num_cached is None:
+        desk.step()
+    alices = [desk.submit([9 + n] * 40, "alice", max_tokens=1).key for n in range(3)]
+    assert desk.order() == [bobs[2], alices[0], bobs[3], alices[1], bobs[4], alices[2], bobs[5]]
 
 
 def test_it_refuses_when_the_queue_is_full() -> None:

@@ -73,27 +73,31 @@ class GrammarMasks:
         """Fill in one sequence's masks, up to the first draft that the grammar does not allow."""
         row = group[0]
         matcher = self._caught_up(row)
-        num_tried = 0
+        if matcher is None:
+            failures[row.key] = TOO_COMPLEX
+            return
+        num_tried = -1
         for ahead, allowed in zip(group, bits, strict=True):
-            if ahead is not row:
-                if not matcher.try_consume_tokens([ahead.tokens[-1]]):
-                    break
-                num_tried += 1
+            if ahead is not row and not matcher.try_consume_tokens([ahead.tokens[-1]]):
+                break
+            num_tried += 1
             allowed[:] = np.frombuffer(matcher.compute_bitmask(), np.uint8)[: self._num_bytes]
-            if matcher.is_error():  # for good, and what it allows then is the end
-                allowed[:] = 0
-                if ahead is row:
-                    failures[row.key] = TOO_COMPLEX
-                else:
-                    del self._by_key[row.key]  # only a guess was too much: begin again
-                return
+            if matcher.is_error():
+                allowed[:] = 0  # it would be the end
+                break
             if _holds_off_the_end(ahead):
                 others = allowed & ~self._ends
                 if others.any():
                     allowed[:] = others
-        matcher.rollback(num_tried)
+        if not matcher.is_error():
+            matcher.rollback(num_tried)
+        elif bits[0].any():
+            del self._by_key[row.key]  # only a guess was too much: begin again
+        else:
+            failures[row.key] = TOO_COMPLEX
 
-    def _caught_up(self, row: Row) -> LLMatcher:
+    def _caught_up(self, row: Row) -> LLMatcher | None:
+        """Return where a row is; None: begun again, its text became more than can be followed."""
         progress = self._by_key.get(row.key)
         if progress is None:
             assert row.params.grammar is not None
@@ -102,9 +106,11 @@ class GrammarMasks:
             progress = _Progress(compiled.start(), row.num_prompt_tokens)
             self._by_key[row.key] = progress
         new = row.tokens[progress.num_tokens : row.length]
-        progress.num_tokens += len(new)
         num_taken = progress.matcher.try_consume_tokens(new)
-        assert num_taken == len(new) or progress.matcher.is_error(), "a mask was not kept to"
+        if num_taken < len(new) and not progress.matcher.is_error():
+            del self._by_key[row.key]
+            return None
+        progress.num_tokens += len(new)
         return progress.matcher
 
 

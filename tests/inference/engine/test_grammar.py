@@ -215,6 +215,20 @@ def test_a_grammar_that_becomes_too_complex_fails_alone(
     assert_fits(other, PERSON)
 
 
+def test_what_becomes_too_complex_is_told_as_such_beside_guesses(model: HuggingFaceModel) -> None:
+    hard = Grammar("regex", "((a{1,100}){1,100}){1,100}")
+
+    def heard(drafts: int) -> tuple[Any, ...]:
+        bench = make_bench(model, max_drafts=drafts)
+        outcome = bench.submit([7], max_tokens=99, ignore_eos=True, grammar=hard)
+        bench.run()
+        return outcome.token_ids, outcome.finish, outcome.error
+
+    plain = heard(0)
+    assert plain[1:] == ("FINISH_ERROR", "The text's grammar became too complex to follow.")
+    assert heard(8) == plain
+
+
 def test_sequences_that_ended_are_forgotten(model: HuggingFaceModel) -> None:
     bench = make_bench(model)
     texts(bench)

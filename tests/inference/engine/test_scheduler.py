@@ -129,6 +129,16 @@ def test_it_lets_twins_wait_for_the_prefix_that_is_being_computed() -> None:
     assert desk.scheduler.num_cached_tokens == 36
 
 
+def test_nobody_waits_for_the_prefix_of_one_that_was_cancelled() -> None:
+    desk = Desk(make())
+    first, twin = (desk.submit(list(range(40))) for _ in range(2))
+    desk.step()
+    assert 0 < first.num_computed < 40
+    desk.scheduler.end(first, FinishReason.CANCELLED)
+    desk.run()
+    assert (twin.finish_reason, twin.num_cached) == (FinishReason.LENGTH, 16)
+
+
 def test_it_counts_what_was_cached_once_though_a_sequence_begins_again() -> None:
     desk = Desk(make())
     desk.submit(list(range(12)))

@@ -161,7 +161,7 @@ def _check(known: _KnownKey, remote_ip: str, scope: str) -> None:
     if known.caller.scope != scope:
         raise KeyRefused(
             "wrong_scope",
-            f"This key has the scope {known.caller.scope!r}; this address needs {scope!r}.",
+            f"This key has the scope '{known.caller.scope}'; this address needs '{scope}'.",
             403,
         )
     if known.ip_ranges and not _within(remote_ip, known.ip_ranges):

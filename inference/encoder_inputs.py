@@ -33,8 +33,9 @@ async def prepare_inputs(
     assert info is not None
     assert task is not None
     encoded = await _encode(spec, link, tenant)
-    for index, token_ids in enumerate(encoded):
-        _check(token_ids, info, task.name_of(index))
+    params = [prompt.param for prompt in spec.prompts]
+    for param, token_ids in zip(params, encoded, strict=True):
+        _check(token_ids, info, param)
     num_tokens = sum(map(len, encoded))
     if num_tokens > MAX_REQUEST_TOKENS:
         message = (
@@ -43,7 +44,7 @@ async def prepare_inputs(
         )
         raise errors.invalid(message, "input", "context_length_exceeded")
     if isinstance(task, FillMask):
-        spec = replace(spec, task=await _prepare_masks(task, encoded, link))
+        spec = replace(spec, task=await _prepare_masks(task, params, encoded, link))
     else:
         _check_dimensions(task, info)
     return spec, [PreparedPrompt(token_ids, max_tokens=0) for token_ids in encoded]
@@ -89,15 +90,18 @@ def _check_dimensions(task: Embed, info: wire.EngineInfo) -> None:
 
 
 async def _prepare_masks(
-    task: FillMask, encoded: Sequence[Sequence[int]], link: "EngineLink"
+    task: FillMask,
+    params: Sequence[str],
+    encoded: Sequence[Sequence[int]],
+    link: "EngineLink",
 ) -> FillMask:
+    """`params` are the fields that the encoded inputs came in."""
     info = link.info
     assert info is not None
     num_masks = 0
-    for index, token_ids in enumerate(encoded):
+    for param, token_ids in zip(params, encoded, strict=True):
         found = sum(token_id == info.mask_token_id for token_id in token_ids)
         if not found:
-            param = task.name_of(index)
             message = f"'{param}' has no mask: write {info.mask_token} where a token is missing."
             raise errors.invalid(message, param, "invalid_value")
         num_masks += found

@@ -54,7 +54,7 @@ async def _prepare(
 ) -> PreparedPrompt:
     info = link.info
     assert info is not None
-    param = param_of(prompt)
+    param = prompt.param
     token_ids = (await encode(prompt, link, place=place)).token_ids
     if isinstance(prompt, TokenPrompt):
         check_ids(param, token_ids, info)
@@ -110,7 +110,7 @@ async def _ask(
     except link.FULL as full:
         raise queue_full(full.retry_after_ms) from None
     except link.REFUSED as refusal:
-        raise errors.invalid(str(refusal), param_of(prompt)) from None
+        raise errors.invalid(str(refusal), prompt.param) from None
     except link.UNAVAILABLE:
         raise errors.engine_silent() from None
 
@@ -145,10 +145,6 @@ async def describe_tokenizer(link: "EngineLink") -> dict[str, object]:
         "vocab_size": info.vocab_size,
         "model_max_length": info.max_model_len,
     }
-
-
-def param_of(prompt: Prompt) -> str:
-    return prompt.param if isinstance(prompt, ChatPrompt) else "prompt"
 
 
 def _chat_message(prompt: ChatPrompt, add_generation_prompt: bool) -> wire.ChatPrompt:

@@ -37,10 +37,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ChatPrompt:
-    """A conversation, and the tools that its next message may call.
-
-    A refusal names the field `param`.
-    """
+    """A conversation, and the tools that its next message may call; for `param` see `Prompt`."""
 
     messages: tuple[ChatMessage, ...]
     tools: tuple[Tool, ...] = ()
@@ -50,13 +47,16 @@ class ChatPrompt:
 @dataclass(frozen=True, slots=True)
 class TextPrompt:
     text: str
+    param: str = "prompt"
 
 
 @dataclass(frozen=True, slots=True)
 class TokenPrompt:
     token_ids: tuple[int, ...]
+    param: str = "prompt"
 
 
+# A refusal of a prompt names the field `param`.
 Prompt = ChatPrompt | TextPrompt | TokenPrompt
 
 
@@ -81,25 +81,14 @@ class ToolUse:
 
 
 @dataclass(frozen=True, slots=True)
-class _EncoderTask:
-    """What is asked of an encoder; `listed`: its inputs came as a list."""
-
-    listed: bool
-
-    def name_of(self, index: int) -> str:
-        """The field of an input, for refusals."""
-        return f"input[{index}]" if self.listed else "input"
-
-
-@dataclass(frozen=True, slots=True)
-class Embed(_EncoderTask):
+class Embed:
     """A vector of each input; of fewer dimensions than the model's, if given."""
 
     dimensions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class FillMask(_EncoderTask):
+class FillMask:
     """The likeliest tokens of each mask, among the targets if there are any.
 
     `target_ids` is filled in by the service.

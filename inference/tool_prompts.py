@@ -63,7 +63,7 @@ def _introduce(
     """Describe the tools at the end of the first system message, or in one of their own."""
     lines = [json.dumps(describe(tool)["function"], ensure_ascii=False) for tool in tools]
     text = "\n".join([INTRODUCTION, *lines, FORM, CALL])
-    if messages and messages[0].role == "system":
+    if messages and messages[0].role in {"system", "developer"}:
         first = replace(messages[0], content=f"{messages[0].content}\n\n{text}")
         return (first, *messages[1:])
     return (ChatMessage("system", text), *messages)

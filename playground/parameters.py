@@ -59,7 +59,7 @@ class Parameters(Part):
     stop: Annotated[list[Stop], Field(max_length=MAX_STOPS)] = []
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
-    repetition_penalty: Annotated[float, Field(gt=0, le=10)] = 1.0
+    repetition_penalty: Annotated[float, Field(ge=0.01, le=10)] = 1.0
     seed: Annotated[int, Field(ge=-_INT64, lt=_INT64)] | None = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = None

@@ -31,9 +31,18 @@ from inference.errors import ServiceError
 logger = structlog.get_logger(__name__)
 
 OPENAI_VERSION = "2020-10-01"
-EXPOSED_HEADERS = (
-    "x-request-id, retry-after, retry-after-ms, x-credit-remaining, x-request-cost, "
-    "x-ignored-fields, idempotent-replayed, request-id"
+# What pages of other sites may read of an answer; each limit of the rate has three more.
+EXPOSED_HEADERS = ", ".join(
+    [
+        "x-request-id, request-id, retry-after, retry-after-ms, x-should-retry",
+        "x-credit-remaining, x-request-cost, x-ignored-fields, idempotent-replayed",
+        "openai-processing-ms, openai-version",
+        *(
+            f"x-ratelimit-{what}-{unit}"
+            for what in ("limit", "remaining", "reset")
+            for unit in ("requests", "tokens")
+        ),
+    ]
 )
 NOT_YET = (
     "/v1/messages/batches",

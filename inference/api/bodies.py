@@ -90,6 +90,7 @@ INSTEAD = {
     "guided_regex": "structured_outputs",
     "guided_choice": "structured_outputs",
     "guided_grammar": "structured_outputs",
+    "output_format": "output_config.format",
 }
 # Known fields we do not act on, each with a test for values that ask for nothing.
 _GUIDED: Mapping[str, AsksForNothing] = {
@@ -124,6 +125,7 @@ MESSAGES_UNSUPPORTED: Mapping[str, AsksForNothing] = {
     "diagnostics": _NOTHING,
     "inference_geo": _never,
     "mcp_servers": _NOTHING,
+    "output_format": _NOTHING,
     "prefill": _NOTHING,
     "speed": _one_of("standard"),
     "thinking": _one_of({"type": "disabled"}),

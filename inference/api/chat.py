@@ -59,6 +59,7 @@ def to_spec(body: ChatBody) -> GenerationSpec:
         max_tokens=limit,
         face="api",
         endpoint="chat.completions",
+        limit_param=body.limit_param,
         stream=body.stream,
         n=body.n,
         constraint=constraint,

@@ -13,7 +13,7 @@ from inference.api import answers
 from inference.api.bodies import parse
 from inference.api.errors import encode
 from inference.api.exchange import authenticate, exchange_of, read_object
-from inference.api.inputs import MAX_INPUTS, InputField, encoder_spec, input_usage, is_listed
+from inference.api.inputs import MAX_INPUTS, InputField, encoder_spec, input_usage
 from inference.api.schemas import EmbeddingsBody
 from inference.encoding import Encoding
 from inference.spec import Embed, GenerationSpec, Summary
@@ -39,7 +39,7 @@ async def create(request: Request) -> Response:
 def to_spec(body: EmbeddingsBody) -> GenerationSpec:
     """Raises ServiceError (400) naming the field that cannot be served."""
     inputs = INPUT.read(body.input)
-    task = Embed(is_listed(body.input), body.dimensions)
+    task = Embed(body.dimensions)
     return encoder_spec(body, "embeddings", inputs, task)
 
 

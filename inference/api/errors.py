@@ -50,6 +50,10 @@ def from_json(error: StrictJSONError) -> ServiceError:
     return invalid(error.message, error.param, "invalid_json")
 
 
+# Where pydantic speaks of Python: of dictionaries, and of classes of ours.
+_REASONS = {"dict_type": "it must be an object", "model_type": "it must be an object"}
+
+
 def from_validation(
     problems: Sequence[ErrorDetails], place: Sequence[str | int] = ()
 ) -> ServiceError:
@@ -63,7 +67,8 @@ def from_validation(
         return invalid(
             f"Missing required parameter: '{param}'.", param, "missing_required_parameter"
         )
-    reason = problem["msg"].removeprefix("Value error, ")
+    reason = _REASONS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
+    reason = reason.replace(" after validation", "")
     if problem["type"].endswith("_type") or problem["type"] == "int_from_float":
         return invalid(f"Invalid type for '{param}': {_lower(reason)}.", param, "invalid_type")
     return invalid(f"Invalid value for '{param}': {_lower(reason)}.", param, "invalid_value")

@@ -9,7 +9,7 @@ from inference.api import answers
 from inference.api.bodies import parse
 from inference.api.errors import json_response
 from inference.api.exchange import authenticate, exchange_of, read_object
-from inference.api.inputs import MAX_INPUTS, InputField, encoder_spec, input_usage, is_listed
+from inference.api.inputs import MAX_INPUTS, InputField, encoder_spec, input_usage
 from inference.api.schemas import FillMaskBody
 from inference.encoding import Encoding
 from inference.engine.wire import engine_pb2 as wire
@@ -33,7 +33,7 @@ async def create(request: Request) -> Response:
 def to_spec(body: FillMaskBody) -> GenerationSpec:
     """Raises ServiceError (400) naming the field that cannot be served."""
     inputs = INPUT.read(body.input)
-    task = FillMask(is_listed(body.input), body.top_k, tuple(body.targets))
+    task = FillMask(body.top_k, tuple(body.targets))
     return encoder_spec(body, "fill_mask", inputs, task)
 
 

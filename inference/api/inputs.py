@@ -50,7 +50,7 @@ class InputField:
             raise self._wrong_type(param)
         if not value and not self.empty_allowed:
             raise _empty(param)
-        return TextPrompt(value)
+        return TextPrompt(value, param)
 
     def _ids(self, value: Any, param: str) -> TokenPrompt:
         if not isinstance(value, list):
@@ -63,7 +63,7 @@ class InputField:
                 place = f"{param}[{index}]"
                 message = f"Invalid type for '{place}': it must be a token id."
                 raise invalid(message, place, "invalid_type")
-        return TokenPrompt(tuple(value))
+        return TokenPrompt(tuple(value), param)
 
     def _wrong_type(self, param: str) -> ServiceError:
         shapes = "a string or a list of strings"
@@ -80,11 +80,6 @@ def _empty(param: str) -> ServiceError:
 
 
 # --- What encodes -------------------------------------------------------------------------------
-
-
-def is_listed(value: Any) -> bool:
-    """Whether there are several inputs, in what an `InputField` has read."""
-    return isinstance(value, list) and not isinstance(value[0], int)
 
 
 def encoder_spec(

@@ -134,7 +134,7 @@ class SamplingBody(BilledBody):
     top_p: Annotated[float, Field(ge=0, le=1)] = 1.0
     top_k: Annotated[int, Field(ge=-1, lt=2**31)] = 0
     min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
-    repetition_penalty: Annotated[float, Field(gt=0, le=10)] = 1.0
+    repetition_penalty: Annotated[float, Field(ge=0.01, le=10)] = 1.0
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
     seed: Annotated[int, Field(ge=-_INT64, lt=_INT64)] | None = None
@@ -155,7 +155,8 @@ class SamplingBody(BilledBody):
     ) -> SamplingParams:
         """Raises ServiceError when parameters contradict each other."""
         if max_tokens is not None and self.min_tokens > max_tokens:
-            raise invalid("'min_tokens' must not be above 'max_tokens'.", "min_tokens")
+            message = f"'min_tokens' must not be above the limit of {max_tokens:,} tokens."
+            raise invalid(message, "min_tokens")
         return SamplingParams(
             max_tokens=max(self.min_tokens, 1) if max_tokens is None else max_tokens,
             min_tokens=self.min_tokens,
@@ -216,6 +217,11 @@ class ChatBody(ChoicesBody):
     prompt_cache_retention: str | None = None
     prompt_cache_options: dict[str, Any] | None = None
 
+    @property
+    def limit_param(self) -> str:
+        """What this request calls its limit of tokens."""
+        return "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
+
     def token_limit(self) -> int | None:
         """`max_completion_tokens`, or its older name."""
         if self.max_completion_tokens is None:
@@ -226,7 +232,7 @@ class ChatBody(ChoicesBody):
         return self.max_completion_tokens
 
     def num_logprobs(self) -> int | None:
-        if self.top_logprobs is not None and not self.logprobs:
+        if self.top_logprobs and not self.logprobs:  # 0 asks for nothing
             message = "'top_logprobs' is only allowed when 'logprobs' is true."
             raise invalid(message, "top_logprobs")
         return (self.top_logprobs or 0) if self.logprobs else None

@@ -319,7 +319,7 @@ class Error(BaseModel):
 
 
 class AnthropicErrorBody(BaseModel):
-    """`details` has our code, and facts for programs, where there are any."""
+    """`details` has our code, the field at fault, and facts for programs, where there are any."""
 
     type: str
     message: str

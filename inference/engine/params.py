@@ -73,10 +73,8 @@ class SamplingParams:
         _check_range("top_p", self.top_p, 0.0, 1.0)
         _check_range("top_k", self.top_k, 0, 2**31 - 1)
         _check_range("min_p", self.min_p, 0.0, 1.0)
-        if not 0.0 < self.repetition_penalty <= 10.0:
-            raise ValueError(
-                f"repetition_penalty must be above 0 and at most 10, not {self.repetition_penalty}"
-            )
+        # Less would take logits, which are divided by it, out of float32's range.
+        _check_range("repetition_penalty", self.repetition_penalty, 0.01, 10.0)
         _check_range("presence_penalty", self.presence_penalty, -2.0, 2.0)
         _check_range("frequency_penalty", self.frequency_penalty, -2.0, 2.0)
         if self.seed is not None:

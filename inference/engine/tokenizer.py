@@ -41,6 +41,7 @@ class HuggingFaceCodec:
         self._eos_token_ids = eos_token_ids
         self._bytes = read_token_bytes(tokenizer)
         self.tool_format = _find_tool_format(tokenizer.chat_template)
+        self._knows_developers = "developer" in str(tokenizer.chat_template)
         added = tokenizer.added_tokens_decoder
         self._special = {number: token.content for number, token in added.items() if token.special}
         # What a tool call is made of is text, whatever the tokenizer calls it.
@@ -80,7 +81,8 @@ class HuggingFaceCodec:
         if not self.has_chat_template:
             raise ValueError("This model has no chat template; send plain text.")
         marker = self._find_marker(chat)
-        messages = [_map_strings(message, self._breaker(marker)) for message in chat.messages]
+        spoken = map(self._as_known, chat.messages)
+        messages = [_map_strings(message, self._breaker(marker)) for message in spoken]
         tools = [_map_strings(tool, self._breaker(marker)) for tool in chat.tools]
         rendered = self._render(messages, tools, chat.add_generation_prompt)
         if marker not in rendered:
@@ -92,6 +94,12 @@ class HuggingFaceCodec:
             token_ids.append(self._ids[match.group()])
             end = match.end()
         return token_ids + _ids(self._plain, rendered[end:].replace(marker, ""))
+
+    def _as_known(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """OpenAI's clients say "developer" where most templates know the system alone."""
+        if message.get("role") != "developer" or self._knows_developers:
+            return message
+        return {**message, "role": "system"}
 
     def _find_marker(self, chat: Chat) -> str:
         everything = json.dumps([*chat.messages, *chat.tools], ensure_ascii=False)

@@ -6,10 +6,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+NOT_FOUND = "There is nothing with this id, or it belongs to another organisation."
 NO_KEY = "No API key was sent. Send it in the header 'Authorization: Bearer KEY'."
 _NOT_A_FIELD = {"detail", "non_field_errors"}
 
@@ -28,6 +30,8 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
         return None
     if isinstance(error, exceptions.NotAuthenticated):
         response.data = envelope(response.status_code, NO_KEY, "invalid_api_key")
+    elif isinstance(error, Http404):  # whose words are Django's, with names of classes
+        response.data = envelope(response.status_code, NOT_FOUND, "not_found")
     else:
         param, problem = _first(response.data)
         message, code = _words(param, problem)

@@ -104,7 +104,9 @@ def test_a_suspended_organisations_key_is_refused(api_key: Key) -> None:
 def test_an_inference_key_cannot_manage_nor_the_other_way_round(
     api_key: Key, organisation: Organisation, alice: User
 ) -> None:
-    assert refusal(api_key[1], scope=Scope.MANAGEMENT).code == "wrong_scope"
+    refused = refusal(api_key[1], scope=Scope.MANAGEMENT)
+    assert refused.code == "wrong_scope"
+    assert "has the scope 'inference'; this address needs 'management'" in refused.message
     _key, secret = flows.create_key(organisation, alice, "m", scope=Scope.MANAGEMENT)
     assert refusal(secret, scope=Scope.INFERENCE).code == "wrong_scope"
 

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from inference.engine.codec import Chat
 from inference.spec import ChatMessage, ChatPrompt, Tool
 from inference.tool_calls import CallBegun, CallReader
@@ -44,8 +46,9 @@ def test_a_template_without_tools_gets_plain_messages() -> None:
     assert "Zürich" in call
 
 
-def test_the_tools_are_described_after_what_the_system_says() -> None:
-    messages = (ChatMessage("system", "Be brief."), *TALK)
+@pytest.mark.parametrize("role", ["system", "developer"])
+def test_the_tools_are_described_after_what_the_system_says(role: str) -> None:
+    messages = (ChatMessage(role, "Be brief."), *TALK)
     adapted = adapt(ChatPrompt(messages, (WEATHER,)), "")
     assert adapted.messages[0].content.startswith("Be brief.\n\nYou can call tools.")
     assert len(adapted.messages) == 4

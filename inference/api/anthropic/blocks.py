@@ -64,7 +64,7 @@ def converse(system: Any, turns: Sequence[Turn]) -> Conversation:
     The last turn must not be the model's own: its beginning cannot be put into its mouth here.
     """
     conversation = Conversation()
-    if system is not None:
+    if system not in (None, []):
         conversation.say("system", text_of(system, "system"))
     placed = enumerate(turns)
     for role, group in itertools.groupby(placed, key=lambda found: found[1].role):
@@ -120,5 +120,7 @@ def _say(conversation: Conversation, role: str, texts: list[str]) -> None:
 
 
 def text_of(value: Any, param: str) -> str:
-    """A string, or the texts of a list of blocks."""
+    """A string, or the texts of a list of blocks, which may be empty."""
+    if value == []:
+        return ""
     return value if isinstance(value, str) else join_parts(value, param, TEXTS, separator="\n")

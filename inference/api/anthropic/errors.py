@@ -1,7 +1,7 @@
 """Anthropic's error envelope: {"type": "error", "error": {type, message}, "request_id"}.
 
 Its status of an overloaded server is 529, which its clients know; everything else keeps ours. Our
-code stands where Anthropic has codes, in `details`.
+code stands where Anthropic has codes, in `details`, and the field at fault beside it.
 """
 
 from typing import Any
@@ -29,8 +29,10 @@ def envelope(error: ServiceError, request_id: str) -> dict[str, Any]:
         "type": _TYPES.get(error.status, fallback),
         "message": error.message,
     }
-    if error.code is not None:
-        told["details"] = {"error_code": error.code, **error.details}
+    facts = {"error_code": error.code, "param": error.param, **error.details}
+    known = {name: fact for name, fact in facts.items() if fact is not None}
+    if known:
+        told["details"] = known
     return {"type": "error", "error": told, "request_id": request_id}
 
 

@@ -44,6 +44,7 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("top_k", -2, "top_k"),
     ("min_p", 2, "min_p"),
     ("repetition_penalty", 0, "repetition_penalty"),
+    ("repetition_penalty", 1e-38, "repetition_penalty"),  # logits would leave float32's range
     ("presence_penalty", 3, "presence_penalty"),
     ("frequency_penalty", -3, "frequency_penalty"),
     ("max_tokens", 0, "max_tokens"),
@@ -101,6 +102,9 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("tools", [{"type": "function", "function": {}}], "tools[0].function.name"),
     ("tool_choice", "required", "tool_choice"),
     ("functions", [{"name": "f"}], "functions"),
+    ("messages", [5], "messages[0]"),
+    ("logit_bias", 5, "logit_bias"),
+    ("response_format", "json", "response_format"),
     ("response_format", {"type": "json"}, "response_format.type"),
     (
         "response_format",
@@ -114,6 +118,8 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("reasoning_effort", "high", "reasoning_effort"),
 ]
 
+PYTHONS_WORDS = {"dictionary", "instance", "validation"}
+
 COMPLETION_PARAMETERS: list[tuple[str, Any, str]] = [
     ("prompt", 5, "prompt"),
     ("prompt", [], "prompt"),
@@ -124,6 +130,8 @@ COMPLETION_PARAMETERS: list[tuple[str, Any, str]] = [
     ("prompt", [-1], "prompt[0]"),
     ("prompt", [1.0], "prompt[0]"),
     ("prompt", [10**6], "prompt"),
+    ("prompt", [[1], [10**6]], "prompt[1]"),
+    ("prompt", ["a", "b" * 3000], "prompt[1]"),
     ("prompt", ["a"] * 129, "prompt"),
     ("prompt", {"a": 1}, "prompt"),
     ("suffix", "x", "suffix"),
@@ -180,7 +188,8 @@ async def test_parameters_that_are_out_of_range_or_of_the_wrong_type(
 ) -> None:
     for name, value, param in PARAMETERS:
         sent = chat(max_tokens=20) | {name: value}
-        assert_refused(await api.post(CHAT, json=sent), 400, param)
+        error = assert_refused(await api.post(CHAT, json=sent), 400, param)
+        assert not PYTHONS_WORDS & set(error["message"].split()), error
 
 
 @pytest.mark.usefixtures("untouched")
@@ -214,6 +223,9 @@ async def test_a_context_that_is_too_long_is_never_cut(api: httpx.AsyncClient) -
     assert error["code"] == "context_length_exceeded"
     error = assert_refused(await api.post(CHAT, json=chat(max_tokens=2048)), 400, "max_tokens")
     assert error["code"] == "context_length_exceeded"
+    limit = "max_completion_tokens"
+    error = assert_refused(await api.post(CHAT, json=chat(**{limit: 2048})), 400, limit)
+    assert f"{limit} of 2048" in error["message"]
     exact = {"model": "starter", "prompt": "a" * 2048, "max_tokens": 1}
     assert_refused(await api.post(COMPLETIONS, json=exact), 400, "prompt")
 

@@ -171,7 +171,8 @@ async def test_null_is_absent_and_harmless_values_pass(api: httpx.AsyncClient) -
         tool_choice="none", functions=None, response_format={"type": "text"}, modalities=["text"],
         logit_bias=None, user="u", metadata={"k": "v"}, service_tier="auto", store=False,
         prompt_cache_key="k", parallel_tool_calls=True, top_k=-1, ignore_eos=True, min_tokens=1,
-        min_p=0.1, repetition_penalty=1.1, logprobs=False, stream_options=None, seed_=None,
+        min_p=0.1, repetition_penalty=1.1, logprobs=False, top_logprobs=0,
+        stream_options=None, seed_=None,
     )  # fmt: skip
     response = await api.post(PATH, json=body)
     assert response.status_code == 200, response.text

@@ -1,6 +1,7 @@
 """`POST /v1/messages`, in Anthropic's shape: whole, streamed, counted."""
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -95,6 +96,23 @@ async def test_counted_is_what_is_billed_and_what_chat_would_show_the_model(
     usage = (await answer_to(api, body | {"max_tokens": 1}))["usage"]
     billed = usage["input_tokens"] + usage["cache_read_input_tokens"]
     assert billed == counted.json()["input_tokens"] == (await books.record()).prompt_tokens
+
+
+async def test_lists_without_blocks_say_nothing(api: httpx.AsyncClient) -> None:
+    """Anthropic takes an empty `system`, and a result that is nothing, in either form."""
+    use = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": [use]}]
+
+    async def count(result: dict[str, Any], **fields: Any) -> int:
+        block = {"type": "tool_result", "tool_use_id": "t", **result}
+        messages = [*turns, {"role": "user", "content": [block]}]
+        counted = await api.post(COUNT, json={"model": "starter", "messages": messages, **fields})
+        assert counted.status_code == 200, counted.text
+        return int(counted.json()["input_tokens"])
+
+    assert (
+        await count({"content": []}, system=[]) == await count({}) == await count({"content": ""})
+    )
 
 
 async def test_events_come_typed_and_in_their_order(api: httpx.AsyncClient) -> None:

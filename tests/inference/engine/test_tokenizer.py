@@ -203,6 +203,16 @@ def test_it_says_so_when_there_is_no_template_or_the_template_refuses() -> None:
         codec.encode_chat(user("hi"))
 
 
+@pytest.mark.parametrize("knows", [False, True])
+def test_developers_are_the_system_unless_the_template_knows_them(knows: bool) -> None:
+    tokenizer = byte_level()
+    tokenizer.chat_template = TEMPLATE + ("{# developer #}" if knows else "")
+    codec = HuggingFaceCodec(tokenizer, ())
+    messages = ({"role": "developer", "content": "Be brief."}, *user("hi").messages)
+    rendered = codec.decode(codec.encode_chat(Chat(messages)))
+    assert rendered.startswith(f"<|im_start|>{'developer' if knows else 'system'}\nBe brief.")
+
+
 def test_threads_that_encode_at_once_do_not_disturb_each_other() -> None:
     codec = CODECS["byte-level"]
     attack, text = user("<|im_end|> " * 20), "<|im_end|> hello " * 20

@@ -189,6 +189,18 @@ def test_it_refuses_ids_outside_the_vocabulary_in_biases_and_stops() -> None:
     assert [outcome.finish for outcome in outcomes] == ["FINISH_ERROR"] * 2
 
 
+def test_it_refuses_a_number_that_is_in_use() -> None:
+    bench = make("a" * 90)
+    bench.submit([1], max_tokens=50)
+    bench.step()
+    bench.loop.hold("stream", held=True)
+    bench._ids = 0
+    again = bench.submit([2], max_tokens=5)
+    bench.step()
+    assert again.error == "Sequence 1 of this stream is still running."
+    assert len(bench.scheduler.running) == 1
+
+
 def test_it_stops_a_cancelled_sequence_within_two_steps() -> None:
     bench = make("a" * 100)
     outcome, other = bench.submit([1], max_tokens=100), bench.submit([2], max_tokens=100)

@@ -140,3 +140,13 @@ def test_min_tokens_holds_off_the_end(model: HuggingFaceModel) -> None:
     late = bench.submit([1], max_tokens=20, min_tokens=7, logit_bias=bias)
     bench.run()
     assert (len(short.token_ids), len(late.token_ids)) == (1, 8)
+
+
+def test_nothing_is_kept_of_sequences_that_ended(model: HuggingFaceModel) -> None:
+    bench = make_bench(model)
+    for _ in range(3):
+        bench.submit([1], max_tokens=4, frequency_penalty=0.5)
+    bench.run()
+    bench.submit([1], max_tokens=1)
+    bench.run()
+    assert bench.loop.runner._sampler._counts._by_key == {}  # type: ignore[attr-defined]

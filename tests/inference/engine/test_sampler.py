@@ -147,6 +147,15 @@ def test_it_penalises_repetition_in_prompt_and_output_and_presence_in_the_output
     assert ids(make(), logits, present) == [1]
 
 
+def test_a_temperature_near_zero_is_what_it_says() -> None:
+    logits = torch.tensor([[0.0, 0.01] + [-9.0] * 6]).repeat(50, 1)
+    for filters in ({}, {"top_p": 0.9}):
+        cold = [row(key=n, seed=n, temperature=1e-3, **filters) for n in range(50)]
+        assert set(ids(make(), logits, cold)) == {1}
+        tiny = [row(key=n, seed=n, temperature=1e-300, **filters) for n in range(50)]
+        assert set(ids(make(), logits, tiny)) == {1}
+
+
 def test_it_gives_the_same_token_when_a_row_is_run_twice() -> None:
     sampler, logits = make(), torch.randn(1, 8)
     tokens = [1, 2]

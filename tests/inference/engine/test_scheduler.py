@@ -4,75 +4,9 @@ import random
 
 import pytest
 
-from inference.engine.block_pool import BlockPool
-from inference.engine.crowd import Places
-from inference.engine.detokenizer import Detokenizer
-from inference.engine.limits import SchedulerLimits
-from inference.engine.params import SamplingParams
-from inference.engine.plan import Plan
 from inference.engine.request import FinishReason, Sequence
-from inference.engine.scheduler import PROMPT_LOGPROBS_CHUNK, Scheduler
-
-
-def make(num_blocks: int = 64, block_size: int = 4, **limits: int) -> Scheduler:
-    sizes = {"max_model_len": 64, "token_budget": 16, "max_running": 4, "max_waiting": 100}
-    return Scheduler(SchedulerLimits(**{**sizes, **limits}), BlockPool(num_blocks, block_size))
-
-
-class Desk:
-    """Submits to a scheduler and answers its plans with the token 7."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self.scheduler = scheduler
-        self.by_key: dict[int, Sequence] = {}
-
-    def submit(self, tokens: list[int], tenant: str = "alice", **options: int) -> Sequence:
-        params = SamplingParams(
-            max_tokens=options.get("max_tokens", 3), prompt_logprobs=options.get("prompt_logprobs")
-        )
-        sequence = Sequence(
-            key=len(self.by_key) + 1,
-            tenant=tenant,
-            tokens=list(tokens),
-            params=params,
-            detokenizer=Detokenizer(),
-            priority=options.get("priority", 0),
-        )
-        self.by_key[sequence.key] = sequence
-        self.scheduler.submit(sequence)
-        return sequence
-
-    def step(self) -> Plan:
-        plan = self.scheduler.schedule()
-        self.scheduler.check()
-        assert plan.num_tokens <= self.scheduler.limits.token_budget
-        for row in plan.rows:
-            sequence = self.by_key[row.key]
-            assert row.start == sequence.num_computed
-            assert row.start + row.num_tokens <= len(row.block_table) * 4
-            self.scheduler.advance(sequence, row.num_tokens)
-            if row.samples:
-                self.scheduler.append(sequence, 7)
-                if sequence.num_generated == sequence.params.max_tokens:
-                    self.scheduler.end(sequence, FinishReason.LENGTH)
-        self.scheduler.check()
-        return plan
-
-    def run(self) -> list[Plan]:
-        plans = []
-        while not self.scheduler.idle:
-            plans.append(self.step())
-            assert plans[-1].rows, "a step without work"
-            assert len(plans) < 5000, "no end"
-        assert self.scheduler.pool.num_used == 0
-        return plans
-
-    def order(self) -> list[int]:
-        """Run to the end; return the keys in the order of their first token."""
-        firsts: dict[int, None] = {}
-        for plan in self.run():
-            firsts.update(dict.fromkeys(row.key for row in plan.rows))
-        return list(firsts)
+from inference.engine.scheduler import PROMPT_LOGPROBS_CHUNK
+from tests.inference.engine.desk import Desk, make
 
 
 def test_it_gives_running_sequences_a_token_before_it_prefills() -> None:
@@ -211,6 +145,16 @@ def test_it_admits_nobody_past_the_one_whose_blocks_are_missing() -> None:
     desk.run()
 
 
+def test_it_admits_nobody_whom_the_next_tokens_would_preempt() -> None:
+    desk = Desk(make(num_blocks=16))
+    desk.submit([1] * 40, max_tokens=9)
+    for _ in range(4):
+        desk.step()
+    desk.submit([2] * 20)  # as many blocks as are free
+    desk.run()
+    assert desk.scheduler.num_preemptions == 0
+
+
 def test_it_shares_fairly_between_a_flood_and_a_polite_tenant() -> None:
     desk = Desk(make(max_running=1))
     flood = [desk.submit([n], "flood", max_tokens=5).key for n in range(20)]
@@ -282,33 +226,14 @@ def test_who_was_away_has_saved_up_no_right_to_go_first() -> None:
     assert desk.order() == [bobs[2], alices[0], bobs[3], alices[1], bobs[4], alices[2], bobs[5]]
 
 
-def test_it_refuses_when_the_queue_is_full() -> None:
-    desk = Desk(make(max_running=1, max_waiting=2))
-    sequences = [desk.submit([n]) for n in range(5)]
-    assert [s.finish_reason for s in sequences[3:]] == [FinishReason.OVERLOADED] * 2
-    assert not any(s.finished for s in sequences[:3])
-
-
-def test_it_refuses_the_flood_and_not_the_polite_tenant() -> None:
-    desk = Desk(make(max_running=1, max_waiting=3))
-    flood = [desk.submit([n], "flood") for n in range(4)]
-    polite = desk.submit([9], "polite")
-    assert not polite.finished
-    assert [s.finished for s in flood] == [False, False, False, True]
-
-
-def test_it_says_beforehand_for_whom_it_is_full() -> None:
-    desk = Desk(make(max_running=2, max_waiting=4))
-    comers = random.Random(12)
-    answers = set()
-    for number in range(100):
-        tenant, priority = comers.choice("aaabbc"), comers.choice([0, 0, 0, 1])
-        full = desk.scheduler.is_full_for(tenant, priority, Places())
-        assert desk.submit([number], tenant, priority=priority).finished == full
-        answers.add(full)
-        if number % 5 == 0:
-            desk.step()
-    assert answers == {True, False}
+def test_a_flood_of_a_higher_priority_gives_nothing_up() -> None:
+    desk = Desk(make(max_running=2))
+    for n in range(2):
+        desk.submit([n], "flood", max_tokens=9)
+    desk.step()
+    desk.submit([7], "polite", priority=1)
+    desk.run()
+    assert desk.scheduler.num_preemptions == 0
 
 
 def test_it_gives_a_slot_of_a_lower_priority_to_a_higher_one_at_once() -> None:
@@ -335,16 +260,6 @@ def test_it_takes_the_blocks_of_a_lower_priority_for_a_higher_one() -> None:
         desk.step()
     assert person.num_cached is not None
     desk.run()
-
-
-def test_when_the_queue_is_full_the_lowest_priority_is_refused() -> None:
-    desk = Desk(make(max_running=1, max_waiting=2))
-    batch = [desk.submit([n], priority=1) for n in range(3)]
-    person, other = desk.submit([9]), desk.submit([8], "other")
-    assert [s.finished for s in batch] == [False, True, True]
-    assert not person.finished
-    assert not other.finished
-    assert desk.submit([7], priority=1).finished
 
 
 def test_it_refuses_sizes_with_which_it_could_not_work() -> None:

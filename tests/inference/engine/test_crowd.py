@@ -1,0 +1,57 @@
+"""Who is refused when the queue is full: shown on integers, without a model."""
+
+import random
+
+from inference.engine.crowd import Places
+from inference.engine.request import FinishReason
+from tests.inference.engine.desk import Desk, make
+
+
+def test_it_refuses_when_the_queue_is_full() -> None:
+    desk = Desk(make(max_running=1, max_waiting=2))
+    sequences = [desk.submit([n]) for n in range(5)]
+    assert [s.finish_reason for s in sequences[3:]] == [FinishReason.OVERLOADED] * 2
+    assert not any(s.finished for s in sequences[:3])
+
+
+def test_it_refuses_the_flood_and_not_the_polite_tenant() -> None:
+    desk = Desk(make(max_running=1, max_waiting=3))
+    flood = [desk.submit([n], "flood") for n in range(4)]
+    polite = desk.submit([9], "polite")
+    assert not polite.finished
+    assert [s.finished for s in flood] == [False, False, False, True]
+
+
+def test_it_says_beforehand_for_whom_it_is_full() -> None:
+    desk = Desk(make(max_running=2, max_waiting=4))
+    comers = random.Random(12)
+    answers = set()
+    for number in range(100):
+        tenant, priority = comers.choice("aaabbc"), comers.choice([0, 0, 0, 1])
+        full = desk.scheduler.is_full_for(tenant, priority, Places())
+        assert desk.submit([number], tenant, priority=priority).finished == full
+        answers.add(full)
+        if number % 5 == 0:
+            desk.step()
+    assert answers == {True, False}
+
+
+def test_when_the_queue_is_full_the_lowest_priority_is_refused() -> None:
+    desk = Desk(make(max_running=1, max_waiting=2))
+    batch = [desk.submit([n], priority=1) for n in range(3)]
+    person, other = desk.submit([9]), desk.submit([8], "other")
+    assert [s.finished for s in batch] == [False, True, True]
+    assert not person.finished
+    assert not other.finished
+    assert desk.submit([7], priority=1).finished
+
+
+def test_what_has_begun_is_not_refused_for_a_newcomer() -> None:
+    desk = Desk(make(max_running=2, max_waiting=0))
+    _, begun = (desk.submit([n], max_tokens=9) for n in range(2))
+    desk.step()
+    desk.scheduler._preempt(begun)
+    newcomer = desk.submit([9], priority=-1)
+    assert newcomer.finish_reason is FinishReason.OVERLOADED
+    desk.run()
+    assert begun.num_generated == 9

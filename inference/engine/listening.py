@@ -139,7 +139,7 @@ class LoopServer:
     def _run_loop(self) -> None:
         try:
             self._loop.run()
-        except Exception:
+        except BaseException:  # a panic of a library written in Rust is no Exception
             logger.exception("the engine's loop ended")
             self.events.call_soon_threadsafe(self.on_death)
 

@@ -1,6 +1,7 @@
 """Settings of the engine's tests."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,3 +12,8 @@ def one_thread() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != 1:
         torch.set_num_threads(1)
+
+
+@pytest.fixture
+def socket(tmp_path: Path) -> str:
+    return f"unix:{tmp_path}/engine"

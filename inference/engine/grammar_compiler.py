@@ -6,6 +6,7 @@ grammars take all of their second delays another by one second at most.
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from weakref import WeakValueDictionary
@@ -14,7 +15,13 @@ from inference.engine.grammar import CompiledGrammar, Grammars
 from inference.engine.grammar_trial import Trial
 from inference.engine.params import Grammar
 
+logger = logging.getLogger(__name__)
+
 NUM_REFUSALS = 256
+
+
+class CompilingFailedError(Exception):
+    """A grammar was not compiled, for no fault of its own; it may be asked for again."""
 
 
 class GrammarCompiler:
@@ -29,7 +36,10 @@ class GrammarCompiler:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def compile(self, grammar: Grammar, tenant: str) -> CompiledGrammar:
-        """Return the compiled form. ValueError with a sentence when the grammar is refused."""
+        """Return the compiled form. ValueError with a sentence when the grammar is refused.
+
+        CompilingFailedError, with a sentence too, when that cannot be known now.
+        """
         known = self._known(grammar)
         if known is not None:
             return known
@@ -46,8 +56,14 @@ class GrammarCompiler:
                 raise ValueError(_sentence(str(error))) from None
 
     def _try_and_compile(self, grammar: Grammar) -> CompiledGrammar:
-        self._trial.run(grammar)
-        return self._grammars.compile(grammar)
+        try:
+            self._trial.run(grammar)
+            return self._grammars.compile(grammar)
+        except ValueError:
+            raise
+        except BaseException as error:  # a panic of the library, written in Rust, is no Exception
+            logger.exception("a grammar could not be compiled")
+            raise CompilingFailedError("The engine could not compile the grammar.") from error
 
     def stop(self) -> None:
         """End what is under way."""

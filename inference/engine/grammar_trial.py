@@ -41,12 +41,14 @@ class Trial:
         self._child: subprocess.Popen[bytes] | None = None
 
     def run(self, grammar: Grammar) -> None:
-        """Return when the grammar is harmless. ValueError with a sentence when it is not."""
+        """Return when the grammar is harmless. ValueError with a sentence when it is not.
+
+        OSError when there is no process to try it in, which is not the grammar's fault.
+        """
         if self._child is not None and self._child.poll() is not None:
             self.stop()  # it died between two grammars: neither is to blame
-        if self._child is None:
-            self._child = self._start()
-        answer = _ask(self._child, grammar)
+        child = self._child or self._start()
+        answer = _ask(child, [grammar.kind, grammar.source, grammar.lenient])
         if not answer:
             self.stop()
             raise ValueError(TOO_MUCH)
@@ -54,7 +56,7 @@ class Trial:
             raise ValueError(complaint)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        child = subprocess.Popen(
+        child = self._child = subprocess.Popen(
             [sys.executable, "-m", "inference.engine.grammar_trial"],
             cwd=Path(__file__).parents[2],
             # Its threads reserve addresses for each processor.
@@ -62,10 +64,11 @@ class Trial:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        assert child.stdin is not None
         vocabulary = self._vocabulary
         tokens = [token.decode("latin-1") for token in vocabulary.tokens]
-        child.stdin.write(_line([tokens, vocabulary.special, vocabulary.ends, vocabulary.size]))
+        if not _ask(child, [tokens, vocabulary.special, vocabulary.ends, vocabulary.size]):
+            self.stop()
+            raise ChildProcessError("the process in which grammars are tried does not start")
         return child
 
     def stop(self) -> None:
@@ -77,12 +80,12 @@ class Trial:
                 pass  # leaving it closes the pipes and waits
 
 
-def _ask(child: subprocess.Popen[bytes], grammar: Grammar) -> bytes:
+def _ask(child: subprocess.Popen[bytes], question: Any) -> bytes:
     """Return the child's line; nothing when it dies."""
     assert child.stdin is not None
     assert child.stdout is not None
     try:
-        child.stdin.write(_line([grammar.kind, grammar.source, grammar.lenient]))
+        child.stdin.write(_line(question))
         child.stdin.flush()
         return child.stdout.readline()
     except (BrokenPipeError, ValueError):  # ValueError: `stop` has closed the pipe
@@ -97,18 +100,23 @@ def _line(value: Any) -> bytes:
 
 
 def serve() -> None:
-    """Answer each line until there is none."""
+    """Answer each line until there is none; the first one is the vocabulary."""
     tokens, special, ends, size = json.loads(sys.stdin.buffer.readline())
     encoded = tuple(token.encode("latin-1") for token in tokens)
     grammars = Grammars(Vocabulary(encoded, tuple(special), tuple(ends), size))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    _answer("ready")
     for line in sys.stdin.buffer:
         grammar = Grammar(*json.loads(line))
         signal.setitimer(signal.ITIMER_REAL, LIMIT_S)  # its signal is not handled: it kills
         complaint = try_out(grammars, grammar)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        sys.stdout.buffer.write(_line(complaint))
-        sys.stdout.buffer.flush()
+        _answer(complaint)
+
+
+def _answer(value: str) -> None:
+    sys.stdout.buffer.write(_line(value))
+    sys.stdout.buffer.flush()
 
 
 def try_out(grammars: Grammars, grammar: Grammar) -> str:

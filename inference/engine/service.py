@@ -10,6 +10,7 @@ import grpc
 
 from inference.engine.codec_service import CodecServicer, Context, engine_version
 from inference.engine.detokenizer import Detokenizer
+from inference.engine.grammar_compiler import CompilingFailedError
 from inference.engine.request import FinishReason, Sequence
 from inference.engine.wire import engine_pb2
 from inference.engine.wire.messages import (
@@ -148,13 +149,16 @@ class EngineServicer(CodecServicer):
             self._server.loop.cancel(outbox, number)
 
     async def _submit_compiled(self, sequence: Sequence, outbox: "Outbox") -> None:
-        """Submit a sequence when its grammar is compiled, mostly at once: `CheckGrammar` did it."""
+        """Submit a sequence when its grammar is compiled, mostly at once: `CheckGrammar` did it.
+
+        Nothing may come out of here: all requests of a web process share the stream.
+        """
         assert sequence.params.grammar is not None
         try:
             sequence.grammar = await self._server.compiler.compile(
                 sequence.params.grammar, sequence.tenant
             )
-        except ValueError as error:
+        except (ValueError, CompilingFailedError) as error:
             outbox.put(_ending(sequence.sequence_id, FinishReason.ERROR, str(error)))
         else:
             self._server.loop.submit(outbox, sequence)

@@ -12,7 +12,7 @@ import pytest
 from inference.engine import fake
 from inference.engine.fake_codec import FakeCodec
 from inference.engine.grammar import Grammars, Vocabulary, read_vocabulary
-from inference.engine.grammar_compiler import GrammarCompiler
+from inference.engine.grammar_compiler import CompilingFailedError, GrammarCompiler
 from inference.engine.grammar_trial import LIMIT_S
 from inference.engine.params import Grammar
 from inference.engine.server import EngineServer
@@ -114,6 +114,16 @@ async def test_the_next_grammar_is_not_blamed_for_a_child_that_died(
     await compiler.compile(Grammar("regex", "c"), "alice")
 
 
+async def test_no_grammar_is_blamed_for_a_child_that_does_not_start(
+    compiler: GrammarCompiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("inference.engine.grammar_trial.sys.executable", "false")
+        with pytest.raises(CompilingFailedError):
+            await compiler.compile(Grammar("regex", "a"), "alice")
+    await compiler.compile(Grammar("regex", "a"), "alice")
+
+
 # Behind a server.
 
 
@@ -176,6 +186,27 @@ async def test_a_refused_grammar_ends_its_own_sequence(engine: Engine) -> None:
         "The grammar cannot be used: unclosed group.",
     )
     assert (good.finish, good.text) == ("FINISH_STOP", "yes")
+
+
+async def test_a_compiler_that_crashes_leaves_the_stream_alone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, stream, server = engine
+
+    class Panic(BaseException):
+        """As a library written in Rust raises it."""
+
+    def crash(*_: object) -> None:
+        raise Panic
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server.compiler._trial, "run", crash)
+        bad = await stream.submit([65], max_tokens=10, grammar=Grammar("regex", "new"))
+        await stream.until(lambda: bad.finish)
+    assert (bad.finish, bad.error) == ("FINISH_ERROR", "The engine could not compile the grammar.")
+    again = await stream.submit([65], max_tokens=10, grammar=Grammar("regex", "new"))
+    await stream.until(lambda: again.finish)
+    assert again.text == "new"
 
 
 async def test_a_grammar_without_a_source_is_refused(engine: Engine) -> None:

@@ -76,15 +76,16 @@ def _check_structure(raw: bytes, text: str) -> None:
     if bare.count(b":") > MAX_KEYS:
         raise StrictJSONError(f"The body has more than {MAX_KEYS:,} keys.")
     num_containers = bare.count(b"[") + bare.count(b"{")
+    if num_containers > MAX_CONTAINERS:
+        raise StrictJSONError(f"The body has more than {MAX_CONTAINERS:,} arrays and objects.")
     if num_containers > MAX_NESTING:
-        brackets = bare.translate(None, delete=_BRACKETS_ONLY)
+        # More brackets than these close what was never opened: that is found by the parser.
+        brackets = bare.translate(None, delete=_BRACKETS_ONLY)[: 2 * MAX_CONTAINERS]
         for _ in range(MAX_NESTING):
             # Each round removes every innermost pair.
             brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
         if b"[]" in brackets or b"{}" in brackets:
             raise _too_deep()
-    if num_containers > MAX_CONTAINERS:
-        raise StrictJSONError(f"The body has more than {MAX_CONTAINERS:,} arrays and objects.")
     found = _CONSTANT.search(bare)
     if found:
         name = found.group().decode()

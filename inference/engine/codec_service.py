@@ -3,9 +3,9 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 # What takes longer to encode than to hand to a thread.
 LONG_PROMPT_BYTES = 1 << 14
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +47,20 @@ class CodecServicer(engine_pb2_grpc.EngineServicer):
         self, requests: Sequence[engine_pb2.TokenizeRequest]
     ) -> AsyncIterator[engine_pb2.StepFrame]:
         """Encode what one frame asks for, off the event loop."""
-        events = asyncio.get_running_loop()
         jobs = [
-            events.run_in_executor(self._listener.executor, self._tokenize_all, batch)
+            self._aside(max(r.ByteSize() for r in batch), self._tokenize_all, batch)
             for batch in _batches(requests)
         ]
         for job in asyncio.as_completed(jobs):
             yield engine_pb2.StepFrame(tokenized=await job)
+
+    def _aside(
+        self, num_bytes: int, call: Callable[[Argument], Result], argument: Argument
+    ) -> asyncio.Future[Result]:
+        """Run it on a thread, so that the event loop turns: megabytes on one of their own."""
+        listener = self._listener
+        threads = listener.long_executor if num_bytes > LONG_PROMPT_BYTES else listener.executor
+        return asyncio.get_running_loop().run_in_executor(threads, call, argument)
 
     def _tokenize_all(
         self, requests: Sequence[engine_pb2.TokenizeRequest]
@@ -87,7 +97,9 @@ class CodecServicer(engine_pb2_grpc.EngineServicer):
         if worst >= self._vocab_size:
             sentence = f"Token id {worst} is outside the vocabulary."
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, sentence)
-        return engine_pb2.DetokenizeReply(text=self._codec.decode(list(request.token_ids)))
+        token_ids = list(request.token_ids)
+        text = await self._aside(request.ByteSize(), self._codec.decode, token_ids)
+        return engine_pb2.DetokenizeReply(text=text)
 
     async def Drain(  # noqa: N802
         self, request: engine_pb2.DrainRequest, context: Context

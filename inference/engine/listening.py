@@ -79,6 +79,8 @@ class LoopServer:
         self.draining = False
         self.died = asyncio.Event()  # the loop's thread ended by itself: the process is useless
         self.executor = ThreadPoolExecutor(2, thread_name_prefix="tokenize")
+        # Megabytes take seconds: no short prompt waits behind them.
+        self.long_executor = ThreadPoolExecutor(1, thread_name_prefix="tokenize-long")
         self.events = asyncio.get_running_loop()
         self._loop = loop
         self._thread = threading.Thread(target=self._run_loop, name="engine-loop", daemon=True)
@@ -128,7 +130,8 @@ class LoopServer:
         """Stop the loop after the step under way, then stop listening."""
         self._loop.stop()
         await self._server.stop(grace_s)
-        self.executor.shutdown(wait=False, cancel_futures=True)
+        for executor in (self.executor, self.long_executor):
+            executor.shutdown(wait=False, cancel_futures=True)
         if not self.died.is_set():
             await asyncio.to_thread(self._thread.join, grace_s)
 

@@ -140,10 +140,9 @@ class HuggingFaceCodec:
 
     def decode(self, token_ids: list[int]) -> str:
         """Return the text of the ids, special tokens written out."""
-        text: str = self._tokenizer.decode(
-            token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
-        return text
+        # As a batch, for the reason that stands in `_ids`.
+        [text] = self._backend.decode_batch([token_ids], skip_special_tokens=False)
+        return str(text)
 
     def token_bytes(self, token_id: int) -> bytes:
         """Return the bytes one token stands for; none for ids that only pad the vocabulary."""
@@ -159,8 +158,13 @@ class HuggingFaceCodec:
 
 
 def _ids(backend: Tokenizer, text: str) -> list[int]:
-    """Encode without adding anything around the text."""
-    token_ids: list[int] = backend.encode(text, add_special_tokens=False).ids
+    """Encode without adding anything around the text.
+
+    As a batch of one: a single call of the library keeps the interpreter to itself until it ends,
+    which takes seconds for megabytes, and nothing else of the engine would move.
+    """
+    [encoding] = backend.encode_batch([text], add_special_tokens=False)
+    token_ids: list[int] = encoding.ids
     return token_ids
 
 

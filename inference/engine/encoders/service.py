@@ -78,16 +78,16 @@ class EncoderServicer(CodecServicer):
         least = request.num_tokens + len(request.texts)
         if full_for_ms := self._full_for_ms(request, least):
             return engine_pb2.TokenizeAllReply(full_for_ms=full_for_ms)
-        encode = self._server.served.codec.encode_text
-        encoded = await asyncio.get_running_loop().run_in_executor(
-            self._server.executor, lambda: [encode(text) for text in request.texts]
-        )
+        encoded = await self._aside(request.ByteSize(), self._encode_all, request.texts)
         num_tokens = request.num_tokens + sum(map(len, encoded))
         if full_for_ms := self._full_for_ms(request, num_tokens):
             return engine_pb2.TokenizeAllReply(full_for_ms=full_for_ms)
         return engine_pb2.TokenizeAllReply(
             encoded=[engine_pb2.TokenIds(ids=token_ids) for token_ids in encoded]
         )
+
+    def _encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self._server.served.codec.encode_text(text) for text in texts]
 
     def _full_for_ms(self, request: engine_pb2.TokenizeAllRequest, num_tokens: int) -> int:
         """When to come back; 0: so many tokens may be submitted, or are not going to be."""

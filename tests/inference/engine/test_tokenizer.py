@@ -1,5 +1,8 @@
 """Encoding is transformers' own, except that nobody's words become special tokens."""
 
+import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -225,6 +228,40 @@ def test_threads_that_encode_at_once_do_not_disturb_each_other() -> None:
 
     with ThreadPoolExecutor(4) as threads:
         assert all(threads.map(encode, range(400)))
+
+
+def test_others_run_while_something_long_is_encoded_or_decoded() -> None:
+    """The engine's loop, its answers about its health and all its streams are such others."""
+    tokenizer = byte_level()
+    tokenizer.chat_template = TEMPLATE
+    codec = HuggingFaceCodec(tokenizer, ())
+    conversation = user("hello there " * 40_000)
+    token_ids = codec.encode_chat(conversation)
+    for call in (
+        lambda: codec.encode_chat(conversation),
+        lambda: codec.encode_text(conversation.messages[0]["content"]),
+        lambda: codec.decode(token_ids * 20),
+    ):
+        assert happened_beside(call) == ["something else", "ended"]
+
+
+def happened_beside(call: Callable[[], object]) -> list[str]:
+    """In which order a call on another thread ends and this thread has had the interpreter."""
+    begun, happened = threading.Event(), []
+
+    def run() -> None:
+        begun.set()
+        call()
+        happened.append("ended")
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run)
+        begun.wait()
+        for _ in range(20):  # each gives the interpreter away, and needs it to come back
+            time.sleep(0.001)
+        happened.append("something else")
+        running.result()
+    return happened
 
 
 def test_very_long_words_stay_quick() -> None:

@@ -1,0 +1,68 @@
+"""Encoding and decoding stand in nobody's way."""
+
+import asyncio
+import threading
+from typing import Any, cast
+
+from inference.engine.codec import Codec
+from inference.engine.codec_service import LONG_PROMPT_BYTES, CodecServicer
+from inference.engine.listening import LoopServer
+from inference.engine.wire import engine_pb2
+
+LONG = "x" * (LONG_PROMPT_BYTES + 1)
+
+
+class Gated:
+    """A codec for which long texts take until they are let through."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+
+    def encode_text(self, text: str) -> list[int]:
+        if len(text) > LONG_PROMPT_BYTES:
+            assert self.gate.wait(10)
+        return [len(text)]
+
+    def decode(self, token_ids: list[int]) -> str:
+        if len(token_ids) > LONG_PROMPT_BYTES:
+            assert self.gate.wait(10)
+        return str(len(token_ids))
+
+
+async def test_short_prompts_do_not_wait_for_long_ones() -> None:
+    codec = Gated()
+    servicer = make_servicer(codec)
+    texts = [LONG] * 4 + ["short"]
+    requests = [
+        engine_pb2.TokenizeRequest(text=text, call_id=number) for number, text in enumerate(texts)
+    ]
+    frames = servicer.tokenize(requests)
+    try:
+        async with asyncio.timeout(5):
+            first = await anext(frames)
+    finally:
+        codec.gate.set()
+    assert [reply.call_id for reply in first.tokenized] == [4]
+    others = [reply.call_id async for frame in frames for reply in frame.tokenized]
+    assert sorted(others) == [0, 1, 2, 3]
+
+
+async def test_the_event_loop_turns_while_ids_are_decoded() -> None:
+    codec = Gated()
+    servicer = make_servicer(codec)
+    many = engine_pb2.DetokenizeRequest(token_ids=[1] * (LONG_PROMPT_BYTES + 1))
+    decoding = asyncio.create_task(servicer.Detokenize(many, cast("Any", None)))
+    await asyncio.sleep(0)  # it begins
+    few = engine_pb2.DetokenizeRequest(token_ids=[1, 1])
+    try:
+        async with asyncio.timeout(5):
+            assert (await servicer.Detokenize(few, cast("Any", None))).text == "2"
+        assert not decoding.done()
+    finally:
+        codec.gate.set()
+    assert (await decoding).text == str(LONG_PROMPT_BYTES + 1)
+
+
+def make_servicer(codec: Gated) -> CodecServicer:
+    listener = LoopServer(cast("Any", None))
+    return CodecServicer(listener, cast("Codec", codec), vocab_size=10)

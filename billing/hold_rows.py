@@ -9,7 +9,8 @@ Only `billing.ledger` may call this module; the rules about money are there, and
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -53,19 +54,13 @@ class Totals:
 # --- What is spent in a month ----------------------------------------------------------------
 
 # A process whose clock is behind finds the month that has begun already, and counts on it.
-_SPENT = "CASE WHEN spend_month >= %s THEN spent_nanos ELSE 0 END"
+_SPENT = "CASE WHEN spend_month >= %(month)s THEN spent_nanos ELSE 0 END"
 # Its charge is of the month before, which nobody counts any more.
 _SPEND = (
-    " spent_nanos = CASE WHEN spend_month > %s THEN spent_nanos"
-    " WHEN spend_month = %s THEN spent_nanos + %s ELSE %s END,"
-    " spend_month = CASE WHEN spend_month > %s THEN spend_month ELSE %s END"
+    " spent_nanos = CASE WHEN spend_month > %(month)s THEN spent_nanos"
+    " WHEN spend_month = %(month)s THEN spent_nanos + %(cost)s ELSE %(cost)s END,"
+    " spend_month = CASE WHEN spend_month > %(month)s THEN spend_month ELSE %(month)s END"
 )
-
-
-def _spend(month: date, cost_nanos: int) -> tuple[Any, ...]:
-    """The values of `_SPEND`."""
-    return month, month, cost_nanos, cost_nanos, month, month
-
 
 # --- Accounts --------------------------------------------------------------------------------
 
@@ -73,39 +68,40 @@ _COLUMNS = (
     "id, credits_posted, debits_posted, debits_pending, credit_line_nanos,"
     f" {_SPENT}, monthly_cap_nanos"
 )
-_TOTALS = f"SELECT {_COLUMNS} FROM billing_account WHERE organisation_id = %s"  # noqa: S608
+_TOTALS = f"SELECT {_COLUMNS} FROM billing_account WHERE organisation_id = %(organisation)s"  # noqa: S608
 _RESERVE = (
-    "UPDATE billing_account SET debits_pending = debits_pending + %s"  # noqa: S608
-    " WHERE organisation_id = %s"
-    " AND credits_posted >= debits_posted + debits_pending - credit_line_nanos + %s"
-    f" AND (monthly_cap_nanos IS NULL OR monthly_cap_nanos >= {_SPENT} + debits_pending + %s)"
+    "UPDATE billing_account SET debits_pending = debits_pending + %(amount)s"  # noqa: S608
+    " WHERE organisation_id = %(organisation)s"
+    " AND credits_posted >= debits_posted + debits_pending - credit_line_nanos + %(amount)s"
+    " AND (monthly_cap_nanos IS NULL"
+    f" OR monthly_cap_nanos >= {_SPENT} + debits_pending + %(amount)s)"
     f" RETURNING {_COLUMNS}"
 )
 _UNRESERVE = (
-    "UPDATE billing_account SET debits_pending = debits_pending - %s,"  # noqa: S608
-    f" debits_posted = debits_posted + %s,{_SPEND} WHERE id = %s RETURNING {_COLUMNS}"
+    "UPDATE billing_account SET debits_pending = debits_pending - %(amount)s,"  # noqa: S608
+    f" debits_posted = debits_posted + %(cost)s,{_SPEND} WHERE id = %(account)s"
+    f" RETURNING {_COLUMNS}"
 )
 
 
 def totals(organisation_id: str, month: date) -> Totals:
     """Raises Account.DoesNotExist."""
-    rows = _read(_TOTALS, month, organisation_id)
-    if not rows:
+    row = _read(_TOTALS, organisation=organisation_id, month=month)
+    if row is None:
         raise Account.DoesNotExist(f"{organisation_id} has no account")
-    return Totals(*rows[0])
+    return Totals(*row)
 
 
 def reserve(organisation_id: str, month: date, amount_nanos: int) -> Totals | None:
     """Add to the account's pending debits; None: its credit or its cap is too small."""
-    values = (amount_nanos, organisation_id, amount_nanos, month, amount_nanos, month)
-    rows = _read(_RESERVE, *values)
-    return Totals(*rows[0]) if rows else None
+    row = _read(_RESERVE, organisation=organisation_id, month=month, amount=amount_nanos)
+    return None if row is None else Totals(*row)
 
 
 def unreserve(account_id: int, month: date, amount_nanos: int, cost_nanos: int) -> Totals:
     """Take a hold's amount from the pending debits and add its cost to the posted ones."""
-    spend = _spend(month, cost_nanos)
-    (row,) = _read(_UNRESERVE, amount_nanos, cost_nanos, *spend, account_id, month)
+    row = _read(_UNRESERVE, account=account_id, month=month, amount=amount_nanos, cost=cost_nanos)
+    assert row is not None, "an account with holds stays"
     return Totals(*row)
 
 
@@ -113,25 +109,29 @@ def unreserve(account_id: int, month: date, amount_nanos: int, cost_nanos: int) 
 
 # A rotated key and its successors have one cap, and one row in which all they spend counts.
 _COUNTED = (
-    " WHERE id = (SELECT COALESCE(counts_in_id, id) FROM billing_keyspend WHERE api_key_id = %s)"
+    " WHERE id ="
+    " (SELECT COALESCE(counts_in_id, id) FROM billing_keyspend WHERE api_key_id = %(key)s)"
 )
-_RESERVE_OF_KEY = f"UPDATE billing_keyspend SET pending_nanos = pending_nanos + %s{_COUNTED}"  # noqa: S608
-_UNDER_CAP = f" AND %s >= {_SPENT} + pending_nanos + %s"
+_RESERVE_OF_KEY = (
+    f"UPDATE billing_keyspend SET pending_nanos = pending_nanos + %(amount)s{_COUNTED}"  # noqa: S608
+)
+_UNDER_CAP = f" AND %(cap)s >= {_SPENT} + pending_nanos + %(amount)s"
 _UNRESERVE_OF_KEY = (
-    f"UPDATE billing_keyspend SET pending_nanos = pending_nanos - %s,{_SPEND}{_COUNTED}"  # noqa: S608
+    "UPDATE billing_keyspend SET"  # noqa: S608
+    f" pending_nanos = pending_nanos - %(amount)s,{_SPEND}{_COUNTED}"
 )
 
 
 def reserve_of_key(api_key_id: UUID, month: date, amount_nanos: int, cap_nanos: int | None) -> bool:
     """Add to what the key holds; False when there is no such row or the cap does not allow it."""
     if cap_nanos is None:
-        return _write(_RESERVE_OF_KEY, amount_nanos, api_key_id) == 1
-    values = (amount_nanos, api_key_id, cap_nanos, month, amount_nanos)
-    return _write(_RESERVE_OF_KEY + _UNDER_CAP, *values) == 1
+        return _write(_RESERVE_OF_KEY, key=api_key_id, amount=amount_nanos) == 1
+    statement = _RESERVE_OF_KEY + _UNDER_CAP
+    return _write(statement, key=api_key_id, month=month, amount=amount_nanos, cap=cap_nanos) == 1
 
 
 def unreserve_of_key(api_key_id: UUID, month: date, amount_nanos: int, cost_nanos: int) -> None:
-    _write(_UNRESERVE_OF_KEY, amount_nanos, *_spend(month, cost_nanos), api_key_id)
+    _write(_UNRESERVE_OF_KEY, key=api_key_id, month=month, amount=amount_nanos, cost=cost_nanos)
 
 
 # --- Holds -----------------------------------------------------------------------------------
@@ -145,11 +145,13 @@ _HOLD = (
 _OPEN = (
     "INSERT INTO billing_hold (request_id, account_id, api_key_id, amount_nanos, state, owner,"  # noqa: S608
     " lease, lease_until, context, created_at)"
-    f" VALUES (%s, %s, %s, %s, 'open', %s, {pulse.NUMBER} + %s, %s, %s, %s)"
+    " VALUES (%(request)s, %(account)s, %(key)s, %(amount)s, 'open', %(owner)s,"
+    f" {pulse.NUMBER} + %(beats)s, %(until)s, %(context)s, %(now)s)"
 )
-_READ = f"SELECT {_HOLD} FROM billing_hold WHERE request_id = %s"  # noqa: S608
+_READ = f"SELECT {_HOLD} FROM billing_hold WHERE request_id = %(request)s"  # noqa: S608
 _CLOSE = (
-    "UPDATE billing_hold SET state = %s, closed_at = %s WHERE request_id = %s AND state = 'open'"
+    "UPDATE billing_hold SET state = %(state)s, closed_at = %(now)s"
+    " WHERE request_id = %(request)s AND state = 'open'"
 )
 _LEASE_OVER = f" AND lease <= {pulse.NUMBER}"
 _CLOSED = f" RETURNING {_HOLD}"
@@ -160,14 +162,17 @@ def open_hold(
     account_id: int,
     api_key_id: UUID | None,
     amount_nanos: int,
+    *,
     owner: str,
     lease_until: datetime,
-    context: Mapping[str, Any],
+    context: dict[str, Any],
     now: datetime,
 ) -> None:
     """Note what was reserved; its lease begins with the beat that it is."""
-    lease = (owner, pulse.beats_of_a_lease(), lease_until)
-    _write(_OPEN, request_id, account_id, api_key_id, amount_nanos, *lease, context, now)
+    _write(
+        _OPEN, request=request_id, account=account_id, key=api_key_id, amount=amount_nanos,
+        owner=owner, beats=pulse.beats_of_a_lease(), until=lease_until, context=context, now=now,
+    )  # fmt: skip
 
 
 def close(
@@ -175,13 +180,14 @@ def close(
 ) -> ClosedHold | None:
     """Take an open hold to its end; None when somebody else has, or its lease was renewed."""
     statement = _CLOSE + _LEASE_OVER + _CLOSED if if_lease_is_over else _CLOSE + _CLOSED
-    rows = _read(statement, state.value, now, request_id)
-    return _hold(rows[0]) if rows else None
+    row = _read(statement, request=request_id, state=state.value, now=now)
+    return None if row is None else _hold(row)
 
 
 def read(request_id: str) -> ClosedHold:
     """The hold of a request. There must be one."""
-    (row,) = _read(_READ, request_id)
+    row = _read(_READ, request=request_id)
+    assert row is not None, f"{request_id} has no hold"
     return _hold(row)
 
 
@@ -203,42 +209,48 @@ def _hold(row: tuple[Any, ...]) -> ClosedHold:
 
 def insert(model: type[Model], values: Mapping[str, Any]) -> None:
     """Insert a row; what is not in `values` is as its field says. Its key is not read back."""
-    statement, defaults = _insertion(model, tuple(values))
-    _write(statement, *values.values(), *defaults)
+    statement, defaults = _insertion(model, frozenset(values))
+    _write(statement, **values, **defaults)
 
 
 @cache
-def _insertion(model: type[Model], named: tuple[str, ...]) -> tuple[str, tuple[Any, ...]]:
+def _insertion(model: type[Model], named: frozenset[str]) -> tuple[str, dict[str, Any]]:
     """The statement, and the values of the columns that are not named."""
-    fields = {f.attname: f for f in model._meta.local_concrete_fields if not f.db_returning}
-    rest = fields.keys() - set(named)
-    assert not any(callable(fields[name].default) for name in rest if fields[name].has_default())
-    columns = [str(fields[name].column) for name in (*named, *rest)]
-    places = ", ".join(["%s"] * len(columns))
-    statement = f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
-    return statement, tuple(fields[name].get_default() for name in rest)
+    fields = [field for field in model._meta.local_concrete_fields if not field.db_returning]
+    rest = [field for field in fields if field.attname not in named]
+    assert not any(field.has_default() and callable(field.default) for field in rest)
+    columns = ", ".join(str(field.column) for field in fields)
+    places = ", ".join(f"%({field.attname})s" for field in fields)
+    statement = f"INSERT INTO {model._meta.db_table} ({columns}) VALUES ({places})"  # noqa: S608
+    return statement, {field.attname: field.get_default() for field in rest}
 
 
 # --- Statements ------------------------------------------------------------------------------
 
 
-def _write(statement: str, *values: Any) -> int:
+def _write(statement: str, **values: Any) -> int:
     """How many rows it changed."""
     return int(_execute(statement, values).rowcount)
 
 
-def _read(statement: str, *values: Any) -> list[tuple[Any, ...]]:
+def _read(statement: str, **values: Any) -> tuple[Any, ...] | None:
+    """The row that it finds or changes; there is one at most."""
     cursor = _execute(statement, values)
     with _database().wrap_database_errors:
-        return list(cursor.fetchall())
+        rows = cursor.fetchall()
+    return rows[0] if rows else None
 
 
-def _execute(statement: str, values: Sequence[Any]) -> Any:
+def _execute(statement: str, values: Mapping[str, Any]) -> Any:
     """The driver's cursor after the statement. Raises Django's database errors."""
     database = _database()
+    if not database.in_atomic_block:
+        database.ensure_connection()
     database.validate_no_broken_transaction()
-    database.ensure_connection()
-    adapted = [v if type(v) in _PLAIN else _adapted(v, database) for v in values]
+    adapted = {
+        name: value if type(value) in _PLAIN else _adapted(value, database)
+        for name, value in values.items()
+    }
     with database.wrap_database_errors:
         cursor = database.connection.cursor()
         cursor.execute(_spelled(statement, database.vendor), adapted)
@@ -252,8 +264,8 @@ def _database() -> BaseDatabaseWrapper:
 
 @cache
 def _spelled(statement: str, vendor: str) -> str:
-    """With the driver's sign for a value's place."""
-    return statement.replace("%s", "?") if vendor == "sqlite" else statement
+    """With the driver's sign for the place of a value."""
+    return re.sub(r"%\((\w+)\)s", r":\1", statement) if vendor == "sqlite" else statement
 
 
 _PLAIN = frozenset({int, str, bool, type(None)})  # both drivers know them

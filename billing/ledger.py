@@ -212,8 +212,9 @@ def open_hold(
         _reserve_of_key(api_key_id, month, amount_nanos, monthly_cap_nanos)
     until = now + timedelta(seconds=settings.HOLD_LEASE_S)
     hold_rows.open_hold(
-        request_id, account.account_id, api_key_id, amount_nanos, owner, until, context, now
-    )
+        request_id, account.account_id, api_key_id, amount_nanos,
+        owner=owner, lease_until=until, context=context, now=now,
+    )  # fmt: skip
     return _balance_of(account)
 
 

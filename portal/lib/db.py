@@ -1,8 +1,8 @@
 """The thread hops from async code to the ORM: `db`, and `commit` for writes that many make.
 
 Django's `sync_to_async` outside Django's own handler runs everything on one thread and never
-closes a stale connection. This hop runs on a bounded executor of our own and wraps each call in
-`close_old_connections()`, so that a restarted database heals by itself.
+closes a stale connection. This hop runs on a bounded executor of our own and looks at its thread's
+connection before and after each call, so that a restarted database heals by itself.
 
 `commit` runs what queued up during the previous commit in one transaction: a disk confirms a few
 hundred commits a second, whatever is in them, and SQLite has one writer.
@@ -24,13 +24,14 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.db import (
+    DEFAULT_DB_ALIAS,
     IntegrityError,
     InterfaceError,
     OperationalError,
-    close_old_connections,
-    connection,
+    connections,
     transaction,
 )
+from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg_pool import PoolTimeout
 
 logger = logging.getLogger(__name__)
@@ -60,13 +61,15 @@ async def db(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> 
 def _with_fresh_connection(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     if time.monotonic() < _Away.until:
         raise OperationalError("the database was away a moment ago")
+    database = connections[DEFAULT_DB_ALIAS]
+    database.close_if_unusable_or_obsolete()
     try:
         return function(*args, **kwargs)
     except OperationalError as error:
         _Away.note(error)
         raise
     finally:
-        close_old_connections()
+        database.close_if_unusable_or_obsolete()
 
 
 class _Away:
@@ -202,12 +205,12 @@ class _Trouble:
         self._since = 0.0
 
     def note(self, results: list["_Result"]) -> None:
-        complaint = next(filter(None, (_complaint(result.error) for result in results)), None)
-        written = any(result.error is None for result in results)
-        if complaint is not None and self._what is None and not written:
-            self._what, self._since = complaint, time.monotonic()
-            logger.error("the database takes no writes: %s", complaint)
-        elif self._what is not None and written:
+        if all(result.error is not None for result in results):
+            complaint = next(filter(None, (_complaint(result.error) for result in results)), None)
+            if complaint is not None and self._what is None:
+                self._what, self._since = complaint, time.monotonic()
+                logger.error("the database takes no writes: %s", complaint)
+        elif self._what is not None:
             lasted_s = time.monotonic() - self._since
             logger.warning(
                 "the database takes writes again, after %.1f s of: %s", lasted_s, self._what
@@ -230,24 +233,25 @@ def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _run(calls: list[_Call]) -> list[_Result]:
-    if connection.vendor != "sqlite" or any(call.outlives_power for call in calls):
+    database = connections[DEFAULT_DB_ALIAS]
+    if database.vendor != "sqlite" or any(call.outlives_power for call in calls):
         return _run_together(calls)
-    with _not_waiting_for_the_disk():
+    with _not_waiting_for_the_disk(database):
         return _run_together(calls)
 
 
 @contextlib.contextmanager
-def _not_waiting_for_the_disk() -> Iterator[None]:
+def _not_waiting_for_the_disk(database: BaseDatabaseWrapper) -> Iterator[None]:
     """Around a whole transaction of SQLite with a log, which outlives this process all the same."""
-    connection.ensure_connection()
-    database = connection.connection
-    [waits] = database.execute("PRAGMA synchronous").fetchone()
-    database.execute(f"PRAGMA synchronous={min(waits, SQLITE_NORMAL)}")
+    database.ensure_connection()
+    sqlite = database.connection
+    [waits] = sqlite.execute("PRAGMA synchronous").fetchone()
+    sqlite.execute(f"PRAGMA synchronous={min(waits, SQLITE_NORMAL)}")
     try:
         yield
     finally:
-        if connection.connection is database:  # a new one waits anyway
-            database.execute(f"PRAGMA synchronous={waits}")
+        if database.connection is sqlite:  # a new one waits anyway
+            sqlite.execute(f"PRAGMA synchronous={waits}")
 
 
 def _run_together(calls: list[_Call]) -> list[_Result]:

@@ -14,7 +14,14 @@ from typing import Any
 import pytest
 import structlog
 from django.contrib.auth.models import Group, Permission
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    IntegrityError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg_pool import PoolTimeout
 
@@ -146,6 +153,19 @@ async def test_a_lost_connection_is_told_to_all_of_them() -> None:
     assert all(isinstance(result, Exception) for result in results)
     names = await db(lambda: set(Group.objects.values_list("name", flat=True)))
     assert not names & {"lost", "gone"}
+
+
+async def test_a_connection_that_grew_old_while_nobody_called_is_not_used_again() -> None:
+    """Its file may have been put back from a backup meanwhile."""
+
+    def current() -> tuple[BaseDatabaseWrapper, Any]:
+        database = connections[DEFAULT_DB_ALIAS]
+        return database, database.connection
+
+    database, before = await commit("", current)
+    database.close_at = 0.0
+    _database, after = await commit("", current)
+    assert after is not before
 
 
 async def test_a_connection_that_cannot_even_be_closed_stops_nobody_after_it(

@@ -10,6 +10,7 @@ the engine is lost, every sink is told once.
 import asyncio
 import contextlib
 import itertools
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -70,6 +71,28 @@ class EngineFullError(Exception):
         self.retry_after_ms = retry_after_ms
 
 
+class Outbox:
+    """Frames for the engine. An `asyncio.Queue` has a lot more to do for one reader."""
+
+    def __init__(self) -> None:
+        self._frames: deque[wire.ClientFrame] = deque()
+        self._news = asyncio.Event()
+
+    def put(self, frame: wire.ClientFrame) -> None:
+        self._frames.append(frame)
+        self._news.set()
+
+    async def take(self) -> wire.ClientFrame:
+        """Wait for one. What came up since the last goes with it: a write costs more than that."""
+        if not self._frames:
+            self._news.clear()
+            await self._news.wait()
+        frame = self._frames.popleft()
+        while self._frames and frame.ByteSize() < FRAME_BYTES:
+            frame.MergeFrom(self._frames.popleft())
+        return frame
+
+
 class EngineLink:
     """One engine: its health, its stream and its unary calls."""
 
@@ -88,7 +111,7 @@ class EngineLink:
         self._replies: dict[int, asyncio.Future[wire.TokenizeReply]] = {}
         self._announced = 0
         self._ids = itertools.count(1)
-        self._outbox: asyncio.Queue[wire.ClientFrame] = asyncio.Queue()
+        self._outbox = Outbox()
         self._call: Any = None
         self._stream_tasks: list[asyncio.Task[None]] = []
         self._polled = asyncio.Event()
@@ -130,14 +153,14 @@ class EngineLink:
         """Send a sequence (its id is filled in) and return its id."""
         submit.sequence_id = next(self._ids)
         self._sinks[submit.sequence_id] = sink
-        self._outbox.put_nowait(wire.ClientFrame(submits=[submit]))
+        self._outbox.put(wire.ClientFrame(submits=[submit]))
         return submit.sequence_id
 
     def cancel(self, sequence_id: int) -> None:
         """Ask the engine to stop; its last delta still comes to the sink."""
         if sequence_id in self._sinks:
             cancel = wire.Cancel(sequence_id=sequence_id)
-            self._outbox.put_nowait(wire.ClientFrame(cancels=[cancel]))
+            self._outbox.put(wire.ClientFrame(cancels=[cancel]))
 
     def attach(self, sink: Sink) -> int:
         """Count a call of an encoder as load, and tell its sink when the engine is lost.
@@ -157,16 +180,20 @@ class EngineLink:
         if self._call is None:
             raise EngineUnavailableError(f"{self.address}: not connected")
         request.call_id = next(self._ids)
-        reply: asyncio.Future[wire.TokenizeReply] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        reply: asyncio.Future[wire.TokenizeReply] = loop.create_future()
         self._replies[request.call_id] = reply
-        self._outbox.put_nowait(wire.ClientFrame(tokenize=[request]))
+        self._outbox.put(wire.ClientFrame(tokenize=[request]))
+        patience = loop.call_later(ANSWER_TIMEOUT_S, self._give_up, reply)
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                return await reply
-        except TimeoutError:
-            raise EngineUnavailableError(f"{self.address}: encodes nothing") from None
+            return await reply
         finally:
+            patience.cancel()
             self._replies.pop(request.call_id, None)
+
+    def _give_up(self, reply: "asyncio.Future[wire.TokenizeReply]") -> None:
+        if not reply.done():
+            reply.set_exception(EngineUnavailableError(f"{self.address}: encodes nothing"))
 
     # --- Unary calls -----------------------------------------------------------------------------
 
@@ -236,22 +263,17 @@ class EngineLink:
 
     def _open_stream(self) -> None:
         logger.info("engine connected", model=self.model, address=self.address)
-        self._outbox = asyncio.Queue()
+        self._outbox = Outbox()
         self._call = self._stub.Generate()
         self._stream_tasks = [
             asyncio.create_task(self._write(self._call, self._outbox)),
             asyncio.create_task(self._read(self._call)),
         ]
 
-    async def _write(self, call: Any, outbox: asyncio.Queue[wire.ClientFrame]) -> None:
+    async def _write(self, call: Any, outbox: Outbox) -> None:
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             while True:
-                frame = await outbox.get()
-                # What came up while the frame before was written goes as one: a write costs more
-                # than all that is in it.
-                while not outbox.empty() and frame.ByteSize() < FRAME_BYTES:
-                    frame.MergeFrom(outbox.get_nowait())
-                await call.write(frame)
+                await call.write(await outbox.take())
         self._lose_if_current(call)
 
     async def _read(self, call: Any) -> None:

@@ -2,6 +2,8 @@
 have one (dots as underscores). No label holds anything a caller can choose freely.
 """
 
+from functools import cache
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from inference.engine.wire import engine_pb2 as wire
@@ -58,6 +60,13 @@ CACHE_HITS = Gauge(
 SETTLE_RETRIES = Counter(
     "parlance_settle_retries", "Attempts to settle that failed and were tried again."
 )
+
+# What `labels` finds, found once: it takes a lock and spells every label at each call.
+tokens = cache(TOKENS.labels)
+request_duration = cache(REQUEST_DURATION.labels)
+time_to_first_token = cache(TIME_TO_FIRST_TOKEN.labels)
+time_per_output_token = cache(TIME_PER_OUTPUT_TOKEN.labels)
+responses = cache(RESPONSES.labels)
 
 
 def report_engine(model: str, address: str, stats: wire.EngineStats) -> None:

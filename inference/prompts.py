@@ -45,6 +45,8 @@ async def prepare_all(
     place = wire.Place(
         tenant=tenant, priority=int(spec.batch), num_sequences=spec.best_of or spec.n
     )
+    if len(spec.prompts) == 1:  # as nearly always: no task of its own
+        return [await _prepare(spec.prompts[0], spec, link, place)]
     prepared = (_prepare(prompt, spec, link, place) for prompt in spec.prompts)
     return list(await asyncio.gather(*prepared))
 

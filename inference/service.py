@@ -7,7 +7,6 @@ without them the first `prepare` starts it.
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import secrets
 import time
@@ -161,11 +160,9 @@ class Service:
         task.add_done_callback(self._owners.discard)
         task.add_done_callback(lambda _: self.generations.pop(generation.request_id, None))
         try:
-            # Shielded: when the request goes away, its owner lives on and settles.
-            await asyncio.shield(generation.admitted)
-        except asyncio.CancelledError:
+            await generation.admitted
+        except asyncio.CancelledError:  # the request went away: its owner lives on and settles
             generation.cancel()
-            generation.admitted.add_done_callback(_retrieve)
             raise
 
     # --- Chores --------------------------------------------------------------------------------
@@ -381,9 +378,3 @@ def _tokens_asked(spec: GenerationSpec, prepared: list[PreparedPrompt]) -> int:
     limit = settings.HOLD_WINDOW_TOKENS if spec.max_tokens is None else spec.max_tokens
     output = sum(min(limit, prompt.max_tokens) for prompt in prepared)
     return sum(len(prompt.token_ids) for prompt in prepared) + samples * output
-
-
-def _retrieve(future: asyncio.Future[None]) -> None:
-    """Take a refusal nobody waits for any more, so that asyncio does not warn about it."""
-    with contextlib.suppress(asyncio.CancelledError):
-        future.exception()

@@ -98,6 +98,8 @@ def _sampling(generation: Generation, sequence: SequenceState) -> SamplingParams
     sampling = generation.spec.sampling
     limit = generation.prompts[sequence.prompt_index].max_tokens
     seed = sampling.seed
+    if limit == sampling.max_tokens and seed is None and generation.samples == generation.spec.n:
+        return sampling
     if seed is not None:
         # The samples of a prompt differ, and each can be had again.
         seed = (seed + sequence.index % generation.samples + 2**63) % 2**64 - 2**63
@@ -200,12 +202,14 @@ def _report(generation: Generation, used: ledger.UsageDraft, summary: Summary) -
         ("output", used.output_tokens),
         ("waived", used.waived_tokens),
     ):
-        metrics.TOKENS.labels(model, kind).inc(count)
-    metrics.REQUEST_DURATION.labels(model, summary.outcome).observe(summary.duration_ms / 1000)
+        counter = metrics.tokens(model, kind)
+        if count:
+            counter.inc(count)
+    metrics.request_duration(model, summary.outcome).observe(summary.duration_ms / 1000)
     if summary.ttft_ms is not None:
-        metrics.TIME_TO_FIRST_TOKEN.labels(model).observe(summary.ttft_ms / 1000)
+        metrics.time_to_first_token(model).observe(summary.ttft_ms / 1000)
     if summary.tokens_per_s:
-        metrics.TIME_PER_OUTPUT_TOKEN.labels(model).observe(1 / summary.tokens_per_s)
+        metrics.time_per_output_token(model).observe(1 / summary.tokens_per_s)
     logger.info(
         "generation settled",
         request_id=generation.request_id,

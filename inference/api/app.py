@@ -58,10 +58,7 @@ def build_app() -> ASGIApp:
 
 
 def _routes() -> list[Route]:
-    routes = [
-        Route("/v1/models", models.list_models, methods=["GET"]),
-        Route("/v1/models/{model:path}", models.retrieve, methods=["GET"]),
-        Route("/v1/requests/{id}", requests.retrieve, methods=["GET"]),
+    routes = [  # they are tried in turn: first what is asked most
         Route("/v1/chat/completions", generating(chat.create), methods=["POST"]),
         Route("/v1/completions", generating(completions.create), methods=["POST"]),
         Route(
@@ -77,6 +74,9 @@ def _routes() -> list[Route]:
         Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
         Route("/v1/embeddings", generating(embeddings.create), methods=["POST"]),
         Route("/v1/fill-mask", generating(fill_mask.create), methods=["POST"]),
+        Route("/v1/models", models.list_models, methods=["GET"]),
+        Route("/v1/models/{model:path}", models.retrieve, methods=["GET"]),
+        Route("/v1/requests/{id}", requests.retrieve, methods=["GET"]),
     ]
     for prefix in ("", "/v1"):
         routes += [
@@ -207,4 +207,4 @@ def _complete(exchange: Exchange, message: Message) -> None:
     message["headers"] = [*theirs, *ours.items()]
     if not any(name == b"cache-control" for name, _ in message["headers"]):
         message["headers"].append((b"cache-control", b"no-store"))
-    metrics.RESPONSES.labels(exchange.endpoint, str(exchange.status)).inc()
+    metrics.responses(exchange.endpoint, str(exchange.status)).inc()

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from inference import client
 from inference.client import (
     FRAME_BYTES,
     EngineFullError,
     EngineLink,
     EngineRefusedError,
     EngineUnavailableError,
+    Outbox,
 )
 from inference.engine import fake
 from inference.engine.codec_service import LONG_PROMPT_BYTES
@@ -128,7 +130,7 @@ async def test_a_prompt_that_crashes_the_tokenizer_fails_alone(
     assert list((await link.tokenize(wire.TokenizeRequest(text="on"))).token_ids) == [111, 110]
 
 
-async def test_who_waits_is_told_when_the_engine_is_lost() -> None:
+async def test_who_waits_is_told_when_the_engine_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = FakeEngine("stopped")
     await asyncio.to_thread(engine.start)
     link = EngineLink("stopped", engine.address)
@@ -136,7 +138,11 @@ async def test_who_waits_is_told_when_the_engine_is_lost() -> None:
     assert engine.process is not None
     engine.process.send_signal(signal.SIGSTOP)
     waiting = asyncio.create_task(link.tokenize(wire.TokenizeRequest(text="a")))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0)
+    with monkeypatch.context() as hasty:
+        hasty.setattr(client, "ANSWER_TIMEOUT_S", 0.1)
+        with pytest.raises(EngineUnavailableError, match="encodes nothing"):
+            await link.tokenize(wire.TokenizeRequest(text="b"))
     assert not waiting.done()
     engine.kill()
     with pytest.raises(EngineUnavailableError):
@@ -147,15 +153,15 @@ async def test_who_waits_is_told_when_the_engine_is_lost() -> None:
 
 
 async def test_what_comes_up_during_a_write_goes_as_one_frame(link: EngineLink) -> None:
-    call, outbox = RecordingCall(), asyncio.Queue[wire.ClientFrame]()
+    call, outbox = RecordingCall(), Outbox()
     writer = asyncio.create_task(link._write(call, outbox))
     for number in range(30):
-        outbox.put_nowait(wire.ClientFrame(submits=[wire.Submit(sequence_id=number)]))
+        outbox.put(wire.ClientFrame(submits=[wire.Submit(sequence_id=number)]))
         await asyncio.sleep(0)
-    outbox.put_nowait(wire.ClientFrame(cancels=[wire.Cancel(sequence_id=3)]))
+    outbox.put(wire.ClientFrame(cancels=[wire.Cancel(sequence_id=3)]))
     call.free.set()
     async with asyncio.timeout(5):
-        while not outbox.empty() or len(call.frames) < 2:
+        while len(call.frames) < 2:
             await asyncio.sleep(0)
     writer.cancel()
     assert len(call.frames) == 2
@@ -165,11 +171,11 @@ async def test_what_comes_up_during_a_write_goes_as_one_frame(link: EngineLink) 
 
 
 async def test_a_frame_does_not_grow_beyond_what_a_message_may_be(link: EngineLink) -> None:
-    call, outbox = RecordingCall(), asyncio.Queue[wire.ClientFrame]()
+    call, outbox = RecordingCall(), Outbox()
     call.free.set()
     text = "x" * (FRAME_BYTES // 4)
     for _ in range(12):
-        outbox.put_nowait(wire.ClientFrame(tokenize=[wire.TokenizeRequest(text=text)]))
+        outbox.put(wire.ClientFrame(tokenize=[wire.TokenizeRequest(text=text)]))
     writer = asyncio.create_task(link._write(call, outbox))
     async with asyncio.timeout(5):
         while sum(len(frame.tokenize) for frame in call.frames) < 12:

@@ -79,8 +79,11 @@ async def test_it_streams_in_the_order_of_the_contract(
     }  # fmt: skip
     assert usage["choices"] == []
     assert usage["usage"]["completion_tokens"] == 12
-    assert len({(chunk["id"], chunk["created"], chunk["model"]) for chunk in events.chunks}) == 1
+    same = ("id", "created", "model", "system_fingerprint")
+    assert len({tuple(chunk[name] for name in same) for chunk in events.chunks}) == 1
     whole = await api.post(PATH, json=chat("hi", max_tokens=12))
+    assert whole.json()["system_fingerprint"] == first["system_fingerprint"]
+    assert first["system_fingerprint"].startswith("fp_")
     assert events.text == whole.json()["choices"][0]["message"]["content"]
     assert len(await books.settled(2)) == 2
 

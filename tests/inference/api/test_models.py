@@ -93,16 +93,3 @@ async def test_a_model_without_a_price_is_not_offered(api: httpx.AsyncClient, mo
     catalog.forget()
     listed = (await api.get("/v1/models")).json()
     assert "free" not in [model["id"] for model in listed["data"]]
-
-
-async def test_harnesses_tokenise_remotely(api: httpx.AsyncClient, books: Books) -> None:
-    for prefix in ("", "/v1"):
-        info = (await api.get(f"{prefix}/tokenizer_info")).json()
-        assert info["eos_token"] == "<|endoftext|>"
-        sent = {"prompt": "the answer", "add_special_tokens": False, "return_token_strs": True}
-        encoded = (await api.post(f"{prefix}/tokenize", json=sent)).json()
-        assert encoded["count"] == len(encoded["tokens"]) == len(encoded["token_strs"])
-        assert "".join(encoded["token_strs"]) == "the answer"
-        decoded = await api.post(f"{prefix}/detokenize", json={"tokens": encoded["tokens"]})
-        assert decoded.json() == {"prompt": "the answer"}
-    assert await books.records() == []

@@ -4,7 +4,11 @@ It also hears who has just connected when the server is told to stop: a balancer
 request on a connection may not send it again elsewhere.
 """
 
+import json
+
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from portal.lib.rest_errors import envelope
 
 MAX_HEAD_BYTES = 64 * 1024
 FIRST_REQUEST_S = 1.0
@@ -43,3 +47,13 @@ class BoundedHead(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.send_400_response("The request's headers are too large.")
+
+    def send_400_response(self, msg: str) -> None:
+        """In the envelope of the API's errors: who sends what is no HTTP is a program."""
+        body = json.dumps(envelope(400, msg, None)).encode()
+        head = (
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()

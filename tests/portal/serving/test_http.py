@@ -4,6 +4,7 @@ A server that stops hears who has just connected.
 """
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -71,6 +72,20 @@ async def test_ordinary_heads_pass_one_after_the_other(port: int) -> None:
     head = BEGIN + b"x-a: " + b"a" * 40_000  # two of them together are above the limit
     answer = await ask(port, head + b"\r\n\r\n", head + b"\r\nconnection: close\r\n\r\n")
     assert answer.count(b"200 OK") == 2
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"PURGE-ALL / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\r\n\r\n", BEGIN + b"no colon\r\n\r\n"],
+)
+async def test_what_is_no_http_is_told_so_in_the_envelope_of_errors(port: int, sent: bytes) -> None:
+    head, _, body = (await ask(port, sent)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert f"content-length: {len(body)}".encode() in head
+    assert b"content-type: application/json" in head
+    error = json.loads(body)["error"]
+    assert (error["type"], error["param"]) == ("invalid_request_error", None)
+    assert error["message"]
 
 
 @pytest.mark.parametrize("line", [b"x-a: " + b"a" * 8000 + b"\r\n", b"a" * 8000])

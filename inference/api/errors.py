@@ -50,8 +50,12 @@ def from_json(error: StrictJSONError) -> ServiceError:
     return invalid(error.message, error.param, "invalid_json")
 
 
-# Where pydantic speaks of Python: of dictionaries, and of classes of ours.
-_REASONS = {"dict_type": "it must be an object", "model_type": "it must be an object"}
+# Where pydantic speaks of Python: of dictionaries, of None, and of classes of ours.
+_REASONS = {
+    "dict_type": "it must be an object",
+    "model_type": "it must be an object",
+    "none_required": "it is not supported here",
+}
 
 
 def from_validation(

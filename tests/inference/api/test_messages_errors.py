@@ -180,6 +180,7 @@ async def test_what_makes_no_sense_is_a_400_that_names_the_place(
         response = await api.post(PATH, json=ask() | fields)
         assert_refused(response, 400, "invalid_request_error")
         assert response.json()["error"]["details"]["param"] == place, response.text
+        assert "None" not in response.text
     assert await books.records() == []
     assert await books.open_holds() == 0
 

@@ -230,20 +230,18 @@ def _insertion(model: type[Model], named: frozenset[str]) -> tuple[str, dict[str
 
 def _write(statement: str, **values: Any) -> int:
     """How many rows it changed."""
-    return int(_execute(statement, values).rowcount)
+    return _execute(statement, values)[0]
 
 
 def _read(statement: str, **values: Any) -> tuple[Any, ...] | None:
     """The row that it finds or changes; there is one at most."""
-    cursor = _execute(statement, values)
-    with _database().wrap_database_errors:
-        rows = cursor.fetchall()
+    rows = _execute(statement, values)[1]
     return rows[0] if rows else None
 
 
-def _execute(statement: str, values: Mapping[str, Any]) -> Any:
-    """The driver's cursor after the statement. Raises Django's database errors."""
-    database = _database()
+def _execute(statement: str, values: Mapping[str, Any]) -> tuple[int, list[tuple[Any, ...]]]:
+    """How many rows it changed, and those that it returns. Raises Django's database errors."""
+    database = connections[DEFAULT_DB_ALIAS]  # itself: its proxy looks it up for every attribute
     if not database.in_atomic_block:
         database.ensure_connection()
     database.validate_no_broken_transaction()
@@ -254,12 +252,7 @@ def _execute(statement: str, values: Mapping[str, Any]) -> Any:
     with database.wrap_database_errors:
         cursor = database.connection.cursor()
         cursor.execute(_spelled(statement, database.vendor), adapted)
-        return cursor
-
-
-def _database() -> BaseDatabaseWrapper:
-    """This thread's connection itself: its proxy would look it up again for every attribute."""
-    return connections[DEFAULT_DB_ALIAS]
+        return cursor.rowcount, cursor.fetchall() if cursor.description else []
 
 
 @cache

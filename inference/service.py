@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.authentication import Caller, no_longer_valid
 from billing import ledger
-from inference import catalog, constraints, errors, prompts, settling
+from inference import catalog, constraints, errors, metrics, prompts, settling
 from inference.catalog import CatalogEntry
 from inference.client import EngineLink
 from inference.encoder_inputs import prepare_inputs
@@ -83,6 +83,7 @@ class Service:
         self._chores: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
+        metrics.RUNNING.set_function(lambda: len(self.generations))
         await self.pool.start()
         self._chores = [
             asyncio.create_task(_every(settings.HOLD_RENEW_S, self._renew), name="renew leases"),

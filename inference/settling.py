@@ -37,24 +37,23 @@ async def own(generation: Generation, owner: str, others: Mapping[str, Generatio
 
     `owner` names this process in its leases, `others` are all generations it runs.
     """
-    with metrics.RUNNING.track_inprogress():
-        try:
-            await holding.open_hold(generation, owner, others)
-        except ServiceError as refusal:
-            _admit(generation, refusal)
-            return
-        except Exception:
-            logger.exception("opening a hold crashed", request_id=generation.request_id)
-            _admit(generation, errors.crashed(generation.request_id))
-            return
-        try:
-            _submit(generation)
-            _admit(generation, None)
-            await _watch(generation)
-        except Exception:
-            logger.exception("a generation crashed", request_id=generation.request_id)
-            generation.end("failed", errors.crashed(generation.request_id))
-        generation.finish(await _settle(generation))
+    try:
+        await holding.open_hold(generation, owner, others)
+    except ServiceError as refusal:
+        _admit(generation, refusal)
+        return
+    except Exception:
+        logger.exception("opening a hold crashed", request_id=generation.request_id)
+        _admit(generation, errors.crashed(generation.request_id))
+        return
+    try:
+        _submit(generation)
+        _admit(generation, None)
+        await _watch(generation)
+    except Exception:
+        logger.exception("a generation crashed", request_id=generation.request_id)
+        generation.end("failed", errors.crashed(generation.request_id))
+    generation.finish(await _settle(generation))
 
 
 def _admit(generation: Generation, refusal: ServiceError | None) -> None:

@@ -204,7 +204,7 @@ def _complete(exchange: Exchange, message: Message) -> None:
     added = exchange.headers | {"openai-processing-ms": str(elapsed_ms)}
     ours = {name.encode("latin-1"): value.encode("latin-1") for name, value in added.items()}
     theirs = [pair for pair in message.get("headers", ()) if pair[0] not in ours]
+    if b"cache-control" not in {name for name, _ in theirs}:
+        ours.setdefault(b"cache-control", b"no-store")
     message["headers"] = [*theirs, *ours.items()]
-    if not any(name == b"cache-control" for name, _ in message["headers"]):
-        message["headers"].append((b"cache-control", b"no-store"))
     metrics.responses(exchange.endpoint, str(exchange.status)).inc()

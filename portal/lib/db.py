@@ -236,19 +236,17 @@ def _run(calls: list[_Call]) -> list[_Result]:
     database = connections[DEFAULT_DB_ALIAS]
     if database.vendor != "sqlite" or any(call.outlives_power for call in calls):
         return _run_together(calls)
-    with _not_waiting_for_the_disk(database):
-        return _run_together(calls)
+    return _run_lightly(database, calls)
 
 
-@contextlib.contextmanager
-def _not_waiting_for_the_disk(database: BaseDatabaseWrapper) -> Iterator[None]:
-    """Around a whole transaction of SQLite with a log, which outlives this process all the same."""
+def _run_lightly(database: BaseDatabaseWrapper, calls: list[_Call]) -> list[_Result]:
+    """Without waiting for the disk: SQLite's log outlives this process all the same."""
     database.ensure_connection()
     sqlite = database.connection
     [waits] = sqlite.execute("PRAGMA synchronous").fetchone()
     sqlite.execute(f"PRAGMA synchronous={min(waits, SQLITE_NORMAL)}")
     try:
-        yield
+        return _run_together(calls)
     finally:
         if database.connection is sqlite:  # a new one waits anyway
             sqlite.execute(f"PRAGMA synchronous={waits}")

@@ -13,6 +13,8 @@ import signal
 import sys
 from typing import Any
 
+import uvloop
+
 from inference.engine import fake
 from inference.engine.encoders import fake as fake_encoder
 from inference.engine.encoders.jobs import EncoderLimits
@@ -212,7 +214,7 @@ def main() -> None:
     gc.freeze()
     gc.enable()
     try:
-        status = asyncio.run(serve(args, served))
+        status = uvloop.run(serve(args, served))
     except RuntimeError as error:  # what gRPC raises when it cannot listen
         sys.stderr.write(f"engine: {error}\n")
         status = 2

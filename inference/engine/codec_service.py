@@ -15,7 +15,9 @@ from inference.engine.wire import engine_pb2, engine_pb2_grpc
 if TYPE_CHECKING:
     from inference.engine.listening import LoopServer
 
-# What takes longer to encode than to hand to a thread.
+# What is encoded sooner than it is handed to a thread and back.
+SHORT_FRAME_BYTES = 1 << 10
+# What has a thread of its own, so that others do not wait behind it.
 LONG_PROMPT_BYTES = 1 << 14
 
 Argument = TypeVar("Argument")
@@ -46,7 +48,10 @@ class CodecServicer(engine_pb2_grpc.EngineServicer):
     async def tokenize(
         self, requests: Sequence[engine_pb2.TokenizeRequest]
     ) -> AsyncIterator[engine_pb2.StepFrame]:
-        """Encode what one frame asks for, off the event loop."""
+        """Encode what one frame asks for, off the event loop unless that takes longer."""
+        if sum(request.ByteSize() for request in requests) <= SHORT_FRAME_BYTES:
+            yield engine_pb2.StepFrame(tokenized=self._tokenize_all(requests))
+            return
         jobs = [
             self._aside(max(r.ByteSize() for r in batch), self._tokenize_all, batch)
             for batch in _batches(requests)

@@ -4,8 +4,10 @@ import asyncio
 import threading
 from typing import Any, cast
 
+import pytest
+
 from inference.engine.codec import Codec
-from inference.engine.codec_service import LONG_PROMPT_BYTES, CodecServicer
+from inference.engine.codec_service import LONG_PROMPT_BYTES, SHORT_FRAME_BYTES, CodecServicer
 from inference.engine.listening import LoopServer
 from inference.engine.wire import engine_pb2
 
@@ -17,8 +19,10 @@ class Gated:
 
     def __init__(self) -> None:
         self.gate = threading.Event()
+        self.on_event_loop = False
 
     def encode_text(self, text: str) -> list[int]:
+        self.on_event_loop |= threading.current_thread() is threading.main_thread()
         if len(text) > LONG_PROMPT_BYTES:
             assert self.gate.wait(10)
         return [len(text)]
@@ -45,6 +49,21 @@ async def test_short_prompts_do_not_wait_for_long_ones() -> None:
     assert [reply.call_id for reply in first.tokenized] == [4]
     others = [reply.call_id async for frame in frames for reply in frame.tokenized]
     assert sorted(others) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "texts", [["short"], ["x" * SHORT_FRAME_BYTES], ["short"] * SHORT_FRAME_BYTES]
+)
+async def test_only_a_short_frame_is_encoded_on_the_event_loop(texts: list[str]) -> None:
+    codec = Gated()
+    requests = [engine_pb2.TokenizeRequest(text=text) for text in texts]
+    replies = [
+        reply
+        async for frame in make_servicer(codec).tokenize(requests)
+        for reply in frame.tokenized
+    ]
+    assert [list(reply.token_ids) for reply in replies] == [[len(text)] for text in texts]
+    assert codec.on_event_loop == (texts == ["short"])
 
 
 async def test_the_event_loop_turns_while_ids_are_decoded() -> None:

@@ -83,7 +83,7 @@ class Service:
         self._chores: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        metrics.RUNNING.set_function(lambda: len(self.generations))
+        metrics.RUNNING.set_function(self._num_running)
         await self.pool.start()
         self._chores = [
             asyncio.create_task(_every(settings.HOLD_RENEW_S, self._renew), name="renew leases"),
@@ -105,6 +105,10 @@ class Service:
             chore.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
         await self.pool.stop()
+
+    def _num_running(self) -> int:
+        """May be called from any thread."""
+        return sum(not generation.settled for generation in list(self.generations.values()))
 
     # --- Prepare -------------------------------------------------------------------------------
 

@@ -53,7 +53,11 @@ async def own(generation: Generation, owner: str, others: Mapping[str, Generatio
     except Exception:
         logger.exception("a generation crashed", request_id=generation.request_id)
         generation.end("failed", errors.crashed(generation.request_id))
-    generation.finish(await _settle(generation))
+    used, balance = await _settle(generation)
+    summary = summarise(generation, used, balance.available_nanos)
+    generation.finish(summary)
+    await asyncio.sleep(0)  # its reader first: nobody waits for a line in the log
+    _report(generation, used, summary)
 
 
 def _admit(generation: Generation, refusal: ServiceError | None) -> None:
@@ -135,7 +139,7 @@ async def _watch(generation: Generation) -> None:
 # --- The end ----------------------------------------------------------------------------------
 
 
-async def _settle(generation: Generation) -> Summary:
+async def _settle(generation: Generation) -> tuple[ledger.UsageDraft, ledger.Balance]:
     """Settle until it succeeds: the database may be away for a while, the charge is not lost."""
     if generation.outcome != "failed":
         await holding.cover_output(generation)
@@ -143,10 +147,9 @@ async def _settle(generation: Generation) -> Summary:
     attempt = 0
     while True:
         try:
-            used, balance = await commit(
+            return await commit(
                 generation.caller.organisation_id, ledger.settle, generation.request_id, draft
             )
-            break
         except AssertionError:
             # The ledger refuses to charge this. Release the hold: it must not live for ever.
             logger.exception("settling refused", request_id=generation.request_id)
@@ -166,9 +169,6 @@ async def _settle(generation: Generation) -> Summary:
                 logger.error("settling waits", request_id=generation.request_id, error=str(error))
             await asyncio.sleep(SETTLE_BACKOFF_S[min(attempt, len(SETTLE_BACKOFF_S) - 1)])
             attempt += 1
-    summary = summarise(generation, used, balance.available_nanos)
-    _report(generation, used, summary)
-    return summary
 
 
 def summarise(generation: Generation, used: ledger.UsageDraft, balance_nanos: int) -> Summary:

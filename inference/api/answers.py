@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from inference import errors, metrics, service
 from inference.api.bodies import RequestBody
-from inference.api.errors import encode, envelope
+from inference.api.errors import encode, envelope, json_response
 from inference.api.exchange import Exchange, exchange_of
 from inference.errors import ServiceError
 from inference.generation import Generation
@@ -84,6 +84,15 @@ async def collect(
     exchange.headers["x-request-cost"] = format_plain(summary.cost_nanos)
     exchange.headers["x-credit-remaining"] = format_plain(summary.balance_nanos)
     return deltas, summary
+
+
+async def respond(generation: Generation, make: Callable[[], dict[str, Any]]) -> Response:
+    """What `make` makes of it, as JSON."""
+    if generation.spec.sampling.logprobs is None:
+        return json_response(make())
+    # Those of thousands of tokens take a second to write: other requests go on meanwhile.
+    content = await asyncio.to_thread(lambda: encode(make()))
+    return Response(content, media_type="application/json")
 
 
 def client_gone() -> Response:

@@ -12,7 +12,6 @@ from inference import service
 from inference.api import answers
 from inference.api.bodies import CHAT_UNSUPPORTED, parse
 from inference.api.chat_text import ChoiceText
-from inference.api.errors import json_response
 from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.logprobs import chat_logprobs
 from inference.api.schemas import ChatBody
@@ -38,7 +37,7 @@ async def create(request: Request) -> Response:
     deltas, summary = await answers.collect(request, generation)
     if summary is None:
         return answers.client_gone()
-    return json_response(whole(generation, head, deltas, summary))
+    return await answers.respond(generation, lambda: whole(generation, head, deltas, summary))
 
 
 def to_spec(body: ChatBody) -> GenerationSpec:

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from inference import service
 from inference.api import answers
 from inference.api.bodies import COMPLETION_UNSUPPORTED, parse
-from inference.api.errors import json_response
 from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.inputs import InputField
 from inference.api.logprobs import CompletionLogprobs
@@ -43,7 +42,7 @@ async def create(request: Request) -> Response:
     deltas, summary = await answers.collect(request, generation)
     if summary is None:
         return answers.client_gone()
-    return json_response(whole(generation, answer, deltas, summary))
+    return await answers.respond(generation, lambda: whole(generation, answer, deltas, summary))
 
 
 def to_spec(body: CompletionBody) -> GenerationSpec:

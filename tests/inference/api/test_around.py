@@ -1,12 +1,16 @@
 """Around the endpoints: CORS, security headers, proxies, keep-alive, what reaches the engine."""
 
 import asyncio
+import threading
+from types import ModuleType
 
 import httpx
 import pytest
 from django.conf import settings
 
 from inference import service
+from inference.api import chat as chat_endpoint
+from inference.api import completions
 from inference.engine.wire import engine_pb2 as wire
 from portal.lib import sse
 from tests.inference.conftest import chat
@@ -89,6 +93,36 @@ async def test_a_quiet_stream_is_kept_alive(
     response = await web.post(PATH, json=chat(model="slow", stream=True, max_tokens=2))
     assert response.text.count(": keep-alive\n\n") >= 2
     assert response.text.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "module", "fields"),
+    [
+        (PATH, chat_endpoint, chat(logprobs=True)),
+        ("/v1/completions", completions, {"model": "starter", "prompt": "a", "logprobs": 0}),
+    ],
+)
+async def test_others_are_served_while_log_probabilities_are_written(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, path: str, module: ModuleType,
+    fields: dict[str, object],
+) -> None:  # fmt: skip
+    whole, begun, gate = module.whole, threading.Event(), threading.Event()
+
+    def slow(*arguments: object) -> object:
+        begun.set()
+        assert gate.wait(10)
+        return whole(*arguments)
+
+    monkeypatch.setattr(module, "whole", slow)
+    asked = asyncio.create_task(api.post(path, json=fields | {"max_tokens": 2}))
+    while not begun.is_set():
+        await asyncio.sleep(0.01)
+    assert (await api.get("/v1/models")).status_code == 200
+    gate.set()
+    answer = await asked
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["choices"][0]["logprobs"]
 
 
 async def test_every_parameter_reaches_the_engine(

@@ -26,6 +26,20 @@ from inference.engine.server import EngineServer, Served
 PARENT_POLL_S = 0.5
 
 
+def count(text: str) -> int:
+    """Read a number of things, of which there is at least one."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"it must be at least 1, not {number}")
+    return number
+
+
+def fraction(text: str) -> float:
+    """Read a part of a whole."""
+    if not 0 < (number := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"it must be above 0 and at most 1, not {number}")
+    return number
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(prog="inference.engine", description="Serve one model.")
@@ -36,20 +50,20 @@ def build_parser() -> argparse.ArgumentParser:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
     add("--quantize", choices=("int8",), help="round the weights (default: leave them)")
-    add("--tensor-parallel", type=int, default=1, help="GPUs (or CPU processes) that share a model")
-    add("--max-model-len", type=int, help="tokens of prompt and output together")
-    add("--kv-blocks", type=int, help="blocks of the key-value cache (default: by memory)")
-    add("--memory-fraction", type=float, help="of the memory (see README.md) to use at most")
+    add("--tensor-parallel", type=count, default=1, help="GPUs (or CPU processes) for a model")
+    add("--max-model-len", type=count, help="tokens of prompt and output together")
+    add("--kv-blocks", type=count, help="blocks of the key-value cache (default: by memory)")
+    add("--memory-fraction", type=fraction, help="of the memory (see README.md) to use at most")
     add(
         "--memory-shares",
-        type=int,
+        type=count,
         default=1,
         help="engines that divide this fraction among them (default %(default)s)",
     )
-    add("--block-size", type=int, help="tokens in a block (default: 16 on CPU, 256 on CUDA)")
+    add("--block-size", type=count, help="tokens in a block (default: 16 on CPU, 64 on CUDA)")
     add(
         "--token-budget",
-        type=int,
+        type=count,
         help="most tokens of a step (default: 8192 on CUDA, at most 512 on CPU)",
     )
     add(
@@ -59,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="how much longer prompts may make the steps of running texts, as a factor; 0 for the "
         "fastest prefill (default %(default)s)",
     )
-    add("--max-running", type=int, help="sequences at a time (default: 64 on CPU, 256 on CUDA)")
+    add("--max-running", type=count, help="sequences at a time (default: 64 on CPU, 256 on CUDA)")
     add("--max-waiting", type=int, default=1024, help="then refuse (default %(default)s)")
     add(
         "--max-drafts",
@@ -67,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=32,
         help="guessed tokens that a step may try, 0 for none (default %(default)s)",
     )
-    add("--threads", type=int, help="of torch on CPU (default: physical cores)")
+    add("--threads", type=count, help="of torch on CPU (default: physical cores)")
     add("--drain-seconds", type=float, default=30.0, help="patience on SIGTERM")
     add("--parent-pid", type=int, help="exit when this process ends")
     add("--fake", action="store_true", help="recite instead of running a model")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from inference.engine.__main__ import build_parser
 from inference.engine.wire import engine_pb2
 from tests.inference.engine.client import connect, eventually, open_stream, tokenize
 
@@ -123,6 +124,26 @@ async def test_no_engine_outlives_its_parent(tmp_path: Path) -> None:
         parent.kill()
         await parent.wait()
         assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("--kv-blocks", ["0", "-1", "1.5"]),
+        ("--block-size", ["-16"]),
+        ("--threads", ["-3"]),
+        ("--memory-shares", ["0"]),
+        ("--memory-fraction", ["0", "nan", "-0.5", "1.01", "inf"]),
+    ],
+)
+def test_sizes_that_are_none_are_refused_by_name(
+    option: str, values: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for value in values:
+        with pytest.raises(SystemExit):
+            build_parser().parse_args([option, value])
+        assert f"argument {option}: " in capsys.readouterr().err
+    assert build_parser().parse_args([option, "1"])
 
 
 async def test_it_says_why_it_cannot_start(tmp_path: Path) -> None:

@@ -396,5 +396,4 @@ def _may_guess(sequence: Sequence, num_generated: int) -> bool:
 
     Not the first: the last token of a prompt is of the prompt, and may bring its scores.
     """
-    params = sequence.params
-    return num_generated >= max(params.min_tokens, 1) and not params.has_penalties
+    return num_generated >= 1 and not sequence.params.has_penalties

@@ -108,9 +108,12 @@ def test_the_tokens_are_those_without_guesses(
         assert guessed == plain
 
 
-def test_it_takes_fewer_steps_where_text_repeats(model: HuggingFaceModel) -> None:
-    _, plain = generate(model, 0, max_tokens=150, ignore_eos=True)
-    _, guessed = generate(model, 40, max_tokens=150, ignore_eos=True)
+@pytest.mark.parametrize("asked", [{"ignore_eos": True}, {"min_tokens": 150}], ids=",".join)
+def test_it_takes_fewer_steps_where_text_repeats(
+    model: HuggingFaceModel, asked: dict[str, Any]
+) -> None:
+    _, plain = generate(model, 0, max_tokens=150, **asked)
+    _, guessed = generate(model, 40, max_tokens=150, **asked)
     assert guessed.num_steps <= plain.num_steps
     if not any(layer.self_attn.o_proj.weight.any() for layer in model.module.model.layers):
         assert guessed.num_steps < 0.6 * plain.num_steps

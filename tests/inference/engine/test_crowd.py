@@ -2,7 +2,7 @@
 
 import random
 
-from inference.engine.crowd import Places
+from inference.engine.crowd import EXPECTED_S, Coming, Places
 from inference.engine.request import FinishReason
 from tests.inference.engine.desk import Desk, make
 
@@ -55,3 +55,13 @@ def test_what_has_begun_is_not_refused_for_a_newcomer() -> None:
     assert newcomer.finish_reason is FinishReason.OVERLOADED
     desk.run()
     assert begun.num_generated == 9
+
+
+def test_who_is_expected_and_comes_is_counted_once_until_it_arrives() -> None:
+    coming, place = Coming(), (0, "alice")
+    coming.expect(place, 2, now=10.0)
+    coming.send(place)
+    assert coming.count(10.0) == {place: 2}
+    coming.receive(place)
+    assert coming.count(10.0) == {place: 1}
+    assert coming.count(10.1 + EXPECTED_S) == {}

@@ -316,6 +316,7 @@ def test_its_counts_add_up() -> None:
     bench.step()
     numbers = later.result()
     assert numbers.generated_tokens == sum(len(outcome.token_ids) for outcome in outcomes) == 30
+    assert (numbers.prompt_tokens, numbers.cached_prompt_tokens) == (5 * 30, 0)
     assert numbers.kv_blocks_used == 0
     assert numbers.num_running == numbers.num_waiting == 0
 

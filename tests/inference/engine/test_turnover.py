@@ -213,3 +213,11 @@ def test_without_deadline_nothing_is_late(bench: Bench) -> None:
     outcomes = submit(bench, 12, max_tokens=100)
     bench.run()
     assert {outcome.finish for outcome in outcomes} == {"FINISH_LENGTH"}
+
+
+def test_what_was_measured_long_ago_counts_for_little() -> None:
+    turnover = Turnover()
+    for seconds in (1.0, 0.1):
+        for _ in range(500):
+            turnover.note(seconds, 1, crowded=True)
+    assert turnover.place_s == pytest.approx(0.1, abs=0.01)

@@ -12,12 +12,8 @@
 #include <omp.h>
 
 #include "attention.h"
-#include "products.h"
-#include "team.h"
-#include "tiles.h"
+#include "multiply.h"
 
-/* Rows that a phase of products keeps in the processor's own cache. */
-#define BLOCK_ROWS 96
 /* Rows of a piece of what is done row by row. */
 #define PIECE_ROWS 8
 
@@ -56,11 +52,6 @@ struct step {
     int64_t phases;
     int64_t threads;
 };
-
-static void store_input(enum kind kind, char *input, int64_t place, vec v) {
-    if (bfloat_inputs(kind)) store_bfloats((bfloat *)input + place, v);
-    else store_floats((float *)input + place, v);
-}
 
 /* x += added (if any); input = weight · x / rms(x). */
 static void add_and_norm(enum kind kind, int64_t hidden, int64_t width, float *x,
@@ -104,168 +95,6 @@ static void embed(const struct decoder *d, const struct step *s, struct team *te
                                   : ((const float *)d->embedding)[start + i];
             for (int64_t i = d->hidden; i < d->width; i++) x[i] = 0;
         }
-    await(team, phase, pieces);
-}
-
-/* Where a product's results go. */
-struct target {
-    float *out; /* (rows, stride); null: through silu into `inner` */
-    int64_t stride;
-    char *inner; /* of gate_up, whose panels are 16 gates and their 16 ups */
-};
-
-static void deliver(const struct decoder *d, const struct product *product, struct target target,
-                    int64_t row, int64_t panel, vec first, vec second) {
-    if (product->bias) {
-        first += load_floats(product->bias + panel * PANEL);
-        second += load_floats(product->bias + panel * PANEL + LANES);
-    }
-    if (!target.out) {
-        int64_t place = row * d->inner + panel * LANES;
-        store_input(d->kind, target.inner, place, silu(first) * second);
-        return;
-    }
-    float *out = target.out + row * target.stride + panel * PANEL;
-    int64_t left = target.stride - panel * PANEL;
-    if (left >= PANEL) {
-        store_floats(out, first);
-        store_floats(out + LANES, second);
-    } else { /* logits, whose rows are not padded */
-        float both[PANEL];
-        store_floats(both, first);
-        store_floats(both + LANES, second);
-        memcpy(out, both, left * sizeof(float));
-    }
-}
-
-static void any_tile(enum kind kind, int rows, int panels, const char *x, int64_t stride,
-                     const char *weights, const char *ahead, int64_t panel_size, int64_t inputs,
-                     vec sums[LARGEST_TILE][2]) {
-    if (kind == FLOATS)
-        tile_floats(rows, panels, x, stride, weights, ahead, panel_size, inputs, sums);
-    else if (kind == BFLOAT_WEIGHTS)
-        tile_bfloat_weights(rows, panels, x, stride, weights, ahead, panel_size, inputs, sums);
-#ifdef __AVX512BF16__
-    else
-        tile_bfloats(rows, panels, x, stride, weights, ahead, panel_size, inputs, sums);
-#endif
-}
-
-#ifdef __AMX_BF16__
-_Static_assert(BLOCK_ROWS % (2 * TILE_ROWS) == 0, "a block's tiles end where it ends");
-
-/* The sums of up to 16 rows of a panel, which are in two of the tiles: the first two, or (`second`) the
- * others. Tiles stored where the sums belong would wait for that memory, and the next products with them. */
-static void deliver_tiles(const struct decoder *d, const struct product *product,
-                          struct target target, const int second, int64_t row, int64_t rows,
-                          int64_t panel) {
-    float sums[2 * TILE_ROWS * LANES] __attribute__((aligned(TILE_LINE)));
-    store_tiles(second, sums);
-    bfloat *inner = (bfloat *)target.inner + row * d->inner + panel * LANES;
-    for (int64_t r = 0; r < rows && r < TILE_ROWS; r++, inner += d->inner) {
-        vec left = load_floats(sums + r * LANES);
-        vec right = load_floats(sums + (TILE_ROWS + r) * LANES);
-        if (target.out || product->bias) deliver(d, product, target, row + r, panel, left, right);
-        else store_bfloats(inner, silu(left) * right); /* as `deliver` does, but twice as fast */
-    }
-}
-
-/* Few rows, without tiles. */
-static void few_rows(const struct decoder *d, const struct product *product, const char *x,
-                     struct target target, int64_t row, int64_t rows, int64_t panel,
-                     int64_t panels) {
-    int64_t stride = product->inputs * sizeof(bfloat), panel_size = stride * PANEL;
-    int64_t width = panels % 2 ? 1 : 2;
-    vec sums[FEW_SUMS][2];
-    for (int64_t p = panel; p < panel + panels; p += width) {
-        const char *weights = (const char *)product->weights + p * panel_size;
-        few_tiles((int)rows, (int)width, x + row * stride, stride, weights, panel_size,
-                  product->inputs, sums);
-        for (int64_t i = 0; i < rows * width; i++)
-            deliver(d, product, target, row + i / width, p + i % width, sums[i][0], sums[i][1]);
-    }
-}
-
-/* Two tiles' worth of rows, or of panels, at a time. */
-static void tiles_of_rows(const struct decoder *d, const struct product *product, const char *x,
-                          struct target target, int64_t row, int64_t rows, int64_t panel,
-                          int64_t panels, int64_t skip) {
-    int64_t stride = product->inputs * sizeof(bfloat), panel_size = stride * PANEL, end = row + rows;
-    const char *weights = (const char *)product->weights + panel * panel_size;
-    int wide = rows <= TILE_ROWS; /* of few rows: two panels, if there are two */
-    int64_t height = wide ? TILE_ROWS : 2 * TILE_ROWS, width = wide ? 2 : 1;
-    for (int64_t p = 0; p < panels; p += width, weights += width * panel_size)
-        for (int64_t from = row; from < end; from += height) {
-            const char *ahead = from == row ? weights + skip * panel_size : NULL;
-            const char *start = x + from * stride;
-            int two = wide && p + 1 < panels;
-            if (wide)
-                four_tiles(0, start, stride, weights, two ? panel_size : 0, ahead, product->inputs);
-            else four_tiles(1, start, stride, weights, 0, ahead, product->inputs);
-            deliver_tiles(d, product, target, 0, from, end - from, panel + p);
-            int64_t lower = from + TILE_ROWS;
-            if (two) deliver_tiles(d, product, target, 1, from, end - from, panel + p + 1);
-            else if (lower < end) deliver_tiles(d, product, target, 1, lower, end - lower, panel + p);
-        }
-}
-#endif
-
-/* Some panels of a product for a block of rows; those `skip` further on will be wanted next. */
-static void panels_of_rows(const struct decoder *d, const struct product *product, const char *x,
-                           struct target target, int64_t row, int64_t rows, int64_t panel,
-                           int64_t panels, int64_t skip) {
-#ifdef __AMX_BF16__
-    if (d->kind == BFLOAT_TILES) {
-        if (rows <= FEW_ROWS) few_rows(d, product, x, target, row, rows, panel, panels);
-        else tiles_of_rows(d, product, x, target, row, rows, panel, panels, skip);
-        return;
-    }
-#endif
-    vec sums[LARGEST_TILE][2];
-    int64_t stride = product->inputs * input_bytes(d->kind);
-    int64_t panel_size = product->inputs * PANEL * weight_bytes(d->kind);
-    int64_t most = MOST_SUMS / panels, tiles = (rows + most - 1) / most;
-    const char *weights = (const char *)product->weights + panel * panel_size;
-    for (int64_t i = 0; i < tiles; i++) { /* of equal height, more or less */
-        int64_t from = row + rows * i / tiles, height = row + rows * (i + 1) / tiles - from;
-        const char *ahead = weights; /* a single tile only reads on, which needs no help */
-        if (tiles > 1) ahead += skip * panel_size + i % 2 * panel_size / 2;
-        any_tile(d->kind, (int)height, (int)panels, x + from * stride, stride, weights, ahead,
-                 panel_size, product->inputs, sums);
-        for (int64_t r = 0; r < height; r++)
-            for (int64_t p = 0; p < panels; p++)
-                deliver(d, product, target, from + r, panel + p, sums[r * panels + p][0],
-                        sums[r * panels + p][1]);
-    }
-}
-
-/* Few rows take several panels at a time, or a sum would wait for the one before it. */
-static int64_t panels_at_a_time(enum kind kind, int64_t rows, int64_t panels, int64_t threads) {
-    int64_t count = 4, most = MOST_SUMS;
-#ifdef __AMX_BF16__
-    if (kind == BFLOAT_TILES) most = 2 * TILE_ROWS;
-#endif
-    while (count > 1 && (count * rows > most || panels < count * threads)) count /= 2;
-    return count;
-}
-
-static void multiply(const struct decoder *d, struct team *team, int64_t phase,
-                     const struct product *product, const char *x, int64_t rows,
-                     struct target target) {
-    int64_t panels = num_panels(product), most;
-    most = panels_at_a_time(d->kind, rows, panels, team->size);
-    int64_t across = (panels + most - 1) / most;
-    int64_t pieces = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS * across;
-    int64_t skip = most * team->size; /* as threads take pieces by turns */
-    for (int64_t piece; (piece = take(team, phase)) < pieces; finish(team, phase)) {
-        int64_t row = piece / across * BLOCK_ROWS, panel = piece % across * most;
-        int64_t height = rows - row < BLOCK_ROWS ? rows - row : BLOCK_ROWS;
-        for (int64_t end = panel + most < panels ? panel + most : panels; panel < end;) {
-            int64_t left = end - panel, count = left >= 4 ? 4 : left >= 2 ? 2 : 1;
-            panels_of_rows(d, product, x, target, row, height, panel, count, skip);
-            panel += count;
-        }
-    }
     await(team, phase, pieces);
 }
 
@@ -392,24 +221,24 @@ static void run(const struct decoder *d, const struct step *s, struct team *team
         struct cache cache = {layer->keys, layer->values, s->block_size, d->kv_heads, d->dim,
                               (int)d->bfloats};
         int64_t stride = num_panels(&layer->qkv) * PANEL;
-        struct target to_wide = {s->wide, stride, NULL}, to_added = {s->added, d->width, NULL};
-        struct target to_inner = {NULL, 0, s->inner};
+        struct target to_wide = {s->wide, NULL, stride}, to_added = {s->added, NULL, d->width};
+        struct target to_inner = {NULL, s->inner, d->inner};
         norms(d, s, team, phase++, rows, layer->input_norm, l == 0);
-        multiply(d, team, phase++, &layer->qkv, s->input, rows, to_wide);
+        multiply(d->kind, team, phase++, &layer->qkv, s->input, rows, to_wide);
         rotate_and_store(d, s, team, phase++, layer, &cache, stride);
         attend_all(d, s, team, phase++, &cache, stride, member);
         if (l == d->num_layers - 1) {
             keep_wanted(d, s, team, phase++);
             rows = s->wanted;
         }
-        multiply(d, team, phase++, &layer->out, s->input, rows, to_added);
+        multiply(d->kind, team, phase++, &layer->out, s->input, rows, to_added);
         norms(d, s, team, phase++, rows, layer->output_norm, 0);
-        multiply(d, team, phase++, &layer->gate_up, s->input, rows, to_inner);
-        multiply(d, team, phase++, &layer->down, s->inner, rows, to_added);
+        multiply(d->kind, team, phase++, &layer->gate_up, s->input, rows, to_inner);
+        multiply(d->kind, team, phase++, &layer->down, s->inner, rows, to_added);
     }
     norms(d, s, team, phase++, rows, d->norm, 0);
-    struct target to_logits = {s->logits, d->head.outputs, NULL};
-    multiply(d, team, phase, &d->head, s->input, rows, to_logits);
+    struct target to_logits = {s->logits, NULL, d->head.outputs};
+    multiply(d->kind, team, phase, &d->head, s->input, rows, to_logits);
 #ifdef __AMX_BF16__
     if (d->kind == BFLOAT_TILES) _tile_release();
 #endif

@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 #include <string.h>
-#ifdef __AVX512BF16__
+#ifdef __AVX512F__
 #include <immintrin.h>
 #endif
 
@@ -85,29 +85,40 @@ INLINE float greatest_of(vec v) {
     return most;
 }
 
-/* exp for x <= 0, relative error below 2e-7, 0 below -87. Cody and Waite's reduction, then the
- * Taylor series around 0 on |r| <= ln(2) / 2. */
-INLINE vec exp_negative(vec x) {
+/* exp for |x| <= 87, relative error below 3e-7. Cody and Waite's reduction, then a polynomial that was
+ * fitted to exp on |r| <= ln(2) / 2 (Remez), of relative error 1e-7. */
+INLINE vec exp_of(vec x) {
     const float round = 12582912.0f; /* 1.5 · 2^23: adding it rounds to whole numbers */
-    ints tiny = x < -87.0f;
-    vec clipped = choose(tiny, (vec){0} - 87.0f, x);
-    vec n = (clipped * 1.44269504f + round) - round;
-    vec r = clipped - n * 0.693359375f + n * 2.12194440e-4f;
-    vec p = r * (1.0f / 5040) + 1.0f / 720;
-    p = p * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
+    vec n = x * 1.44269504f + round;
+    words power = (words)n << 23;
+    n -= round;
+    vec r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    vec p = r * 0.00829765508f + 0.041915382f;
+    p = p * r + 0.166675747f;
+    p = p * r + 0.499988949f;
+    p = p * r + 0.999999692f;
     p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    vec scale = (vec)((__builtin_convertvector(n, ints) + 127) << 23);
-    return choose(tiny, (vec){0}, p * scale);
+    return (vec)((words)p + power);
 }
 
-/* x · sigmoid(x), with one division, which takes longer than all the rest. */
-INLINE vec silu(vec x) {
-    vec e = exp_negative((vec)((words)x | 0x80000000u)); /* of -|x| */
-    return x * (choose(x > 0.0f, (vec){0} + 1.0f, e) / (1.0f + e));
+/* exp for x <= 0; 0 below -87. */
+INLINE vec exp_negative(vec x) {
+    ints tiny = x < -87.0f;
+    return choose(tiny, (vec){0}, exp_of(choose(tiny, (vec){0}, x)));
 }
+
+/* At least -most, at most `most`. NaN becomes a number. */
+INLINE vec clamp(vec x, float most) {
+#ifdef __AVX512F__
+    __m512 high = _mm512_max_ps((__m512)x, _mm512_set1_ps(-most));
+    return (vec)_mm512_min_ps(high, _mm512_set1_ps(most));
+#else
+    vec high = choose(x > -most, x, (vec){0} - most);
+    return choose(high < most, high, (vec){0} + most);
+#endif
+}
+
+/* x · sigmoid(x) */
+INLINE vec silu(vec x) { return x / (1.0f + exp_of(-clamp(x, 87.0f))); }
 
 #endif

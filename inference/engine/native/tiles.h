@@ -43,38 +43,6 @@ static void shape_tiles(void) {
     _tile_loadconfig(&shape);
 }
 
-/* Sums of 32 rows × 1 panel (`tall`), or of 16 rows × 2 panels, for `store_tiles`. Meanwhile as much is
- * brought nearer from `ahead`, if there is one, as is read of the weights. */
-INLINE void four_tiles(const int tall, const char *x, int64_t stride, const char *weights,
-                       int64_t panel_size, const char *ahead, int64_t inputs) {
-    const int64_t half = TILE_LINE, line = 2 * half, step = TILE_ROWS * line;
-    const char *second = weights + panel_size, *lower = x + TILE_ROWS * stride;
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    for (int64_t k = 0; k < inputs; k += TILE_INPUTS, weights += step, second += step) {
-        _tile_loadd(4, x + 2 * k, stride);
-        _tile_loadd(6, weights, line);
-        _tile_loadd(7, weights + half, line);
-        if (ahead)
-            for (int64_t i = 0; i < step; i += TILE_LINE)
-                __builtin_prefetch(ahead + k / TILE_INPUTS * step + i, 0, 2);
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_dpbf16ps(1, 4, 7);
-        if (tall) {
-            _tile_loadd(5, lower + 2 * k, stride);
-            _tile_dpbf16ps(2, 5, 6);
-            _tile_dpbf16ps(3, 5, 7);
-        } else {
-            _tile_loadd(6, second, line);
-            _tile_loadd(7, second + half, line);
-            _tile_dpbf16ps(2, 4, 6);
-            _tile_dpbf16ps(3, 4, 7);
-        }
-    }
-}
-
 /* The same sums, bit for bit, of up to FEW_ROWS rows and two panels, by vectors: weights are read into
  * tiles more slowly than they come from memory, however few rows they meet. A tile adds 16 products
  * with even inputs, 16 with odd ones, then both to the sum (Intel's manual, TDPBF16PS). */
@@ -138,18 +106,6 @@ static void few_tiles(int rows, int panels, const char *x, int64_t stride, const
     _mm_setcsr(control | SUBNORMALS_ARE_0);
     sums_for(rows, panels, x, stride, weights, panel_size, inputs, sums);
     _mm_setcsr(control);
-}
-
-/* Stores the sums of the first 16 rows (or panel), or of the `second`: (2, 16, 16), one half after the
- * other. */
-INLINE void store_tiles(const int second, float *sums) {
-    if (second) {
-        _tile_stored(2, sums, TILE_LINE);
-        _tile_stored(3, sums + TILE_ROWS * LANES, TILE_LINE);
-    } else {
-        _tile_stored(0, sums, TILE_LINE);
-        _tile_stored(1, sums + TILE_ROWS * LANES, TILE_LINE);
-    }
 }
 
 #endif

@@ -11,8 +11,8 @@
 #include <math.h>
 #include <omp.h>
 
-#include "attention.h"
 #include "multiply.h"
+#include "tiled_attention.h"
 
 /* Rows of a piece of what is done row by row. */
 #define PIECE_ROWS 8
@@ -47,7 +47,7 @@ struct step {
     float *x, *added;                       /* (T, width) */
     float *wide;                            /* (T, qkv outputs), padded */
     char *input, *inner; /* (T, max(width, heads · dim)), (T, inner) of the kind; T rounded up to 32 */
-    float *scores;                          /* (threads, MOST_QUERIES, longest rounded up) */
+    float *scores;                          /* (threads, TILE_ROWS, longest rounded up) */
     int64_t *counters;                      /* (2, phases), zero */
     int64_t phases;
     int64_t threads;
@@ -155,10 +155,11 @@ static void rotate_and_store(const struct decoder *d, const struct step *s, stru
  * i % group of the group. */
 static void attend_tile(const struct decoder *d, const struct step *s, const struct cache *cache,
                         int64_t row, int64_t kv_head, int64_t heads, int64_t first, int64_t count,
-                        int alone, int64_t stride, int64_t room, float *scores) {
-    float queries[MOST_QUERIES * MOST_DIM], sums[MOST_QUERIES * MOST_DIM];
-    int64_t lengths[MOST_QUERIES], places[MOST_QUERIES], dim = d->dim;
+                        int in_tiles, int alone, int64_t stride, int64_t room, float *scores) {
+    float queries[TILE_ROWS * MOST_DIM], sums[TILE_ROWS * MOST_DIM];
+    int64_t lengths[TILE_ROWS], places[TILE_ROWS], dim = d->dim;
     int64_t group = d->heads / d->kv_heads, out = s->offsets[row];
+    const int64_t *table = s->tables + row * s->table_width;
     for (int64_t i = 0; i < heads * count; i++) {
         int64_t pair = first + i % count, token = pair / group;
         int64_t head = (kv_head + i / count) * group + pair % group;
@@ -167,33 +168,56 @@ static void attend_tile(const struct decoder *d, const struct step *s, const str
                dim * sizeof(float));
         places[i] = (out + token) * d->layers->out.inputs + head * dim;
     }
-    attend(cache, s->tables + row * s->table_width, kv_head, heads, count, lengths, queries, scores,
-           room, alone, sums);
+    if (!in_tiles)
+        attend(cache, table, kv_head, heads, count, lengths, queries, scores, room, alone, sums);
+#ifdef __AMX_BF16__
+    else attend_in_tiles(cache, table, kv_head, count, lengths, queries, scores, room, sums);
+#endif
     for (int64_t i = 0; i < heads * count; i++)
         for (int64_t j = 0; j < dim; j += LANES)
             store_input(d->kind, s->input, places[i] + j, load_floats(sums + i * dim + j));
 }
 
-static void attend_all(const struct decoder *d, const struct step *s, struct team *team,
-                       int64_t phase, const struct cache *cache, int64_t stride, int64_t member) {
+/* Not inlined: its arithmetic must not leave the lines between which subnormal numbers are 0. */
+static __attribute__((noinline)) void attend_pieces(const struct decoder *d, const struct step *s,
+                                                    struct team *team, int64_t phase,
+                                                    const struct cache *cache, int64_t stride,
+                                                    int64_t member) {
     int64_t room = (s->longest + LANES - 1) / LANES * LANES, seen = 0;
     int64_t group = d->heads / d->kv_heads, mine = take(team, phase);
     int64_t most = s->rows * d->kv_heads / team->size; /* or few rows would leave threads idle */
-    float *scores = s->scores + member * MOST_QUERIES * room;
+    float *scores = s->scores + member * TILE_ROWS * room;
     for (int64_t row = 0; row < s->rows; row++) {
         int64_t pairs = (s->offsets[row + 1] - s->offsets[row]) * group;
-        int64_t heads = heads_of_tile(pairs, d->kv_heads, most), across = d->kv_heads / heads;
-        int64_t pieces = (pairs + MOST_QUERIES - 1) / MOST_QUERIES * across;
+        int in_tiles = cache->numbers == AS_TILES && pairs > FEW_QUERIES;
+        int64_t height = in_tiles ? TILE_ROWS : MOST_QUERIES;
+        int64_t heads = in_tiles ? 1 : heads_of_tile(pairs, d->kv_heads, most);
+        int64_t across = d->kv_heads / heads, pieces = (pairs + height - 1) / height * across;
         for (; mine < seen + pieces; mine = take(team, phase)) {
-            int64_t first = (mine - seen) / across * MOST_QUERIES;
-            int64_t count = pairs - first < MOST_QUERIES ? pairs - first : MOST_QUERIES;
+            int64_t first = (mine - seen) / across * height;
+            int64_t count = pairs - first < height ? pairs - first : height;
             attend_tile(d, s, cache, row, (mine - seen) % across * heads, heads, first, count,
-                        pieces == across, stride, room, scores);
+                        in_tiles, pieces == across, stride, room, scores);
             finish(team, phase);
         }
         seen += pieces;
     }
     await(team, phase, seen);
+}
+
+static void attend_all(const struct decoder *d, const struct step *s, struct team *team,
+                       int64_t phase, const struct cache *cache, int64_t stride, int64_t member) {
+#ifdef __AMX_BF16__
+    if (cache->numbers == AS_TILES) {
+        unsigned control = subnormals_are_0();
+        shape_tiles_of_attention();
+        attend_pieces(d, s, team, phase, cache, stride, member);
+        shape_tiles();
+        _mm_setcsr(control);
+        return;
+    }
+#endif
+    attend_pieces(d, s, team, phase, cache, stride, member);
 }
 
 /* After the last attention only what becomes logits goes on. Places ascend, so rows move down. */
@@ -210,6 +234,12 @@ static void keep_wanted(const struct decoder *d, const struct step *s, struct te
     await(team, phase, 1);
 }
 
+/* A tile takes 32 numbers of a key. */
+static enum numbers numbers_of(const struct decoder *d) {
+    if (!d->bfloats) return AS_FLOATS;
+    return d->kind == BFLOAT_TILES && d->dim % TILE_INPUTS == 0 ? AS_TILES : AS_PAIRS;
+}
+
 static void run(const struct decoder *d, const struct step *s, struct team *team, int64_t member) {
     int64_t phase = 0, rows = s->tokens;
 #ifdef __AMX_BF16__
@@ -219,7 +249,7 @@ static void run(const struct decoder *d, const struct step *s, struct team *team
     for (int64_t l = 0; l < d->num_layers; l++) {
         const struct layer *layer = d->layers + l;
         struct cache cache = {layer->keys, layer->values, s->block_size, d->kv_heads, d->dim,
-                              (int)d->bfloats};
+                              numbers_of(d)};
         int64_t stride = num_panels(&layer->qkv) * PANEL;
         struct target to_wide = {s->wide, NULL, stride}, to_added = {s->added, NULL, d->width};
         struct target to_inner = {NULL, s->inner, d->inner};

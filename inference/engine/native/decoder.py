@@ -20,7 +20,6 @@ from inference.engine.native.compiler import load_library
 LANES = 16
 PANEL = 32
 LARGEST_HEAD = 256  # MOST_DIM in the source
-TILE_QUERIES = 8  # MOST_QUERIES
 PHASES_OF_A_LAYER = 8
 FURTHER_PHASES = 4
 FLOATS, BFLOAT_WEIGHTS, BFLOATS, BFLOAT_TILES = range(4)  # enum kind
@@ -99,7 +98,7 @@ class NativeDecoder:
         longest = int(layout.kv_lens.max())
         widest = max(decoder.width, decoder.heads * decoder.dim)
         wide = _padded(self._layers[0].qkv.outputs, PANEL)
-        scores = self._threads * TILE_QUERIES * _padded(longest, LANES)
+        scores = self._threads * TILE_ROWS * _padded(longest, LANES)
         rows = _padded(tokens, 2 * TILE_ROWS)  # two tiles are read whole
         phases = PHASES_OF_A_LAYER * decoder.num_layers + FURTHER_PHASES
         counters = np.zeros((2, phases), dtype=np.int64)

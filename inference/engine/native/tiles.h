@@ -11,14 +11,15 @@
 
 #include "numbers.h"
 
+#define TILE_ROWS 16
+#define TILE_INPUTS 32
+
 #ifdef __AMX_BF16__
 
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define TILE_ROWS 16
-#define TILE_INPUTS 32
 #define TILE_LINE 64 /* bytes of a row of a tile */
 #define FEW_ROWS 2   /* and one are faster without tiles */
 #define FEW_SUMS 4   /* of few rows and two panels */
@@ -29,19 +30,29 @@ static int may_use_tiles(void) {
     return syscall(SYS_arch_prctl, request, tile_data) == 0;
 }
 
-/* Gives the calling thread eight tiles of 16 rows; `_tile_release` takes them back. */
-static void shape_tiles(void) {
-    struct {
-        uint8_t palette, start, reserved[14];
-        uint16_t line[16];
-        uint8_t rows[16];
-    } shape = {.palette = 1};
+struct shape {
+    uint8_t palette, start, reserved[14];
+    uint16_t line[16]; /* bytes */
+    uint8_t rows[16];
+};
+
+static struct shape whole_tiles(void) {
+    struct shape shape = {.palette = 1};
     for (int i = 0; i < 8; i++) {
         shape.line[i] = TILE_LINE;
         shape.rows[i] = TILE_ROWS;
     }
+    return shape;
+}
+
+/* Gives the calling thread eight tiles of 16 rows; `_tile_release` takes them back. */
+static void shape_tiles(void) {
+    struct shape shape = whole_tiles();
     _tile_loadconfig(&shape);
 }
+
+/* What was written so far is in memory: the compiler does not know that tiles are read from there. */
+INLINE void written(void) { __asm__ volatile("" ::: "memory"); }
 
 /* The same sums, bit for bit, of up to FEW_ROWS rows and two panels, by vectors: weights are read into
  * tiles more slowly than they come from memory, however few rows they meet. A tile adds 16 products
@@ -97,13 +108,18 @@ static __attribute__((noinline)) void sums_for(int rows, int panels, const char 
     switch (10 * rows + panels) { FEW_CASE(1, 1) FEW_CASE(2, 1) FEW_CASE(1, 2) FEW_CASE(2, 2) }
 }
 
-#define SUBNORMALS_ARE_0 0x8040 /* of operands and of results, in the processor's control register */
+/* Numbers as tiles know them, until the processor's control register gets back what this returns. */
+static unsigned subnormals_are_0(void) {
+    const unsigned operands_and_results = 0x8040;
+    unsigned control = _mm_getcsr();
+    _mm_setcsr(control | operands_and_results);
+    return control;
+}
 
-/* Sums of few rows with numbers as tiles know them. */
+/* Sums of few rows, as tiles compute them. */
 static void few_tiles(int rows, int panels, const char *x, int64_t stride, const char *weights,
                       int64_t panel_size, int64_t inputs, vec sums[FEW_SUMS][2]) {
-    unsigned control = _mm_getcsr();
-    _mm_setcsr(control | SUBNORMALS_ARE_0);
+    unsigned control = subnormals_are_0();
     sums_for(rows, panels, x, stride, weights, panel_size, inputs, sums);
     _mm_setcsr(control);
 }

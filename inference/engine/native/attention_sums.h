@@ -1,0 +1,222 @@
+/* The sums of attention: scores of 16 keys at a time, weighted values of 16 numbers at a time.
+ *
+ * Three kinds, whose order of adding differs: floats; bfloats, pair by pair; and bfloats as tiles add
+ * them (tiles.h), so that it does not matter which queries come together in a tile.
+ */
+
+#ifndef ATTENTION_SUMS_H
+#define ATTENTION_SUMS_H
+
+#include "tiles.h"
+
+#define MOST_QUERIES 8
+#define GROUP 16 /* keys */
+
+/* What keys and values are, and how queries and weights meet them: floats, pairs of bfloats, tiles. */
+enum numbers { AS_FLOATS, AS_PAIRS, AS_TILES };
+
+/* Of what is read, what lies `ahead` bytes further on is asked for: it will be read next. */
+INLINE void bring(const char *row) { __builtin_prefetch(row, 0, 3); }
+
+/* Scores of `count` queries of each of some heads for 16 keys. queries: (heads, count, dim), floats. */
+INLINE void score_floats(const int heads, const int count, const void *queries, const char *keys,
+                         int64_t head_bytes, int64_t size, int64_t dim,
+                 int64_t ahead, vec *sum) {
+    for (int64_t i = 0; i < dim; i++)
+#pragma GCC unroll 8
+        for (int h = 0; h < heads; h++) {
+            const char *row = keys + h * head_bytes + i * size * sizeof(float);
+            vec key = load_floats((const float *)row);
+            bring(row + ahead);
+#pragma GCC unroll 8
+            for (int q = h * count; q < (h + 1) * count; q++)
+                sum[q] += key * ((const float *)queries)[q * dim + i];
+        }
+}
+
+INLINE words pairs_of_keys(const char *keys, int64_t i, int64_t size, int64_t ahead) {
+    const char *row = keys + i * size * sizeof(bfloat);
+    bring(row + ahead);
+    return (words)*(const words_at *)row;
+}
+
+/* queries: bfloats. */
+INLINE void score_pairs(const int heads, const int count, const void *queries, const char *keys,
+                        int64_t head_bytes, int64_t size, int64_t dim,
+                 int64_t ahead, vec *sum) {
+    for (int64_t i = 0; i < dim; i += 2)
+#pragma GCC unroll 8
+        for (int h = 0; h < heads; h++) {
+            words pairs = pairs_of_keys(keys + h * head_bytes, i, size, ahead);
+#pragma GCC unroll 8
+            for (int q = h * count; q < (h + 1) * count; q++)
+                sum[q] = add_products(sum[q], pairs, (const bfloat *)queries + q * dim + i);
+        }
+}
+
+/* queries: floats that were rounded to bfloats. */
+INLINE void score_as_tiles(const int heads, const int count, const void *queries, const char *keys,
+                           int64_t head_bytes, int64_t size, int64_t dim,
+                 int64_t ahead, vec *sum) {
+    for (int64_t start = 0; start < dim; start += TILE_INPUTS) {
+        vec even[MOST_QUERIES], odd[MOST_QUERIES];
+#pragma GCC unroll 8
+        for (int i = 0; i < heads * count; i++) even[i] = odd[i] = (vec){0};
+        for (int64_t i = start; i < start + TILE_INPUTS; i += 2)
+#pragma GCC unroll 8
+            for (int h = 0; h < heads; h++) {
+                words pairs = pairs_of_keys(keys + h * head_bytes, i, size, ahead);
+#pragma GCC unroll 8
+                for (int q = h * count; q < (h + 1) * count; q++) {
+                    const float *query = (const float *)queries + q * dim + i;
+                    even[q] += firsts(pairs) * query[0];
+                    odd[q] += seconds(pairs) * query[1];
+                }
+            }
+#pragma GCC unroll 8
+        for (int i = 0; i < heads * count; i++) sum[i] += even[i] + odd[i];
+    }
+}
+
+INLINE void score(const enum numbers numbers, const int heads, const int count,
+                  const void *queries, const char *keys, int64_t head_bytes, int64_t size,
+                  int64_t dim, int64_t ahead, float *scores, int64_t room) {
+    vec sum[MOST_QUERIES];
+#pragma GCC unroll 8
+    for (int i = 0; i < heads * count; i++) sum[i] = (vec){0};
+    if (numbers == AS_TILES) score_as_tiles(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
+    else if (numbers == AS_PAIRS) score_pairs(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
+    else score_floats(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
+#pragma GCC unroll 8
+    for (int i = 0; i < heads * count; i++) store_floats(scores + i * room, sum[i]);
+}
+
+/* Adds the weighted values of `length` keys of a block, for some queries and 16 · parts numbers. */
+INLINE void add_floats(const int count, const int parts, const float *weights, int64_t room,
+                       int64_t length, const void *values, int64_t dim, int64_t ahead, vec sum[4][4]) {
+    for (int64_t j = 0; j < length; j++) {
+        vec value[4];
+#pragma GCC unroll 4
+        for (int p = 0; p < parts; p++)
+        {
+            const char *row = (const char *)values + (j * dim + p * LANES) * sizeof(float);
+            value[p] = load_floats((const float *)row);
+            bring(row + ahead);
+        }
+#pragma GCC unroll 4
+        for (int q = 0; q < count; q++)
+#pragma GCC unroll 4
+            for (int p = 0; p < parts; p++) sum[q][p] += value[p] * weights[q * room + j];
+    }
+}
+
+/* Nobody has written the value after the last one: it may be no number. */
+INLINE words pairs_of_values(const void *values, int64_t j, int64_t length, int64_t dim, int part,
+                             int64_t ahead) {
+    const char *row = (const char *)values + (j * dim + part * 2 * LANES) * sizeof(bfloat);
+    words pairs = (words)*(const words_at *)row;
+    bring(row + ahead);
+    return j + 1 == length ? pairs & 0xffff : pairs;
+}
+
+/* weights: bfloats, `room` floats apart. */
+INLINE void add_pairs(const int count, const int parts, const float *weights, int64_t room,
+                      int64_t length, const void *values, int64_t dim, int64_t ahead, vec sum[4][4]) {
+    for (int64_t j = 0; j < length; j += 2) {
+        words value[4];
+#pragma GCC unroll 4
+        for (int p = 0; p < parts; p++) value[p] = pairs_of_values(values, j, length, dim, p, ahead);
+#pragma GCC unroll 4
+        for (int q = 0; q < count; q++)
+#pragma GCC unroll 4
+            for (int p = 0; p < parts; p++)
+                sum[q][p] = add_products(sum[q][p], value[p],
+                                         (const bfloat *)(weights + q * room) + j);
+    }
+}
+
+/* weights: floats that were rounded to bfloats. */
+INLINE void add_as_tiles(const int count, const int parts, const float *weights, int64_t room,
+                         int64_t length, const void *values, int64_t dim, int64_t ahead, vec sum[4][4]) {
+    for (int64_t start = 0; start < length; start += GROUP) {
+        int64_t end = length - start < GROUP ? length : start + GROUP;
+        vec even[4][4], odd[4][4];
+#pragma GCC unroll 4
+        for (int q = 0; q < count; q++)
+#pragma GCC unroll 4
+            for (int p = 0; p < parts; p++) even[q][p] = odd[q][p] = (vec){0};
+        for (int64_t j = start; j < end; j += 2)
+#pragma GCC unroll 4
+            for (int p = 0; p < parts; p++) {
+                words pairs = pairs_of_values(values, j, length, dim, p, ahead);
+#pragma GCC unroll 4
+                for (int q = 0; q < count; q++) {
+                    even[q][p] += firsts(pairs) * weights[q * room + j];
+                    odd[q][p] += seconds(pairs) * weights[q * room + j + 1];
+                }
+            }
+#pragma GCC unroll 4
+        for (int q = 0; q < count; q++)
+#pragma GCC unroll 4
+            for (int p = 0; p < parts; p++) sum[q][p] += even[q][p] + odd[q][p];
+    }
+}
+
+INLINE void add_values(const enum numbers numbers, const int count, const int parts,
+                       const float *weights, int64_t room, int64_t length, const void *values,
+                       int64_t dim, int64_t ahead, float *sums) {
+    vec sum[4][4];
+#pragma GCC unroll 4
+    for (int q = 0; q < count; q++)
+#pragma GCC unroll 4
+        for (int p = 0; p < parts; p++) sum[q][p] = load_floats(sums + q * dim + p * LANES);
+    if (numbers == AS_TILES) add_as_tiles(count, parts, weights, room, length, values, dim, ahead, sum);
+    else if (numbers == AS_PAIRS) add_pairs(count, parts, weights, room, length, values, dim, ahead, sum);
+    else add_floats(count, parts, weights, room, length, values, dim, ahead, sum);
+#pragma GCC unroll 4
+    for (int q = 0; q < count; q++)
+#pragma GCC unroll 4
+        for (int p = 0; p < parts; p++) store_floats(sums + q * dim + p * LANES, sum[q][p]);
+}
+
+#define SCORE(heads, n)                                                                     \
+    case heads * MOST_QUERIES + n:                                                          \
+        score(numbers, heads, n, queries, keys, head_bytes, size, dim, ahead, scores, room); \
+        break;
+#define VALUES(n)                                                                                \
+    case n:                                                                                      \
+        if (parts == 4) add_values(numbers, n, 4, weights, room, length, values, dim, ahead, sums);     \
+        else if (parts == 2) add_values(numbers, n, 2, weights, room, length, values, dim, ahead, sums); \
+        else add_values(numbers, n, 1, weights, room, length, values, dim, ahead, sums);                \
+        break;
+
+/* Both for any number of queries, and numbers of either kind. */
+#define FOR_NUMBERS(name, numbers_)                                                              \
+    static void score_of_##name(int heads, int count, const void *queries, const char *keys,    \
+                                int64_t head_bytes, int64_t size, int64_t dim, int64_t ahead,    \
+                                float *scores, int64_t room) {                                   \
+        const enum numbers numbers = numbers_;                                                   \
+        switch (heads * MOST_QUERIES + count) {                                                  \
+            SCORE(1, 1) SCORE(1, 2) SCORE(1, 3) SCORE(1, 4) SCORE(1, 5) SCORE(1, 6) SCORE(1, 7)  \
+            SCORE(1, 8) SCORE(2, 1) SCORE(2, 2) SCORE(2, 3) SCORE(2, 4) SCORE(4, 1) SCORE(4, 2)  \
+            SCORE(8, 1)                                                                          \
+        }                                                                                        \
+    }                                                                                            \
+    static void values_of_##name(int count, int parts, const float *weights, int64_t room,      \
+                                 int64_t length, const void *values, int64_t dim, int64_t ahead,  \
+                                 float *sums) {                                                  \
+        const enum numbers numbers = numbers_;                                                   \
+        switch (count) { VALUES(1) VALUES(2) VALUES(3) VALUES(4) }                               \
+    }
+
+FOR_NUMBERS(floats, AS_FLOATS)
+FOR_NUMBERS(pairs, AS_PAIRS)
+FOR_NUMBERS(tiles, AS_TILES)
+
+/* By enum numbers. */
+static void (*const score_of[])(int, int, const void *, const char *, int64_t, int64_t, int64_t,
+                                int64_t, float *, int64_t) = {score_of_floats, score_of_pairs, score_of_tiles};
+static void (*const values_of[])(int, int, const float *, int64_t, int64_t, const void *, int64_t,
+                                 int64_t, float *) = {values_of_floats, values_of_pairs, values_of_tiles};
+
+#endif

@@ -42,6 +42,17 @@ def test_it_takes_the_models_own_context_and_room_for_all_running_sequences(
     assert scheduler.pool.num_blocks == 4 * 512 // 16
 
 
+def test_its_cache_fills_what_it_is_allowed_and_no_more(
+    model: HuggingFaceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def room(device: torch.device, fraction: float, shares: int) -> int:
+        return int(1000 * fraction / shares) * bytes_per_block(model.shapes, 16, model.dtype)
+
+    monkeypatch.setattr(build, "cache_room", room)
+    pool = put_together(model, memory_fraction=0.1, memory_shares=2).scheduler.pool
+    assert pool.num_blocks == 50 - 2  # which are nobody's
+
+
 def test_it_knows_what_a_block_takes(model: HuggingFaceModel) -> None:
     layers, heads, dim, numbers = 3, 2, 16, 2
     assert bytes_per_block(model.shapes, 16, model.dtype) == layers * heads * dim * numbers * 16 * 4

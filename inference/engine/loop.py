@@ -231,21 +231,21 @@ class EngineLoop:
 
     def _judge(self, sequence: Sequence, token_id: int) -> str:
         """Decide whether the sequence goes on after a token; return the text it decided."""
-        params, detokenizer = sequence.params, sequence.detokenizer
+        params, detokenizer, count = sequence.params, sequence.detokenizer, sequence.num_generated
         ends = token_id in self._eos and not (params.ignore_eos and params.grammar is None)
-        if ends or token_id in params.stop_token_ids:
+        if ends or (count > params.min_tokens and token_id in params.stop_token_ids):
             text = detokenizer.flush()
             sequence.finish(FinishReason.STOP, stop_reason=detokenizer.stop_reason)
             return text
         special = self.codec.is_special(token_id)
         text = detokenizer.feed(
             b"" if special else self.codec.token_bytes(token_id),
-            may_stop=sequence.num_generated >= params.min_tokens,
+            may_stop=count >= params.min_tokens,
         )
         if detokenizer.stop_reason:
             sequence.finish(FinishReason.STOP, stop_reason=detokenizer.stop_reason)
         elif (
-            sequence.num_generated >= params.max_tokens
+            count >= params.max_tokens
             or len(sequence.tokens) >= self.scheduler.limits.max_model_len
         ):
             text += detokenizer.flush()

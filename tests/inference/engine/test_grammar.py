@@ -96,6 +96,17 @@ def test_the_end_comes_when_the_grammar_may_end(
     assert least <= len(letters.text) <= most
 
 
+def test_a_stop_token_that_the_grammar_demands_stops_nothing_before_min_tokens(
+    model: HuggingFaceModel,
+) -> None:
+    bench = make_bench(model)
+    asked = {"max_tokens": 20, "grammar": Grammar("regex", "a{9}"), "stop_token_ids": (ord("a"),)}
+    short, late = (bench.submit([7], min_tokens=n, **asked) for n in (0, 4))
+    bench.run()
+    assert (short.text, late.text) == ("", "aaaa")
+    assert (short.finish, late.finish) == ("FINISH_STOP", "FINISH_STOP")
+
+
 def test_a_text_that_is_cut_is_said_to_be_cut(model: HuggingFaceModel) -> None:
     bench = make_bench(model)
     outcome = bench.submit([3], max_tokens=4, grammar=schema(PERSON))

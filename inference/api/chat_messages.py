@@ -6,7 +6,7 @@ from pydantic import Field, WithJsonSchema
 
 from inference.api.bodies import RequestBody
 from inference.conversation import extra_json, join_parts, read_arguments, template_call
-from inference.errors import invalid
+from inference.errors import ServiceError, invalid
 from inference.spec import ChatMessage
 
 TEXTS = {"text": "text", "refusal": "refusal"}
@@ -64,15 +64,18 @@ class Message(RequestBody):
     def to_chat_message(self, index: int) -> ChatMessage:
         """Raises ServiceError naming the part that is not what it should be."""
         param = f"messages[{index}]"
-        if self.role == "tool" and not self.tool_call_id:
-            field = f"{param}.tool_call_id"
-            message = f"Missing required parameter: '{field}'."
-            raise invalid(message, field, "missing_required_parameter")
+        role, call_id = self.role, self.tool_call_id
+        if role == "tool" and not call_id:
+            raise _missing(f"{param}.tool_call_id")
+        if role == "function":  # as older clients give back what a tool made, by its name
+            if not self.name:
+                raise _missing(f"{param}.name")
+            role, call_id = "tool", self.name
         return ChatMessage(
-            role=self.role,
+            role=role,
             content=self._text(f"{param}.content"),
             name=self.name or "",
-            extra_json=extra_json(self.tool_calls or (), self.tool_call_id, param),
+            extra_json=extra_json(self.tool_calls or (), call_id, param),
         )
 
     def _text(self, param: str) -> str:
@@ -81,3 +84,8 @@ class Message(RequestBody):
         if self.content is None and self.role in {"assistant", "function"}:
             return ""
         return join_parts(self.content, param, TEXTS)
+
+
+def _missing(param: str) -> ServiceError:
+    message = f"Missing required parameter: '{param}'."
+    return invalid(message, param, "missing_required_parameter")

@@ -103,6 +103,7 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("tool_choice", "required", "tool_choice"),
     ("functions", [{"name": "f"}], "functions"),
     ("messages", [5], "messages[0]"),
+    ("messages", [{"role": "function", "content": "x"}], "messages[0].name"),
     ("logit_bias", 5, "logit_bias"),
     ("response_format", "json", "response_format"),
     ("response_format", {"type": "json"}, "response_format.type"),

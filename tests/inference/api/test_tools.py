@@ -254,6 +254,20 @@ REFUSED_MESSAGES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+async def test_older_clients_give_results_back_by_the_functions_name(
+    api: httpx.AsyncClient,
+) -> None:
+    result = {"content": "sunny", "name": "get_weather"}
+    counts = []
+    for message in (
+        {"role": "function", **result},
+        {"role": "tool", "tool_call_id": "get_weather", **result},
+    ):
+        counted = await api.post("/tokenize", json={"messages": [message]})
+        counts.append(counted.json()["tokens"])
+    assert counts[0] == counts[1]
+
+
 async def test_what_makes_no_sense_is_a_400_that_names_the_place(
     api: httpx.AsyncClient, schema: OpenAISchema, books: Books
 ) -> None:

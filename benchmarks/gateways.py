@@ -118,7 +118,7 @@ class Parlance(Gateway):
         super().__init__(folder)
         self.tokens_per_s = tokens_per_s
         self.sizes = sizes
-        self.engine = f"127.0.0.1:{free_port()}"
+        self.engine = f"unix:{folder / 'engine.sock'}"  # as `serve` starts its own
         self.env = {
             "DATA_DIR": str(folder / "data"),
             "PORT": str(self.port),

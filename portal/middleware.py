@@ -1,11 +1,13 @@
-"""Gives every request of the Django side an id, for its logs and its answer."""
+"""What every request of the Django side passes: an id is given, a slash is added."""
 
 from collections.abc import Awaitable, Callable
 
 import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
 
+from portal.failures import API
 from portal.lib.ids import new_id
 
 Next = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
@@ -43,3 +45,25 @@ class RequestIdMiddleware:
         request.request_id = request_id  # type: ignore[attr-defined]
         structlog.contextvars.bind_contextvars(request_id=request_id)
         return request_id
+
+
+@sync_and_async_middleware
+def slash_is_optional(get_response: Next) -> Next:
+    """Programs may leave out the slash at the end: a redirect would make a GET of their POST."""
+
+    def complete(request: HttpRequest) -> HttpRequest:
+        if f"{request.path_info}/".startswith(API) and not request.path_info.endswith("/"):
+            request.path_info += "/"
+            request.path += "/"
+        return request
+
+    if not iscoroutinefunction(get_response):
+        return lambda request: get_response(complete(request))
+
+    async def answer(request: HttpRequest) -> HttpResponseBase:
+        awaitable = get_response(complete(request))
+        assert isinstance(awaitable, Awaitable)
+        response: HttpResponseBase = await awaitable
+        return response
+
+    return answer

@@ -340,6 +340,18 @@ def test_a_forged_cursor_is_not_found(name: str, inside: bytes, manager: Program
     assert answer["Content-Type"] == "application/json"
 
 
+def test_the_slash_at_the_end_may_be_left_out(manager: Program) -> None:
+    client = Client(headers=manager.headers)
+    made = client.post("/api/keys", {"name": "from a script"}, content_type="application/json")
+    assert made.status_code == 201, made.content
+    assert made.json()["name"] == "from a script"
+    key = f"/api/keys/{made.json()['id']}"
+    assert client.get(key).json()["name"] == "from a script"
+    assert client.delete(key).status_code == 204
+    for address in ("/api", "/api/nothing"):
+        assert client.post(address).json()["error"]["code"] == "unknown_url"
+
+
 def test_a_revoked_management_key_manages_no_more(manager: Program) -> None:
     flows.revoke_key(ApiKey.objects.get(scope=Scope.MANAGEMENT))
     assert manager("get", "api_organisation").status_code == 401

@@ -52,8 +52,8 @@ static void panels_of_rows(enum kind kind, const struct product *product, const 
     }
 }
 
-/* Few rows take several panels at a time, or a sum would wait for the one before it; in tiles, many
- * rows do, too, as long as there are pieces enough to share out. */
+/* Few rows take several panels at a time, or a sum would wait for the one before it; in tiles many do,
+ * too, whose sums are delivered during the next ones, as long as there are pieces enough to share out. */
 static int64_t panels_at_a_time(enum kind kind, int64_t rows, int64_t panels, int64_t threads) {
     int64_t count = 4, most = MOST_SUMS;
 #ifdef __AMX_BF16__

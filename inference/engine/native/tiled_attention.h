@@ -18,7 +18,7 @@ static void shape_tiles_of_attention(void) {
     struct shape shape = whole_tiles();
     shape.line[6] = GROUP * sizeof(bfloat);
     shape.rows[7] = GROUP / 2;
-    _tile_loadconfig(&shape);
+    take_shape(shape);
 }
 
 #define SCORE_TILE(i)                                 \

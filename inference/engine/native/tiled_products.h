@@ -1,7 +1,7 @@
 /* Products in tiles (tiles.h), delivered to their targets.
  *
- * Tiles and vectors are different parts of a core: while four tiles are summed, the vectors of the
- * four before them are delivered, row by row between the tiles' instructions.
+ * Tiles and vectors are different parts of a core: while four tiles are summed, the sums of the four
+ * before them are delivered, row by row between the tiles' instructions.
  */
 
 #ifndef TILED_PRODUCTS_H
@@ -36,17 +36,21 @@ INLINE enum route route_to(const struct product *product, struct target target) 
 /* Delivers up to `most` rows. */
 INLINE void deliver_rows(const enum route route, const struct product *product, struct target target,
                          struct half *half, int64_t most) {
-    for (; most && half->left; most--, half->left--, half->row++, half->sums += LANES) {
-        vec first = load_floats(half->sums), second = load_floats(half->sums + TILE_ROWS * LANES);
+    struct half h = *half; /* or the compiler would think that results may be written over it */
+    int64_t end = h.row + (h.left < most ? h.left : most);
+    for (half->left -= end - h.row; h.row < end; h.row++, h.sums += LANES) {
+        vec first = load_floats(h.sums), second = load_floats(h.sums + TILE_ROWS * LANES);
         if (route == GATED) {
-            int64_t place = half->row * target.stride + half->panel * LANES;
+            int64_t place = h.row * target.stride + h.panel * LANES;
             store_bfloats((bfloat *)target.inner + place, silu(first) * second);
         } else if (route == PLAIN) {
-            float *out = target.out + half->row * target.stride + half->panel * PANEL;
+            float *out = target.out + h.row * target.stride + h.panel * PANEL;
             store_floats(out, first);
             store_floats(out + LANES, second);
-        } else deliver(BFLOAT_TILES, product, target, half->row, half->panel, first, second);
+        } else deliver(BFLOAT_TILES, product, target, h.row, h.panel, first, second);
     }
+    half->row = h.row;
+    half->sums = h.sums;
 }
 
 INLINE void deliver_all(const enum route route, const struct product *product, struct target target,
@@ -54,8 +58,8 @@ INLINE void deliver_all(const enum route route, const struct product *product, s
     for (int i = 0; i < 2; i++) deliver_rows(route, product, target, sums->halves + i, TILE_ROWS);
 }
 
-/* Sums of 32 rows × 1 panel (`tall`), or of 16 rows × 2 panels. Meanwhile `before` is delivered, and as
- * much is brought nearer from `ahead`, if there is one, as is read of the weights. */
+/* Sums of 32 rows × 1 panel (`tall`), or of 16 rows × 2 panels. Meanwhile `before` is delivered, if there
+ * is something, and as much is brought nearer from `ahead`, if there is one, as is read of the weights. */
 INLINE void four_tiles(const int tall, const enum route route, const struct product *product,
                        struct target target, const char *x, const char *weights, int64_t second,
                        const char *ahead, struct sums *before, struct sums *sums) {
@@ -94,6 +98,17 @@ INLINE void four_tiles(const int tall, const enum route route, const struct prod
     _tile_stored(3, sums->tiles[3], TILE_LINE);
 }
 
+/* Asks for the memory that these sums will be written to: the tiles stored behind a write that waits for
+ * its line could not be read before it. */
+INLINE void bring_lines(struct target target, const struct sums *sums) {
+    for (const struct half *half = sums->halves; half < sums->halves + 2; half++)
+        for (int64_t row = half->row; row < half->row + half->left; row++) {
+            const float *out = target.out + row * target.stride + half->panel * PANEL;
+            __builtin_prefetch(out, 1, 3);
+            __builtin_prefetch(out + LANES, 1, 3);
+        }
+}
+
 /* How many of `left` rows a tile has. */
 INLINE int64_t rows_of_tile(int64_t left) {
     return left < 0 ? 0 : left < TILE_ROWS ? left : TILE_ROWS;
@@ -121,8 +136,9 @@ INLINE void tiles_by(const enum route route, const struct product *product, stru
             if (wide) other.panel++, other.left = second ? upper.left : 0;
             else other.row = lower, other.left = rows_of_tile(end - lower);
             sums->halves[0] = upper, sums->halves[1] = other;
-            struct sums *old = before;
-            before = sums, sums = old;
+            if (route == PLAIN) bring_lines(target, sums);
+            struct sums *free = before;
+            before = sums, sums = free;
         }
     deliver_all(route, product, target, before);
 }

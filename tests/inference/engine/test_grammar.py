@@ -67,6 +67,18 @@ def test_the_other_kinds(model: HuggingFaceModel, grammar: Grammar, pattern: str
     assert all(re.fullmatch(pattern, outcome.text) for outcome in finished), finished
 
 
+def test_a_choice_may_be_one_of_thousands_and_begin_another(model: HuggingFaceModel) -> None:
+    bench = make_bench(model)
+    many = Grammar("choices", json.dumps([f"choice number {n}" for n in range(5000)]))
+    few = Grammar("choices", '["", "a", "ab", "abc"]')
+    asked: dict[str, Any] = {"max_tokens": 40, "temperature": 2.0}
+    long = bench.submit([7], grammar=many, **asked)
+    short = [bench.submit([7], grammar=few, seed=n, **asked) for n in range(60)]
+    bench.run()
+    assert re.fullmatch(r"choice number \d+", long.text)
+    assert {outcome.text for outcome in short} == {"", "a", "ab", "abc"}
+
+
 def test_an_empty_choice_ends_at_once(model: HuggingFaceModel) -> None:
     bench = make_bench(model)
     outcome = bench.submit([1], max_tokens=9, grammar=Grammar("choices", '[""]'))

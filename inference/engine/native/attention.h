@@ -1,10 +1,10 @@
 /* Causal attention over the paged cache.
  *
- * A tile is up to 8 queries of one sequence: different tokens, different heads of a group, or both, for
- * one key-value head; or few of these for each of several heads, whose keys lie side by side, so that
- * a decoding row reads its memory in order. It reads the keys once, turns the scores into weights, and
- * reads the values once. All sums run over keys, or over the numbers of a head, in order, so a query's
- * result has the same bits in whatever tile it is, and however its prompt was cut into chunks.
+ * A tile is up to 8 queries of one sequence (16 in tiled_attention.h): different tokens, different heads
+ * of a group, or both, for one key-value head; or few of these for each of several heads, whose keys lie
+ * side by side, so that a decoding row reads its memory in order. It reads the keys once, turns the
+ * scores into weights, and reads the values once. The order of every sum is fixed (attention_sums.h), so
+ * a query's result has the same bits in whatever tile it is, and however its prompt was cut into chunks.
  *
  * Keys lie in a block as (kv_heads, dim, block_size), values as (kv_heads, block_size, dim): scores
  * are computed for 16 keys at a time, sums of values for 16 numbers at a time. As bfloats, what is
@@ -102,21 +102,26 @@ INLINE int64_t number_bytes(const struct cache *cache) {
     return cache->numbers == AS_FLOATS ? sizeof(float) : sizeof(bfloat);
 }
 
-/* The keys of a group of 16, from a head on. */
-INLINE const char *keys_of(const struct cache *cache, const int64_t *table, int64_t head,
-                           int64_t group) {
-    int64_t size = cache->block_size, block = table[group * GROUP / size], place = group * GROUP % size;
-    int64_t head_bytes = size * cache->dim * number_bytes(cache);
-    const char *keys = (const char *)cache->keys + (block * cache->kv_heads + head) * head_bytes;
-    return keys + place * (cache->numbers == AS_FLOATS ? sizeof(float) : 2 * sizeof(bfloat));
+/* A float, or a pair of bfloats. */
+#define UNIT 4
+
+/* The block of a group of 16 keys, from a head on. */
+INLINE const char *head_of(const struct cache *cache, const void *all, const int64_t *table,
+                           int64_t head, int64_t group) {
+    int64_t block = table[group * GROUP / cache->block_size] * cache->kv_heads + head;
+    return (const char *)all + block * cache->block_size * cache->dim * number_bytes(cache);
 }
 
-/* Their values. */
-INLINE const char *values_of_group(const struct cache *cache, const int64_t *table, int64_t head,
-                                   int64_t group) {
-    int64_t size = cache->block_size, block = table[group * GROUP / size], place = group * GROUP % size;
-    int64_t row_bytes = cache->dim * number_bytes(cache);
-    return (const char *)cache->values + ((block * cache->kv_heads + head) * size + place) * row_bytes;
+INLINE const char *keys_of(const struct cache *cache, const int64_t *table, int64_t head,
+                           int64_t group) {
+    int64_t place = group * GROUP % cache->block_size;
+    return head_of(cache, cache->keys, table, head, group) + place * UNIT;
+}
+
+INLINE const char *values_at(const struct cache *cache, const int64_t *table, int64_t head,
+                             int64_t group) {
+    int64_t place = group * GROUP % cache->block_size;
+    return head_of(cache, cache->values, table, head, group) + place * cache->dim * number_bytes(cache);
 }
 
 /* Scores of all keys up to `longest`. */
@@ -128,14 +133,14 @@ static void score_all(const struct cache *cache, const int64_t *table, int64_t h
     const char *keys = keys_of(cache, table, head, 0), *next;
     for (int64_t group = 0; group < groups; group++, keys = next) {
         next = group + 1 < groups ? keys_of(cache, table, head, group + 1)
-                                  : values_of_group(cache, table, head, 0);
+                                  : values_at(cache, table, head, 0);
         score_of[cache->numbers]((int)heads, (int)count, queries, keys, head_bytes,
                                  cache->block_size, cache->dim, alone ? next - keys : 0,
                                  scores + group * GROUP, room);
     }
 }
 
-/* Scores become weights, in the form that the sums take; 0 for what a query does not see. */
+/* Scores become weights, 0 for what a query does not see; their sums are the totals. */
 static void weigh_all(const int64_t *lengths, int64_t heads, int64_t count, float *scores,
                       int64_t room, float *totals) {
     int64_t most = (lengths[count - 1] + GROUP - 1) / GROUP * GROUP;
@@ -152,9 +157,8 @@ static void add_group(const struct cache *cache, const int64_t *table, int64_t h
                       int64_t count, int64_t group, int64_t length, const float *weights,
                       int64_t room, int64_t ahead, float *sums) {
     int64_t dim = cache->dim, head_bytes = cache->block_size * dim * number_bytes(cache);
-    int64_t of_number = cache->numbers == AS_FLOATS ? sizeof(float) : 2 * sizeof(bfloat);
-    int64_t most = cache->numbers == AS_TILES ? 2 : 4; /* queries, or registers would not do */
-    const char *values = values_of_group(cache, table, head, group);
+    int64_t most = MOST_ADDED(cache->numbers);
+    const char *values = values_at(cache, table, head, group);
     for (int64_t h = 0; h < heads; h++, values += head_bytes)
         for (int64_t q = 0; q < count; q += most)
             for (int64_t i = 0, parts; i < dim; i += parts * LANES) {
@@ -162,7 +166,7 @@ static void add_group(const struct cache *cache, const int64_t *table, int64_t h
                 parts = left >= 4 ? 4 : left >= 2 ? 2 : 1;
                 values_of[cache->numbers]((int)(count - q < most ? count - q : most), (int)parts,
                                           weights + query * room, room, length,
-                                          values + i * of_number, dim, ahead, sums + query * dim + i);
+                                          values + i * UNIT, dim, ahead, sums + query * dim + i);
             }
 }
 
@@ -170,16 +174,15 @@ static void add_group(const struct cache *cache, const int64_t *table, int64_t h
 static void add_all(const struct cache *cache, const int64_t *table, int64_t head, int64_t heads,
                     int64_t count, int64_t longest, const float *weights, int64_t room, int alone,
                     float *sums) {
-    int64_t groups = (longest + GROUP - 1) / GROUP, numbers = GROUP; /* of a group's weights */
-    if (cache->numbers == AS_PAIRS) numbers /= 2;
+    int64_t groups = (longest + GROUP - 1) / GROUP;
+    int64_t width = cache->numbers == AS_PAIRS ? GROUP / 2 : GROUP; /* of a group's weights, in floats */
     memset(sums, 0, heads * count * cache->dim * sizeof(float));
     for (int64_t group = 0; group < groups; group++) {
         int64_t start = group * GROUP, length = longest - start < GROUP ? longest - start : GROUP;
         int64_t ahead = 0;
         if (alone && group + 1 < groups)
-            ahead = values_of_group(cache, table, head, group + 1) -
-                    values_of_group(cache, table, head, group);
-        add_group(cache, table, head, heads, count, group, length, weights + group * numbers, room,
+            ahead = values_at(cache, table, head, group + 1) - values_at(cache, table, head, group);
+        add_group(cache, table, head, heads, count, group, length, weights + group * width, room,
                   ahead, sums);
     }
 }

@@ -15,13 +15,16 @@
 /* What keys and values are, and how queries and weights meet them: floats, pairs of bfloats, tiles. */
 enum numbers { AS_FLOATS, AS_PAIRS, AS_TILES };
 
-/* Of what is read, what lies `ahead` bytes further on is asked for: it will be read next. */
+/* Queries whose values are added at a time: more would not fit into the registers. */
+#define MOST_ADDED(numbers) ((numbers) == AS_TILES ? 2 : 4)
+
+/* The sums ask for what lies `ahead` bytes behind each line that they read: it will be read next. */
 INLINE void bring(const char *row) { __builtin_prefetch(row, 0, 3); }
 
 /* Scores of `count` queries of each of some heads for 16 keys. queries: (heads, count, dim), floats. */
 INLINE void score_floats(const int heads, const int count, const void *queries, const char *keys,
-                         int64_t head_bytes, int64_t size, int64_t dim,
-                 int64_t ahead, vec *sum) {
+                         int64_t head_bytes, int64_t size, int64_t dim, int64_t ahead,
+                         vec *sum) {
     for (int64_t i = 0; i < dim; i++)
 #pragma GCC unroll 8
         for (int h = 0; h < heads; h++) {
@@ -42,8 +45,8 @@ INLINE words pairs_of_keys(const char *keys, int64_t i, int64_t size, int64_t ah
 
 /* queries: bfloats. */
 INLINE void score_pairs(const int heads, const int count, const void *queries, const char *keys,
-                        int64_t head_bytes, int64_t size, int64_t dim,
-                 int64_t ahead, vec *sum) {
+                        int64_t head_bytes, int64_t size, int64_t dim, int64_t ahead,
+                        vec *sum) {
     for (int64_t i = 0; i < dim; i += 2)
 #pragma GCC unroll 8
         for (int h = 0; h < heads; h++) {
@@ -56,8 +59,8 @@ INLINE void score_pairs(const int heads, const int count, const void *queries, c
 
 /* queries: floats that were rounded to bfloats. */
 INLINE void score_as_tiles(const int heads, const int count, const void *queries, const char *keys,
-                           int64_t head_bytes, int64_t size, int64_t dim,
-                 int64_t ahead, vec *sum) {
+                           int64_t head_bytes, int64_t size, int64_t dim, int64_t ahead,
+                           vec *sum) {
     for (int64_t start = 0; start < dim; start += TILE_INPUTS) {
         vec even[MOST_QUERIES], odd[MOST_QUERIES];
 #pragma GCC unroll 8
@@ -84,21 +87,23 @@ INLINE void score(const enum numbers numbers, const int heads, const int count,
     vec sum[MOST_QUERIES];
 #pragma GCC unroll 8
     for (int i = 0; i < heads * count; i++) sum[i] = (vec){0};
-    if (numbers == AS_TILES) score_as_tiles(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
-    else if (numbers == AS_PAIRS) score_pairs(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
-    else score_floats(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
+    if (numbers == AS_FLOATS)
+        score_floats(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
+    else if (numbers == AS_PAIRS)
+        score_pairs(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
+    else score_as_tiles(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
 #pragma GCC unroll 8
     for (int i = 0; i < heads * count; i++) store_floats(scores + i * room, sum[i]);
 }
 
-/* Adds the weighted values of `length` keys of a block, for some queries and 16 · parts numbers. */
+/* Adds the weighted values of `length` keys of a group, for some queries and 16 · parts numbers. */
 INLINE void add_floats(const int count, const int parts, const float *weights, int64_t room,
-                       int64_t length, const void *values, int64_t dim, int64_t ahead, vec sum[4][4]) {
+                       int64_t length, const void *values, int64_t dim, int64_t ahead,
+                       vec sum[4][4]) {
     for (int64_t j = 0; j < length; j++) {
         vec value[4];
 #pragma GCC unroll 4
-        for (int p = 0; p < parts; p++)
-        {
+        for (int p = 0; p < parts; p++) {
             const char *row = (const char *)values + (j * dim + p * LANES) * sizeof(float);
             value[p] = load_floats((const float *)row);
             bring(row + ahead);
@@ -121,7 +126,8 @@ INLINE words pairs_of_values(const void *values, int64_t j, int64_t length, int6
 
 /* weights: bfloats, `room` floats apart. */
 INLINE void add_pairs(const int count, const int parts, const float *weights, int64_t room,
-                      int64_t length, const void *values, int64_t dim, int64_t ahead, vec sum[4][4]) {
+                      int64_t length, const void *values, int64_t dim, int64_t ahead,
+                      vec sum[4][4]) {
     for (int64_t j = 0; j < length; j += 2) {
         words value[4];
 #pragma GCC unroll 4
@@ -137,29 +143,27 @@ INLINE void add_pairs(const int count, const int parts, const float *weights, in
 
 /* weights: floats that were rounded to bfloats. */
 INLINE void add_as_tiles(const int count, const int parts, const float *weights, int64_t room,
-                         int64_t length, const void *values, int64_t dim, int64_t ahead, vec sum[4][4]) {
-    for (int64_t start = 0; start < length; start += GROUP) {
-        int64_t end = length - start < GROUP ? length : start + GROUP;
-        vec even[4][4], odd[4][4];
+                         int64_t length, const void *values, int64_t dim, int64_t ahead,
+                         vec sum[4][4]) {
+    vec even[4][4], odd[4][4];
 #pragma GCC unroll 4
-        for (int q = 0; q < count; q++)
+    for (int q = 0; q < count; q++)
 #pragma GCC unroll 4
-            for (int p = 0; p < parts; p++) even[q][p] = odd[q][p] = (vec){0};
-        for (int64_t j = start; j < end; j += 2)
+        for (int p = 0; p < parts; p++) even[q][p] = odd[q][p] = (vec){0};
+    for (int64_t j = 0; j < length; j += 2)
 #pragma GCC unroll 4
-            for (int p = 0; p < parts; p++) {
-                words pairs = pairs_of_values(values, j, length, dim, p, ahead);
+        for (int p = 0; p < parts; p++) {
+            words pairs = pairs_of_values(values, j, length, dim, p, ahead);
 #pragma GCC unroll 4
-                for (int q = 0; q < count; q++) {
-                    even[q][p] += firsts(pairs) * weights[q * room + j];
-                    odd[q][p] += seconds(pairs) * weights[q * room + j + 1];
-                }
+            for (int q = 0; q < count; q++) {
+                even[q][p] += firsts(pairs) * weights[q * room + j];
+                odd[q][p] += seconds(pairs) * weights[q * room + j + 1];
             }
+        }
 #pragma GCC unroll 4
-        for (int q = 0; q < count; q++)
+    for (int q = 0; q < count; q++)
 #pragma GCC unroll 4
-            for (int p = 0; p < parts; p++) sum[q][p] += even[q][p] + odd[q][p];
-    }
+        for (int p = 0; p < parts; p++) sum[q][p] += even[q][p] + odd[q][p];
 }
 
 INLINE void add_values(const enum numbers numbers, const int count, const int parts,
@@ -170,29 +174,34 @@ INLINE void add_values(const enum numbers numbers, const int count, const int pa
     for (int q = 0; q < count; q++)
 #pragma GCC unroll 4
         for (int p = 0; p < parts; p++) sum[q][p] = load_floats(sums + q * dim + p * LANES);
-    if (numbers == AS_TILES) add_as_tiles(count, parts, weights, room, length, values, dim, ahead, sum);
-    else if (numbers == AS_PAIRS) add_pairs(count, parts, weights, room, length, values, dim, ahead, sum);
-    else add_floats(count, parts, weights, room, length, values, dim, ahead, sum);
+    if (numbers == AS_FLOATS)
+        add_floats(count, parts, weights, room, length, values, dim, ahead, sum);
+    else if (numbers == AS_PAIRS)
+        add_pairs(count, parts, weights, room, length, values, dim, ahead, sum);
+    else add_as_tiles(count, parts, weights, room, length, values, dim, ahead, sum);
 #pragma GCC unroll 4
     for (int q = 0; q < count; q++)
 #pragma GCC unroll 4
         for (int p = 0; p < parts; p++) store_floats(sums + q * dim + p * LANES, sum[q][p]);
 }
 
-#define SCORE(heads, n)                                                                     \
-    case heads * MOST_QUERIES + n:                                                          \
-        score(numbers, heads, n, queries, keys, head_bytes, size, dim, ahead, scores, room); \
+#define SCORE(heads, n)                                                                          \
+    case heads * MOST_QUERIES + n:                                                               \
+        score(numbers, heads, n, queries, keys, head_bytes, size, dim, ahead, scores, room);     \
         break;
+#define VALUES_OF(n, parts)                                                                      \
+    add_values(numbers, n, parts, weights, room, length, values, dim, ahead, sums)
 #define VALUES(n)                                                                                \
     case n:                                                                                      \
-        if (parts == 4) add_values(numbers, n, 4, weights, room, length, values, dim, ahead, sums);     \
-        else if (parts == 2) add_values(numbers, n, 2, weights, room, length, values, dim, ahead, sums); \
-        else add_values(numbers, n, 1, weights, room, length, values, dim, ahead, sums);                \
+        if (n > MOST_ADDED(numbers)) break; /* or it would be compiled for nothing */            \
+        if (parts == 4) VALUES_OF(n, 4);                                                         \
+        else if (parts == 2) VALUES_OF(n, 2);                                                    \
+        else VALUES_OF(n, 1);                                                                    \
         break;
 
-/* Both for any number of queries, and numbers of either kind. */
+/* Both for any number of queries, and numbers of any kind. */
 #define FOR_NUMBERS(name, numbers_)                                                              \
-    static void score_of_##name(int heads, int count, const void *queries, const char *keys,    \
+    static void score_of_##name(int heads, int count, const void *queries, const char *keys,     \
                                 int64_t head_bytes, int64_t size, int64_t dim, int64_t ahead,    \
                                 float *scores, int64_t room) {                                   \
         const enum numbers numbers = numbers_;                                                   \
@@ -202,8 +211,8 @@ INLINE void add_values(const enum numbers numbers, const int count, const int pa
             SCORE(8, 1)                                                                          \
         }                                                                                        \
     }                                                                                            \
-    static void values_of_##name(int count, int parts, const float *weights, int64_t room,      \
-                                 int64_t length, const void *values, int64_t dim, int64_t ahead,  \
+    static void values_of_##name(int count, int parts, const float *weights, int64_t room,       \
+                                 int64_t length, const void *values, int64_t dim, int64_t ahead, \
                                  float *sums) {                                                  \
         const enum numbers numbers = numbers_;                                                   \
         switch (count) { VALUES(1) VALUES(2) VALUES(3) VALUES(4) }                               \
@@ -214,9 +223,11 @@ FOR_NUMBERS(pairs, AS_PAIRS)
 FOR_NUMBERS(tiles, AS_TILES)
 
 /* By enum numbers. */
-static void (*const score_of[])(int, int, const void *, const char *, int64_t, int64_t, int64_t,
-                                int64_t, float *, int64_t) = {score_of_floats, score_of_pairs, score_of_tiles};
-static void (*const values_of[])(int, int, const float *, int64_t, int64_t, const void *, int64_t,
-                                 int64_t, float *) = {values_of_floats, values_of_pairs, values_of_tiles};
+typedef void scores_of_queries(int, int, const void *, const char *, int64_t, int64_t, int64_t,
+                               int64_t, float *, int64_t);
+typedef void values_of_queries(int, int, const float *, int64_t, int64_t, const void *, int64_t,
+                               int64_t, float *);
+static scores_of_queries *const score_of[] = {score_of_floats, score_of_pairs, score_of_tiles};
+static values_of_queries *const values_of[] = {values_of_floats, values_of_pairs, values_of_tiles};
 
 #endif

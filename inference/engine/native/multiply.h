@@ -9,6 +9,7 @@
 
 /* Rows that a phase of products keeps in the processor's own cache. */
 #define BLOCK_ROWS 96
+_Static_assert(BLOCK_ROWS % (2 * TILE_ROWS) == 0, "two tiles of a block end where it ends");
 
 static void any_tile(enum kind kind, int rows, int panels, const char *x, int64_t stride,
                      const char *weights, const char *ahead, int64_t panel_size, int64_t inputs,

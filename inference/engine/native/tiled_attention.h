@@ -77,7 +77,7 @@ INLINE void add_tiles(const int parts, const struct cache *cache, const int64_t 
     _tile_zero(2);
     _tile_zero(3);
     for (int64_t group = 0; group < groups; group++) {
-        const char *values = values_of_group(cache, table, head, group) + 2 * start * sizeof(bfloat);
+        const char *values = values_at(cache, table, head, group) + 2 * start * sizeof(bfloat);
         _tile_loadd(6, (const bfloat *)weights + group * GROUP, room * sizeof(float));
         ADD_TILE(0) ADD_TILE(1) ADD_TILE(2) ADD_TILE(3)
     }
@@ -90,9 +90,12 @@ static void add_in_tiles(const struct cache *cache, const int64_t *table, int64_
     int64_t groups = longest / GROUP, dim = cache->dim, rest = longest % GROUP;
     float last[TILE_ROWS * GROUP];
     for (int64_t i = 0; i < count; i++) {
-        round_all(weights + i * room + groups * GROUP, rest ? GROUP : 0);
-        if (rest) memcpy(last + i * GROUP, weights + i * room + groups * GROUP, sizeof last / TILE_ROWS);
-        pack_all(weights + i * room, groups * GROUP);
+        float *row = weights + i * room;
+        if (rest) {
+            round_all(row + groups * GROUP, GROUP);
+            memcpy(last + i * GROUP, row + groups * GROUP, GROUP * sizeof(float));
+        }
+        pack_all(row, groups * GROUP);
     }
     written();
     for (int64_t start = 0, parts; start < dim; start += parts * LANES) {

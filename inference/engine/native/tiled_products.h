@@ -59,13 +59,13 @@ INLINE void deliver_all(const enum route route, const struct product *product, s
 }
 
 /* Sums of 32 rows × 1 panel (`tall`), or of 16 rows × 2 panels. Meanwhile `before` is delivered, if there
- * is something, and as much is brought nearer from `ahead`, if there is one, as is read of the weights. */
+ * is something, and a panel is brought nearer from `ahead`, if there is one. */
 INLINE void four_tiles(const int tall, const enum route route, const struct product *product,
                        struct target target, const char *x, const char *weights, int64_t second,
                        const char *ahead, struct sums *before, struct sums *sums) {
-    const int64_t half = TILE_LINE, line = 2 * half, step = TILE_ROWS * line;
+    const int64_t right = TILE_LINE, line = 2 * TILE_LINE, step = TILE_ROWS * line;
     const int64_t steps = product->inputs / TILE_INPUTS, stride = product->inputs * sizeof(bfloat);
-    const int64_t share = steps < 4 ? TILE_ROWS : (2 * TILE_ROWS + steps - 1) / steps;
+    const int64_t share = (2 * TILE_ROWS + steps - 1) / steps;
     const char *lower = x + TILE_ROWS * stride;
     _tile_zero(0);
     _tile_zero(1);
@@ -74,7 +74,7 @@ INLINE void four_tiles(const int tall, const enum route route, const struct prod
     for (int64_t k = 0; k < steps; k++, weights += step, x += TILE_LINE, lower += TILE_LINE) {
         _tile_loadd(4, x, stride);
         _tile_loadd(6, weights, line);
-        _tile_loadd(7, weights + half, line);
+        _tile_loadd(7, weights + right, line);
         if (ahead)
             for (int64_t i = 0; i < step; i += TILE_LINE) bring_nearer(ahead + k * step + i);
         _tile_dpbf16ps(0, 4, 6);
@@ -85,7 +85,7 @@ INLINE void four_tiles(const int tall, const enum route route, const struct prod
             _tile_dpbf16ps(3, 5, 7);
         } else {
             _tile_loadd(6, weights + second, line);
-            _tile_loadd(7, weights + second + half, line);
+            _tile_loadd(7, weights + second + right, line);
             _tile_dpbf16ps(2, 4, 6);
             _tile_dpbf16ps(3, 4, 7);
         }
@@ -123,7 +123,7 @@ INLINE void tiles_by(const enum route route, const struct product *product, stru
     const int wide = rows <= TILE_ROWS; /* few rows: two panels, if there are two */
     int64_t height = wide ? TILE_ROWS : 2 * TILE_ROWS, width = wide ? 2 : 1;
     struct sums both[2], *before = both, *sums = both + 1;
-    before->halves[0].left = before->halves[1].left = 0;
+    before->halves[0] = before->halves[1] = (struct half){0};
     for (int64_t p = 0; p < panels; p += width, weights += width * panel_size)
         for (int64_t from = row; from < end; from += height) {
             const char *ahead = from == row ? weights + skip * panel_size : NULL;

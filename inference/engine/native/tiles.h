@@ -1,9 +1,10 @@
 /* Products of bfloats on processors with tile registers (Intel's AMX): 16 rows times 16 outputs and 32
  * inputs in one instruction, sixteen times what a vector's instruction does.
  *
- * Sixteen inputs of a panel's half (products.h) are a tile as they lie. A tile always has all its 16
- * rows: what is beyond the last row is computed and thrown away, so `x` needs room up to a multiple of
- * 32 rows. Every sum runs over the inputs in order, in one register, whatever rows are beside it.
+ * In products, 16 pairs of inputs of a panel's half (products.h) are a tile as they lie, and tiles have
+ * all their 16 rows: what is beyond the last row is computed and thrown away, so `x` needs room up to a
+ * multiple of 32 rows. A sum's order is the same whatever rows are beside it: of 32 inputs the even ones,
+ * the odd ones, then both to what there is.
  */
 
 #ifndef TILES_H

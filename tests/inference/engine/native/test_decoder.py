@@ -53,6 +53,10 @@ SHAPES = {
     "heads of their own": LlamaConfig(
         **BASE, hidden_size=64, intermediate_size=96, num_attention_heads=4, head_dim=96
     ),
+    "groups of three": LlamaConfig(
+        **BASE, hidden_size=96, intermediate_size=96, num_attention_heads=6,
+        num_key_value_heads=2, head_dim=160,
+    ),
     "biases": LlamaConfig(
         **BASE, hidden_size=64, intermediate_size=32, num_attention_heads=4, head_dim=16,
         attention_bias=True, mlp_bias=True,
@@ -180,7 +184,7 @@ def test_the_widest_form_gives_what_the_next_one_gives(name: str, tokens: int) -
         assert (a - b).abs().max() <= 0.1 * b.std()
 
 
-@pytest.mark.parametrize("name", ["large groups", "small groups"])
+@pytest.mark.parametrize("name", ["large groups", "small groups", "groups of three"])
 def test_the_size_of_blocks_changes_no_bit(name: str) -> None:
     model = random_model(name, torch.bfloat16)
     weights, cache, other = take_weights(model), cache_of(model, 16), cache_of(model, 48)
@@ -231,7 +235,7 @@ def test_other_weights_are_kept_in_full() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("name", ["large groups", "heads of their own"])
+@pytest.mark.parametrize("name", ["large groups", "heads of their own", "groups of three"])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_a_tokens_bits_do_not_depend_on_what_runs_beside_it(
     dtype: torch.dtype, name: str, threads: int

@@ -30,6 +30,8 @@ class Client:
     keeps: frozenset[str] = frozenset({"code", "param", "request_id"})
     # What it knows nothing of.
     lacks: frozenset[str] = frozenset()
+    # What it calls the limit of an answer, on the wire.
+    limit: str = "max_tokens"
 
 
 # What the programs tell of.
@@ -56,6 +58,7 @@ CLIENTS = (
         ("OpenAIAuthenticationError", "OpenAIModelNotFoundError", "OpenAIInvalidRequestError",
          "OpenAIContextOverflowError", "APIStatusError", "OpenAIRateLimitError"),
         lacks=frozenset({"models", "usage of streamed completion"}),
+        limit="max_completion_tokens",
     ),
     Client(
         "llama_index",
@@ -182,7 +185,7 @@ REFUSALS = {
     "404": (404, "model_not_found", "model"),
     "400": (400, "invalid_value", "temperature"),
     "too long": (400, "context_length_exceeded", "messages"),
-    "402": (402, "insufficient_quota", "max_tokens"),
+    "402": (402, "insufficient_quota", "limit"),
     "429": (429, "rate_limit_exceeded", None),
 }
 
@@ -193,7 +196,8 @@ def test_refusals_are_the_librarys_own_exceptions(client: Client, report: Report
     ):
         error = report["errors"][kind]
         assert (error["class"], error["status"]) == (name, status)
-        for kept, value in (("code", code), ("param", param)):
+        named = client.limit if param == "limit" else param  # as it was sent
+        for kept, value in (("code", code), ("param", named)):
             if kept in client.keeps:
                 assert error[kept] == value
         if "request_id" in client.keeps:

@@ -349,7 +349,7 @@ async def test_a_process_that_lost_its_row_stops_and_changes_nothing(
     settings.HOLD_RENEW_S = 0.1
     body = chat(model="slow", max_tokens=1500)
     first = asyncio.create_task(web.post(CHAT, json=body, headers=key()))
-    while not await rows():
+    while not await books.open_holds():  # sooner than that it would stop before it owes anything
         await asyncio.sleep(0.005)
     await db(lambda: KeyedRequest.objects.update(token="another's"))
     [record] = await books.settled(1)

@@ -19,7 +19,6 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError
 from django.utils.translation import gettext_lazy as _
-from throttled.asyncio import RateLimiterType, Throttled, rate_limiter, store
 from throttled.exceptions import BaseThrottledError
 
 from accounts.authentication import Caller
@@ -27,6 +26,7 @@ from billing import tiers
 from billing.tiers import Tier
 from inference import errors
 from inference.errors import ServiceError
+from inference.pace import MINUTE_S, Paces, SharedPaces
 from inference.sentences import Sentence
 from portal.lib.db import db
 from portal.lib.durations import spell_duration
@@ -43,14 +43,6 @@ REACHED = {
     ("organisation", "tokens"): _(
         "Rate limit of this organisation reached: %(most)s tokens per minute."
     ),
-}
-_MINUTE_S = 60.0
-# A few connections are shared: redis-py's own pool fails where it has no more to give.
-_REDIS_OPTIONS = {
-    "CONNECTION_POOL_CLASS": "redis.asyncio.BlockingConnectionPool",
-    "CONNECTION_POOL_KWARGS": {"max_connections": 32, "timeout": 5},
-    "SOCKET_TIMEOUT": 5,
-    "SOCKET_CONNECT_TIMEOUT": 5,
 }
 
 
@@ -95,12 +87,8 @@ class RateLimits:
     """The limits of every caller; one for each event loop, since its store is bound to one."""
 
     def __init__(self) -> None:
-        self._store = (
-            store.RedisStore(server=settings.REDIS_URL, options=_REDIS_OPTIONS)
-            if settings.REDIS_URL
-            else store.MemoryStore(options={"MAX_SIZE": _MEMORY_KEYS})
-        )
-        self._counters: dict[int, Throttled] = {}  # by what they let pass in a minute
+        url = settings.REDIS_URL
+        self._paces: Paces | SharedPaces = SharedPaces(url) if url else Paces()
         self._tiers = _Tiers()
 
     async def take(self, caller: Caller, unit: str, cost: int, allowance: Allowance) -> None:
@@ -122,16 +110,15 @@ class RateLimits:
     async def _take_one(
         self, limit: _Limit, cost: int, caller: Caller, tier: Tier, allowance: Allowance
     ) -> None:
-        result = await self._counter(limit).limit(limit.name, limit.capped(cost))
-        state = result.state
-        left = LimitState(state.limit, max(state.remaining, 0), state.reset_after)
+        taken = await self._paces.take(limit.name, limit.per_minute, limit.capped(cost))
+        left = LimitState(limit.per_minute, taken.remaining, taken.reset_s)
         known = allowance.states.get(limit.unit)
-        if result.limited or known is None or left.remaining < known.remaining:
+        if not taken.passed or known is None or left.remaining < known.remaining:
             allowance.states[limit.unit] = left
-        if result.limited:
+        if not taken.passed:
             # It comes again as a whole: as a request, and with these tokens.
             costs = {"requests": 1, limit.unit: cost}
-            wait_s = max(state.retry_after, await self._wait_s(caller, tier, costs))
+            wait_s = max(taken.retry_s, await self._wait_s(caller, tier, costs))
             raise _refused(limit, wait_s, allowance)
 
     async def _wait_s(self, caller: Caller, tier: Tier, costs: Mapping[str, int]) -> float:
@@ -139,19 +126,10 @@ class RateLimits:
         wait_s = 0.0
         for unit, cost in costs.items():
             for limit in _limits(caller, tier, unit):
-                state = await self._counter(limit).peek(limit.name)
+                reset_s = await self._paces.reset_s(limit.name, limit.per_minute)
                 room = limit.per_minute - limit.capped(cost)
-                wait_s = max(wait_s, state.reset_after - room * _MINUTE_S / limit.per_minute)
+                wait_s = max(wait_s, reset_s - room * MINUTE_S / limit.per_minute)
         return wait_s
-
-    def _counter(self, limit: _Limit) -> Throttled:
-        counter = self._counters.get(limit.per_minute)
-        if counter is None:
-            quota = rate_limiter.per_min(limit.per_minute)
-            using = RateLimiterType.GCRA.value
-            counter = Throttled(using=using, quota=quota, store=self._store)
-            self._counters[limit.per_minute] = counter
-        return counter
 
 
 class _Tiers:

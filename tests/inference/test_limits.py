@@ -5,13 +5,13 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-import throttled
 from django.conf import settings
 
 from accounts import flows
 from accounts.authentication import Caller, key_cache
 from accounts.models import ApiKey
 from billing import tiers
+from inference import pace
 from inference.errors import ServiceError
 from inference.limits import Allowance, RateLimits
 from portal.lib.db import db
@@ -52,7 +52,7 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(throttled.utils, "now_mono_f", clock)
+    monkeypatch.setattr(pace, "monotonic", clock)
     return clock
 
 

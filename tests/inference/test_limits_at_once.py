@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 
 from accounts.authentication import Caller
-from inference import limits
+from inference import pace
 from inference.errors import ServiceError
 from inference.limits import Allowance, RateLimits
 from tests.databases import copy_of_migrated
@@ -26,7 +26,7 @@ TRIES = 10
 ORGANISATION = "many"
 # Nothing here is about how soon Redis answers, which on a busy machine is late.
 PATIENT = {
-    **limits._REDIS_OPTIONS,
+    **pace.REDIS_OPTIONS,
     "CONNECTION_POOL_KWARGS": {"max_connections": 32, "timeout": 60},
     "SOCKET_TIMEOUT": 60,
     "SOCKET_CONNECT_TIMEOUT": 60,
@@ -70,7 +70,7 @@ def assert_true(passed: int, begin: float, end: float) -> None:
 @pytest.fixture(autouse=True)
 def _one_tier(flushable: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "RATE_LIMIT_TIERS", [f"only:0:{CAPACITY}:0"])
-    monkeypatch.setattr(limits, "_REDIS_OPTIONS", PATIENT)
+    monkeypatch.setattr(pace, "REDIS_OPTIONS", PATIENT)
 
 
 async def test_in_one_process() -> None:
@@ -90,9 +90,9 @@ PROCESS = """
 import asyncio, json, sys
 import django
 django.setup()
-from inference import limits
+from inference import limits, pace
 from tests.inference.test_limits_at_once import CLIENTS, PATIENT, admitted
-limits._REDIS_OPTIONS = PATIENT
+pace.REDIS_OPTIONS = PATIENT
 print("ready", flush=True)
 sys.stdin.readline()
 print(json.dumps(asyncio.run(admitted(limits.RateLimits(), CLIENTS // 2))))

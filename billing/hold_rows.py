@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -266,12 +266,12 @@ _PLAIN = frozenset({int, str, bool, type(None)})  # both drivers know them
 
 def _adapted(value: Any, database: BaseDatabaseWrapper) -> Any:
     """As the model's field would: SQLite has neither dates nor UUIDs, and JSON is text to it."""
-    if isinstance(value, datetime):
-        return database.ops.adapt_datetimefield_value(value)
-    if isinstance(value, date):
-        return database.ops.adapt_datefield_value(value)
-    if isinstance(value, UUID):
-        return value if database.features.has_native_uuid_field else value.hex
     if isinstance(value, dict):
         return database.ops.adapt_json_value(value, None)
-    return value
+    if database.vendor != "sqlite":
+        return value
+    if isinstance(value, datetime):
+        return str(value.astimezone(UTC).replace(tzinfo=None))
+    if isinstance(value, date):
+        return str(value)
+    return value.hex if isinstance(value, UUID) else value

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, ParamSpec, TypeVar
@@ -113,12 +114,12 @@ async def commit_lightly(
     return await _commit(order, partial(function, *args, **kwargs), outlives_power=False)
 
 
-def atomic() -> transaction.Atomic:
+def atomic() -> AbstractContextManager[None]:
     """A transaction, which within a call of `commit` is that call's.
 
     A savepoint of its own would undo nothing more, and SQLite keeps a copy of every page for it.
     """
-    return transaction.atomic(savepoint=not _committing.get())
+    return nullcontext() if _committing.get() else transaction.atomic()
 
 
 async def _commit(order: str, function: Callable[[], R], *, outlives_power: bool) -> R:

@@ -15,7 +15,8 @@ from typing import Any
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
-_KEY = re.compile(r"\b(sk-prl-|sk_live_|sk_test_|whsec_)[A-Za-z0-9_]+")
+_PREFIXES = ("sk-prl-", "sk_live_", "sk_test_", "whsec_")
+_KEY = re.compile(rf"\b({'|'.join(_PREFIXES)})[A-Za-z0-9_]+")
 
 
 def configure(options: dict[str, Any]) -> None:
@@ -95,4 +96,6 @@ class LineLogger:
 
 def mask_secrets(_logger: Any, _method: str, line: str) -> str:
     """The last step: mask what looks like a secret wherever it stands in the finished line."""
-    return _KEY.sub(r"\1…", line)
+    if any(prefix in line for prefix in _PREFIXES):  # as nearly never: a tenth of the search's time
+        return _KEY.sub(r"\1…", line)
+    return line

@@ -6,6 +6,7 @@ security headers, CORS, and one error envelope for everything that goes wrong (A
 """
 
 import time
+from functools import lru_cache
 from http import HTTPStatus
 
 import structlog
@@ -155,10 +156,15 @@ def _is_below(path: str, top: str) -> bool:
 
 def _check_host(headers: Headers) -> None:
     """What Django's SecurityMiddleware would do; DEBUG's lenience is not repeated."""
-    domain, _port = split_domain_port(headers.get("host", ""))
-    if not domain or not validate_host(domain, settings.ALLOWED_HOSTS):
+    if not _is_served(headers.get("host", ""), tuple(settings.ALLOWED_HOSTS)):
         message = "This host name is not served here (see ALLOWED_HOSTS)."
         raise ServiceError(400, "invalid_request_error", "invalid_host", message, "host")
+
+
+@lru_cache(maxsize=1_000)
+def _is_served(host: str, allowed: tuple[str, ...]) -> bool:
+    domain, _port = split_domain_port(host)
+    return bool(domain) and validate_host(domain, allowed)
 
 
 def _answer_headers(exchange: Exchange, scope: Scope, headers: Headers) -> dict[str, str]:

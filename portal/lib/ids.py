@@ -4,15 +4,16 @@ import secrets
 import time
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PAIRS = [first + second for first in BASE62 for second in BASE62]
 
 
 def base62(value: int, width: int) -> str:
     """`value` in base62, padded with zeros to `width` characters."""
-    digits = []
-    while value:
-        value, remainder = divmod(value, 62)
-        digits.append(BASE62[remainder])
-    return "".join(reversed(digits)).rjust(width, BASE62[0])
+    pairs = []
+    while value:  # two digits at a time: every request makes an id
+        value, remainder = divmod(value, len(_PAIRS))
+        pairs.append(_PAIRS[remainder])
+    return "".join(reversed(pairs)).lstrip(BASE62[0]).rjust(width, BASE62[0])
 
 
 def new_id(prefix: str) -> str:

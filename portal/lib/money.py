@@ -52,8 +52,9 @@ def dollar_sign() -> str:
 
 def format_plain(nanos: int) -> str:
     """Dollars as an exact decimal string without a sign for the currency: `0.00000025`."""
-    whole, _, decimals = f"{Decimal(nanos) / NANOS_PER_DOLLAR:.9f}".partition(".")
-    return f"{whole}.{decimals.rstrip('0') or '0'}"
+    whole, rest = divmod(abs(nanos), NANOS_PER_DOLLAR)
+    decimals = f"{rest:09}".rstrip("0") or "0"
+    return f"{'-' if nanos < 0 else ''}{whole}.{decimals}"
 
 
 def format_signed(nanos: int) -> str:

@@ -30,6 +30,9 @@ def serve(application: str, host: str, port: int) -> None:
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=35,
         http=BoundedHead,
+        # Tasks of requests would carry what imports and the lifespan have set: each line of the
+        # log goes through all of it.
+        reset_contextvars=True,
         proxy_headers=False,  # portal.forwarded reads them
     )
     with suppress(KeyboardInterrupt):

@@ -21,3 +21,6 @@ def test_base62_pads_to_its_width() -> None:
     assert ids.base62(0, 3) == "000"
     assert ids.base62(61, 2) == "0z"
     assert ids.base62(62, 2) == "10"
+    # Of odd and even numbers of digits.
+    assert [ids.base62(62**power, 1) for power in (2, 3, 4)] == ["100", "1000", "10000"]
+    assert ids.base62(62**3 - 1, 4) == "0zzz"

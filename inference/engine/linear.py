@@ -22,7 +22,7 @@ class Linear:
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         """Take weights (N, K) and bias (N,)."""
         self.bias = bias
-        self._packed = weight.device.type == "cpu" and bool(_backend.is_available())
+        self._packed = _may_pack(weight)
         self._weight = _onednn._reorder_linear_weight(weight) if self._packed else weight  # noqa: SLF001
 
     @property
@@ -36,3 +36,14 @@ class Linear:
             return linear(x, self._weight, self.bias)
         out: Tensor = _onednn._linear_pointwise(x, self._weight, self.bias, "none", [], "")  # noqa: SLF001
         return out
+
+
+def _may_pack(weight: Tensor) -> bool:
+    """Ask oneDNN, which takes half the bits only where the processor has instructions for them."""
+    if weight.device.type != "cpu" or not _backend.is_available():
+        return False
+    if weight.dtype is torch.bfloat16:
+        return bool(_onednn._is_mkldnn_bf16_supported())  # noqa: SLF001
+    if weight.dtype is torch.float16:
+        return bool(_onednn._is_mkldnn_fp16_supported())  # noqa: SLF001
+    return weight.dtype is torch.float32

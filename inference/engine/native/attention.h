@@ -74,19 +74,23 @@ static inline float weigh(float *scores, int64_t length) {
     ints lane;
     for (int i = 0; i < LANES; i++) lane[i] = i;
     const vec nothing = (vec){0} - __builtin_inff();
-    vec most = nothing, total = (vec){0};
-    for (int64_t j = 0; j < length; j += LANES) {
+    vec most = nothing;
+    struct row_sums total = {0};
+    int64_t end = (length + PADDING - 1) / PADDING * PADDING;
+    for (int64_t j = 0; j < end; j += LANES) {
         vec s = load_floats(scores + j);
         s = choose(lane < (int32_t)(length - j), s, nothing);
         store_floats(scores + j, s);
         most = choose((s > most) | (s != s), s, most);
     }
     float highest = greatest_of(most);
-    for (int64_t j = 0; j < length; j += LANES) {
-        vec weight = exp_negative(load_floats(scores + j) - highest);
-        store_floats(scores + j, weight);
-        total += weight;
-    }
+    for (int64_t j = 0; j < end; j += PADDING)
+#pragma GCC unroll 4
+        for (int i = 0; i < PADDING / LANES; i++) {
+            vec weight = exp_negative(load_floats(scores + j + i * LANES) - highest);
+            store_floats(scores + j + i * LANES, weight);
+            total.part[i] += weight;
+        }
     return sum_of(total);
 }
 
@@ -101,9 +105,6 @@ static inline int64_t heads_of_tile(int64_t count, int64_t kv_heads, int64_t mos
 INLINE int64_t number_bytes(const struct cache *cache) {
     return cache->numbers == AS_FLOATS ? sizeof(float) : sizeof(bfloat);
 }
-
-/* A float, or a pair of bfloats. */
-#define UNIT 4
 
 /* The block of a group of 16 keys, from a head on. */
 INLINE const char *head_of(const struct cache *cache, const void *all, const int64_t *table,
@@ -163,7 +164,7 @@ static void add_group(const struct cache *cache, const int64_t *table, int64_t h
         for (int64_t q = 0; q < count; q += most)
             for (int64_t i = 0, parts; i < dim; i += parts * LANES) {
                 int64_t left = (dim - i) / LANES, query = h * count + q;
-                parts = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+                parts = left >= MOST_PARTS ? MOST_PARTS : left >= 2 ? 2 : 1;
                 values_of[cache->numbers]((int)(count - q < most ? count - q : most), (int)parts,
                                           weights + query * room, room, length,
                                           values + i * UNIT, dim, ahead, sums + query * dim + i);

@@ -1,4 +1,4 @@
-/* The sums of attention: scores of 16 keys at a time, weighted values of 16 numbers at a time.
+/* The sums of attention: a vector holds scores of some keys, or some numbers of weighted values.
  *
  * Three kinds, whose order of adding differs: floats; bfloats, pair by pair; and bfloats as tiles add
  * them (tiles.h), so that it does not matter which queries come together in a tile.
@@ -11,17 +11,20 @@
 
 #define MOST_QUERIES 8
 #define GROUP 16 /* keys */
+#define UNIT 4   /* bytes of a float, or of a pair of bfloats */
 
 /* What keys and values are, and how queries and weights meet them: floats, pairs of bfloats, tiles. */
 enum numbers { AS_FLOATS, AS_PAIRS, AS_TILES };
 
-/* Queries whose values are added at a time: more would not fit into the registers. */
+/* Queries whose values are added at a time, and vectors of each: more would not fit into the registers. */
 #define MOST_ADDED(numbers) ((numbers) == AS_TILES ? 2 : 4)
+#define MOST_PARTS (LANES == 16 ? 4 : 2)
 
 /* The sums ask for what lies `ahead` bytes behind each line that they read: it will be read next. */
 INLINE void bring(const char *row) { __builtin_prefetch(row, 0, 3); }
 
-/* Scores of `count` queries of each of some heads for 16 keys. queries: (heads, count, dim), floats. */
+/* Scores of `count` queries of each of some heads for a vector of keys. queries: (heads, count, dim),
+ * floats. */
 INLINE void score_floats(const int heads, const int count, const void *queries, const char *keys,
                          int64_t head_bytes, int64_t size, int64_t dim, int64_t ahead,
                          vec *sum) {
@@ -33,7 +36,7 @@ INLINE void score_floats(const int heads, const int count, const void *queries, 
             bring(row + ahead);
 #pragma GCC unroll 8
             for (int q = h * count; q < (h + 1) * count; q++)
-                sum[q] += key * ((const float *)queries)[q * dim + i];
+                sum[q] = add_product(sum[q], key, all_of(((const float *)queries)[q * dim + i]));
         }
 }
 
@@ -72,8 +75,8 @@ INLINE void score_as_tiles(const int heads, const int count, const void *queries
 #pragma GCC unroll 8
                 for (int q = h * count; q < (h + 1) * count; q++) {
                     const float *query = (const float *)queries + q * dim + i;
-                    even[q] += firsts(pairs) * query[0];
-                    odd[q] += seconds(pairs) * query[1];
+                    even[q] = add_product(even[q], firsts(pairs), all_of(query[0]));
+                    odd[q] = add_product(odd[q], seconds(pairs), all_of(query[1]));
                 }
             }
 #pragma GCC unroll 8
@@ -84,19 +87,21 @@ INLINE void score_as_tiles(const int heads, const int count, const void *queries
 INLINE void score(const enum numbers numbers, const int heads, const int count,
                   const void *queries, const char *keys, int64_t head_bytes, int64_t size,
                   int64_t dim, int64_t ahead, float *scores, int64_t room) {
-    vec sum[MOST_QUERIES];
+    for (int64_t key = 0; key < GROUP; key += LANES, keys += LANES * UNIT, scores += LANES) {
+        vec sum[MOST_QUERIES];
 #pragma GCC unroll 8
-    for (int i = 0; i < heads * count; i++) sum[i] = (vec){0};
-    if (numbers == AS_FLOATS)
-        score_floats(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
-    else if (numbers == AS_PAIRS)
-        score_pairs(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
-    else score_as_tiles(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
+        for (int i = 0; i < heads * count; i++) sum[i] = (vec){0};
+        if (numbers == AS_FLOATS)
+            score_floats(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
+        else if (numbers == AS_PAIRS)
+            score_pairs(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
+        else score_as_tiles(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
 #pragma GCC unroll 8
-    for (int i = 0; i < heads * count; i++) store_floats(scores + i * room, sum[i]);
+        for (int i = 0; i < heads * count; i++) store_floats(scores + i * room, sum[i]);
+    }
 }
 
-/* Adds the weighted values of `length` keys of a group, for some queries and 16 · parts numbers. */
+/* Adds the weighted values of `length` keys of a group, for some queries and LANES · parts numbers. */
 INLINE void add_floats(const int count, const int parts, const float *weights, int64_t room,
                        int64_t length, const void *values, int64_t dim, int64_t ahead,
                        vec sum[4][4]) {
@@ -111,7 +116,8 @@ INLINE void add_floats(const int count, const int parts, const float *weights, i
 #pragma GCC unroll 4
         for (int q = 0; q < count; q++)
 #pragma GCC unroll 4
-            for (int p = 0; p < parts; p++) sum[q][p] += value[p] * weights[q * room + j];
+            for (int p = 0; p < parts; p++)
+                sum[q][p] = add_product(sum[q][p], value[p], all_of(weights[q * room + j]));
     }
 }
 
@@ -156,8 +162,9 @@ INLINE void add_as_tiles(const int count, const int parts, const float *weights,
             words pairs = pairs_of_values(values, j, length, dim, p, ahead);
 #pragma GCC unroll 4
             for (int q = 0; q < count; q++) {
-                even[q][p] += firsts(pairs) * weights[q * room + j];
-                odd[q][p] += seconds(pairs) * weights[q * room + j + 1];
+                const float *weight = weights + q * room + j;
+                even[q][p] = add_product(even[q][p], firsts(pairs), all_of(weight[0]));
+                odd[q][p] = add_product(odd[q][p], seconds(pairs), all_of(weight[1]));
             }
         }
 #pragma GCC unroll 4
@@ -194,7 +201,7 @@ INLINE void add_values(const enum numbers numbers, const int count, const int pa
 #define VALUES(n)                                                                                \
     case n:                                                                                      \
         if (n > MOST_ADDED(numbers)) break; /* or it would be compiled for nothing */            \
-        if (parts == 4) VALUES_OF(n, 4);                                                         \
+        if (MOST_PARTS == 4 && parts == 4) VALUES_OF(n, 4);                                      \
         else if (parts == 2) VALUES_OF(n, 2);                                                    \
         else VALUES_OF(n, 1);                                                                    \
         break;

@@ -17,11 +17,12 @@ logger = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
 SOURCES = (FOLDER / "decoder.c", FOLDER / "draw.c")
-# Nothing that lets the compiler reorder a sum.
+# Nothing that lets the compiler reorder a sum, or decide where it is rounded.
 FLAGS = (
     "-O3",
     "-march=native",
     "-fopenmp",
+    "-ffp-contract=off",
     "-fno-math-errno",
     "-fno-trapping-math",
     "-fPIC",

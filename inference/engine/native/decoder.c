@@ -5,7 +5,7 @@
  * (team.h). What runs through the layers is in float32; what enters a product has the product's kind.
  * A token's result has the same bits whatever runs beside it.
  *
- * Rows of working memory are padded with zeros to a multiple of 16 numbers.
+ * Rows of working memory are padded with zeros to a multiple of PADDING numbers.
  */
 
 #include <math.h>
@@ -56,15 +56,17 @@ struct step {
 /* x += added (if any); input = weight · x / rms(x). */
 static void add_and_norm(enum kind kind, int64_t hidden, int64_t width, float *x,
                          const float *added, const float *weight, float epsilon, char *input) {
-    vec squares = {0};
-    for (int64_t i = 0; i < width; i += LANES) {
-        vec v = load_floats(x + i);
-        if (added) {
-            v += load_floats(added + i);
-            store_floats(x + i, v);
+    struct row_sums squares = {0};
+    for (int64_t i = 0; i < width; i += PADDING)
+#pragma GCC unroll 4
+        for (int j = 0; j < PADDING / LANES; j++) {
+            vec v = load_floats(x + i + j * LANES);
+            if (added) {
+                v += load_floats(added + i + j * LANES);
+                store_floats(x + i + j * LANES, v);
+            }
+            squares.part[j] = add_product(squares.part[j], v, v);
         }
-        squares += v * v;
-    }
     float scale = 1.0f / sqrtf(sum_of(squares) / hidden + epsilon);
     for (int64_t i = 0; i < width; i += LANES)
         store_input(kind, input, i, load_floats(x + i) * scale * load_floats(weight + i));
@@ -102,9 +104,13 @@ static void embed(const struct decoder *d, const struct step *s, struct team *te
 static void rotate(float *head, int64_t dim, int64_t half, const float *cosines,
                    const float *sines, const float *norm, float epsilon) {
     if (norm) {
-        vec squares = {0};
-        for (int64_t i = 0; i < dim; i += LANES)
-            squares += load_floats(head + i) * load_floats(head + i);
+        struct row_sums squares = {0};
+        for (int64_t i = 0; i < dim; i += PADDING)
+#pragma GCC unroll 4
+            for (int j = 0; j < PADDING / LANES; j++) {
+                vec v = load_floats(head + i + j * LANES);
+                squares.part[j] = add_product(squares.part[j], v, v);
+            }
         float scale = 1.0f / sqrtf(sum_of(squares) / dim + epsilon);
         for (int64_t i = 0; i < dim; i++) head[i] = head[i] * scale * norm[i];
     }
@@ -112,13 +118,13 @@ static void rotate(float *head, int64_t dim, int64_t half, const float *cosines,
     for (; i + LANES <= half; i += LANES) {
         vec a = load_floats(head + i), b = load_floats(head + i + half);
         vec cosine = load_floats(cosines + i), sine = load_floats(sines + i);
-        store_floats(head + i, a * cosine - b * sine);
-        store_floats(head + i + half, b * cosine + a * sine);
+        store_floats(head + i, add_product(-(b * sine), a, cosine));
+        store_floats(head + i + half, add_product(a * sine, b, cosine));
     }
     for (; i < half; i++) {
         float a = head[i], b = head[i + half];
-        head[i] = a * cosines[i] - b * sines[i];
-        head[i + half] = b * cosines[i] + a * sines[i];
+        head[i] = add_one_product(-(b * sines[i]), a, cosines[i]);
+        head[i + half] = add_one_product(a * sines[i], b, cosines[i]);
     }
 }
 
@@ -183,7 +189,7 @@ static __attribute__((noinline)) void attend_pieces(const struct decoder *d, con
                                                     struct team *team, int64_t phase,
                                                     const struct cache *cache, int64_t stride,
                                                     int64_t member) {
-    int64_t room = (s->longest + LANES - 1) / LANES * LANES, seen = 0;
+    int64_t room = (s->longest + PADDING - 1) / PADDING * PADDING, seen = 0;
     int64_t group = d->heads / d->kv_heads, mine = take(team, phase);
     int64_t most = s->rows * d->kv_heads / team->size; /* or few rows would leave threads idle */
     float *scores = s->scores + member * TILE_ROWS * room;

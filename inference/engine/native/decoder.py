@@ -17,7 +17,7 @@ from inference.engine.family import DecoderWeights, LayerWeights, Projection
 from inference.engine.kv_cache import KVCache
 from inference.engine.native.compiler import load_library
 
-LANES = 16
+PADDING = 16
 PANEL = 32
 LARGEST_HEAD = 256  # MOST_DIM in the source
 PHASES_OF_A_LAYER = 8
@@ -98,7 +98,7 @@ class NativeDecoder:
         longest = int(layout.kv_lens.max())
         widest = max(decoder.width, decoder.heads * decoder.dim)
         wide = _padded(self._layers[0].qkv.outputs, PANEL)
-        scores = self._threads * TILE_ROWS * _padded(longest, LANES)
+        scores = self._threads * TILE_ROWS * _padded(longest, PADDING)
         rows = _padded(tokens, 2 * TILE_ROWS)  # two tiles are read whole
         phases = PHASES_OF_A_LAYER * decoder.num_layers + FURTHER_PHASES
         counters = np.zeros((2, phases), dtype=np.int64)
@@ -145,12 +145,12 @@ class NativeDecoder:
         first = weights.layers[0]
         return _Decoder(
             hidden=hidden,
-            width=_padded(hidden, LANES),
+            width=_padded(hidden, PADDING),
             heads=first.out.weight.shape[1] // dim,
             kv_heads=kv_heads,
             dim=dim,
             half=weights.cosines.shape[1],
-            inner=_padded(first.down.weight.shape[1], LANES),
+            inner=_padded(first.down.weight.shape[1], PADDING),
             num_layers=len(weights.layers),
             kind=self._kind,
             bfloats=weights.embedding.dtype is torch.bfloat16,
@@ -191,7 +191,7 @@ class NativeDecoder:
                 huge_pages.copied(in_panels(projection.weight.detach(), self._kind))
             ),
             bias=None if bias is None else self._keep(_floats(bias, PANEL)),
-            inputs=_padded(inputs, LANES),
+            inputs=_padded(inputs, PADDING),
             outputs=outputs,
         )
 
@@ -217,9 +217,9 @@ def _fits(weights: DecoderWeights[Any, Any], cache: KVCache) -> bool:
         and weights.embedding.dtype in (torch.float32, torch.bfloat16)
         and all(key.shape == keys.shape for key in (*cache.keys, *cache.values))
         and keys.dtype == values.dtype == weights.embedding.dtype
-        and dim % LANES == 0
+        and dim % PADDING == 0
         and dim <= LARGEST_HEAD
-        and cache.block_size % LANES == 0
+        and cache.block_size % PADDING == 0
     )
 
 
@@ -242,7 +242,7 @@ def _choose_kind(weights: FloatWeights, multiplies_bfloats: int) -> int:
 def in_panels(weight: Tensor, kind: int) -> Tensor:
     """Lay weights (N, K) out as `products.h` reads them, padded with zeros."""
     outputs, inputs = weight.shape
-    padded = weight.new_zeros(_padded(outputs, PANEL), _padded(inputs, LANES))
+    padded = weight.new_zeros(_padded(outputs, PANEL), _padded(inputs, PADDING))
     padded[:outputs, :inputs] = weight
     if kind == FLOATS:
         panels = padded.float().view(-1, PANEL, padded.shape[1])
@@ -254,13 +254,13 @@ def in_panels(weight: Tensor, kind: int) -> Tensor:
 def _by_turns(both: Tensor) -> Tensor:
     """Turn (2 F, …), gates first, into panels of 16 gates and their 16 ups; F is padded."""
     gate, up = both.detach().chunk(2)
-    room = both.new_zeros(_padded(len(gate), LANES), 2, *both.shape[1:])
+    room = both.new_zeros(_padded(len(gate), PADDING), 2, *both.shape[1:])
     room[: len(gate), 0], room[: len(gate), 1] = gate, up
-    by_turns = room.view(-1, LANES, *room.shape[1:]).transpose(1, 2)
+    by_turns = room.view(-1, PADDING, *room.shape[1:]).transpose(1, 2)
     return by_turns.reshape(-1, *both.shape[1:])
 
 
-def _floats(vector: Tensor, multiple: int = LANES) -> Tensor:
+def _floats(vector: Tensor, multiple: int = PADDING) -> Tensor:
     room = torch.zeros(_padded(len(vector), multiple))
     room[: len(vector)] = vector.detach()
     return room

@@ -37,7 +37,7 @@ static int64_t first_of(const float *logits, int64_t count, float value) {
     return 0; /* NaN */
 }
 
-/* exp((logit - highest) / temperature) of 16 logits. */
+/* exp((logit - highest) / temperature) of some logits. */
 static inline vec weights_of(const float *logits, int64_t left, float highest, float inverse) {
     vec above = lanes_of(logits, left, -__builtin_inff()) - highest;
     return exp_negative(above * inverse);
@@ -50,9 +50,11 @@ static int64_t draw_row(const float *logits, int64_t count, float highest, float
     while (size * MOST_BLOCKS < count) size *= 2;
     double ends[MOST_BLOCKS], total = 0; /* of the blocks: the sum up to there */
     for (int64_t start = 0; start < count; start += size) {
-        vec sum = (vec){0};
-        for (int64_t i = start; i < start + size && i < count; i += LANES)
-            sum += weights_of(logits + i, count - i, highest, inverse);
+        struct row_sums sum = {0};
+        for (int64_t i = start; i < start + size && i < count; i += PADDING)
+#pragma GCC unroll 4
+            for (int j = 0, p = 0; j < PADDING; j += LANES, p++)
+                sum.part[p] += weights_of(logits + i + j, count - i - j, highest, inverse);
         ends[start / size] = total += sum_of(sum);
     }
     double target = point * total;

@@ -13,7 +13,7 @@ _Static_assert(BLOCK_ROWS % (2 * TILE_ROWS) == 0, "two tiles of a block end wher
 
 static void any_tile(enum kind kind, int rows, int panels, const char *x, int64_t stride,
                      const char *weights, const char *ahead, int64_t panel_size, int64_t inputs,
-                     vec sums[LARGEST_TILE][2]) {
+                     vec sums[LARGEST_TILE][PARTS]) {
     if (kind == FLOATS)
         tile_floats(rows, panels, x, stride, weights, ahead, panel_size, inputs, sums);
     else if (kind == BFLOAT_WEIGHTS)
@@ -35,7 +35,7 @@ static void panels_of_rows(enum kind kind, const struct product *product, const 
         return;
     }
 #endif
-    vec sums[LARGEST_TILE][2];
+    vec sums[LARGEST_TILE][PARTS];
     int64_t stride = product->inputs * input_bytes(kind);
     int64_t panel_size = product->inputs * PANEL * weight_bytes(kind);
     int64_t most = MOST_SUMS / panels, tiles = (rows + most - 1) / most;
@@ -48,15 +48,14 @@ static void panels_of_rows(enum kind kind, const struct product *product, const 
                  panel_size, product->inputs, sums);
         for (int64_t r = 0; r < height; r++)
             for (int64_t p = 0; p < panels; p++)
-                deliver(kind, product, target, from + r, panel + p, sums[r * panels + p][0],
-                        sums[r * panels + p][1]);
+                deliver(kind, product, target, from + r, panel + p, sums[r * panels + p]);
     }
 }
 
 /* Few rows take several panels at a time, or a sum would wait for the one before it; in tiles many do,
  * too, whose sums are delivered during the next ones, as long as there are pieces enough to share out. */
 static int64_t panels_at_a_time(enum kind kind, int64_t rows, int64_t panels, int64_t threads) {
-    int64_t count = 4, most = MOST_SUMS;
+    int64_t count = 4, most = rows > MOST_WHOLE ? MOST_SUMS : MOST_WHOLE;
 #ifdef __AMX_BF16__
     if (kind == BFLOAT_TILES) {
         int64_t blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;

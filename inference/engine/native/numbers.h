@@ -1,8 +1,9 @@
 /* Numbers and vectors of them.
  *
- * Vectors are GCC's own (`vector_size`), 16 floats wide: the compiler maps them to whatever the
- * processor has. A sum's order is written out everywhere, never left to the compiler, so a result
- * does not depend on what is computed beside it.
+ * Vectors are GCC's own (`vector_size`), as wide as the processor's registers: GCC would keep wider ones
+ * in memory. A sum's order is written out everywhere, and whether a product is rounded before it is added
+ * (`add_product`); neither is left to the compiler, so a result does not depend on what is computed beside
+ * it, nor on the width.
  */
 
 #ifndef NUMBERS_H
@@ -10,11 +11,20 @@
 
 #include <stdint.h>
 #include <string.h>
-#ifdef __AVX512F__
+#if defined(__AVX__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
+#define PADDING 16 /* numbers: rows are padded to a multiple, and no vector is wider */
+#if defined(__AVX512F__)
 #define LANES 16
+#elif defined(__AVX__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -40,6 +50,30 @@ INLINE vec choose(ints mask, vec yes, vec no) {
     return (vec)(((ints)yes & mask) | ((ints)no & ~mask));
 }
 
+INLINE vec all_of(float v) { return v - (vec){0}; }
+
+/* sum + a · b, rounded once where the processor can do that. */
+INLINE vec add_product(vec sum, vec a, vec b) {
+#if defined(__AVX512F__)
+    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)sum);
+#elif defined(__FMA__)
+    return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)sum);
+#elif defined(__aarch64__)
+    return (vec)vfmaq_f32((float32x4_t)sum, (float32x4_t)a, (float32x4_t)b);
+#else
+    return sum + a * b;
+#endif
+}
+
+/* The same of one number. */
+INLINE float add_one_product(float sum, float a, float b) {
+#if defined(__FMA__) || defined(__aarch64__)
+    return __builtin_fmaf(a, b, sum);
+#else
+    return sum + a * b;
+#endif
+}
+
 INLINE vec load_floats(const float *p) { return (vec)*(const vec_at *)p; }
 INLINE void store_floats(float *p, vec v) { *(vec_at *)p = (vec_at)v; }
 
@@ -55,11 +89,11 @@ INLINE void store_bfloats(bfloat *p, vec v) {
 #endif
 }
 
-/* Of 16 pairs of bfloats, the first ones and the second ones. */
+/* Of pairs of bfloats, the first ones and the second ones. */
 INLINE vec firsts(words pairs) { return (vec)(pairs << 16); }
 INLINE vec seconds(words pairs) { return (vec)(pairs & 0xffff0000u); }
 
-/* sum + first · first + second · second, for 16 pairs of bfloats and one pair that meets all of them. */
+/* sum + first · first + second · second, for pairs of bfloats and one pair that meets all of them. */
 INLINE vec add_products(vec sum, words pairs, const bfloat *pair) {
 #ifdef __AVX512BF16__
     uint32_t both;
@@ -67,16 +101,25 @@ INLINE vec add_products(vec sum, words pairs, const bfloat *pair) {
     __m512bh all = (__m512bh)_mm512_set1_epi32((int)both);
     return (vec)_mm512_dpbf16_ps((__m512)sum, all, (__m512bh)pairs);
 #else
-    sum += firsts(pairs) * bfloat_to_float(pair[0]);
-    return sum + seconds(pairs) * bfloat_to_float(pair[1]);
+    sum = add_product(sum, firsts(pairs), all_of(bfloat_to_float(pair[0])));
+    return add_product(sum, seconds(pairs), all_of(bfloat_to_float(pair[1])));
 #endif
 }
 
-INLINE float sum_of(vec v) {
-    float part[8];
-    for (int i = 0; i < 8; i++) part[i] = v[i] + v[i + 8];
-    for (int i = 0; i < 4; i++) part[i] += part[i + 4];
-    return (part[0] + part[2]) + (part[1] + part[3]);
+/* Sums of every 16th number of a row: what is added to what must not depend on a vector's width. */
+struct row_sums {
+    vec part[PADDING / LANES];
+};
+
+INLINE float sum_of(struct row_sums sums) {
+    float all[PADDING];
+#pragma GCC unroll 4
+    for (int i = 0; i < PADDING / LANES; i++) store_floats(all + i * LANES, sums.part[i]);
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) all[i] += all[i + 8];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) all[i] += all[i + 4];
+    return (all[0] + all[2]) + (all[1] + all[3]);
 }
 
 INLINE float greatest_of(vec v) {
@@ -88,16 +131,17 @@ INLINE float greatest_of(vec v) {
 /* exp for |x| <= 87, relative error below 3e-7. Cody and Waite's reduction, then a polynomial that was
  * fitted to exp on |r| <= ln(2) / 2 (Remez), of relative error 1e-7. */
 INLINE vec exp_of(vec x) {
-    const float round = 12582912.0f; /* 1.5 · 2^23: adding it rounds to whole numbers */
-    vec n = x * 1.44269504f + round;
+    const vec round = all_of(12582912.0f); /* 1.5 · 2^23: adding it rounds to whole numbers */
+    vec n = add_product(round, x, all_of(1.44269504f));
     words power = (words)n << 23;
     n -= round;
-    vec r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    vec p = r * 0.00829765508f + 0.041915382f;
-    p = p * r + 0.166675747f;
-    p = p * r + 0.499988949f;
-    p = p * r + 0.999999692f;
-    p = p * r + 1.0f;
+    vec r = add_product(x, n, all_of(-0.693359375f));
+    r = add_product(r, n, all_of(2.12194440e-4f));
+    vec p = add_product(all_of(0.041915382f), r, all_of(0.00829765508f));
+    p = add_product(all_of(0.166675747f), p, r);
+    p = add_product(all_of(0.499988949f), p, r);
+    p = add_product(all_of(0.999999692f), p, r);
+    p = add_product(all_of(1.0f), p, r);
     return (vec)((words)p + power);
 }
 

@@ -15,15 +15,22 @@
 
 #include "numbers.h"
 
-#define PANEL (2 * LANES)
+#define PANEL 32
+#define PARTS (PANEL / LANES) /* vectors of a panel */
 #define CACHE_LINE 64 /* larger ones are asked for twice */
 
-/* Rows times panels of a tile, two registers each. Twelve would fit into 32 of 512 bits, and are a
- * tenth slower. */
-#ifdef __AVX512F__
+/* Rows times panels of a tile; more than MOST_WHOLE are summed half a panel at a time, or the sums would
+ * not fit into the registers. Of 32 that hold 512 bits, twelve panels fill 24, and are a tenth slower
+ * than eight; of 16 that hold 256, five halves fill ten, and six are a third slower. */
+#if LANES == 16
 #define MOST_SUMS 8
+#define MOST_WHOLE 8
+#elif LANES == 8
+#define MOST_SUMS 5
+#define MOST_WHOLE 2
 #else
-#define MOST_SUMS 3
+#define MOST_SUMS 2
+#define MOST_WHOLE 1
 #endif
 #define LARGEST_TILE 8 /* that there is code for */
 
@@ -47,61 +54,95 @@ INLINE int64_t weight_bytes(enum kind kind) { return kind == FLOATS ? 4 : 2; }
 /* Into the core's second cache: the first is full of what is multiplied now. */
 INLINE void bring_nearer(const char *p) { __builtin_prefetch(p, 0, 2); }
 
-/* Sums of `rows` × `panels`, all compile-time constants after inlining. x: rows, `stride` bytes
- * apart. Meanwhile a half of each panel's size is brought nearer from `ahead`: weights that are wanted
- * next come from memory that attention has just filled with keys and values. */
+INLINE void add_to(vec *sum, vec weights, const float *value) {
+    *sum = add_product(*sum, weights, all_of(*value));
+}
+
+/* Input k of each row meets its line of a panel's weights, or the first `parts` of that. */
+INLINE void meet_floats(const int rows, const int panels, const int parts, const char *x,
+                        int64_t stride, int64_t k, const char *line, vec sum[][PARTS]) {
+    vec weights[PARTS];
+#pragma GCC unroll 8
+    for (int i = 0; i < parts; i++) weights[i] = load_floats((const float *)line + i * LANES);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int i = 0; i < parts; i++)
+            add_to(&sum[r * panels][i], weights[i], (const float *)(x + r * stride) + k);
+}
+
+/* A pair of inputs of each row meets its line. */
+INLINE void meet_bfloat_weights(const int rows, const int panels, const int parts, const char *x,
+                                int64_t stride, int64_t k, const char *line, vec sum[][PARTS]) {
+    vec weights[PARTS];
+#pragma GCC unroll 8
+    for (int i = 0; i < parts; i++) weights[i] = firsts((words)((const words_at *)line)[i]);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int i = 0; i < parts; i++)
+            add_to(&sum[r * panels][i], weights[i], (const float *)(x + r * stride) + 2 * k);
+    if (LANES < PADDING) __asm__("" : "+r"(line)); /* read it again: there is no register to keep it */
+#pragma GCC unroll 8
+    for (int i = 0; i < parts; i++) weights[i] = seconds((words)((const words_at *)line)[i]);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int i = 0; i < parts; i++)
+            add_to(&sum[r * panels][i], weights[i], (const float *)(x + r * stride) + 2 * k + 1);
+}
+
+INLINE void meet_bfloats(const int rows, const int panels, const int parts, const char *x,
+                         int64_t stride, int64_t k, const char *line, vec sum[][PARTS]) {
+#pragma GCC unroll 8
+    for (int i = 0; i < parts; i++) {
+        words pairs = (words)((const words_at *)line)[i];
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++) {
+            const bfloat *pair = (const bfloat *)(x + r * stride) + 2 * k;
+            sum[r * panels][i] = add_products(sum[r * panels][i], pairs, pair);
+        }
+    }
+}
+
+/* Sums of `rows` × `panels`, of each panel the `parts` from `first` on. x: rows, `stride` bytes apart. */
+INLINE void sums_of_parts(enum kind kind, const int rows, const int panels, const int parts,
+                          const int first, const char *x, int64_t stride, const char *weights,
+                          const char *ahead, int64_t panel_size, int64_t inputs,
+                          vec sums[LARGEST_TILE][PARTS]) {
+    vec sum[LARGEST_TILE][PARTS];
+#pragma GCC unroll 16
+    for (int i = 0; i < rows * panels; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < parts; j++) sum[i][j] = (vec){0};
+    int64_t lines = kind == FLOATS ? inputs : inputs / 2, size = PANEL * sizeof(float);
+    for (int64_t k = 0; k < lines; k++)
+#pragma GCC unroll 4
+        for (int p = 0; p < panels; p++) {
+            const char *line = weights + p * panel_size + k * size + first * sizeof(vec);
+            if (first == 0) bring_nearer(ahead + p * panel_size + k * CACHE_LINE);
+            if (kind == FLOATS) meet_floats(rows, panels, parts, x, stride, k, line, sum + p);
+            else if (kind == BFLOAT_WEIGHTS)
+                meet_bfloat_weights(rows, panels, parts, x, stride, k, line, sum + p);
+            else meet_bfloats(rows, panels, parts, x, stride, k, line, sum + p);
+        }
+#pragma GCC unroll 16
+    for (int i = 0; i < rows * panels; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < parts; j++) sums[i][first + j] = sum[i][j];
+}
+
+/* Sums of `rows` × `panels`, all compile-time constants after inlining. Meanwhile a half of each panel's
+ * size is brought nearer from `ahead`: weights that are wanted next come from memory that attention has
+ * just filled with keys and values. */
 INLINE void tile(enum kind kind, const int rows, const int panels, const char *x, int64_t stride,
                  const char *weights, const char *ahead, int64_t panel_size, int64_t inputs,
-                 vec sums[LARGEST_TILE][2]) {
-    vec sum[LARGEST_TILE][2];
-#pragma GCC unroll 16
-    for (int i = 0; i < rows * panels; i++) sum[i][0] = sum[i][1] = (vec){0};
-    if (kind == FLOATS) {
-        for (int64_t k = 0; k < inputs; k++)
-#pragma GCC unroll 4
-            for (int p = 0; p < panels; p++) {
-                const float *w = (const float *)(weights + p * panel_size) + k * PANEL;
-                bring_nearer(ahead + p * panel_size + k * CACHE_LINE);
-                vec a = load_floats(w), b = load_floats(w + LANES);
-#pragma GCC unroll 16
-                for (int r = 0; r < rows; r++) {
-                    float value = ((const float *)(x + r * stride))[k];
-                    sum[r * panels + p][0] += a * value;
-                    sum[r * panels + p][1] += b * value;
-                }
-            }
-    } else {
-        for (int64_t k = 0; k < inputs / 2; k++)
-#pragma GCC unroll 4
-            for (int p = 0; p < panels; p++) {
-                const words_at *w = (const words_at *)(weights + p * panel_size) + 2 * k;
-                words a = (words)w[0], b = (words)w[1];
-                bring_nearer(ahead + p * panel_size + k * CACHE_LINE);
-#pragma GCC unroll 16
-                for (int r = 0; r < rows; r++) {
-                    vec *both = sum[r * panels + p];
-                    if (kind == BFLOAT_WEIGHTS) {
-                        const float *values = (const float *)(x + r * stride) + 2 * k;
-                        both[0] += firsts(a) * values[0];
-                        both[1] += firsts(b) * values[0];
-                        both[0] += seconds(a) * values[1];
-                        both[1] += seconds(b) * values[1];
-                    }
-#ifdef __AVX512BF16__
-                    else {
-                        const bfloat *pair = (const bfloat *)(x + r * stride) + 2 * k;
-                        both[0] = add_products(both[0], a, pair);
-                        both[1] = add_products(both[1], b, pair);
-                    }
-#endif
-                }
-            }
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < rows * panels; i++) {
-        sums[i][0] = sum[i][0];
-        sums[i][1] = sum[i][1];
-    }
+                 vec sums[LARGEST_TILE][PARTS]) {
+    const int parts = rows * panels > MOST_WHOLE ? PARTS / 2 : PARTS;
+#pragma GCC unroll 2
+    for (int first = 0; first < PARTS; first += parts)
+        sums_of_parts(kind, rows, panels, parts, first, x, stride, weights, ahead, panel_size,
+                      inputs, sums);
 }
 
 #define ROWS_CASE(n, panels)                                                            \
@@ -114,7 +155,7 @@ INLINE void tile(enum kind kind, const int rows, const int panels, const char *x
 #define TILES(name, kind_)                                                                       \
     static void name(int rows, int panels, const char *x, int64_t stride, const char *weights,  \
                      const char *ahead, int64_t panel_size, int64_t inputs,                     \
-                     vec sums[LARGEST_TILE][2]) {                                               \
+                     vec sums[LARGEST_TILE][PARTS]) {                                           \
         const enum kind kind = kind_;                                                            \
         if (panels == 4) {                                                                       \
             switch (rows) { ROWS_CASE(1, 4) ROWS_CASE(2, 4) }                                    \

@@ -18,26 +18,26 @@ INLINE void store_input(enum kind kind, char *input, int64_t place, vec v) {
 
 /* Sums of one row and one panel. */
 static inline void deliver(enum kind kind, const struct product *product, struct target target,
-                           int64_t row, int64_t panel, vec first, vec second) {
-    if (product->bias) {
-        first += load_floats(product->bias + panel * PANEL);
-        second += load_floats(product->bias + panel * PANEL + LANES);
+                           int64_t row, int64_t panel, const vec sums[PARTS]) {
+    vec sum[PARTS];
+#pragma GCC unroll 8
+    for (int i = 0; i < PARTS; i++) {
+        sum[i] = sums[i];
+        if (product->bias) sum[i] += load_floats(product->bias + panel * PANEL + i * LANES);
     }
     if (!target.out) {
-        store_input(kind, target.inner, row * target.stride + panel * LANES, silu(first) * second);
+        int64_t place = row * target.stride + panel * (PANEL / 2);
+#pragma GCC unroll 4
+        for (int i = 0; i < PARTS / 2; i++)
+            store_input(kind, target.inner, place + i * LANES, silu(sum[i]) * sum[i + PARTS / 2]);
         return;
     }
     float *out = target.out + row * target.stride + panel * PANEL;
     int64_t left = target.stride - panel * PANEL;
     if (left >= PANEL) {
-        store_floats(out, first);
-        store_floats(out + LANES, second);
-    } else { /* logits, whose rows are not padded */
-        float both[PANEL];
-        store_floats(both, first);
-        store_floats(both + LANES, second);
-        memcpy(out, both, left * sizeof(float));
-    }
+#pragma GCC unroll 8
+        for (int i = 0; i < PARTS; i++) store_floats(out + i * LANES, sum[i]);
+    } else memcpy(out, sum, left * sizeof(float)); /* logits, whose rows are not padded */
 }
 
 #endif

@@ -40,6 +40,7 @@ INLINE void deliver_rows(const enum route route, const struct product *product, 
     int64_t end = h.row + (h.left < most ? h.left : most);
     for (half->left -= end - h.row; h.row < end; h.row++, h.sums += LANES) {
         vec first = load_floats(h.sums), second = load_floats(h.sums + TILE_ROWS * LANES);
+        const vec both[] = {first, second};
         if (route == GATED) {
             int64_t place = h.row * target.stride + h.panel * LANES;
             store_bfloats((bfloat *)target.inner + place, silu(first) * second);
@@ -47,7 +48,7 @@ INLINE void deliver_rows(const enum route route, const struct product *product, 
             float *out = target.out + h.row * target.stride + h.panel * PANEL;
             store_floats(out, first);
             store_floats(out + LANES, second);
-        } else deliver(BFLOAT_TILES, product, target, h.row, h.panel, first, second);
+        } else deliver(BFLOAT_TILES, product, target, h.row, h.panel, both);
     }
     half->row = h.row;
     half->sums = h.sums;
@@ -163,8 +164,7 @@ static void few_rows(const struct product *product, const char *x, struct target
         few_tiles((int)rows, (int)width, x + row * stride, stride, weights, panel_size,
                   product->inputs, sums);
         for (int64_t i = 0; i < rows * width; i++)
-            deliver(BFLOAT_TILES, product, target, row + i / width, p + i % width, sums[i][0],
-                    sums[i][1]);
+            deliver(BFLOAT_TILES, product, target, row + i / width, p + i % width, sums[i]);
     }
 }
 

@@ -77,11 +77,13 @@ INLINE void sums_of_few(const int rows, const int panels, const char *x, int64_t
 #pragma GCC unroll 4
                 for (int r = 0; r < rows; r++) {
                     const bfloat *values = (const bfloat *)(x + r * stride) + pair;
-                    float first = bfloat_to_float(values[0]), second = bfloat_to_float(values[1]);
-                    even[r * panels + p][0] += firsts(a) * first;
-                    even[r * panels + p][1] += firsts(b) * first;
-                    odd[r * panels + p][0] += seconds(a) * second;
-                    odd[r * panels + p][1] += seconds(b) * second;
+                    vec first = all_of(bfloat_to_float(values[0]));
+                    vec second = all_of(bfloat_to_float(values[1]));
+                    vec *evens = even[r * panels + p], *odds = odd[r * panels + p];
+                    evens[0] = add_product(evens[0], firsts(a), first);
+                    evens[1] = add_product(evens[1], firsts(b), first);
+                    odds[0] = add_product(odds[0], seconds(a), second);
+                    odds[1] = add_product(odds[1], seconds(b), second);
                 }
             }
 #pragma GCC unroll 4

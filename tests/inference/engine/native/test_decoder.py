@@ -359,7 +359,7 @@ def test_blocks_or_heads_that_do_not_fill_vectors_are_left_to_the_operators() ->
 def test_its_constants_are_the_sources() -> None:
     source = "".join(file.read_text() for file in FOLDER.glob("*.[ch]"))
     defined = dict(re.findall(r"#define (\w+) (\d+)", source))
-    assert int(defined["LANES"]) == decoder.LANES
+    assert int(defined["PADDING"]) == decoder.PADDING
     assert int(defined["MOST_DIM"]) == decoder.LARGEST_HEAD
     assert int(defined["MOST_QUERIES"]) <= decoder.TILE_ROWS  # for which there is room
     assert int(defined["TILE_ROWS"]) == decoder.TILE_ROWS

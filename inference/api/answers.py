@@ -179,7 +179,8 @@ class EventStream(Response):
         )
         async for data in self._events(exchange):
             await self._send(send, _body(data))
-        await self._send(send, _body(b"", more=False))
+        ends = b"" if exchange.broken_off or self.form.typed else sse.DONE
+        await self._send(send, _body(ends, more=False))
 
     async def _send(self, send: Send, message: Message) -> None:
         """Send, and let the watcher see for how long."""
@@ -198,10 +199,7 @@ class EventStream(Response):
             crash = errors.crashed(self.generation.request_id)
             yield self.form.event(self.form.failure(crash))
         else:
-            if self.generation.outcome == "finished":
-                exchange.broken_off = False
-                if not self.form.typed:
-                    yield sse.DONE
+            exchange.broken_off = self.generation.outcome != "finished"
 
     async def _watch(
         self, receive: Receive, send: Send, exchange: Exchange, patience: asyncio.Timeout

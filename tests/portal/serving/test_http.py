@@ -1,6 +1,6 @@
 """The head of a request has an end: a flood of headers is refused, whatever is behind it.
 
-A server that stops hears who has just connected.
+A server that stops hears who has just connected. An answer's head does not leave alone.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from portal.serving.http import MAX_HEAD_BYTES, BoundedHead
+from portal.serving.http import MAX_HEAD_BYTES, BoundedHead, HeadWithBody
 from portal.serving.server import Server
 
 
@@ -137,3 +137,46 @@ async def test_who_waits_at_the_door_is_heard_by_a_server_that_stops(
     for connection in waiting:
         with closing(connection):
             assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")
+
+
+class Packets(asyncio.Transport):
+    """A transport that notes what is sent by one call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[bytes] = []
+
+    def write(self, data: Any) -> None:
+        self.sent.append(data)
+
+    def writelines(self, list_of_data: Any) -> None:
+        self.sent.append(b"".join(list_of_data))
+
+    def close(self) -> None:
+        self.sent.append(b"closed")
+
+
+async def test_a_head_is_sent_with_what_is_written_behind_it() -> None:
+    packets = Packets()
+    heads = HeadWithBody(packets, asyncio.get_running_loop())
+    for number in (b"1", b"2"):
+        heads.is_next = True
+        heads.write(b"head" + number)
+        assert not [each for each in packets.sent if number in each]
+        heads.write(b"body")
+        heads.write(b"rest")
+    await asyncio.sleep(0)
+    assert packets.sent == [b"head1body", b"rest", b"head2body", b"rest"]
+
+
+async def test_a_head_waits_for_nothing() -> None:
+    packets = Packets()
+    heads = HeadWithBody(packets, asyncio.get_running_loop())
+    heads.is_next = True
+    heads.write(b"head")
+    await asyncio.sleep(0)
+    heads.write(b"body")
+    heads.is_next = True
+    heads.write(b"refused")
+    heads.close()
+    assert packets.sent == [b"head", b"body", b"refused", b"closed"]

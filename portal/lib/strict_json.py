@@ -51,7 +51,7 @@ def parse(raw: bytes) -> Any:
         raise StrictJSONError(f"The body is not UTF-8: byte {error.start} is wrong.") from None
     _check_structure(raw, text)
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_float=_float)
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         what = error.msg.lower().removesuffix(" at")
         message = f"The body is not JSON: {what} at character {error.pos}."
@@ -117,6 +117,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise StrictJSONError(f"The key {named!r} comes twice in one object.", named)
             seen.add(key)
     return made
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float)
 
 
 def _check_strings(value: Any, path: str) -> None:

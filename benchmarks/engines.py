@@ -1,8 +1,8 @@
 """The engines that are measured, each as its users would run it on this machine.
 
 `parlance` is the whole product: site, keys, holds, ledger and engine. `parlance-engine` is its
-engine process alone, asked over gRPC. vLLM is there twice, since on two cores its own choice (one
-thread, the other core for its scheduler) is not always the faster one.
+engine process alone, asked as a web process asks it. vLLM is there twice, since on two cores its
+own choice (one thread, the other core for its scheduler) is not always the faster one.
 """
 
 import asyncio
@@ -104,7 +104,7 @@ class Parlance(Ours):
 
 
 class ParlanceEngine(Ours):
-    """The engine process alone. The client takes the web side's place: it speaks gRPC."""
+    """The engine process alone. The client takes the web side's place."""
 
     name = "parlance-engine"
 

@@ -68,7 +68,7 @@ async def own_engine(
 
 async def stats(link: EngineLink) -> wire.EngineStats:
     """Ask the engine itself, not for what it said last."""
-    info: wire.EngineInfo = await link._stub.Info(wire.InfoRequest())  # noqa: SLF001
+    info: wire.EngineInfo = await link._ask_info()  # noqa: SLF001
     return info.stats
 
 

@@ -1,9 +1,9 @@
 """What running texts feel of long prompts and of overload: `python benchmarks/scheduling.py`.
 
-Drives one engine process over gRPC. `itl`: a number of texts run; then the same while long prompts
-keep arriving, once held back (`--max-stretch 2`, the default) and once not (0). `overload`: ten
-times as many requests as fit into engine and queue come within a second; those that are refused
-come back when they were told to. Writes `benchmarks/results/scheduling-<machine>.json`.
+Drives one engine process as a web process does. `itl`: a number of texts run; then the same while
+long prompts keep arriving, once held back (`--max-stretch 2`, the default) and once not (0).
+`overload`: ten times as many requests as fit into engine and queue come within a second; those that
+are refused come back when they were told to. Writes `benchmarks/results/scheduling-<machine>.json`.
 """
 
 import argparse

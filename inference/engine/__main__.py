@@ -229,7 +229,7 @@ def main() -> None:
     gc.enable()
     try:
         status = uvloop.run(serve(args, served))
-    except RuntimeError as error:  # what gRPC raises when it cannot listen
+    except (ValueError, OSError) as error:  # it cannot listen
         sys.stderr.write(f"engine: {error}\n")
         status = 2
     sys.stdout.flush()

@@ -3,14 +3,14 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import grpc
-
 from inference.engine.codec import Chat, Codec
-from inference.engine.wire import engine_pb2, engine_pb2_grpc
+from inference.engine.wire import engine_pb2
+from inference.engine.wire.errors import CallError, Code
 
 if TYPE_CHECKING:
     from inference.engine.listening import LoopServer
@@ -25,8 +25,6 @@ Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
-Context = grpc.aio.ServicerContext[Any, Any]
-
 
 def engine_version() -> str:
     """Return the version of this package."""
@@ -36,7 +34,7 @@ def engine_version() -> str:
         return "0.1.0"
 
 
-class CodecServicer(engine_pb2_grpc.EngineServicer):
+class CodecServicer:
     """Answers for one server and its tokenizer."""
 
     def __init__(self, listener: "LoopServer", codec: Codec, vocab_size: int) -> None:
@@ -45,19 +43,26 @@ class CodecServicer(engine_pb2_grpc.EngineServicer):
         self._codec = codec
         self._vocab_size = vocab_size
 
-    async def tokenize(
-        self, requests: Sequence[engine_pb2.TokenizeRequest]
-    ) -> AsyncIterator[engine_pb2.StepFrame]:
-        """Encode what one frame asks for, off the event loop unless that takes longer."""
+    def tokenize(
+        self,
+        requests: Sequence[engine_pb2.TokenizeRequest],
+        answer: Callable[[engine_pb2.StepFrame], None],
+    ) -> list[asyncio.Future[Any]]:
+        """Encode what one frame asks for: at once, or off the event loop when that takes longer.
+
+        Gives `answer` what came of it, in one or several frames. Returns what is not done yet.
+        """
         if sum(request.ByteSize() for request in requests) <= SHORT_FRAME_BYTES:
-            yield engine_pb2.StepFrame(tokenized=self._tokenize_all(requests))
-            return
-        jobs = [
-            self._aside(max(r.ByteSize() for r in batch), self._tokenize_all, batch)
-            for batch in _batches(requests)
-        ]
-        for job in asyncio.as_completed(jobs):
-            yield engine_pb2.StepFrame(tokenized=await job)
+            if requests:
+                answer(engine_pb2.StepFrame(tokenized=self._tokenize_all(requests)))
+            return []
+        jobs: list[asyncio.Future[Any]] = []
+        for batch in _batches(requests):
+            longest = max(request.ByteSize() for request in batch)
+            job = self._aside(longest, self._tokenize_all, batch)
+            job.add_done_callback(partial(_answer_with, answer))
+            jobs.append(job)
+        return jobs
 
     def _aside(
         self, num_bytes: int, call: Callable[[Argument], Result], argument: Argument
@@ -95,23 +100,29 @@ class CodecServicer(engine_pb2_grpc.EngineServicer):
         return token_ids, [self._codec.token_bytes(t).decode(errors="replace") for t in spelt]
 
     async def Detokenize(  # noqa: N802
-        self, request: engine_pb2.DetokenizeRequest, context: Context
+        self, request: engine_pb2.DetokenizeRequest
     ) -> engine_pb2.DetokenizeReply:
         """Decode with special tokens written out."""
         worst = max(request.token_ids, default=0)
         if worst >= self._vocab_size:
             sentence = f"Token id {worst} is outside the vocabulary."
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, sentence)
+            raise CallError(Code.INVALID_ARGUMENT, sentence)
         token_ids = list(request.token_ids)
         text = await self._aside(request.ByteSize(), self._codec.decode, token_ids)
         return engine_pb2.DetokenizeReply(text=text)
 
-    async def Drain(  # noqa: N802
-        self, request: engine_pb2.DrainRequest, context: Context
-    ) -> engine_pb2.DrainReply:
+    async def Drain(self, request: engine_pb2.DrainRequest) -> engine_pb2.DrainReply:  # noqa: N802
         """Answer when the last thing that runs has ended."""
         await self._listener.drain()
         return engine_pb2.DrainReply()
+
+
+def _answer_with(
+    answer: Callable[[engine_pb2.StepFrame], None],
+    job: asyncio.Future[list[engine_pb2.TokenizeReply]],
+) -> None:
+    if not job.cancelled():
+        answer(engine_pb2.StepFrame(tokenized=job.result()))
 
 
 def _batches(

@@ -1,40 +1,25 @@
 """What the servers of all kinds of engines have in common: one loop behind one listening address.
 
-The loop runs in a thread of its own; this side is asyncio. Owns the gRPC server, the standard
-health service, which answers only while the loop turns, and the order in which an engine leaves.
+The loop runs in a thread of its own; this side is asyncio. Owns the server of the protocol and the
+order in which an engine leaves.
 """
 
 import asyncio
-import importlib
-import importlib.util
 import logging
 import math
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Protocol
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
-
-from inference.engine.wire import engine_pb2, engine_pb2_grpc
+from inference.engine.wire import engine_pb2
+from inference.engine.wire.answering import Server
+from inference.engine.wire.errors import CallError, Code
 
 logger = logging.getLogger(__name__)
 
-SERVICE_NAME = engine_pb2.DESCRIPTOR.services_by_name["Engine"].full_name
 # A web process asks every second whether an engine leaves, and waits up to two for the answer.
 NOTICE_S = 3.5
 NOTICE_POLL_S = 0.05
-# Prompts and prompt log-probabilities are long. A dead peer is noticed by missed pings.
-CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", 64 << 20),
-    ("grpc.max_send_message_length", 64 << 20),
-    ("grpc.so_reuseport", 0),
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-)
 
 
 class Loop(Protocol):
@@ -57,20 +42,6 @@ class Loop(Protocol):
         ...
 
 
-class LoopHealth(HealthServicer):  # type: ignore[misc]  # grpc_health has no types
-    """The standard health service, answered only while the engine's loop turns."""
-
-    def __init__(self, loop: Loop) -> None:
-        """Watch `loop`."""
-        super().__init__()
-        self._loop = loop
-
-    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802  (the protocol's name)
-        """Ask the loop first: an engine that hangs gives no answer."""
-        await asyncio.wrap_future(self._loop.stats())
-        return await super().Check(request, context)
-
-
 class LoopServer:
     """One loop behind one address. Made where an event loop runs; `start` does the rest."""
 
@@ -84,26 +55,20 @@ class LoopServer:
         self.events = asyncio.get_running_loop()
         self._loop = loop
         self._thread = threading.Thread(target=self._run_loop, name="engine-loop", daemon=True)
-        self._health = LoopHealth(loop)
-        self._server = grpc.aio.server(options=CHANNEL_OPTIONS)
+        self._server: Server
 
-    def serve(self, servicer: engine_pb2_grpc.EngineServicer) -> None:
-        """Register what answers the protocol, beside the health service."""
-        engine_pb2_grpc.add_EngineServicer_to_server(servicer, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        # A convenience for people with grpcurl, not a dependency.
-        if importlib.util.find_spec("grpc_reflection") is not None:
-            reflection = importlib.import_module("grpc_reflection.v1alpha.reflection")
-            names = (SERVICE_NAME, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
-            reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
+    def serve(self, servicer: object) -> None:
+        """Say what answers the protocol."""
+        self._server = Server(servicer)
 
     async def start(self, listen: str) -> str:
-        """Listen on `unix:/path` or `host:port` (port 0: any free one); return the address."""
-        port = self._server.add_insecure_port(listen)
+        """Listen on `unix:/path` or `host:port` (port 0: any free one); return the address.
+
+        ValueError or OSError when it cannot.
+        """
+        address = await self._server.start(listen)
         self._thread.start()
-        await self._server.start()
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
-        return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
+        return address
 
     @property
     def num_streams(self) -> int:
@@ -117,7 +82,6 @@ class LoopServer:
         clients half of that to notice.
         """
         self.draining = True
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         told_at = self.events.time() + min(NOTICE_S, patience_s / 2)
         try:
             while self.num_streams and self.events.time() < told_at:  # noqa: ASYNC110  (or until then)
@@ -135,10 +99,6 @@ class LoopServer:
         if not self.died.is_set():
             await asyncio.to_thread(self._thread.join, grace_s)
 
-    async def _set_health(self, status: int) -> None:
-        for name in ("", SERVICE_NAME):
-            await self._health.set(name, status)
-
     def _run_loop(self) -> None:
         try:
             self._loop.run()
@@ -147,5 +107,6 @@ class LoopServer:
             self.events.call_soon_threadsafe(self.on_death)
 
     def on_death(self) -> None:
-        """The loop ended by itself. Called on the event loop."""
+        """Tell every client: nothing more will come. Called on the event loop."""
+        self._server.fail(CallError(Code.UNAVAILABLE, "The engine has lost its device."))
         self.died.set()

@@ -1,19 +1,14 @@
-"""The gRPC face of an engine that generates.
+"""The face of an engine that generates.
 
-Owns the streams to the web processes. Each `Generate` stream has one reader task, one writer (the
-handler itself) and an outbox between the loop and the writer. While more than OUTBOX_BYTES wait in
-it, the loop holds the sequences of the stream: a web process that is slow sets their pace. One that
-takes nothing for STOPPED_S meanwhile loses its stream and its sequences; so nobody's memory grows.
-A stream that ends takes its sequences with it.
+Owns the streams to the web processes. Each `Generate` stream has an outbox between the loop and the
+connection. While more than OUTBOX_BYTES wait in it, the loop holds the sequences of the stream: a
+web process that is slow sets their pace. One that takes nothing at all loses its connection
+(`wire/answering.py`), so nobody's memory grows. A stream that ends takes its sequences with it.
 """
 
-import asyncio
-import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-
-import grpc
 
 from inference.engine.codec import Codec
 from inference.engine.grammar import Grammars
@@ -24,11 +19,9 @@ from inference.engine.plan import Runner
 from inference.engine.scheduler import Scheduler
 from inference.engine.service import EngineServicer
 from inference.engine.wire import engine_pb2
-
-logger = logging.getLogger(__name__)
+from inference.engine.wire.answering import Stream
 
 OUTBOX_BYTES = 1 << 20
-STOPPED_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +48,16 @@ class Outbox:
     a busy event loop cannot delay the hold, however many frames it has yet to put.
     """
 
-    def __init__(self, limit: int, hold: Callable[["Outbox", bool], None]) -> None:
+    def __init__(self, stream: Stream, limit: int, hold: Callable[["Outbox", bool], None]) -> None:
         """Call `hold` with True while more than `limit` bytes wait, then with False."""
+        self._stream = stream
         self._frames: deque[tuple[engine_pb2.StepFrame, int]] = deque()
         self._limit = limit
         self._hold = hold
         self._counted = 0  # bytes; written on the loop's thread alone
         self._taken = 0  # bytes of these; written on the event loop alone
-        self._num_taken = 0
         self._holds = False
-        self._watching: asyncio.TimerHandle | None = None  # there is one while it holds
-        self._changed = asyncio.Event()
         self._ended = False
-        self._events = asyncio.get_running_loop()
-        self.cut: asyncio.Future[tuple[grpc.StatusCode, str]] = self._events.create_future()
 
     def count(self, frame: engine_pb2.StepFrame) -> int:
         """Count a frame that will be put, and hold when that is too much; return its bytes."""
@@ -80,60 +69,31 @@ class Outbox:
         return size
 
     def put(self, frame: engine_pb2.StepFrame, size: int = 0) -> None:
-        """Add a frame, with what `count` said of it."""
-        self._frames.append((frame, size))
-        self._changed.set()
-        if self._holds and self._watching is None:
-            self._watch()
-
-    def _watch(self) -> None:
-        self._watching = self._events.call_later(STOPPED_S, self._cut_if_stopped, self._num_taken)
-
-    def _cut_if_stopped(self, num_taken: int) -> None:
-        if self._num_taken > num_taken:
-            self._watch()
-            return
-        logger.warning("a client stopped reading; its stream is cut")
-        self.cut_off(grpc.StatusCode.RESOURCE_EXHAUSTED, "The client stopped reading.")
+        """Send a frame as soon as the client takes it, with what `count` said of it."""
+        if self._frames or not self._stream.writable:
+            self._frames.append((frame, size))
+        else:
+            self._send(frame, size)
 
     def end(self) -> None:
         """Nothing more will come: the stream ends after what is queued."""
         self._ended = True
-        self._changed.set()
+        self.on_writable()
 
-    def cut_off(self, code: grpc.StatusCode, sentence: str) -> None:
-        """End the stream after the frame under way, with an error; what is queued is dropped."""
-        self._frames.clear()
-        self._changed.set()
-        if not self.cut.done():
-            self.cut.set_result((code, sentence))
+    def on_writable(self) -> None:
+        """Send what is queued, as long as the client takes it."""
+        while self._frames and self._stream.writable:
+            self._send(*self._frames.popleft())
+        if self._ended and not self._frames:
+            self._stream.end()
 
-    async def __aiter__(self) -> AsyncIterator[engine_pb2.StepFrame]:
-        """Yield frames as they come."""
-        while True:
-            while self._frames and not self.cut.done():
-                yield self._take()
-            if self._ended or self.cut.done():
-                return
-            self._changed.clear()
-            await self._changed.wait()
-
-    def _take(self) -> engine_pb2.StepFrame:
-        frame, size = self._frames.popleft()
+    def _send(self, frame: engine_pb2.StepFrame, size: int) -> None:
+        self._stream.write(frame)
         self._taken += size
-        self._num_taken += 1
         # What is counted meanwhile is put later, so that this is asked again.
         if self._holds and self._counted - self._taken <= self._limit // 2:
             self._holds = False
-            self.close()
             self._hold(self, False)
-        return frame
-
-    def close(self) -> None:
-        """Stop watching the client."""
-        if self._watching is not None:
-            self._watching.cancel()
-            self._watching = None
 
 
 class EngineServer(LoopServer):
@@ -164,25 +124,17 @@ class EngineServer(LoopServer):
         await super().stop(grace_s)
         self.compiler.stop()
 
-    def on_death(self) -> None:
-        """Tell every client: nothing more will come."""
-        super().on_death()
-        for outbox in self._outboxes:
-            assert isinstance(outbox, Outbox)
-            outbox.cut_off(grpc.StatusCode.UNAVAILABLE, "The engine has lost its device.")
-
     # Streams.
 
-    def open_stream(self) -> Outbox:
+    def open_stream(self, stream: Stream) -> Outbox:
         """Make the outbox of a new stream."""
-        outbox = Outbox(self._outbox_bytes, self._hold)
+        outbox = Outbox(stream, self._outbox_bytes, self._hold)
         self._outboxes.add(outbox)
         return outbox
 
     def close_stream(self, outbox: Outbox) -> None:
         """The stream is over: cancel what its client still had running."""
         self._outboxes.discard(outbox)
-        outbox.close()
         self.loop.close(outbox)
 
     def _hold(self, outbox: Outbox, held: bool) -> None:

@@ -1,18 +1,19 @@
 """The methods of the protocol's Engine service that generate: unpack, call one verb, answer."""
 
 import asyncio
+import logging
 import math
-from collections.abc import AsyncIterator
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import grpc
-
-from inference.engine.codec_service import CodecServicer, Context, engine_version
+from inference.engine.codec_service import CodecServicer, engine_version
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.grammar_compiler import CompilingFailedError
 from inference.engine.request import FinishReason, Sequence
 from inference.engine.wire import engine_pb2
+from inference.engine.wire.answering import Stream
+from inference.engine.wire.errors import CallError, Code
 from inference.engine.wire.messages import (
     finish_to_wire,
     grammar_from_wire,
@@ -20,7 +21,9 @@ from inference.engine.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from inference.engine.server import EngineServer, Outbox
+    from inference.engine.server import EngineServer
+
+logger = logging.getLogger(__name__)
 
 # Each character of a stop string is a node of an automaton.
 MAX_STOP_CHARS = 1 << 16
@@ -35,7 +38,7 @@ class EngineServicer(CodecServicer):
         self._server = server
 
     async def Info(  # noqa: N802  (the protocol's name)
-        self, request: engine_pb2.InfoRequest, context: Context
+        self, request: engine_pb2.InfoRequest
     ) -> engine_pb2.EngineInfo:
         """Answer through the loop, so that no answer comes from an engine that hangs."""
         served, loop = self._server.served, self._server.loop
@@ -58,62 +61,73 @@ class EngineServicer(CodecServicer):
         )
 
     async def CheckGrammar(  # noqa: N802
-        self, request: engine_pb2.CheckGrammarRequest, context: Context
+        self, request: engine_pb2.CheckGrammarRequest
     ) -> engine_pb2.CheckGrammarReply:
         """Compile it, and keep what came of that for the `Submit` that follows."""
         try:
             await self._server.compiler.compile(grammar_from_wire(request.grammar), request.tenant)
         except ValueError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            raise CallError(Code.INVALID_ARGUMENT, str(error)) from None
         return engine_pb2.CheckGrammarReply()
 
-    async def Generate(  # noqa: N802
-        self, request_iterator: AsyncIterator[engine_pb2.ClientFrame], context: Context
-    ) -> None:
-        """Write the stream's frames until the client goes away, or has no more to ask."""
-        outbox = self._server.open_stream()
-        reader = asyncio.create_task(self._read(request_iterator, outbox))
-        writer = asyncio.create_task(_write(outbox, context))
-        try:
-            ends: list[asyncio.Future[Any]] = [writer, outbox.cut]
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            self._server.close_stream(outbox)
-            await writer  # not cancelled: the status beside a write under way would be lost
-        finally:
-            reader.cancel()
-            writer.cancel()
-            self._server.close_stream(outbox)
-        if outbox.cut.done():
-            await context.abort(*outbox.cut.result())
+    def Generate(self, stream: Stream) -> "GenerateStream":  # noqa: N802
+        """Serve one web process's stream."""
+        return GenerateStream(self, self._server, stream)
 
-    async def _read(self, frames: AsyncIterator[engine_pb2.ClientFrame], outbox: "Outbox") -> None:
-        compiling: dict[int, asyncio.Task[None]] = {}  # by the client's number
-        async with asyncio.TaskGroup() as tasks:
-            async for frame in frames:
-                if frame.tokenize:
-                    tasks.create_task(self._answer(frame, outbox))
-                for submit in frame.submits:
-                    sequence = self._submit(submit, outbox)
-                    if sequence is not None:
-                        task = tasks.create_task(self._submit_compiled(sequence, outbox))
-                        compiling[sequence.sequence_id] = task
-                        task.add_done_callback(partial(_drop, compiling, sequence.sequence_id))
-                for cancel in frame.cancels:
-                    self._cancel(cancel.sequence_id, outbox, compiling)
-        self._server.loop.half_close(outbox)
 
-    async def _answer(self, asked: engine_pb2.ClientFrame, outbox: "Outbox") -> None:
+class GenerateStream:
+    """One web process's stream: what it asks for goes to the loop, and frames come back."""
+
+    def __init__(self, codec: CodecServicer, server: "EngineServer", stream: Stream) -> None:
+        """Open it."""
+        self._codec = codec
+        self._server = server
+        self._stream = stream
+        self._outbox = server.open_stream(stream)
+        self._jobs: set[asyncio.Future[Any]] = set()  # what is under way beside the loop
+        self._compiling: dict[int, asyncio.Task[None]] = {}  # by the client's number
+        self._half_closed = False
+
+    def on_message(self, frame: engine_pb2.ClientFrame) -> None:
+        """Begin what it asks for."""
+        if frame.tokenize:
+            self._tokenize(frame.tokenize)
+        for submit in frame.submits:
+            sequence = self._submit(submit)
+            if sequence is not None:
+                self._compile(sequence)
+        for cancel in frame.cancels:
+            self._cancel(cancel.sequence_id)
+
+    def on_half_close(self) -> None:
+        """End the stream when all that was asked for is done."""
+        self._half_closed = True
+        if not self._jobs:
+            self._server.loop.half_close(self._outbox)
+
+    def on_writable(self) -> None:
+        """Send what had to wait."""
+        self._outbox.on_writable()
+
+    def on_close(self) -> None:
+        """End all that the client still had under way."""
+        self._half_closed = False
+        for job in self._jobs:
+            job.cancel()
+        self._server.close_stream(self._outbox)
+
+    def _tokenize(self, requests: Iterable[engine_pb2.TokenizeRequest]) -> None:
         let_in, refusals = [], []
-        for request in asked.tokenize:
+        for request in requests:
             refusal = self._refusal(request)
             if refusal is None:
                 let_in.append(request)
             else:
                 refusals.append(refusal)
         if refusals:
-            outbox.put(engine_pb2.StepFrame(tokenized=refusals))
-        async for frame in self.tokenize(let_in):
-            outbox.put(frame)
+            self._outbox.put(engine_pb2.StepFrame(tokenized=refusals))
+        for job in self._codec.tokenize(let_in, self._outbox.put):
+            self._await(job)
 
     def _refusal(self, asked: engine_pb2.TokenizeRequest) -> engine_pb2.TokenizeReply | None:
         """Say when to come back to one that could not be submitted now."""
@@ -126,29 +140,26 @@ class EngineServicer(CodecServicer):
         full_for_ms = math.ceil(full_for_s * 1000)
         return engine_pb2.TokenizeReply(call_id=asked.call_id, full_for_ms=full_for_ms)
 
-    def _submit(self, submit: engine_pb2.Submit, outbox: "Outbox") -> Sequence | None:
+    def _submit(self, submit: engine_pb2.Submit) -> Sequence | None:
         """Hand a sequence to the loop; return one whose grammar is to be compiled before."""
         try:
             sequence = sequence_from_wire(self._server.loop.new_key(), submit)
         except ValueError as error:
-            outbox.put(_ending(submit.sequence_id, FinishReason.ERROR, str(error)))
+            self._outbox.put(_ending(submit.sequence_id, FinishReason.ERROR, str(error)))
             return None
         if sequence.params.grammar is not None:
             return sequence
-        self._server.loop.submit(outbox, sequence)
+        self._server.loop.submit(self._outbox, sequence)
         return None
 
-    def _cancel(
-        self, number: int, outbox: "Outbox", compiling: dict[int, asyncio.Task[None]]
-    ) -> None:
-        """End a sequence, which may not have come to the loop yet."""
-        task = compiling.pop(number, None)
-        if task is not None and task.cancel():
-            outbox.put(_ending(number, FinishReason.CANCELLED))
-        else:
-            self._server.loop.cancel(outbox, number)
+    def _compile(self, sequence: Sequence) -> None:
+        number = sequence.sequence_id
+        task = asyncio.get_running_loop().create_task(self._submit_compiled(sequence))
+        self._compiling[number] = task
+        task.add_done_callback(partial(_drop, self._compiling, number))
+        self._await(task)
 
-    async def _submit_compiled(self, sequence: Sequence, outbox: "Outbox") -> None:
+    async def _submit_compiled(self, sequence: Sequence) -> None:
         """Submit a sequence when its grammar is compiled, mostly at once: `CheckGrammar` did it.
 
         Nothing may come out of here: all requests of a web process share the stream.
@@ -159,14 +170,31 @@ class EngineServicer(CodecServicer):
                 sequence.params.grammar, sequence.tenant
             )
         except (ValueError, CompilingFailedError) as error:
-            outbox.put(_ending(sequence.sequence_id, FinishReason.ERROR, str(error)))
+            self._outbox.put(_ending(sequence.sequence_id, FinishReason.ERROR, str(error)))
         else:
-            self._server.loop.submit(outbox, sequence)
+            self._server.loop.submit(self._outbox, sequence)
 
+    def _cancel(self, number: int) -> None:
+        """End a sequence, which may not have come to the loop yet."""
+        task = self._compiling.pop(number, None)
+        if task is not None and task.cancel():
+            self._outbox.put(_ending(number, FinishReason.CANCELLED))
+        else:
+            self._server.loop.cancel(self._outbox, number)
 
-async def _write(outbox: "Outbox", context: Context) -> None:
-    async for frame in outbox:
-        await context.write(frame)
+    def _await(self, job: asyncio.Future[Any]) -> None:
+        """Keep the stream open until a job is done; one that fails ends it."""
+        self._jobs.add(job)
+        job.add_done_callback(self._on_done)
+
+    def _on_done(self, job: asyncio.Future[Any]) -> None:
+        self._jobs.discard(job)
+        error = None if job.cancelled() else job.exception()
+        if error is not None:
+            logger.error("a request broke its stream", exc_info=error)
+            self._stream.fail(CallError(Code.INTERNAL, "The engine failed."))
+        elif self._half_closed and not self._jobs:
+            self._server.loop.half_close(self._outbox)
 
 
 def sequence_from_wire(key: int, submit: engine_pb2.Submit) -> Sequence:

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from inference.engine.wire.asking import ask
+from inference.engine.wire.engine_pb2 import InfoRequest
+from inference.engine.wire.errors import CallError
+from inference.engine.wire.methods import INFO
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,6 @@ class EngineProcess:
     next_start_at: float = 0.0
     problem: str = ""  # why it does not run; empty once it answers
     retired_at: float | None = None
-    _channel: grpc.Channel | None = field(default=None, repr=False)
 
     def tick(self) -> None:
         """Notice a death or a hang, and start the child when its back-off is over."""
@@ -82,12 +83,10 @@ class EngineProcess:
                 self.process.kill()
                 self.process.wait()
             self.process = None
-        self._close_channel()
 
     def _see_off(self, since: float) -> None:
         if self.process is None or self.process.poll() is not None:
             self.process = None
-            self._close_channel()
         elif self.clock() - since > STOP_S:
             logger.error("engine of %s does not end; killing it", self.model)
             self.process.kill()
@@ -152,19 +151,11 @@ class EngineProcess:
             self.process.wait()
 
     def _answers(self) -> bool:
-        if self._channel is None:
-            self._channel = grpc.insecure_channel(self.address)
-        stub = health_pb2_grpc.HealthStub(self._channel)
         try:
-            stub.Check(health_pb2.HealthCheckRequest(), timeout=2.0)
-        except grpc.RpcError:
+            ask(self.address, INFO, InfoRequest(), timeout_s=2.0)
+        except CallError:
             return False
         return True
-
-    def _close_channel(self) -> None:
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
 
 
 def _tail(path: Path) -> str:

@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from inference import catalog
+from inference.engine.wire.asking import ask
+from inference.engine.wire.engine_pb2 import InfoRequest
+from inference.engine.wire.errors import CallError
+from inference.engine.wire.methods import INFO
 from tests.environment import REPOSITORY
 
 
@@ -35,7 +37,6 @@ class FakeEngine:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "FakeEngine":
-        # gRPC would take a socket from an engine that serves without a word to anybody.
         assert not self._is_served(), f"an engine of another test serves at {self.address}"
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "inference.engine", *self.source]
@@ -54,16 +55,14 @@ class FakeEngine:
 
     def _wait_until_serving(self) -> None:
         deadline = time.monotonic() + self.start_timeout_s
-        with grpc.insecure_channel(self.address) as channel:
-            stub = health_pb2_grpc.HealthStub(channel)
-            while True:
-                try:
-                    request = health_pb2.HealthCheckRequest()
-                    stub.Check(request, timeout=2, wait_for_ready=True)
-                except grpc.RpcError:
-                    assert time.monotonic() < deadline, "the engine did not start"
-                else:
-                    return
+        while True:
+            try:
+                ask(self.address, INFO, InfoRequest(), timeout_s=2)
+            except CallError:
+                assert time.monotonic() < deadline, "the engine did not start"
+                time.sleep(0.02)
+            else:
+                return
 
     def kill(self) -> None:
         """`kill -9`."""

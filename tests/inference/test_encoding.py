@@ -42,7 +42,7 @@ def body(num_inputs: int) -> dict[str, object]:
 async def stats(running: service.Service) -> wire.EngineStats:
     link = running.pool.pick(MODEL)
     assert link is not None
-    info: wire.EngineInfo = await link._stub.Info(wire.InfoRequest())
+    info: wire.EngineInfo = await link._ask_info()
     return info.stats
 
 

@@ -4,18 +4,17 @@ import asyncio
 import signal
 import threading
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from inference import client
 from inference.client import (
-    FRAME_BYTES,
     EngineFullError,
     EngineLink,
     EngineRefusedError,
     EngineUnavailableError,
-    Outbox,
 )
 from inference.engine import fake
 from inference.engine.codec_service import LONG_PROMPT_BYTES
@@ -23,6 +22,8 @@ from inference.engine.fake_codec import FakeCodec
 from inference.engine.limits import SchedulerLimits
 from inference.engine.params import SamplingParams
 from inference.engine.wire import engine_pb2 as wire
+from inference.engine.wire.answering import Server, Stream
+from inference.engine.wire.calling import MERGED_BYTES
 from inference.engine.wire.messages import sampling_to_wire
 from tests.inference.engines import FakeEngine
 
@@ -41,16 +42,50 @@ class Unheard:
     def on_lost(self) -> None: ...
 
 
-class RecordingCall:
-    """Stands for the stream: takes a frame when it is let."""
+class Recorder:
+    """Stands for an engine: writes down what it is asked."""
 
     def __init__(self) -> None:
         self.frames: list[wire.ClientFrame] = []
-        self.free = asyncio.Event()
+        self.hangs = False
 
-    async def write(self, frame: wire.ClientFrame) -> None:
+    async def Info(self, _request: wire.InfoRequest) -> wire.EngineInfo:  # noqa: N802
+        if self.hangs:
+            await asyncio.Event().wait()
+        return wire.EngineInfo()
+
+    def Generate(self, _stream: Stream) -> "Recorder":  # noqa: N802
+        return self
+
+    def on_message(self, frame: wire.ClientFrame) -> None:
         self.frames.append(frame)
-        await self.free.wait()
+
+    def on_half_close(self) -> None: ...
+
+    def on_writable(self) -> None: ...
+
+    def on_close(self) -> None: ...
+
+
+class Losing(Unheard):
+    """Counts how often it is told that the engine is lost."""
+
+    def __init__(self) -> None:
+        self.lost = 0
+
+    def on_lost(self) -> None:
+        self.lost += 1
+
+
+@asynccontextmanager
+async def recording(folder: Path) -> AsyncIterator[tuple[EngineLink, Recorder, Server]]:
+    recorder = Recorder()
+    server = Server(recorder)
+    made = EngineLink("recorded", await server.start(f"unix:{folder}/recorder"))
+    await made.first_poll()
+    yield made, recorder, server
+    await made.close()
+    await server.stop(0)
 
 
 @pytest.fixture
@@ -152,33 +187,81 @@ async def test_who_waits_is_told_when_the_engine_is_lost(monkeypatch: pytest.Mon
     await link.close()
 
 
-async def test_what_comes_up_during_a_write_goes_as_one_frame(link: EngineLink) -> None:
-    call, outbox = RecordingCall(), Outbox()
-    writer = asyncio.create_task(link._write(call, outbox))
-    for number in range(30):
-        outbox.put(wire.ClientFrame(submits=[wire.Submit(sequence_id=number)]))
-        await asyncio.sleep(0)
-    outbox.put(wire.ClientFrame(cancels=[wire.Cancel(sequence_id=3)]))
-    call.free.set()
-    async with asyncio.timeout(5):
-        while len(call.frames) < 2:
-            await asyncio.sleep(0)
-    writer.cancel()
-    assert len(call.frames) == 2
-    sent = [submit.sequence_id for frame in call.frames for submit in frame.submits]
-    assert sent == list(range(30))
-    assert [cancel.sequence_id for cancel in call.frames[1].cancels] == [3]
+async def test_what_comes_up_in_one_turn_goes_as_one_frame(tmp_path: Path) -> None:
+    async with recording(tmp_path) as (link, recorder, _):
+        numbers = [link.submit(wire.Submit(), Unheard()) for _ in range(30)]
+        link.cancel(numbers[3])
+        async with asyncio.timeout(5):
+            while not recorder.frames:
+                await asyncio.sleep(0)
+        [frame] = recorder.frames
+        assert [submit.sequence_id for submit in frame.submits] == numbers
+        assert [cancel.sequence_id for cancel in frame.cancels] == [numbers[3]]
 
 
-async def test_a_frame_does_not_grow_beyond_what_a_message_may_be(link: EngineLink) -> None:
-    call, outbox = RecordingCall(), Outbox()
-    call.free.set()
-    text = "x" * (FRAME_BYTES // 4)
-    for _ in range(12):
-        outbox.put(wire.ClientFrame(tokenize=[wire.TokenizeRequest(text=text)]))
-    writer = asyncio.create_task(link._write(call, outbox))
-    async with asyncio.timeout(5):
-        while sum(len(frame.tokenize) for frame in call.frames) < 12:
-            await asyncio.sleep(0)
-    writer.cancel()
-    assert max(frame.ByteSize() for frame in call.frames) < 2 * FRAME_BYTES
+async def test_a_frame_does_not_grow_beyond_what_a_message_may_be(tmp_path: Path) -> None:
+    async with recording(tmp_path) as (link, recorder, _):
+        text = "x" * (MERGED_BYTES // 4)
+        asking = [
+            asyncio.create_task(link.tokenize(wire.TokenizeRequest(text=text))) for _ in range(12)
+        ]
+        async with asyncio.timeout(5):
+            while sum(len(frame.tokenize) for frame in recorder.frames) < 12:
+                await asyncio.sleep(0)
+        assert max(frame.ByteSize() for frame in recorder.frames) < 2 * MERGED_BYTES
+        for task in asking:
+            task.cancel()
+        await asyncio.wait(asking)
+
+
+async def test_a_hung_engine_is_given_up_and_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "POLL_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(client, "POLL_S", 0.05)
+    said: list[str] = []
+    for level in ("warning", "error"):
+        monkeypatch.setattr(client.logger, level, lambda event, **_: said.append(event))
+    async with recording(tmp_path) as (link, recorder, server):
+        sinks = [Losing(), Losing()]
+        for sink in (sinks[0], sinks[0], sinks[1]):
+            link.submit(wire.Submit(), sink)
+        recorder.hangs = True
+        async with asyncio.timeout(5):
+            while link.answers:
+                await asyncio.sleep(0.01)
+        assert not link.healthy
+        assert [sink.lost for sink in sinks] == [1, 1]
+        with pytest.raises(EngineUnavailableError):
+            link.submit(wire.Submit(), sinks[0])
+        with pytest.raises(EngineUnavailableError):
+            await link.detokenize([1])
+        recorder.hangs = False
+        async with asyncio.timeout(5):
+            while not link.healthy:
+                await asyncio.sleep(0.01)
+        assert len(server.clients) == 1
+        assert link.load == 0
+        assert said == ["engine hangs"]
+        assert [sink.lost for sink in sinks] == [1, 1]
+
+
+async def test_an_engine_of_another_release_is_named_in_the_log_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[dict[str, object]] = []
+    monkeypatch.setattr(client.logger, "error", lambda event, **more: said.append(more))
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"parlance-engine 99\n")
+        writer.close()
+
+    other = await asyncio.start_unix_server(serve, tmp_path / "other")
+    link = EngineLink("other", f"unix:{tmp_path}/other")
+    await link.first_poll()
+    await asyncio.sleep(0.5)
+    assert not link.answers
+    await link.close()
+    other.close()
+    [line] = said
+    assert "speaks version 99 of the protocol, not 1" in str(line["reason"])

@@ -18,12 +18,12 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
 import httpx
 import psycopg
 
-from inference.engine.wire.engine_pb2 import EngineInfo, EngineStats, InfoRequest
-from inference.engine.wire.engine_pb2_grpc import EngineStub
+from inference.engine.wire.asking import ask
+from inference.engine.wire.engine_pb2 import EngineStats, InfoRequest
+from inference.engine.wire.methods import INFO
 from tests.databases import SQLITE, copy_of_migrated, migrated_postgres
 from tests.environment import REPOSITORY, site_environment
 from tests.forks import Forks
@@ -117,9 +117,7 @@ class Site:
 
     def engine_stats(self) -> EngineStats:
         """What the engine counts and runs now."""
-        with grpc.insecure_channel(self.engine_address()) as channel:
-            info: EngineInfo = EngineStub(channel).Info(InfoRequest(), timeout=5)
-        return info.stats
+        return ask(self.engine_address(), INFO, InfoRequest(), timeout_s=5).stats
 
     def engine_is_idle(self) -> bool:
         """Whether the engine runs nothing and all its blocks are free."""

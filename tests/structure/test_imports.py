@@ -27,7 +27,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
 import portal.asgi
 from django.core.management import get_commands
 import inference.engine.fake, inference.engine.params
-import inference.engine.wire.engine_pb2_grpc
+import inference.engine.wire.answering, inference.engine.wire.calling
 heavy = [name for name in ("torch", "transformers") if name in sys.modules]
 assert not heavy, heavy
 """

@@ -1,4 +1,4 @@
-"""The gRPC face of an encoder: what stands behind it, and how it listens."""
+"""The face of an encoder: what stands behind it, and how it listens."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from inference.engine.encoders.jobs import Encoder, EncoderLimits
 from inference.engine.encoders.loop import EncoderLoop
 from inference.engine.encoders.service import EncoderServicer
 from inference.engine.listening import LoopServer
+from inference.engine.wire.answering import Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,16 @@ class EncoderServer(LoopServer):
         self.served = served
         self.loop = EncoderLoop(served.encoder, served.limits, served.vocab_size)
         super().__init__(self.loop)
-        self.streams: set[object] = set()
+        self.streams: set[Stream] = set()
         self.serve(EncoderServicer(self))
 
     @property
     def num_streams(self) -> int:
         """Clients that are connected."""
         return len(self.streams)
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """End every stream, then stop listening."""
+        for stream in list(self.streams):
+            stream.end()
+        await super().stop(grace_s)

@@ -2,15 +2,16 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from inference.engine.codec_service import CodecServicer, Context, engine_version
+from inference.engine.codec_service import CodecServicer, engine_version
 from inference.engine.encoders.jobs import Job, JobEnd, MaskFill, Row, Vector
 from inference.engine.request import FinishReason
 from inference.engine.wire import engine_pb2
+from inference.engine.wire.answering import Stream
 from inference.engine.wire.messages import finish_to_wire
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class EncoderServicer(CodecServicer):
         self._server = server
 
     async def Info(  # noqa: N802  (the protocol's name)
-        self, request: engine_pb2.InfoRequest, context: Context
+        self, request: engine_pb2.InfoRequest
     ) -> engine_pb2.EngineInfo:
         """Answer through the loop, so that no answer comes from an engine that hangs."""
         served = self._server.served
@@ -51,28 +52,12 @@ class EncoderServicer(CodecServicer):
             mask_token=served.codec.mask_token,
         )
 
-    async def Generate(  # noqa: N802
-        self, request_iterator: AsyncIterator[engine_pb2.ClientFrame], context: Context
-    ) -> None:
+    def Generate(self, stream: Stream) -> "EncoderStream":  # noqa: N802
         """Stay open, encode prompts, and refuse whatever is to be generated."""
-        stream = object()
-        self._server.streams.add(stream)
-        try:
-            async for frame in request_iterator:
-                for submit in frame.submits:
-                    delta = engine_pb2.SequenceDelta(
-                        sequence_id=submit.sequence_id,
-                        finish_reason=engine_pb2.FINISH_ERROR,
-                        error="This engine serves an encoder, which generates no text.",
-                    )
-                    await context.write(engine_pb2.StepFrame(deltas=[delta]))
-                async for reply in self.tokenize(frame.tokenize):
-                    await context.write(reply)
-        finally:
-            self._server.streams.discard(stream)
+        return EncoderStream(self, self._server, stream)
 
     async def TokenizeAll(  # noqa: N802
-        self, request: engine_pb2.TokenizeAllRequest, context: Context
+        self, request: engine_pb2.TokenizeAllRequest
     ) -> engine_pb2.TokenizeAllReply:
         """Encode plain texts off the event loop, unless their job would be refused anyway."""
         least = request.num_tokens + len(request.texts)
@@ -99,7 +84,7 @@ class EncoderServicer(CodecServicer):
         )
 
     async def Embed(  # noqa: N802
-        self, request: engine_pb2.EmbedRequest, context: Context
+        self, request: engine_pb2.EmbedRequest
     ) -> engine_pb2.EmbedReply:
         """Make a vector of each input."""
         job = job_from_wire(request.job)
@@ -113,7 +98,7 @@ class EncoderServicer(CodecServicer):
         return reply
 
     async def FillMask(  # noqa: N802
-        self, request: engine_pb2.FillMaskRequest, context: Context
+        self, request: engine_pb2.FillMaskRequest
     ) -> engine_pb2.FillMaskReply:
         """Find the likeliest tokens of each mask; spell them out off the event loop."""
         job = job_from_wire(request.job, max(request.top_k, 1), tuple(request.target_ids))
@@ -130,7 +115,7 @@ class EncoderServicer(CodecServicer):
         return reply
 
     async def FindTokens(  # noqa: N802
-        self, request: engine_pb2.FindTokensRequest, context: Context
+        self, request: engine_pb2.FindTokensRequest
     ) -> engine_pb2.FindTokensReply:
         """Look each text up."""
         find = self._server.served.codec.find_token
@@ -146,6 +131,44 @@ class EncoderServicer(CodecServicer):
             return await asyncio.wrap_future(job.end)
         finally:
             self._server.loop.cancel(job)
+
+
+class EncoderStream:
+    """One web process's stream: prompts are encoded on it, and its end tells of the engine's."""
+
+    def __init__(self, codec: CodecServicer, server: "EncoderServer", stream: Stream) -> None:
+        """Open it."""
+        self._codec = codec
+        self._server = server
+        self._stream = stream
+        self._jobs: set[asyncio.Future[Any]] = set()
+        server.streams.add(stream)
+
+    def on_message(self, frame: engine_pb2.ClientFrame) -> None:
+        """Encode prompts; refuse sequences."""
+        for submit in frame.submits:
+            delta = engine_pb2.SequenceDelta(
+                sequence_id=submit.sequence_id,
+                finish_reason=engine_pb2.FINISH_ERROR,
+                error="This engine serves an encoder, which generates no text.",
+            )
+            self._stream.write(engine_pb2.StepFrame(deltas=[delta]))
+        for job in self._codec.tokenize(frame.tokenize, self._stream.write):
+            self._jobs.add(job)
+            job.add_done_callback(self._jobs.discard)
+
+    def on_half_close(self) -> None:
+        """There is nothing to end but the stream."""
+        self._stream.end()
+
+    def on_writable(self) -> None:
+        """Nothing waits: there is an answer for each question, and no more."""
+
+    def on_close(self) -> None:
+        """Drop what is still being encoded."""
+        self._server.streams.discard(self._stream)
+        for job in self._jobs:
+            job.cancel()
 
 
 def job_from_wire(

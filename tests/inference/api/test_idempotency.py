@@ -97,12 +97,12 @@ async def test_other_keys_and_no_keys_run(api: httpx.AsyncClient, books: Books) 
 @pytest.mark.parametrize(
     ("path", "body"), [(CHAT, chat(max_tokens=9)), (COMPLETIONS, chat(max_tokens=8))]
 )
-@pytest.mark.parametrize("running", [True, False], ids=["running", "kept"], indirect=False)
+@pytest.mark.parametrize("under_way", [True, False], ids=["running", "kept"])
 async def test_another_body_or_address_is_refused(
-    web: httpx.AsyncClient, books: Books, path: str, body: dict[str, Any], running: bool
+    web: httpx.AsyncClient, books: Books, path: str, body: dict[str, Any], under_way: bool
 ) -> None:
     first = asyncio.create_task(web.post(CHAT, json=chat(max_tokens=8), headers=key()))
-    if not running:
+    if not under_way:
         await first
     while not await rows():
         await asyncio.sleep(0.005)

@@ -79,7 +79,7 @@ async def test_the_hit_rate_is_shown_to_operators(
         assert (await api.post(CHAT, json=body)).status_code == 200
     link = running.pool.pick("starter")
     assert link is not None
-    told: wire.EngineInfo = await link._stub.Info(wire.InfoRequest())
+    told: wire.EngineInfo = await link._ask_info()
     while link.info is None or link.info.stats.steps < told.stats.steps:
         await asyncio.sleep(0.05)
     stats = link.info.stats

@@ -5,33 +5,56 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-import grpc
-
 from inference.engine.params import SamplingParams
-from inference.engine.wire import engine_pb2, engine_pb2_grpc
+from inference.engine.wire import calling, engine_pb2
+from inference.engine.wire.errors import CallError, Code
 from inference.engine.wire.messages import sampling_to_wire
+from inference.engine.wire.methods import GENERATE, METHODS
 from tests.inference.engine.rig import Outcome
+
+
+class Stub:
+    """Every method of the protocol by its name, over one connection."""
+
+    def __init__(self, caller: calling.Caller) -> None:
+        self.caller = caller
+
+    def __getattr__(self, name: str) -> Any:
+        def call(request: Any, timeout: float | None = None) -> "asyncio.Task[Any]":
+            return asyncio.ensure_future(self.caller.call(METHODS[name], request, timeout))
+
+        return call
 
 
 class Stream:
     """One `Generate` call and what it brought."""
 
-    def __init__(self, call: Any) -> None:
-        self.call = call
+    def __init__(self, stub: Stub) -> None:
+        self.call = stub.caller.open(GENERATE, self)
         self.outcomes: dict[int, Outcome] = {}
+        self.tokenized: dict[int, engine_pb2.TokenizeReply] = {}
+        self.num_frames = 0
+        self.ended: asyncio.Future[Code | None] = asyncio.get_running_loop().create_future()
+        self._transport = stub.caller._transport
         self._changed = asyncio.Event()
-        self._reader: asyncio.Task[None] | None = None
+
+    def stall(self) -> None:
+        """Read nothing until `read`."""
+        self._transport.pause_reading()
 
     def read(self) -> None:
-        """Start reading frames. Until then the stream is a stalled reader."""
-        self._reader = asyncio.create_task(self._read())
+        """Go on reading frames."""
+        self._transport.resume_reading()
 
-    async def _read(self) -> None:
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
-            async for frame in self.call:
-                for delta in frame.deltas:
-                    self.outcomes[delta.sequence_id].take(delta)
-                self._changed.set()
+    def on_message(self, frame: engine_pb2.StepFrame) -> None:
+        self.num_frames += 1
+        for delta in frame.deltas:
+            self.outcomes[delta.sequence_id].take(delta)
+        self.tokenized |= {reply.call_id: reply for reply in frame.tokenized}
+        self._changed.set()
+
+    def on_end(self, error: CallError | None) -> None:
+        self.ended.set_result(None if error is None else error.code)
         self._changed.set()
 
     async def submit(self, token_ids: list[int], tenant: str = "alice", **params: Any) -> Outcome:
@@ -44,12 +67,12 @@ class Stream:
             prompt_token_ids=token_ids,
             sampling=sampling_to_wire(SamplingParams(**params)),
         )
-        await self.call.write(engine_pb2.ClientFrame(submits=[submit]))
+        self.call.write(engine_pb2.ClientFrame(submits=[submit]))
         return self.outcomes[number]
 
     async def cancel(self, number: int) -> None:
         cancel = engine_pb2.Cancel(sequence_id=number)
-        await self.call.write(engine_pb2.ClientFrame(cancels=[cancel]))
+        self.call.write(engine_pb2.ClientFrame(cancels=[cancel]))
 
     async def until(self, condition: Any, seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds):
@@ -63,48 +86,44 @@ class Stream:
 
 
 @contextlib.asynccontextmanager
-async def connect(address: str) -> AsyncIterator[engine_pb2_grpc.EngineStub]:
-    async with grpc.aio.insecure_channel(address) as channel:
-        await asyncio.wait_for(channel.channel_ready(), 20)
-        yield engine_pb2_grpc.EngineStub(channel)
+async def connect(address: str) -> AsyncIterator[Stub]:
+    caller = await calling.connect_to(address, 20)
+    try:
+        yield Stub(caller)
+    finally:
+        caller.abort()
+        await caller.lost
 
 
 @contextlib.asynccontextmanager
-async def open_stream(stub: engine_pb2_grpc.EngineStub, read: bool = True) -> AsyncIterator[Stream]:
-    stream = Stream(stub.Generate())
-    if read:
-        stream.read()
+async def open_stream(stub: Stub, read: bool = True) -> AsyncIterator[Stream]:
+    stream = Stream(stub)
+    if not read:
+        stream.stall()
     try:
         yield stream
     finally:
         stream.call.cancel()
-        if stream._reader is not None:
-            await asyncio.wait([stream._reader])
 
 
 async def tokenize(
-    stub: engine_pb2_grpc.EngineStub, *requests: engine_pb2.TokenizeRequest
+    stub: Stub, *requests: engine_pb2.TokenizeRequest
 ) -> list[engine_pb2.TokenizeReply]:
     """Ask in one frame of a stream of its own; the replies in the order of the requests."""
-    call: Any = stub.Generate()
     for number, request in enumerate(requests):
         request.call_id = number
-    await call.write(engine_pb2.ClientFrame(tokenize=requests))
-    replies: dict[int, engine_pb2.TokenizeReply] = {}
-    while len(replies) < len(requests):
-        frame = await asyncio.wait_for(call.read(), 20)
-        assert not frame.deltas
-        replies |= {reply.call_id: reply for reply in frame.tokenized}
-    call.cancel()
-    return [replies[number] for number in range(len(requests))]
+    async with open_stream(stub) as stream:
+        stream.call.write(engine_pb2.ClientFrame(tokenize=requests))
+        await stream.until(lambda: len(stream.tokenized) == len(requests), 20)
+    return [stream.tokenized[number] for number in range(len(requests))]
 
 
-async def stats(stub: engine_pb2_grpc.EngineStub) -> engine_pb2.EngineStats:
+async def stats(stub: Stub) -> engine_pb2.EngineStats:
     info = await stub.Info(engine_pb2.InfoRequest(), timeout=10)
     return info.stats
 
 
-async def eventually(stub: engine_pb2_grpc.EngineStub, condition: Any) -> engine_pb2.EngineStats:
+async def eventually(stub: Stub, condition: Any) -> engine_pb2.EngineStats:
     """Poll the engine's numbers until they satisfy `condition`."""
     async with asyncio.timeout(60):
         while not condition(numbers := await stats(stub)):

@@ -40,14 +40,17 @@ async def test_short_prompts_do_not_wait_for_long_ones() -> None:
     requests = [
         engine_pb2.TokenizeRequest(text=text, call_id=number) for number, text in enumerate(texts)
     ]
-    frames = servicer.tokenize(requests)
+    frames: list[engine_pb2.StepFrame] = []
+    jobs = servicer.tokenize(requests, frames.append)
     try:
-        async with asyncio.timeout(5):
-            first = await anext(frames)
+        await asyncio.wait(jobs, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.sleep(0)
+        assert [reply.call_id for frame in frames for reply in frame.tokenized] == [4]
     finally:
         codec.gate.set()
-    assert [reply.call_id for reply in first.tokenized] == [4]
-    others = [reply.call_id async for frame in frames for reply in frame.tokenized]
+    await asyncio.wait(jobs)
+    await asyncio.sleep(0)
+    others = [reply.call_id for frame in frames[1:] for reply in frame.tokenized]
     assert sorted(others) == [0, 1, 2, 3]
 
 
@@ -57,11 +60,13 @@ async def test_short_prompts_do_not_wait_for_long_ones() -> None:
 async def test_only_a_short_frame_is_encoded_on_the_event_loop(texts: list[str]) -> None:
     codec = Gated()
     requests = [engine_pb2.TokenizeRequest(text=text) for text in texts]
-    replies = [
-        reply
-        async for frame in make_servicer(codec).tokenize(requests)
-        for reply in frame.tokenized
-    ]
+    frames: list[engine_pb2.StepFrame] = []
+    jobs = make_servicer(codec).tokenize(requests, frames.append)
+    assert bool(frames) == (texts == ["short"])
+    if jobs:
+        await asyncio.wait(jobs)
+        await asyncio.sleep(0)
+    replies = [reply for frame in frames for reply in frame.tokenized]
     assert [list(reply.token_ids) for reply in replies] == [[len(text)] for text in texts]
     assert codec.on_event_loop == (texts == ["short"])
 
@@ -70,12 +75,12 @@ async def test_the_event_loop_turns_while_ids_are_decoded() -> None:
     codec = Gated()
     servicer = make_servicer(codec)
     many = engine_pb2.DetokenizeRequest(token_ids=[1] * (LONG_PROMPT_BYTES + 1))
-    decoding = asyncio.create_task(servicer.Detokenize(many, cast("Any", None)))
+    decoding = asyncio.create_task(servicer.Detokenize(many))
     await asyncio.sleep(0)  # it begins
     few = engine_pb2.DetokenizeRequest(token_ids=[1, 1])
     try:
         async with asyncio.timeout(5):
-            assert (await servicer.Detokenize(few, cast("Any", None))).text == "2"
+            assert (await servicer.Detokenize(few)).text == "2"
         assert not decoding.done()
     finally:
         codec.gate.set()

@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import AsyncIterator
 
-import grpc
 import pytest
 
 from inference.engine import fake
@@ -16,9 +15,10 @@ from inference.engine.grammar_compiler import CompilingFailedError, GrammarCompi
 from inference.engine.grammar_trial import LIMIT_S
 from inference.engine.params import Grammar
 from inference.engine.server import EngineServer
-from inference.engine.wire import engine_pb2, engine_pb2_grpc
+from inference.engine.wire import engine_pb2
+from inference.engine.wire.errors import CallError, Code
 from inference.engine.wire.messages import grammar_to_wire
-from tests.inference.engine.client import Stream, connect, open_stream
+from tests.inference.engine.client import Stream, Stub, connect, open_stream
 from tests.inference.engine.grammars import HARD, PERSON, REFUSED, schema
 
 # A start of the child, and a busy machine.
@@ -128,14 +128,14 @@ async def test_no_grammar_is_blamed_for_a_child_that_does_not_start(
 
 
 async def check(
-    stub: engine_pb2_grpc.EngineStub, grammar: Grammar, tenant: str = "alice"
+    stub: Stub, grammar: Grammar, tenant: str = "alice"
 ) -> engine_pb2.CheckGrammarReply:
     request = engine_pb2.CheckGrammarRequest(tenant=tenant, grammar=grammar_to_wire(grammar))
     return await stub.CheckGrammar(request, timeout=20)
 
 
 @pytest.fixture
-async def engine() -> AsyncIterator[tuple[engine_pb2_grpc.EngineStub, Stream, EngineServer]]:
+async def engine() -> AsyncIterator[tuple[Stub, Stream, EngineServer]]:
     options = fake.FakeOptions(tokens_per_second=200)
     async with (
         fake.running(options) as (address, server),
@@ -145,7 +145,7 @@ async def engine() -> AsyncIterator[tuple[engine_pb2_grpc.EngineStub, Stream, En
         yield stub, stream, server
 
 
-Engine = tuple[engine_pb2_grpc.EngineStub, Stream, EngineServer]
+Engine = tuple[Stub, Stream, EngineServer]
 
 
 async def test_hard_grammars_are_decided_in_time_while_a_neighbour_streams(engine: Engine) -> None:
@@ -155,18 +155,18 @@ async def test_hard_grammars_are_decided_in_time_while_a_neighbour_streams(engin
     accepted = set()
     for name, grammar in HARD.items():
         before, began = len(neighbour.token_ids), time.monotonic()
-        refusal: grpc.aio.AioRpcError | None = None
+        refusal: CallError | None = None
         try:
             await check(stub, grammar)
-        except grpc.aio.AioRpcError as error:
+        except CallError as error:
             refusal = error
         if refusal is None:
             accepted.add(name)
             outcome = await stream.submit([65], max_tokens=10, grammar=grammar, temperature=1.0)
             await stream.until(lambda outcome=outcome: outcome.finish)
         else:
-            assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT, refusal
-            assert str(refusal.details()).startswith("The grammar cannot be used: ")
+            assert refusal.code is Code.INVALID_ARGUMENT, refusal
+            assert refusal.sentence.startswith("The grammar cannot be used: ")
         took = time.monotonic() - began
         assert took < LIMIT_S + GRACE_S, name
         if took > LIMIT_S / 2:
@@ -211,7 +211,7 @@ async def test_a_compiler_that_crashes_leaves_the_stream_alone(
 
 async def test_a_grammar_without_a_source_is_refused(engine: Engine) -> None:
     stub, _, _ = engine
-    with pytest.raises(grpc.aio.AioRpcError, match="the grammar has no source"):
+    with pytest.raises(CallError, match="the grammar has no source"):
         await stub.CheckGrammar(engine_pb2.CheckGrammarRequest(), timeout=20)
 
 
@@ -236,7 +236,7 @@ async def test_a_sequence_is_cancelled_while_its_grammar_compiles(
 async def test_a_client_that_has_no_more_to_ask_still_gets_what_compiles(engine: Engine) -> None:
     _, stream, _ = engine
     outcome = await stream.submit([65], max_tokens=10, grammar=Grammar("choices", '["maybe"]'))
-    await stream.call.done_writing()
+    stream.call.done_writing()
     await stream.until(lambda: outcome.finish)
     assert outcome.text == "maybe"
 

@@ -47,7 +47,7 @@ async def _errors(process: asyncio.subprocess.Process) -> str:
 
 
 @pytest.mark.parametrize(
-    "module", ["fake", "params", "wire.engine_pb2_grpc", "wire.messages", "server", "__main__"]
+    "module", ["fake", "params", "wire.answering", "wire.messages", "server", "__main__"]
 )
 def test_it_imports_no_torch_transformers_or_django(module: str) -> None:
     code = (
@@ -171,6 +171,31 @@ async def test_it_says_that_it_cannot_listen(tmp_path: Path) -> None:
     )
     assert b"engine: " in (await process.communicate())[1]
     assert process.returncode == 2
+
+
+async def test_it_does_not_take_the_socket_of_an_engine_that_serves(tmp_path: Path) -> None:
+    async with engine(tmp_path / "e", *FAKE):
+        command = ("-m", "inference.engine", "--fake", "--listen", f"unix:{tmp_path}/e")
+        second = await asyncio.create_subprocess_exec(
+            sys.executable, *command, cwd=ROOT, stderr=asyncio.subprocess.PIPE
+        )
+        assert b"engine: another process listens on" in (await second.communicate())[1]
+        assert second.returncode == 2
+        async with connect(f"unix:{tmp_path}/e") as stub:
+            assert (await stub.Info(engine_pb2.InfoRequest())).model == "fake"
+
+
+async def test_an_operator_may_ask_how_it_is(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/e"
+    command = [sys.executable, "-m", "inference.engine.status", address]
+    async with engine(tmp_path / "e", *FAKE) as process:
+        done = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True)
+        told = json.loads(done.stdout)
+        assert (done.returncode, told["model"], told["draining"]) == (0, "fake", False)
+        process.send_signal(signal.SIGSTOP)
+        hung = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True)
+        assert (hung.returncode, hung.stdout) == (1, b"")
+        assert b"was not answered within 2.0 s" in hung.stderr
 
 
 async def test_it_serves_a_checkpoint(tmp_path: Path) -> None:

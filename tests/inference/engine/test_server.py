@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import grpc
 import pytest
 
 from inference.engine import fake
@@ -13,6 +12,7 @@ from inference.engine.fake_codec import FakeCodec
 from inference.engine.limits import SchedulerLimits
 from inference.engine.server import EngineServer
 from inference.engine.wire import engine_pb2
+from inference.engine.wire.errors import CallError, Code
 from tests.inference.engine.client import connect, eventually, open_stream, stats, tokenize
 
 CODEC = FakeCodec()
@@ -84,7 +84,7 @@ async def test_it_answers_a_callers_mistake_with_a_sentence(
 
 async def test_it_detokenizes_no_ids_outside_the_vocabulary(socket: str) -> None:
     async with fake.running(None, socket) as (address, _), connect(address) as stub:
-        with pytest.raises(grpc.aio.AioRpcError, match="outside the vocabulary"):
+        with pytest.raises(CallError, match="outside the vocabulary"):
             await stub.Detokenize(engine_pb2.DetokenizeRequest(token_ids=[10**6]))
 
 
@@ -98,7 +98,7 @@ async def test_it_refuses_sampling_out_of_range_with_a_sentence(socket: str) -> 
         submit = engine_pb2.Submit(sequence_id=9, prompt_token_ids=[1])
         submit.sampling.max_tokens, submit.sampling.temperature = 5, 9.0
         stream.outcomes[9] = type(outcome)()
-        await stream.call.write(engine_pb2.ClientFrame(submits=[submit]))
+        stream.call.write(engine_pb2.ClientFrame(submits=[submit]))
         await stream.finish()
         assert stream.outcomes[9].finish == "FINISH_ERROR"
         assert "temperature" in stream.outcomes[9].error
@@ -154,10 +154,10 @@ async def test_a_client_that_has_no_more_to_ask_still_gets_everything(socket: st
         open_stream(stub) as stream,
     ):
         outcome = await stream.submit([1], max_tokens=50)
-        await stream.call.done_writing()
+        stream.call.done_writing()
         await stream.finish()
         assert outcome.text == "abc"
-        assert await stream.call.code() == grpc.StatusCode.OK
+        assert await stream.ended is None
 
 
 async def test_a_slow_reader_sets_the_pace_and_loses_nothing(socket: str) -> None:
@@ -187,7 +187,7 @@ async def test_a_slow_reader_sets_the_pace_and_loses_nothing(socket: str) -> Non
 async def test_a_stalled_reader_loses_its_stream_and_memory_stays_bounded(
     socket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inference.engine.server.STOPPED_S", 0.5)
+    monkeypatch.setattr("inference.engine.wire.answering.STOPPED_S", 0.5)
     limits = SchedulerLimits(max_model_len=8192, token_budget=512)
     options = FakeOptions(text="a" * 300_000, limits=limits, num_blocks=65536)
     async with (
@@ -204,7 +204,7 @@ async def test_a_stalled_reader_loses_its_stream_and_memory_stays_bounded(
         assert len(outcome.token_ids) == 200
         await eventually(other, lambda n: n.num_running == n.num_waiting == n.kv_blocks_used == 0)
         stalled.read()
-        assert await stalled.call.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert await stalled.ended is Code.RESOURCE_EXHAUSTED
 
 
 async def test_it_refuses_quickly_when_its_queue_is_full(socket: str) -> None:

@@ -12,12 +12,27 @@ from inference.engine.plan import Logprobs
 from inference.engine.wire import engine_pb2
 from inference.engine.wire.generate import WIRE_DIR, generate
 from inference.engine.wire.messages import logprobs_to_wire, sampling_from_wire, sampling_to_wire
+from inference.engine.wire.methods import METHODS
 
 
 def test_the_committed_code_is_current(tmp_path: Path) -> None:
     generate(tmp_path)
     for file in tmp_path.iterdir():
         assert file.read_text() == (WIRE_DIR / file.name).read_text(), file.name
+
+
+def test_the_methods_are_those_of_the_definition() -> None:
+    defined = engine_pb2.DESCRIPTOR.services_by_name["Engine"].methods
+    assert [
+        (each.name, each.request.DESCRIPTOR, each.reply.DESCRIPTOR, each.streams, each.streams)
+        for each in METHODS.values()
+    ] == [
+        (
+            each.name, each.input_type, each.output_type,
+            each.client_streaming, each.server_streaming,
+        )
+        for each in defined
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

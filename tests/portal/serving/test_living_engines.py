@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import grpc
 import pytest
 from pytest_django.fixtures import Settings
 
 from inference import catalog, lifecycle
 from inference.engine.wire import engine_pb2 as wire
-from inference.engine.wire.engine_pb2_grpc import EngineStub
+from inference.engine.wire.asking import ask
+from inference.engine.wire.errors import CallError
+from inference.engine.wire.methods import INFO
 from inference.models import ModelState, ServedModel
 from portal.serving.supervisor import Supervisor
 from tests.inference.engine.checkpoint import write_checkpoint
@@ -38,11 +39,10 @@ def until(is_so: Callable[[], bool]) -> None:
 
 def info(model: str, number: int = 1) -> wire.EngineInfo | None:
     """What an engine says of itself; None while it does not answer."""
-    with grpc.insecure_channel(catalog.local_address(model, number)) as channel:
-        try:
-            return EngineStub(channel).Info(wire.InfoRequest(), timeout=2)
-        except grpc.RpcError:
-            return None
+    try:
+        return ask(catalog.local_address(model, number), INFO, wire.InfoRequest(), timeout_s=2)
+    except CallError:
+        return None
 
 
 def test_a_model_is_loaded_drained_and_unloaded(supervisor: Supervisor) -> None:

@@ -8,20 +8,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import grpc
 import numpy as np
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from inference.engine.encoders.fake import MASK, FakeEncoder, FakeEncoderOptions, build
 from inference.engine.encoders.jobs import EncoderLimits
 from inference.engine.encoders.server import EncoderServer
-from inference.engine.wire import engine_pb2, engine_pb2_grpc
+from inference.engine.wire import engine_pb2
+from inference.engine.wire.errors import CallError, Code
 from tests.environment import REPOSITORY
-from tests.inference.engine.client import connect, eventually, open_stream, tokenize
+from tests.inference.engine.client import Stub, connect, eventually, open_stream, tokenize
 from tests.inference.engine.encoders.checkpoints import write_encoder
-
-Stub = engine_pb2_grpc.EngineStub
 
 
 @asynccontextmanager
@@ -115,7 +112,7 @@ async def test_its_stream_stays_open_and_generates_nothing(tmp_path: Path) -> No
         await stream.finish()
         assert outcome.finish == "FINISH_ERROR"
         assert "generates no text" in outcome.error
-        assert not stream.call.done()
+        assert not stream.ended.done()
 
 
 async def test_what_another_kind_does_is_refused_with_a_sentence(tmp_path: Path) -> None:
@@ -129,11 +126,9 @@ async def test_a_hung_encoder_answers_no_health_check(tmp_path: Path) -> None:
     async with running(tmp_path, hang_after=0) as (stub, _):
         call = stub.Embed(engine_pb2.EmbedRequest(job=job([1])))
         await asyncio.sleep(0.2)
-        async with grpc.aio.insecure_channel(f"unix:{tmp_path}/engine") as channel:
-            health = health_pb2_grpc.HealthStub(channel)
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await health.Check(health_pb2.HealthCheckRequest(), timeout=0.3)
-            assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        with pytest.raises(CallError) as caught:
+            await stub.Info(engine_pb2.InfoRequest(), timeout=0.3)
+        assert caught.value.code is Code.DEADLINE_EXCEEDED
         call.cancel()
 
 

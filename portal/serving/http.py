@@ -7,6 +7,7 @@ connection may not send it again elsewhere.
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -26,24 +27,29 @@ class HeadWithBody:
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self.transport = transport
-        self.is_next = False  # a head, to be written
         self._loop = loop
         self._head = b""
+        # Replaced for a head alone: a stream writes thousands of pieces behind it.
+        self.write: Callable[[bytes], None] = transport.write
 
-    def write(self, data: bytes) -> None:
-        if self.is_next:
-            self.is_next, self._head = False, data
-            self._loop.call_soon(self._flush)
-        elif self._head:
-            self.transport.writelines([self._head, data])
-            self._head = b""
-        else:
-            self.transport.write(data)
+    def expect(self) -> None:
+        """What is written next is a head, or the rest of an answer before it."""
+        self._flush()
+        self.write = self._keep
+
+    def _keep(self, head: bytes) -> None:
+        self._head = head
+        self.write = self._write_both
+        self._loop.call_soon(self._flush)
+
+    def _write_both(self, data: bytes) -> None:
+        self.transport.writelines([self._head, data])
+        self._head, self.write = b"", self.transport.write
 
     def _flush(self) -> None:
         if self._head:
             self.transport.write(self._head)
-            self._head = b""
+            self._head, self.write = b"", self.transport.write
 
     def close(self) -> None:
         self._flush()
@@ -75,7 +81,7 @@ class BoundedHead(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._heads.is_next = True
+        self._heads.expect()
         super().on_headers_complete()
         if self._leaving and not self.parser.should_upgrade():
             self.cycle.keep_alive = False

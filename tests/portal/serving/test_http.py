@@ -160,7 +160,7 @@ async def test_a_head_is_sent_with_what_is_written_behind_it() -> None:
     packets = Packets()
     heads = HeadWithBody(packets, asyncio.get_running_loop())
     for number in (b"1", b"2"):
-        heads.is_next = True
+        heads.expect()
         heads.write(b"head" + number)
         assert not [each for each in packets.sent if number in each]
         heads.write(b"body")
@@ -172,11 +172,21 @@ async def test_a_head_is_sent_with_what_is_written_behind_it() -> None:
 async def test_a_head_waits_for_nothing() -> None:
     packets = Packets()
     heads = HeadWithBody(packets, asyncio.get_running_loop())
-    heads.is_next = True
+    heads.expect()
     heads.write(b"head")
     await asyncio.sleep(0)
     heads.write(b"body")
-    heads.is_next = True
+    heads.expect()
     heads.write(b"refused")
     heads.close()
     assert packets.sent == [b"head", b"body", b"refused", b"closed"]
+
+
+async def test_the_next_request_may_come_between_a_head_and_its_body() -> None:
+    packets = Packets()
+    heads = HeadWithBody(packets, asyncio.get_running_loop())
+    for piece in (b"head", b"body"):
+        heads.expect()
+        heads.write(piece)
+    await asyncio.sleep(0)
+    assert packets.sent == [b"head", b"body"]

@@ -63,7 +63,7 @@ SHAPES = {
     ),
     "turned in part": Phi3Config(
         **BASE, pad_token_id=0, eos_token_id=None, hidden_size=64, intermediate_size=96,
-        num_attention_heads=2, num_key_value_heads=1, head_dim=64, partial_rotary_factor=0.75,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=64, partial_rotary_factor=0.625,
         sliding_window=None,
     ),
 }  # fmt: skip
@@ -307,6 +307,31 @@ def test_a_processor_with_other_vectors_computes_the_same_bits(
     monkeypatch.setattr(compiler, "FLAGS", named)
     for a, b in zip(logits_of(native(weights, other), other, plans), own, strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have other names")
+def test_the_width_of_vectors_changes_no_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four floats against eight that do not fuse products either, as four never do here."""
+    if "avx2" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("this processor has one width")
+    models = [
+        random_model(name, dtype)
+        for name in ("large groups", "turned in part")
+        for dtype in (torch.float32, torch.bfloat16)
+    ]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    flags, found = compiler.FLAGS, []
+    for processor in (["-march=x86-64-v2"], ["-march=x86-64-v3", "-mno-fma"]):
+        monkeypatch.setattr(compiler, "FLAGS", [*flags, *processor, "-O1"])
+        caches = [cache_of(model, 16) for model in models]
+        decoders = [native(take_weights(m), c) for m, c in zip(models, caches, strict=True)]
+        pairs = zip(decoders, caches, strict=True)
+        found.append(
+            torch.cat([step for one, c in pairs for step in logits_of(one, c, steps_of(16))])
+        )
+    assert torch.equal(*found)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -190,7 +190,7 @@ class VLLM(Server):
         return [
             str(peers.python_of("vllm")), "-m", "vllm.entrypoints.cli.main", "serve",
             self.model_name(), "--host", "127.0.0.1", "--port", str(self.port),
-            "--dtype", "bfloat16", "--max-model-len", str(self.job.context),
+            "--dtype", self.dtype(), "--max-model-len", str(self.job.context),
             "--max-num-seqs", str(max(8, self.job.concurrency)),
         ]  # fmt: skip
 
@@ -212,9 +212,6 @@ class VLLMInFloats(VLLMAllCores):
     """In the dtype that is faster where the processor does not multiply bfloat16."""
 
     name = "vllm-float32"
-
-    def command(self) -> list[str]:
-        return [self.dtype() if part == "bfloat16" else part for part in super().command()]
 
     def dtype(self) -> str:
         return "float32"

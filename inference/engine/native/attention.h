@@ -7,7 +7,7 @@
  * a query's result has the same bits in whatever tile it is, and however its prompt was cut into chunks.
  *
  * Keys lie in a block as (kv_heads, dim, block_size), values as (kv_heads, block_size, dim): scores
- * are computed for 16 keys at a time, sums of values for 16 numbers at a time. As bfloats, what is
+ * are computed for a vector of keys, sums of values for vectors of numbers. As bfloats, what is
  * summed over lies in pairs: keys as (kv_heads, dim / 2, block_size, 2), values as (kv_heads,
  * block_size / 2, dim, 2). They meet queries and weights that are bfloats, too.
  */
@@ -73,7 +73,7 @@ static inline void prepare(enum numbers numbers, float *floats, int64_t count) {
 static inline float weigh(float *scores, int64_t length) {
     ints lane;
     for (int i = 0; i < LANES; i++) lane[i] = i;
-    const vec nothing = (vec){0} - __builtin_inff();
+    const vec nothing = all_of(-__builtin_inff());
     vec most = nothing;
     struct row_sums total = {0};
     int64_t end = (length + PADDING - 1) / PADDING * PADDING;

@@ -23,7 +23,7 @@ static inline vec lanes_of(const float *p, int64_t left, float rest) {
 }
 
 static float highest_of(const float *logits, int64_t count) {
-    vec most = (vec){0} - __builtin_inff();
+    vec most = all_of(-__builtin_inff());
     for (int64_t i = 0; i < count; i += LANES) {
         vec v = lanes_of(logits + i, count - i, -__builtin_inff());
         most = choose((v > most) | (v != v), v, most);

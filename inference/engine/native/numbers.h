@@ -157,8 +157,8 @@ INLINE vec clamp(vec x, float most) {
     __m512 high = _mm512_max_ps((__m512)x, _mm512_set1_ps(-most));
     return (vec)_mm512_min_ps(high, _mm512_set1_ps(most));
 #else
-    vec high = choose(x > -most, x, (vec){0} - most);
-    return choose(high < most, high, (vec){0} + most);
+    vec high = choose(x > -most, x, all_of(-most));
+    return choose(high < most, high, all_of(most));
 #endif
 }
 

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, ParamSpec, TypeVar
@@ -118,8 +118,11 @@ def atomic() -> AbstractContextManager[None]:
     """A transaction, which within a call of `commit` is that call's.
 
     A savepoint of its own would undo nothing more, and SQLite keeps a copy of every page for it.
+    What fails within it is not kept either, whoever catches the error.
     """
-    return nullcontext() if _committing.get() else transaction.atomic()
+    if _committing.get():
+        return transaction.mark_for_rollback_on_error()
+    return transaction.atomic()
 
 
 async def _commit(order: str, function: Callable[[], R], *, outlives_power: bool) -> R:

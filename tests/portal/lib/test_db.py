@@ -4,6 +4,7 @@ What is committed together succeeds or fails one by one, and is answered when it
 """
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 import time
@@ -133,6 +134,25 @@ async def test_a_call_and_its_own_transaction_are_one() -> None:
     assert await together(("1", savepoints), ("2", savepoints)) == [[True]] * 2
     assert await db(savepoints) == []
     assert await db(within_another) == [True]
+
+
+async def test_what_failed_within_a_call_is_not_kept_although_the_call_goes_on() -> None:
+    def half() -> None:
+        with atomic():
+            add_group("half")
+            raise ZeroDivisionError
+
+    def undeterred() -> str:
+        with contextlib.suppress(ZeroDivisionError):
+            half()
+        return "went on"
+
+    assert await commit("", undeterred) == "went on"
+    others = ("1", partial(add_group, "one")), ("3", partial(add_group, "three"))
+    assert await together(others[0], ("2", undeterred), others[1]) == ["one", "went on", "three"]
+    names = await db(lambda: set(Group.objects.values_list("name", flat=True)))
+    assert {"one", "three"} <= names
+    assert "half" not in names
 
 
 async def test_who_breaks_a_constraint_only_at_the_commit_fails_alone() -> None:

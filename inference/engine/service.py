@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 # Each character of a stop string is a node of an automaton.
 MAX_STOP_CHARS = 1 << 16
+SHORTEST_DEADLINE_S = 1e-3  # 0 would be none
 
 
 class EngineServicer(CodecServicer):
@@ -162,16 +164,24 @@ class GenerateStream:
     async def _submit_compiled(self, sequence: Sequence) -> None:
         """Submit a sequence when its grammar is compiled, mostly at once: `CheckGrammar` did it.
 
-        Nothing may come out of here: all requests of a web process share the stream.
+        Its deadline counts this wait. Nothing may come out of here: all requests of a web process
+        share the stream.
         """
         assert sequence.params.grammar is not None
+        began = time.monotonic()
         try:
-            sequence.grammar = await self._server.compiler.compile(
-                sequence.params.grammar, sequence.tenant
-            )
+            async with asyncio.timeout(sequence.deadline_s or None):
+                sequence.grammar = await self._server.compiler.compile(
+                    sequence.params.grammar, sequence.tenant
+                )
+        except TimeoutError:
+            self._outbox.put(_ending(sequence.sequence_id, FinishReason.DEADLINE))
         except (ValueError, CompilingFailedError) as error:
             self._outbox.put(_ending(sequence.sequence_id, FinishReason.ERROR, str(error)))
         else:
+            if sequence.deadline_s:
+                left_s = sequence.deadline_s - (time.monotonic() - began)
+                sequence.deadline_s = max(left_s, SHORTEST_DEADLINE_S)
             self._server.loop.submit(self._outbox, sequence)
 
     def _cancel(self, number: int) -> None:

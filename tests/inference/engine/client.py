@@ -61,11 +61,13 @@ class Stream:
         number = len(self.outcomes) + 1
         self.outcomes[number] = Outcome()
         params.setdefault("temperature", 0.0)
+        deadline_s = params.pop("deadline_s", 0.0)
         submit = engine_pb2.Submit(
             sequence_id=number,
             tenant=tenant,
             prompt_token_ids=token_ids,
             sampling=sampling_to_wire(SamplingParams(**params)),
+            deadline_ms=round(deadline_s * 1000),
         )
         self.call.write(engine_pb2.ClientFrame(submits=[submit]))
         return self.outcomes[number]

@@ -10,7 +10,7 @@ import pytest
 
 from inference.engine import fake
 from inference.engine.fake_codec import FakeCodec
-from inference.engine.grammar import Grammars, Vocabulary, read_vocabulary
+from inference.engine.grammar import CompiledGrammar, Grammars, Vocabulary, read_vocabulary
 from inference.engine.grammar_compiler import CompilingFailedError, GrammarCompiler
 from inference.engine.grammar_trial import LIMIT_S
 from inference.engine.params import Grammar
@@ -231,6 +231,39 @@ async def test_a_sequence_is_cancelled_while_its_grammar_compiles(
     await stream.cancel(1)
     await stream.until(lambda: outcome.finish)
     assert (outcome.finish, outcome.token_ids) == ("FINISH_CANCELLED", [])
+
+
+async def test_a_deadline_ends_what_waits_for_its_grammar(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, stream, server = engine
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(server.compiler, "compile", never)
+    late = await stream.submit([65], max_tokens=9, grammar=Grammar("regex", "a"), deadline_s=0.05)
+    await stream.until(lambda: late.finish)
+    assert (late.finish, late.token_ids) == ("FINISH_DEADLINE", [])
+
+
+async def test_a_deadline_counts_what_the_grammar_took(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, stream, server = engine
+    compile_now = server.compiler.compile
+
+    async def compile_late(grammar: Grammar, tenant: str) -> CompiledGrammar:
+        await asyncio.sleep(1.0)
+        return await compile_now(grammar, tenant)
+
+    monkeypatch.setattr(server.compiler, "compile", compile_late)
+    grammar = Grammar("regex", "a{2000}")
+    await compile_now(grammar, "alice")
+    outcome = await stream.submit([65], max_tokens=2000, grammar=grammar, deadline_s=1.5)
+    await stream.until(lambda: outcome.finish)
+    assert outcome.finish == "FINISH_DEADLINE"
+    assert len(outcome.token_ids) < 200  # there are 200 in a second
 
 
 async def test_a_client_that_has_no_more_to_ask_still_gets_what_compiles(engine: Engine) -> None:

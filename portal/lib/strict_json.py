@@ -72,6 +72,8 @@ def parse(raw: bytes) -> Any:
 
 def _check_structure(raw: bytes, text: str) -> None:
     """Refuse what nests too deep, has too many keys, or holds NaN or Infinity."""
+    if _is_harmless(raw):
+        return
     bare = _STRING.sub(b'""', raw)
     if bare.count(b":") > MAX_KEYS:
         raise StrictJSONError(f"The body has more than {MAX_KEYS:,} keys.")
@@ -90,6 +92,19 @@ def _check_structure(raw: bytes, text: str) -> None:
     if found:
         name = found.group().decode()
         raise StrictJSONError(f"{name} is not a JSON number.", _path_of(text, name, f"-{name}"))
+
+
+def _is_harmless(raw: bytes) -> bool:
+    """Whether nothing could be refused even if all of it stood outside of strings.
+
+    As of nearly every body; to take the strings out takes ten times as long as to parse it.
+    """
+    return (
+        raw.count(b":") <= MAX_KEYS
+        and raw.count(b"[") + raw.count(b"{") <= MAX_NESTING
+        and b"NaN" not in raw
+        and b"Infinity" not in raw
+    )
 
 
 def _too_deep() -> StrictJSONError:

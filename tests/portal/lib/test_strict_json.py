@@ -3,6 +3,7 @@
 import contextlib
 import json
 import time
+import timeit
 
 import pytest
 from hypothesis import given
@@ -110,3 +111,13 @@ def test_its_time_grows_with_the_length_alone(raw: bytes) -> None:
         parse(raw)
     # A quadratic scan of a megabyte takes minutes; the bound is loose for a busy machine.
     assert time.perf_counter() - begun < 5
+
+
+def test_an_ordinary_text_is_read_without_a_search_for_its_strings() -> None:
+    words = '"' * 500_000
+    ordinary, doubtful = (json.dumps({"a": words + last}).encode() for last in ("NAN", "NaN"))
+    assert _quickest(ordinary) < 0.8 * _quickest(doubtful)
+
+
+def _quickest(raw: bytes) -> float:
+    return min(timeit.repeat(lambda: parse(raw), number=1, repeat=10))

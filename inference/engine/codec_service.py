@@ -103,11 +103,11 @@ class CodecServicer:
         self, request: engine_pb2.DetokenizeRequest
     ) -> engine_pb2.DetokenizeReply:
         """Decode with special tokens written out."""
-        worst = max(request.token_ids, default=0)
+        token_ids = list(request.token_ids)
+        worst = max(token_ids, default=0)
         if worst >= self._vocab_size:
             sentence = f"Token id {worst} is outside the vocabulary."
             raise CallError(Code.INVALID_ARGUMENT, sentence)
-        token_ids = list(request.token_ids)
         text = await self._aside(request.ByteSize(), self._codec.decode, token_ids)
         return engine_pb2.DetokenizeReply(text=text)
 

@@ -67,8 +67,7 @@ class HuggingFaceCodec:
 
     def encode_text(self, text: str) -> list[int]:
         """Encode as the tokenizer does by default, special tokens and BOS included."""
-        token_ids: list[int] = self._tokenizer(text, verbose=False)["input_ids"]
-        return token_ids
+        return _ids(self._backend, text, add_special_tokens=True)
 
     def encode_chat(self, chat: Chat) -> list[int]:
         """Render and encode a conversation. ValueError when the template refuses it.
@@ -157,13 +156,13 @@ class HuggingFaceCodec:
         return form is not None and text in f"{form.trigger} {form.head} {form.last}"
 
 
-def _ids(backend: Tokenizer, text: str) -> list[int]:
-    """Encode without adding anything around the text.
+def _ids(backend: Tokenizer, text: str, *, add_special_tokens: bool = False) -> list[int]:
+    """Encode; where each token stands in the text, which takes as long again, nobody asks.
 
     As a batch of one: a single call of the library keeps the interpreter to itself until it ends,
     which takes seconds for megabytes, and nothing else of the engine would move.
     """
-    [encoding] = backend.encode_batch([text], add_special_tokens=False)
+    [encoding] = backend.encode_batch_fast([text], add_special_tokens=add_special_tokens)
     token_ids: list[int] = encoding.ids
     return token_ids
 

@@ -1,9 +1,12 @@
 """What evaluation harnesses ask: the ids that are billed, at both addresses, for nothing."""
 
+import asyncio
+
 import httpx
 import pytest
 
 from inference import service
+from inference.api.tokenize import PIECE, _spell
 from tests.inference.conftest import Books, chat
 
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
@@ -42,6 +45,31 @@ async def test_what_is_told_is_what_is_billed(api: httpx.AsyncClient, books: Boo
     assert counts[0] < counts[1]
     continued = chat("hi", add_generation_prompt=False)
     assert (await api.post("/tokenize", json=continued)).json()["count"] < counts[0]
+
+
+async def test_a_long_text_comes_whole(api: httpx.AsyncClient) -> None:
+    text = "".join(f"{number} is a number; " for number in range(2000))
+    asked = {"prompt": text, "return_token_strs": True}
+    told = (await api.post("/tokenize", json=asked)).json()
+    assert told["count"] == len(told["tokens"]) > 2 * PIECE
+    assert "".join(told["token_strs"]) == text
+    again = (await api.post("/detokenize", json={"tokens": told["tokens"]})).json()
+    assert again == {"prompt": text}
+
+
+async def test_others_have_their_turn_while_a_long_answer_is_written() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(other())
+    await _spell(list(range(10 * PIECE)))
+    beside.cancel()
+    assert turns >= 9
 
 
 async def test_who_names_no_model_means_the_first(api: httpx.AsyncClient) -> None:

@@ -5,7 +5,7 @@ it through the inbox (`submit`, `cancel`, `close`, `drain`, `stats`, `stop`), an
 through one callback per step that carries the frames of all streams. A command is taken at the
 start of the next step, so a cancelled sequence runs for at most the step under way and, on a GPU,
 the one launched after it. When there is nothing to run the thread blocks on the inbox. The
-sequences of a stream whose client is behind are held: they keep their blocks and take no step.
+sequences of a stream whose client is behind are held: they keep their blocks and say no more.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ from inference.engine.wire.messages import finish_to_wire, logprobs_to_wire
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# How long a loop whose sequences are all held rests before it looks at their deadlines.
+# How long a loop whose sequences are all paused rests before it looks at their deadlines.
 REST_S = 0.05
 # What goes to each stream after a step; None: nothing more will come.
 Frames = list[tuple[Hashable, engine_pb2.StepFrame | None]]
@@ -147,7 +147,7 @@ class EngineLoop:
         while not self._stopped:
             if self.scheduler.idle:
                 self._inbox.get()()
-            elif self.scheduler.running and all(s.held for s in self.scheduler.running):
+            elif self.scheduler.running and all(s.paused for s in self.scheduler.running):
                 with contextlib.suppress(queue.Empty):
                     self._inbox.get(timeout=REST_S)()
             self.step()

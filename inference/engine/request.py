@@ -82,6 +82,11 @@ class Sequence:
         return len(self.tokens) - self.num_computed
 
     @property
+    def paused(self) -> bool:
+        """Takes no step. A held one computes its prompt all the same: others may wait for it."""
+        return self.held and self.num_uncomputed == 1
+
+    @property
     def finished(self) -> bool:
         """Nothing more will be computed for this sequence."""
         return self.finish_reason is not FinishReason.NONE

@@ -136,11 +136,11 @@ class Scheduler:
     # One step.
 
     def schedule(self) -> Plan:
-        """Choose the rows of the next step; empty only when idle, or when all are held."""
+        """Choose the rows of the next step; empty only when idle, or when all are paused."""
         victim = self._giving_way()
         if victim is not None:
             self._preempt(victim)
-        going = [sequence for sequence in self.running if not sequence.held]
+        going = [sequence for sequence in self.running if not sequence.paused]
         num_decoding = sum(1 for sequence in going if sequence.num_uncomputed == 1)
         room = self.limits.token_budget - num_decoding
         num_present = min(len(self.running) + self.num_waiting, self.limits.max_running)
@@ -151,7 +151,7 @@ class Scheduler:
         while index < len(self.running):  # the list shrinks from its end when blocks run out
             sequence = self.running[index]
             index += 1
-            if sequence.held:
+            if sequence.paused:
                 continue
             if sequence.num_uncomputed == 1:
                 if self._grow(sequence, 1):

@@ -73,6 +73,17 @@ def test_nobody_waits_for_the_prefix_of_one_that_was_cancelled() -> None:
     assert (twin.finish_reason, twin.num_cached) == (FinishReason.LENGTH, 16)
 
 
+def test_nobody_waits_for_the_prefix_of_one_that_is_held() -> None:
+    desk = Desk(make())
+    first, twin = (desk.submit(list(range(40))) for _ in range(2))
+    desk.step()
+    first.held = True
+    for _ in range(4):
+        desk.step()
+    assert (first.num_computed, first.num_generated) == (40, 1)
+    assert (twin.num_cached, twin.num_generated) == (36, 2)
+
+
 def test_it_counts_what_was_cached_once_though_a_sequence_begins_again() -> None:
     desk = Desk(make())
     desk.submit(list(range(12)))

@@ -1,0 +1,55 @@
+"""Every request pays for every index: there are those that queries need, growing at the end."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models import Model, QuerySet
+from django.utils import timezone
+
+from billing.models import Hold, HoldState, Transfer, UsageRecord
+
+OPEN = HoldState.OPEN
+LATEST = ("-created_at", "-pk")
+# What is asked of the tables that grow with every request, and the index that answers it.
+QUERIES: list[tuple[str, Callable[[], QuerySet[Any]]]] = [
+    ("hold_open_account", lambda: Hold.objects.filter(account_id=1, state=OPEN)),
+    ("hold_open_account", lambda: Hold.objects.filter(lease__lte=7, state=OPEN)),
+    ("usage_by_time", lambda: UsageRecord.objects.filter(created_at__gte=timezone.now())),
+    (
+        "usage_of_organisation",
+        lambda: UsageRecord.objects.filter(organisation_id="org_1").order_by(*LATEST),
+    ),
+    (
+        "usage_of_key",
+        lambda: UsageRecord.objects.filter(api_key_id="0" * 32).order_by("-created_at"),
+    ),
+    ("transfer_debits", lambda: Transfer.objects.filter(debit_account_id=1).order_by("-pk")),
+    ("transfer_credits", lambda: Transfer.objects.filter(credit_account_id=1).order_by("-pk")),
+]
+
+
+@pytest.fixture
+def without_scans(db: None) -> None:
+    """PostgreSQL reads a table of no rows from one end to the other, unless it must not."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan TO off")
+            cursor.execute("SET LOCAL enable_bitmapscan TO off")
+
+
+@pytest.mark.parametrize(("index", "query"), QUERIES)
+def test_a_query_goes_through_its_index_and_sorts_nothing(
+    index: str, query: Callable[[], QuerySet[Any]], without_scans: None
+) -> None:
+    plan = query().explain()
+    assert index in plan, plan
+    assert "Sort" not in plan
+    assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.parametrize("model", [Hold, Transfer, UsageRecord])
+def test_what_a_request_adds_comes_last_in_every_index(model: type[Model]) -> None:
+    orders = [order for index in model._meta.indexes for _, order in index.fields_orders]
+    assert set(orders) == {""}

@@ -17,6 +17,9 @@ from benchmarks.servers import KEPT, REPOSITORY, free_port, stop
 
 READY_S = 120.0
 ROOMY = ("--max-running", "1024", "--kv-blocks", "65536")  # of the engine
+FAKE_TEXT = (
+    "Yes, and so on. "  # or it would make one up for each request, which is no engine's work
+)
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -135,7 +138,7 @@ class Parlance(Gateway):
         command = [
             sys.executable, "-m", "inference.engine", "--fake", "--model", "starter",
             "--listen", self.engine, "--fake-tokens-per-second", str(self.tokens_per_s),
-            *self.sizes,
+            "--fake-text", FAKE_TEXT, *self.sizes,
         ]  # fmt: skip
         with self.started(command):
             yield

@@ -52,6 +52,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--quantize", choices=("int8",), help="round the weights (default: leave them)")
     add("--tensor-parallel", type=count, default=1, help="GPUs (or CPU processes) for a model")
     add("--max-model-len", type=count, help="tokens of prompt and output together")
+    add(
+        "--kv-cache-dtype",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="of keys and values (default: the model's; on a CPU the checkpoint's if that is "
+        "bfloat16 and --dtype auto)",
+    )
     add("--kv-blocks", type=count, help="blocks of the key-value cache (default: by memory)")
     add("--memory-fraction", type=fraction, help="of the memory (see README.md) to use at most")
     add(

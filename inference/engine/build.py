@@ -49,6 +49,7 @@ class EngineSizes:
 
     max_model_len: int | None = None
     kv_blocks: int | None = None
+    kv_cache_dtype: torch.dtype | None = None
     memory_fraction: float | None = None
     memory_shares: int = 1
     block_size: int | None = None
@@ -66,6 +67,7 @@ def build_real(args: argparse.Namespace) -> Served:
     sizes = EngineSizes(
         max_model_len=args.max_model_len,
         kv_blocks=args.kv_blocks,
+        kv_cache_dtype=choose_cache_dtype(args, device, dtype),
         memory_fraction=args.memory_fraction,
         # Ranks on CPUs share this machine's memory; on GPUs each has its own.
         memory_shares=args.memory_shares * (args.tensor_parallel if device.type == "cpu" else 1),
@@ -101,9 +103,10 @@ def assemble(
     )
     if on_cuda:
         set_precision()
-    num_blocks = sizes.kv_blocks or _fit_blocks(model, sizes, limits, block_size)
-    logger.info("key-value cache: %d blocks of %d tokens", num_blocks, block_size)
-    cache = model.new_cache(num_blocks, block_size)
+    dtype = sizes.kv_cache_dtype or model.dtype
+    num_blocks = sizes.kv_blocks or _fit_blocks(model, sizes, limits, block_size, dtype)
+    logger.info("key-value cache: %d blocks of %d tokens, %s", num_blocks, block_size, _name(dtype))
+    cache = model.new_cache(num_blocks, block_size, dtype)
     model.verify(cache)
     form = lean_model(model, cache) or model
     if on_cuda:
@@ -158,20 +161,46 @@ def choose_dtype(wanted: str, path: str, device: torch.device, *, int8: bool) ->
     are twice as fast.
     """
     if wanted == "auto":
-        halved = device.type == "cuda" or int8 or _is_fast_in_half_the_bits(path)
+        on_cuda = device.type == "cuda"
+        halved = on_cuda or int8 or (_has_half_the_bits(path) and multiplies_bfloats())
         wanted = "bfloat16" if halved else "float32"
     dtype: torch.dtype = getattr(torch, wanted)
     return dtype
 
 
-def _is_fast_in_half_the_bits(path: str) -> bool:
+def choose_cache_dtype(
+    args: argparse.Namespace, device: torch.device, dtype: torch.dtype
+) -> torch.dtype:
+    """Return what keys and values are kept in beside a model of `dtype`.
+
+    The model's own, unless something else is asked for, or that is float32 only because this CPU
+    does not multiply the checkpoint's bfloat16: then half the bits are read twice as fast.
+    ValueError on GPUs, whose kernels know one dtype.
+    """
+    if args.kv_cache_dtype == "auto":
+        halved = device.type == "cpu" and args.dtype == "auto" and _has_half_the_bits(args.path)
+        return torch.bfloat16 if halved else dtype
+    wanted: torch.dtype = getattr(torch, args.kv_cache_dtype)
+    if device.type != "cpu" and wanted is not dtype:
+        raise ValueError(
+            f"--kv-cache-dtype must be {_name(dtype)} here, as the model is: on GPUs the cache "
+            "cannot have another dtype."
+        )
+    return wanted
+
+
+def _has_half_the_bits(path: str) -> bool:
+    """Whether a checkpoint has bfloat16 weights, and a form that takes them as they are."""
     config = AutoConfig.from_pretrained(path)
-    weights = getattr(config, "dtype", None)
-    return weights is torch.bfloat16 and config.model_type in FAMILIES and multiplies_bfloats()
+    return getattr(config, "dtype", None) is torch.bfloat16 and config.model_type in FAMILIES
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _describe_dtype(model: HuggingFaceModel) -> str:
-    return str(model.dtype).removeprefix("torch.") + (", int8 weights" if model.quantised else "")
+    return _name(model.dtype) + (", int8 weights" if model.quantised else "")
 
 
 def _choose_threads(model: HuggingFaceModel) -> int:
@@ -216,10 +245,14 @@ def _choose_length(model: HuggingFaceModel, sizes: EngineSizes) -> int:
 
 
 def _fit_blocks(
-    model: HuggingFaceModel, sizes: EngineSizes, limits: SchedulerLimits, block_size: int
+    model: HuggingFaceModel,
+    sizes: EngineSizes,
+    limits: SchedulerLimits,
+    block_size: int,
+    dtype: torch.dtype,
 ) -> int:
     """Return how many blocks fit the memory, at most what all running sequences could fill."""
-    per_block = bytes_per_block(model.shapes, block_size, model.dtype)
+    per_block = bytes_per_block(model.shapes, block_size, dtype)
     spare = step_bytes(model, limits, block_size) if model.device.type == "cuda" else 0
     room = cache_room(model.device, sizes.memory_fraction, sizes.memory_shares) - spare
     most = limits.max_running * -(-limits.max_model_len // block_size)

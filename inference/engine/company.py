@@ -38,7 +38,7 @@ def arithmetic(model: CausalModel, cache: KVCache) -> str:
         logger.warning("what runs beside a request changes its numbers: seeds are not exact")
         return ""
     capability = torch.backends.cpu.get_cpu_capability()
-    made_from = f"{library_name()} {torch.__version__} {capability}"
+    made_from = f"{library_name()} {torch.__version__} {capability} {cache.dtype}"
     return hashlib.sha256(made_from.encode()).hexdigest()[:8]
 
 

@@ -41,7 +41,7 @@ def step_bytes(model: HuggingFaceModel, limits: SchedulerLimits, block_size: int
     plan = widest_plan(limits)
     tokens = plan.rows[0].num_tokens
     device = model.device
-    cache = model.new_cache(-(-tokens // block_size), block_size)
+    cache = model.new_cache(-(-tokens // block_size), block_size, model.dtype)
     sampler = Sampler(model.vocab_size, (), device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)

@@ -87,7 +87,7 @@ class GraphedModel:
         self._ends = torch.arange(rows + 1, dtype=torch.int32, device=device)
         self._firsts = short((rows,), 0)
         self._logits = torch.zeros(
-            rows, self.vocab_size, dtype=cache.keys[0].dtype, device=device
+            rows, self.vocab_size, dtype=cache.dtype, device=device
         )  # of whichever graph ran last
         # The largest first: the others find room in its memory.
         self._replays = {size: capture(partial(self._run, size)) for size in self._sizes[::-1]}

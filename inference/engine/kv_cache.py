@@ -3,7 +3,7 @@
 One pair of tensors per layer, indexed by block and offset. Layers may differ in shape. Block 0 is
 never handed out and stays zero: whatever points past a sequence's end points there, so what a
 masked position holds can never be another sequence's NaN. One more block than that, `spill`, takes
-what rows that are nobody's write.
+what rows that are nobody's write. The numbers' dtype may be another one than the model's.
 """
 
 import math
@@ -42,6 +42,7 @@ class KVCache:
     ) -> None:
         """Allocate blocks 0..num_blocks, and the spill."""
         self.block_size = block_size
+        self.dtype = dtype
         self.spill = num_blocks + 1
         self.keys: list[Tensor] = []  # each (num_blocks + 2, block_size, num_heads, key_dim)
         self.values: list[Tensor] = []  # each (num_blocks + 2, block_size, num_heads, value_dim)
@@ -53,8 +54,8 @@ class KVCache:
 
     def write(self, layer: int, slots: Tensor, key: Tensor, value: Tensor) -> None:
         """Store key (T, heads, key_dim) and value (T, heads, value_dim) at slots (T,)."""
-        self.keys[layer].flatten(0, 1).index_copy_(0, slots, key)
-        self.values[layer].flatten(0, 1).index_copy_(0, slots, value)
+        self.keys[layer].flatten(0, 1).index_copy_(0, slots, key.to(self.dtype))
+        self.values[layer].flatten(0, 1).index_copy_(0, slots, value.to(self.dtype))
 
     def gather(self, layer: int, blocks: Tensor) -> tuple[Tensor, Tensor]:
         """Copy blocks (B,) of keys and values: (B, block_size, heads, dim) each.

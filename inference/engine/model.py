@@ -89,9 +89,9 @@ class HuggingFaceModel:
         context = paged_context(cache, batch, self.shapes)
         return self._forward(batch.input_ids, batch.position_ids, batch.logit_index, context)
 
-    def new_cache(self, num_blocks: int, block_size: int) -> KVCache:
+    def new_cache(self, num_blocks: int, block_size: int, dtype: torch.dtype) -> KVCache:
         """Allocate what this model's keys and values go into."""
-        return KVCache(self.shapes, num_blocks, block_size, self.dtype, self.device)
+        return KVCache(self.shapes, num_blocks, block_size, dtype, self.device)
 
     @torch.inference_mode()
     def eager(self, ids: list[int]) -> Tensor:
@@ -137,6 +137,7 @@ class HuggingFaceModel:
         apart = ((torch.cat(ours[-2:]) - theirs).std(-1) / theirs.std()).max().item()
         # Products of rounded weights are bfloat16's, whatever the activations are.
         tolerance = TOLERANCE[torch.bfloat16 if self.quantised else self.dtype]
+        tolerance = max(tolerance, TOLERANCE[cache.dtype])
         if apart <= tolerance:
             return ""
         return f"its logits with the paged cache are {apart:.2g} of their spread apart from its own"

@@ -95,8 +95,8 @@ class TorchOperations(Operations):
             query = rms_norm(query, (dim,), norms[0], epsilon)
             key = rms_norm(key, (dim,), norms[1], epsilon)
         cosine, sine = cosines[positions].unsqueeze(1), sines[positions].unsqueeze(1)
-        keys.flatten(0, 1).index_copy_(0, slots, _rotate(key, cosine, sine))
-        values.flatten(0, 1).index_copy_(0, slots, value)
+        keys.flatten(0, 1).index_copy_(0, slots, _rotate(key, cosine, sine).to(keys.dtype))
+        values.flatten(0, 1).index_copy_(0, slots, value.to(values.dtype))
         return _rotate(query, cosine, sine)
 
 

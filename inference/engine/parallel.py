@@ -61,10 +61,11 @@ class MakeCache:
 
     num_blocks: int
     block_size: int
+    dtype: torch.dtype
 
     def run(self, rank: "_Rank") -> None:
         rank.cache = None  # one made to measure a step goes first
-        rank.cache = rank.model.new_cache(self.num_blocks, self.block_size)
+        rank.cache = rank.model.new_cache(self.num_blocks, self.block_size, self.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +118,10 @@ class ParallelModel(HuggingFaceModel):
         super().__init__(module)
         self.num_ranks = len(pipes) + 1
 
-    def new_cache(self, num_blocks: int, block_size: int) -> KVCache:
+    def new_cache(self, num_blocks: int, block_size: int, dtype: torch.dtype) -> KVCache:
         """Allocate the cache on every rank; return this one's part."""
-        self._tell(MakeCache(num_blocks, block_size))
-        return super().new_cache(num_blocks, block_size)
+        self._tell(MakeCache(num_blocks, block_size, dtype))
+        return super().new_cache(num_blocks, block_size, dtype)
 
     def eager(self, ids: list[int]) -> Tensor:
         """Return the last logits (V,) of ids (T,) by the model's own attention."""

@@ -9,7 +9,7 @@
  * Keys lie in a block as (kv_heads, dim, block_size), values as (kv_heads, block_size, dim): scores
  * are computed for a vector of keys, sums of values for vectors of numbers. As bfloats, what is
  * summed over lies in pairs: keys as (kv_heads, dim / 2, block_size, 2), values as (kv_heads,
- * block_size / 2, dim, 2). They meet queries and weights that are bfloats, too.
+ * block_size / 2, dim, 2). They are widened for queries and weights that are floats, or meet bfloats.
  */
 
 #ifndef ATTENTION_H

@@ -1,7 +1,8 @@
 /* The sums of attention: a vector holds scores of some keys, or some numbers of weighted values.
  *
- * Three kinds, whose order of adding differs: floats; bfloats, pair by pair; and bfloats as tiles add
- * them (tiles.h), so that it does not matter which queries come together in a tile.
+ * Three kinds, whose order of adding differs: floats, and bfloats that are widened to floats; bfloats on
+ * both sides, pair by pair; and bfloats as tiles add them (tiles.h), so that it does not matter which
+ * queries come together in a tile.
  */
 
 #ifndef ATTENTION_SUMS_H
@@ -13,8 +14,9 @@
 #define GROUP 16 /* keys */
 #define UNIT 4   /* bytes of a float, or of a pair of bfloats */
 
-/* What keys and values are, and how queries and weights meet them: floats, pairs of bfloats, tiles. */
-enum numbers { AS_FLOATS, AS_PAIRS, AS_TILES };
+/* What keys and values are, and how queries and weights meet them: floats; bfloats that are widened for
+ * queries and weights in full; pairs of bfloats; tiles. */
+enum numbers { AS_FLOATS, AS_WIDENED, AS_PAIRS, AS_TILES };
 
 /* Queries whose values are added at a time, and vectors of each: more would not fit into the registers. */
 #define MOST_ADDED(numbers) ((numbers) == AS_TILES ? 2 : 4)
@@ -44,6 +46,23 @@ INLINE words pairs_of_keys(const char *keys, int64_t i, int64_t size, int64_t ah
     const char *row = keys + i * size * sizeof(bfloat);
     bring(row + ahead);
     return (words)*(const words_at *)row;
+}
+
+/* queries: floats. */
+INLINE void score_widened(const int heads, const int count, const void *queries, const char *keys,
+                          int64_t head_bytes, int64_t size, int64_t dim, int64_t ahead,
+                          vec *sum) {
+    for (int64_t i = 0; i < dim; i += 2)
+#pragma GCC unroll 8
+        for (int h = 0; h < heads; h++) {
+            words pairs = pairs_of_keys(keys + h * head_bytes, i, size, ahead);
+#pragma GCC unroll 8
+            for (int q = h * count; q < (h + 1) * count; q++) {
+                const float *query = (const float *)queries + q * dim + i;
+                sum[q] = add_product(sum[q], firsts(pairs), all_of(query[0]));
+                sum[q] = add_product(sum[q], seconds(pairs), all_of(query[1]));
+            }
+        }
 }
 
 /* queries: bfloats. */
@@ -93,6 +112,8 @@ INLINE void score(const enum numbers numbers, const int heads, const int count,
         for (int i = 0; i < heads * count; i++) sum[i] = (vec){0};
         if (numbers == AS_FLOATS)
             score_floats(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
+        else if (numbers == AS_WIDENED)
+            score_widened(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
         else if (numbers == AS_PAIRS)
             score_pairs(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
         else score_as_tiles(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
@@ -128,6 +149,24 @@ INLINE words pairs_of_values(const void *values, int64_t j, int64_t length, int6
     words pairs = (words)*(const words_at *)row;
     bring(row + ahead);
     return j + 1 == length ? pairs & 0xffff : pairs;
+}
+
+INLINE void add_widened(const int count, const int parts, const float *weights, int64_t room,
+                        int64_t length, const void *values, int64_t dim, int64_t ahead,
+                        vec sum[4][4]) {
+    for (int64_t j = 0; j < length; j += 2) {
+        words value[4];
+#pragma GCC unroll 4
+        for (int p = 0; p < parts; p++) value[p] = pairs_of_values(values, j, length, dim, p, ahead);
+#pragma GCC unroll 4
+        for (int q = 0; q < count; q++)
+#pragma GCC unroll 4
+            for (int p = 0; p < parts; p++) {
+                const float *weight = weights + q * room + j;
+                sum[q][p] = add_product(sum[q][p], firsts(value[p]), all_of(weight[0]));
+                sum[q][p] = add_product(sum[q][p], seconds(value[p]), all_of(weight[1]));
+            }
+    }
 }
 
 /* weights: bfloats, `room` floats apart. */
@@ -183,6 +222,8 @@ INLINE void add_values(const enum numbers numbers, const int count, const int pa
         for (int p = 0; p < parts; p++) sum[q][p] = load_floats(sums + q * dim + p * LANES);
     if (numbers == AS_FLOATS)
         add_floats(count, parts, weights, room, length, values, dim, ahead, sum);
+    else if (numbers == AS_WIDENED)
+        add_widened(count, parts, weights, room, length, values, dim, ahead, sum);
     else if (numbers == AS_PAIRS)
         add_pairs(count, parts, weights, room, length, values, dim, ahead, sum);
     else add_as_tiles(count, parts, weights, room, length, values, dim, ahead, sum);
@@ -226,6 +267,7 @@ INLINE void add_values(const enum numbers numbers, const int count, const int pa
     }
 
 FOR_NUMBERS(floats, AS_FLOATS)
+FOR_NUMBERS(widened, AS_WIDENED)
 FOR_NUMBERS(pairs, AS_PAIRS)
 FOR_NUMBERS(tiles, AS_TILES)
 
@@ -234,7 +276,9 @@ typedef void scores_of_queries(int, int, const void *, const char *, int64_t, in
                                int64_t, float *, int64_t);
 typedef void values_of_queries(int, int, const float *, int64_t, int64_t, const void *, int64_t,
                                int64_t, float *);
-static scores_of_queries *const score_of[] = {score_of_floats, score_of_pairs, score_of_tiles};
-static values_of_queries *const values_of[] = {values_of_floats, values_of_pairs, values_of_tiles};
+static scores_of_queries *const score_of[] = {score_of_floats, score_of_widened, score_of_pairs,
+                                           score_of_tiles};
+static values_of_queries *const values_of[] = {values_of_floats, values_of_widened, values_of_pairs,
+                                            values_of_tiles};
 
 #endif

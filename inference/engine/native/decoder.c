@@ -27,7 +27,7 @@ struct layer {
 struct decoder {
     int64_t hidden, width; /* width: hidden, padded */
     int64_t heads, kv_heads, dim, half, inner; /* inner: numbers between gate_up and down, padded */
-    int64_t num_layers, kind, bfloats;         /* of the embedding and the cache */
+    int64_t num_layers, kind, bfloats, cached_bfloats; /* bfloats: whether the embedding is */
     float epsilon, scale;
     const float *cosines, *sines; /* (positions, half) */
     const void *embedding;        /* (vocabulary, hidden) */
@@ -242,7 +242,8 @@ static void keep_wanted(const struct decoder *d, const struct step *s, struct te
 
 /* A tile takes 32 numbers of a key. */
 static enum numbers numbers_of(const struct decoder *d) {
-    if (!d->bfloats) return AS_FLOATS;
+    if (!d->cached_bfloats) return AS_FLOATS;
+    if (!bfloat_inputs(d->kind)) return AS_WIDENED;
     return d->kind == BFLOAT_TILES && d->dim % TILE_INPUTS == 0 ? AS_TILES : AS_PAIRS;
 }
 

@@ -50,7 +50,8 @@ class _Layer(ctypes.Structure):
 class _Decoder(ctypes.Structure):
     _fields_ = (
         *((name, _number) for name in ("hidden", "width", "heads", "kv_heads", "dim", "half")),
-        *((name, _number) for name in ("inner", "num_layers", "kind", "bfloats")),
+        *((name, _number) for name in ("inner", "num_layers", "kind")),
+        *((name, _number) for name in ("bfloats", "cached_bfloats")),
         ("epsilon", _real),
         ("scale", _real),
         *((name, _pointer) for name in ("cosines", "sines", "embedding", "norm")),
@@ -72,7 +73,7 @@ class _Step(ctypes.Structure):
 
 
 class NativeDecoder:
-    """Runs batches on the CPU. float32 and bfloat16."""
+    """Runs batches on the CPU. Weights and cache are float32 or bfloat16, each for itself."""
 
     def __init__(self, weights: FloatWeights, cache: KVCache, library: ctypes.CDLL) -> None:
         """Pack the weights for a cache that fits; run with as many threads as PyTorch does now."""
@@ -154,6 +155,7 @@ class NativeDecoder:
             num_layers=len(weights.layers),
             kind=self._kind,
             bfloats=weights.embedding.dtype is torch.bfloat16,
+            cached_bfloats=cache.dtype is torch.bfloat16,
             epsilon=weights.epsilon,
             scale=weights.scale,
             cosines=self._keep(weights.cosines),
@@ -208,7 +210,7 @@ def native_decoder(weights: DecoderWeights[Any, Any], cache: KVCache) -> NativeD
 
 
 def _fits(weights: DecoderWeights[Any, Any], cache: KVCache) -> bool:
-    keys, values = cache.keys[0], cache.values[0]
+    keys = cache.keys[0]
     dim = keys.shape[-1]
     return (
         keys.device.type == "cpu"
@@ -216,7 +218,7 @@ def _fits(weights: DecoderWeights[Any, Any], cache: KVCache) -> bool:
         and isinstance(weights.head, Projection)
         and weights.embedding.dtype in (torch.float32, torch.bfloat16)
         and all(key.shape == keys.shape for key in (*cache.keys, *cache.values))
-        and keys.dtype == values.dtype == weights.embedding.dtype
+        and cache.dtype in (torch.float32, torch.bfloat16)
         and dim % PADDING == 0
         and dim <= LARGEST_HEAD
         and cache.block_size % PADDING == 0

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from inference.engine import build
+from inference.engine.__main__ import build_parser
 from inference.engine.build import (
     EngineSizes,
     assemble,
+    choose_cache_dtype,
     choose_dtype,
     digest,
     eos_token_ids,
@@ -56,6 +58,19 @@ def test_its_cache_fills_what_it_is_allowed_and_no_more(
 def test_it_knows_what_a_block_takes(model: HuggingFaceModel) -> None:
     layers, heads, dim, numbers = 3, 2, 16, 2
     assert bytes_per_block(model.shapes, 16, model.dtype) == layers * heads * dim * numbers * 16 * 4
+
+
+def test_numbers_of_half_the_bits_make_room_for_twice_the_blocks(
+    model: HuggingFaceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, half = (bytes_per_block(model.shapes, 16, d) for d in (torch.float32, torch.bfloat16))
+    assert whole == 2 * half
+    monkeypatch.setattr(build, "cache_room", lambda *_: 50 * whole)
+    served = put_together(model, kv_cache_dtype=torch.bfloat16)
+    assert served.scheduler.pool.num_blocks == 100 - 2
+    assert served.runner._cache.dtype is torch.bfloat16
+    assert served.dtype == "float32"
+    assert served.arithmetic
 
 
 @pytest.mark.parametrize(
@@ -110,9 +125,49 @@ def test_on_a_cpu_it_halves_the_bits_only_where_that_is_exact_and_fast(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(build, "multiplies_bfloats", lambda: multiplies)
-    config = copy.deepcopy(CONFIGS[family])
-    config.dtype = weights
-    config.save_pretrained(tmp_path)
+    save_config(tmp_path, family, weights)
     cpu = torch.device("cpu")
     assert choose_dtype("auto", str(tmp_path), cpu, int8=False) is chosen
     assert choose_dtype("float16", str(tmp_path), cpu, int8=False) is torch.float16
+
+
+def save_config(folder: Path, family: str, weights: torch.dtype) -> None:
+    config = copy.deepcopy(CONFIGS[family])
+    config.dtype = weights
+    config.save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("family", "weights", "options", "model_dtype", "chosen"),
+    [
+        ("llama", torch.bfloat16, "", torch.float32, torch.bfloat16),
+        ("llama", torch.bfloat16, "", torch.bfloat16, torch.bfloat16),
+        ("llama", torch.float32, "", torch.float32, torch.float32),
+        ("gpt2", torch.bfloat16, "", torch.float32, torch.float32),
+        ("llama", torch.bfloat16, "--dtype float32", torch.float32, torch.float32),
+        ("llama", torch.bfloat16, "--kv-cache-dtype float32", torch.bfloat16, torch.float32),
+        ("gpt2", torch.float32, "--kv-cache-dtype bfloat16", torch.float32, torch.bfloat16),
+    ],
+)
+def test_the_cache_has_the_dtype_of_the_checkpoint_or_the_one_that_is_asked_for(
+    family: str,
+    weights: torch.dtype,
+    options: str,
+    model_dtype: torch.dtype,
+    chosen: torch.dtype,
+    tmp_path: Path,
+) -> None:
+    save_config(tmp_path, family, weights)
+    args = build_parser().parse_args(["--path", str(tmp_path), *options.split()])
+    assert choose_cache_dtype(args, torch.device("cpu"), model_dtype) is chosen
+
+
+def test_on_gpus_the_cache_has_the_models_own_dtype(tmp_path: Path) -> None:
+    save_config(tmp_path, "llama", torch.bfloat16)
+    gpu = torch.device("cuda")
+    line = ["--path", str(tmp_path), "--kv-cache-dtype"]
+    for wanted in ("auto", "float32"):
+        args = build_parser().parse_args([*line, wanted])
+        assert choose_cache_dtype(args, gpu, torch.float32) is torch.float32
+    with pytest.raises(ValueError, match="--kv-cache-dtype must be bfloat16"):
+        choose_cache_dtype(args, gpu, torch.bfloat16)

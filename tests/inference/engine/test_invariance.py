@@ -5,7 +5,7 @@ are found in the cache, prompts are cut by tight budgets, sequences are preempte
 """
 
 import random
-from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,11 @@ from tests.inference.engine.tiny import lean_form, make_bench, random_module
 
 CPU = torch.device("cpu")
 STARTER = Path(__file__).parents[3] / "inference" / "starter"
+DTYPES = {  # of a model and its cache
+    "": (torch.float32, torch.float32),
+    "in bfloat16": (torch.bfloat16, torch.bfloat16),
+    "its cache in bfloat16": (torch.float32, torch.bfloat16),
+}
 SEED = 42
 PROMPT = [(n * n + 3 * n) % 250 for n in range(75)]
 ASKED: dict[str, Any] = {
@@ -55,18 +60,34 @@ class Recorder:
         return logits
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What serves, and the dtype of its cache."""
+
+    model: HuggingFaceModel
+    cached: torch.dtype
+
+    def cache(self) -> KVCache:
+        return self.model.new_cache(4, 16, self.cached)
+
+    def native(self, cache: KVCache) -> NativeDecoder:
+        made = native_decoder(take_weights(self.model), cache)
+        assert made is not None
+        return made
+
+
 class Trial:
     """An engine, and what the seeded request heard from it."""
 
-    def __init__(self, model: HuggingFaceModel, **sizes: int) -> None:
-        self._weights = take_weights(model)
+    def __init__(self, subject: Subject, **sizes: int) -> None:
+        self._subject = subject
         limits = {"num_blocks": 900, "max_running": 64, "token_budget": 512, **sizes}
-        self.bench: Bench = make_bench(model, block_size=16, form=self._record, **limits)
+        self.bench: Bench = make_bench(
+            subject.model, block_size=16, form=self._record, cache_dtype=subject.cached, **limits
+        )
 
     def _record(self, cache: KVCache) -> Recorder:
-        native = native_decoder(self._weights, cache)
-        assert native is not None
-        self.recorder = Recorder(native)
+        self.recorder = Recorder(self._subject.native(cache))
         return self.recorder
 
     def ask(self, tokens: list[int], **params: Any) -> Outcome:
@@ -84,18 +105,20 @@ class Trial:
         return torch.stack([self.recorder.seen[tuple(text[:n])] for n in range(first, len(text))])
 
 
-@pytest.fixture(scope="module", params=["starter", "llama", "qwen3", "llama in bfloat16"])
-def model(request: pytest.FixtureRequest) -> Iterator[HuggingFaceModel]:
+@pytest.fixture(
+    scope="module",
+    params=["starter", "llama", "qwen3", "llama in bfloat16", "llama, its cache in bfloat16"],
+)
+def subject(request: pytest.FixtureRequest) -> Subject:
     if request.param == "starter":
-        yield load_model(str(STARTER), CPU, torch.float32)
-    else:
-        name, _, half = request.param.partition(" in ")
-        module = random_module(name, seed=3)
-        yield HuggingFaceModel(module.to(torch.bfloat16) if half else module)
+        return Subject(load_model(str(STARTER), CPU, torch.float32), torch.float32)
+    name, _, half = request.param.replace(",", "").partition(" ")
+    model = HuggingFaceModel(random_module(name, seed=3).to(DTYPES[half][0]))
+    return Subject(model, DTYPES[half][1])
 
 
-def alone(model: HuggingFaceModel, tokens: list[int], **params: Any) -> Trial:
-    trial = Trial(model)
+def alone(subject: Subject, tokens: list[int], **params: Any) -> Trial:
+    trial = Trial(subject)
     trial.ask(tokens, **params)
     trial.bench.run()
     assert trial.outcome.cached_tokens == 0
@@ -141,40 +164,38 @@ FILTERS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("params", FILTERS, ids=",".join)
 @pytest.mark.parametrize("budget", [64, 512])
-def test_alone_as_among_63_others(
-    model: HuggingFaceModel, budget: int, params: dict[str, Any]
-) -> None:
-    trial, draw = Trial(model, token_budget=budget), random.Random(budget)
+def test_alone_as_among_63_others(subject: Subject, budget: int, params: dict[str, Any]) -> None:
+    trial, draw = Trial(subject, token_budget=budget), random.Random(budget)
     add_others(trial.bench, 31, draw)
     for _ in range(3):  # they are at different stages when it comes
         trial.bench.step()
     trial.ask(PROMPT, **params)
     add_others(trial.bench, 32, draw)
     trial.bench.run()
-    same(trial, alone(model, PROMPT, **params))
+    same(trial, alone(subject, PROMPT, **params))
 
 
 @pytest.mark.parametrize("budget", [1, 2, 3, 7, 20])
-def test_a_prompt_in_one_piece_as_in_many(model: HuggingFaceModel, budget: int) -> None:
-    trial = Trial(model, token_budget=budget, max_running=1)
+def test_a_prompt_in_one_piece_as_in_many(subject: Subject, budget: int) -> None:
+    trial = Trial(subject, token_budget=budget, max_running=1)
     trial.ask(PROMPT)
     trial.bench.run()
-    same(trial, alone(model, PROMPT))
+    same(trial, alone(subject, PROMPT))
 
 
-def test_computed_as_found_in_the_cache(model: HuggingFaceModel) -> None:
-    trial, draw = Trial(model), random.Random(1)
+def test_computed_as_found_in_the_cache(subject: Subject) -> None:
+    trial, draw = Trial(subject), random.Random(1)
     trial.bench.submit(PROMPT[:50], max_tokens=1, tenant="alice")
     add_others(trial.bench, 20, draw)
     trial.bench.run()
     trial.ask(PROMPT)
     trial.bench.run()
     assert trial.outcome.cached_tokens in (48, 64)
-    same(trial, alone(model, PROMPT))
+    same(trial, alone(subject, PROMPT))
 
 
-def test_a_conversation_goes_on_from_an_answer_as_from_a_prompt(model: HuggingFaceModel) -> None:
-    trial = Trial(model)
+def test_a_conversation_goes_on_from_an_answer_as_from_a_prompt(subject: Subject) -> None:
+    trial = Trial(subject)
     answer = trial.bench.submit(PROMPT, max_tokens=60, tenant="alice", ignore_eos=True)
     add_others(trial.bench, 10, random.Random(2))
     trial.bench.run()
@@ -182,13 +203,13 @@ def test_a_conversation_goes_on_from_an_answer_as_from_a_prompt(model: HuggingFa
     trial.ask(conversation)
     trial.bench.run()
     assert trial.outcome.cached_tokens == 128  # of which most were sampled, one at a time
-    same(trial, alone(model, conversation))
+    same(trial, alone(subject, conversation))
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["blocks kept", "blocks lost"])
-def test_in_one_go_as_after_preemptions(model: HuggingFaceModel, kept: bool) -> None:
+def test_in_one_go_as_after_preemptions(subject: Subject, kept: bool) -> None:
     # Chunks of the budget's size: cut by the clock, one that comes again may be a single token.
-    trial = Trial(model, token_budget=64, max_stretch=0)
+    trial = Trial(subject, token_budget=64, max_stretch=0)
     add_others(trial.bench, 5, random.Random(4))
     trial.ask(PROMPT)
     scheduler = trial.bench.scheduler
@@ -202,19 +223,19 @@ def test_in_one_go_as_after_preemptions(model: HuggingFaceModel, kept: bool) -> 
         scheduler._preempt(victim)
     trial.bench.run()
     assert trial.recorder.num_chunks_of_text >= (1 if kept else 3)
-    same(trial, alone(model, PROMPT))
+    same(trial, alone(subject, PROMPT))
 
 
-def test_with_guesses_as_without(model: HuggingFaceModel) -> None:
+def test_with_guesses_as_without(subject: Subject) -> None:
     # Few tokens are likely, so much is repeated and guessed; often wrongly.
     params = {"logit_bias": tuple((token, 40.0) for token in (7, 8, 9)), "max_tokens": 80}
-    reference = alone(model, [7, 8, 9] * 9, **params)
-    trial = Trial(model, max_drafts=16)
+    reference = alone(subject, [7, 8, 9] * 9, **params)
+    trial = Trial(subject, max_drafts=16)
     trial.ask([7, 8, 9] * 9, **params)
     trial.bench.run()
     assert trial.bench.num_steps < reference.bench.num_steps
     same(trial, reference)
-    crowded = Trial(model, max_drafts=16)
+    crowded = Trial(subject, max_drafts=16)
     add_others(crowded.bench, 3, random.Random(5))
     crowded.ask([7, 8, 9] * 9, **params)
     crowded.bench.run()
@@ -236,24 +257,29 @@ class Wavering:
         return logits.nextafter(logits + 1) if batch.slots.numel() > self._limit else logits
 
 
-def test_what_depends_on_company_is_found_out(model: HuggingFaceModel) -> None:
-    cache = KVCache(model.shapes, 4, 16, model.dtype, CPU)
-    native = native_decoder(take_weights(model), cache)
-    assert native is not None
+def test_what_depends_on_company_is_found_out(subject: Subject) -> None:
+    cache = subject.cache()
+    native = subject.native(cache)
     assert not depends_on_company(native, cache)
     assert arithmetic(native, cache)
     for limit in (1, 24, 100):
         assert depends_on_company(Wavering(native, limit), cache)
 
 
-def test_nothing_is_promised_of_other_forms(model: HuggingFaceModel) -> None:
-    cache = KVCache(model.shapes, 4, 16, model.dtype, CPU)
+def test_nothing_is_promised_of_other_forms(subject: Subject) -> None:
+    model, cache = subject.model, subject.cache()
     assert arithmetic(model, cache) == arithmetic(lean_form(model), cache) == ""
-    native = native_decoder(take_weights(model), cache)
-    assert native is not None
+    native = subject.native(cache)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(company, "depends_on_company", lambda *_: True)
         assert arithmetic(native, cache) == ""
+
+
+def test_the_dtype_of_the_cache_is_part_of_the_arithmetic(subject: Subject) -> None:
+    caches = [replace(subject, cached=d).cache() for d in (torch.float32, torch.bfloat16)]
+    names = {arithmetic(subject.native(cache), cache) for cache in caches}
+    assert len(names) == 2
+    assert "" not in names
 
 
 def sampling_row(number: int, draw: random.Random) -> Row:

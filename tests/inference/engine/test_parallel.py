@@ -4,19 +4,25 @@ More of how they end is in `tests/conformance/test_ranks.py`.
 """
 
 import asyncio
+import pickle
 from collections.abc import AsyncIterator
+from multiprocessing import Pipe
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from transformers import GPT2Config, LlamaConfig
 
 from inference.engine.__main__ import build_parser, build_served
-from inference.engine.parallel import check_divides
+from inference.engine.model import HuggingFaceModel
+from inference.engine.parallel import ParallelModel, check_divides
 from tests.inference.engine.checkpoint import write_checkpoint
 from tests.inference.engine.client import connect, open_stream, stats
 from tests.inference.engine.ranks import OPTIONS, children, ends_when_killed, two_ranks
 from tests.inference.engine.rig import Outcome
 from tests.inference.engine.test_process import engine
+from tests.inference.engine.tiny import random_module
 
 BEGINNING = [7 * n % 250 for n in range(40)]
 PROMPTS = [[3], list(range(90)), *([*BEGINNING, n, 2 * n] for n in range(5))]
@@ -58,6 +64,15 @@ async def test_two_ranks_give_the_tokens_of_one_until_one_of_them_is_killed(
     assert sum((outcome.cached_tokens or 0) > 0 for outcome in divided) == len(PROMPTS[3:])
     [rank] = children(pair.pid)
     await ends_when_killed(pair, rank)
+
+
+def test_every_rank_makes_its_part_of_the_cache_in_the_dtype_of_the_first() -> None:
+    near, far = Pipe()
+    first = ParallelModel(random_module("llama"), [near])
+    rank = SimpleNamespace(cache=None, model=HuggingFaceModel(random_module("llama")))
+    cache = first.new_cache(2, 16, torch.bfloat16)
+    pickle.loads(far.recv_bytes()).run(rank)
+    assert rank.cache.dtype is cache.dtype is torch.bfloat16
 
 
 def test_what_it_cannot_be_combined_with_is_refused(checkpoint: Path) -> None:

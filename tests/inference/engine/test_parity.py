@@ -131,6 +131,14 @@ def test_it_proves_itself_before_serving(case: Case) -> None:
     assert model.disagreement(case.form(cache), cache) == ""
 
 
+def test_it_agrees_with_itself_over_a_cache_of_half_the_bits(case: Case) -> None:
+    cache = case.model.new_cache(8, 16, torch.bfloat16)
+    assert case.model.disagreement(case.form(cache), cache) == ""
+    whole = case.model.new_cache(8, 16, torch.float32)
+    assert case.model.disagreement(case.form(whole), whole) == ""
+    assert not torch.equal(cache.keys[0][1:3].float(), whole.keys[0][1:3])
+
+
 @pytest.mark.parametrize("name", sorted(CONFIGS))
 def test_a_lean_form_is_used_where_there_is_one_that_agrees(
     name: str, monkeypatch: pytest.MonkeyPatch

@@ -134,12 +134,13 @@ def make_bench(
     codec: Any = None,
     form: Form | None = None,
     runs: type[ModelRunner] = ModelRunner,
+    cache_dtype: torch.dtype | None = None,
     **limits: int,
 ) -> Bench:
     """Put an engine around a model, driven by hand; `form` makes what runs instead of it."""
     codec = codec or FakeCodec()
     sizes: dict[str, int] = {"max_model_len": 256, "token_budget": 64, "max_running": 32, **limits}
-    cache = KVCache(model.shapes, num_blocks, block_size, model.dtype, model.device)
+    cache = model.new_cache(num_blocks, block_size, cache_dtype or model.dtype)
     sampler = Sampler(model.vocab_size, codec.eos_token_ids, model.device)
     grammars = Grammars(read_vocabulary(codec, model.vocab_size))
     masks = GrammarMasks(grammars)

@@ -1,116 +1,36 @@
 """The decoder in C gives what the same decoder gives as PyTorch operators, whatever its shape."""
 
+import copy
 import platform
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-from transformers import AutoModelForCausalLM, LlamaConfig, Phi3Config, Qwen3Config
 
-from inference.engine.batch import build_batch
 from inference.engine.family import take_weights
-from inference.engine.kv_cache import KVCache
 from inference.engine.lean import LeanModel
 from inference.engine.model import HuggingFaceModel
 from inference.engine.native import compiler, decoder
 from inference.engine.native.compiler import FOLDER
-from inference.engine.native.decoder import FloatWeights, NativeDecoder, in_panels, native_decoder
+from inference.engine.native.decoder import in_panels, native_decoder
 from inference.engine.params import SamplingParams
-from inference.engine.plan import Plan, Row
+from inference.engine.plan import Plan
+from tests.inference.engine.native.models import (
+    PARAMS,
+    SHAPES,
+    cache_of,
+    logits_of,
+    native,
+    random_model,
+    row,
+    steps_of,
+)
+from tests.inference.engine.tiny import lean_form
 
-CPU = torch.device("cpu")
-PARAMS = SamplingParams(max_tokens=1)
-BASE: dict[str, Any] = {
-    "vocab_size": 77, "num_hidden_layers": 2, "max_position_embeddings": 512,
-    "initializer_range": 0.2, "rms_norm_eps": 0.05,  # or nothing would show that it is there
-}  # fmt: skip
-SHAPES = {
-    "one head": LlamaConfig(**BASE, hidden_size=16, intermediate_size=16, num_attention_heads=1),
-    "odd widths": LlamaConfig(
-        **BASE, hidden_size=72, intermediate_size=50, num_attention_heads=3, head_dim=16
-    ),
-    "wide heads": LlamaConfig(
-        **BASE, hidden_size=64, intermediate_size=96, num_attention_heads=2, head_dim=80
-    ),
-    "widest heads": LlamaConfig(
-        **BASE, hidden_size=64, intermediate_size=96, num_attention_heads=1, head_dim=256
-    ),
-    "large groups": Qwen3Config(
-        **BASE, hidden_size=96, intermediate_size=160, num_attention_heads=12,
-        num_key_value_heads=1, head_dim=32,
-    ),
-    "many heads": LlamaConfig(
-        **BASE, hidden_size=64, intermediate_size=96, num_attention_heads=8, head_dim=16
-    ),
-    "small groups": LlamaConfig(
-        **BASE, hidden_size=64, intermediate_size=96, num_attention_heads=8,
-        num_key_value_heads=4, head_dim=48,
-    ),
-    "heads of their own": LlamaConfig(
-        **BASE, hidden_size=64, intermediate_size=96, num_attention_heads=4, head_dim=96
-    ),
-    "groups of three": LlamaConfig(
-        **BASE, hidden_size=96, intermediate_size=96, num_attention_heads=6,
-        num_key_value_heads=2, head_dim=160,
-    ),
-    "biases": LlamaConfig(
-        **BASE, hidden_size=64, intermediate_size=32, num_attention_heads=4, head_dim=16,
-        attention_bias=True, mlp_bias=True,
-    ),
-    "turned in part": Phi3Config(
-        **BASE, pad_token_id=0, eos_token_id=None, hidden_size=64, intermediate_size=96,
-        num_attention_heads=2, num_key_value_heads=1, head_dim=64, partial_rotary_factor=0.625,
-        sliding_window=None,
-    ),
-}  # fmt: skip
-
-
-def random_model(name: str, dtype: torch.dtype, seed: int = 0) -> HuggingFaceModel:
-    torch.manual_seed(seed)
-    module = AutoModelForCausalLM.from_config(SHAPES[name], dtype=torch.float32)
-    for parameter in module.parameters():
-        if parameter.ndim == 1:  # norms of all ones and biases of all zeros would hide mistakes
-            parameter.data.add_(0.3 * torch.randn_like(parameter))
-    return HuggingFaceModel(module.to(dtype))
-
-
-def cache_of(model: HuggingFaceModel, block_size: int) -> KVCache:
-    return KVCache(model.shapes, 40, block_size, model.dtype, CPU)
-
-
-def row(key: int, ids: list[int], start: int, end: int, blocks: list[int]) -> Row:
-    return Row(key, ids, len(ids), start, end - start, blocks, PARAMS, 0, samples=True)
-
-
-def steps_of(block_size: int) -> list[Plan]:
-    """Prompts in chunks, one of them long, with single tokens and a row of drafts beside them."""
-    ids = torch.randint(0, 77, (3, 140), generator=torch.Generator().manual_seed(1)).tolist()
-    free = iter(torch.randperm(39, generator=torch.Generator().manual_seed(2)).add(1).tolist())
-    tables = [[next(free) for _ in range(-(-140 // block_size))] for _ in ids]
-    cuts = [[(0, 100), (100, 101), (101, 140)], [(0, 3), (3, 4), (4, 9)], [(0, 37), (37, 38)]]
-    plans = []
-    for step in range(3):
-        rows = [
-            row(key, ids[key], *cuts[key][step], tables[key])
-            for key in range(3)
-            if step < len(cuts[key])
-        ]
-        plans.append(Plan(step, tuple(rows)))
-    return plans
-
-
-def logits_of(model: Any, cache: KVCache, plans: list[Plan]) -> list[Tensor]:
-    return [model.logits(build_batch(plan, cache.block_size, CPU), cache) for plan in plans]
-
-
-def native(weights: FloatWeights, cache: KVCache) -> NativeDecoder:
-    made = native_decoder(weights, cache)
-    assert made is not None
-    return made
+WHOLE, HALF = torch.float32, torch.bfloat16
+DTYPES = [(WHOLE, WHOLE), (HALF, HALF), (WHOLE, HALF)]  # of the model and its cache
 
 
 @pytest.mark.parametrize("block_size", [16, 48])
@@ -124,6 +44,27 @@ def test_it_gives_what_the_operators_give(name: str, block_size: int) -> None:
     for a, b in zip(ours, theirs, strict=True):
         assert a.dtype is torch.float32
         assert (a - b).abs().max() <= 2e-5 * b.std()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_cache_of_half_the_bits_is_met_by_whole_queries_and_weights(name: str) -> None:
+    model = random_model(name, WHOLE)
+    weights, plans = take_weights(model), steps_of(16)
+    cache, other = cache_of(model, 16, HALF), cache_of(model, 16, HALF)
+    ours = torch.cat(logits_of(native(weights, cache), cache, plans))
+    theirs = torch.cat(logits_of(LeanModel(weights, model.shapes), other, plans))
+    assert (ours - theirs).norm() <= 1e-3 * theirs.norm()  # rounded to the other side, now and then
+
+
+@pytest.mark.parametrize("name", ["many heads", "groups of three"])
+def test_a_cache_of_whole_numbers_suits_a_model_of_half_the_bits(name: str) -> None:
+    model = random_model(name, HALF)
+    weights, plans = take_weights(model), steps_of(16)
+    caches = cache_of(model, 16, WHOLE), cache_of(model, 16, HALF)
+    whole = HuggingFaceModel(copy.deepcopy(model.module).float())
+    truth = torch.cat(logits_of(lean_form(whole), cache_of(whole, 16), plans))
+    errors = [(torch.cat(logits_of(native(weights, c), c, plans)) - truth).norm() for c in caches]
+    assert errors[0] < errors[1]
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -234,15 +175,15 @@ def test_other_weights_are_kept_in_full() -> None:
     assert native(take_weights(model), cache_of(model, 16))._kind == decoder.FLOATS
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("dtype", "cached"), DTYPES)
 @pytest.mark.parametrize("name", ["large groups", "heads of their own", "groups of three"])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_a_tokens_bits_do_not_depend_on_what_runs_beside_it(
-    dtype: torch.dtype, name: str, threads: int
+    dtype: torch.dtype, cached: torch.dtype, name: str, threads: int
 ) -> None:
     model = random_model(name, dtype)
     weights = take_weights(model)
-    cache = cache_of(model, 16)
+    cache = cache_of(model, 16, cached)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -317,16 +258,16 @@ def test_the_width_of_vectors_changes_no_bit(
     if "avx2" not in Path("/proc/cpuinfo").read_text():
         pytest.skip("this processor has one width")
     models = [
-        random_model(name, dtype)
+        (random_model(name, dtype), cached)
         for name in ("large groups", "turned in part")
-        for dtype in (torch.float32, torch.bfloat16)
+        for dtype, cached in DTYPES
     ]
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     flags, found = compiler.FLAGS, []
     for processor in (["-march=x86-64-v2"], ["-march=x86-64-v3", "-mno-fma"]):
         monkeypatch.setattr(compiler, "FLAGS", [*flags, *processor, "-O1"])
-        caches = [cache_of(model, 16) for model in models]
-        decoders = [native(take_weights(m), c) for m, c in zip(models, caches, strict=True)]
+        caches = [cache_of(model, 16, cached) for model, cached in models]
+        decoders = [native(take_weights(m), c) for (m, _), c in zip(models, caches, strict=True)]
         pairs = zip(decoders, caches, strict=True)
         found.append(
             torch.cat([step for one, c in pairs for step in logits_of(one, c, steps_of(16))])
@@ -334,10 +275,12 @@ def test_the_width_of_vectors_changes_no_bit(
     assert torch.equal(*found)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_what_was_in_a_block_before_does_not_matter(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("dtype", "cached"), DTYPES)
+def test_what_was_in_a_block_before_does_not_matter(
+    dtype: torch.dtype, cached: torch.dtype
+) -> None:
     model = random_model("large groups", dtype)
-    weights, cache = take_weights(model), cache_of(model, 16)
+    weights, cache = take_weights(model), cache_of(model, 16, cached)
     clean = logits_of(native(weights, cache), cache, steps_of(16))
     for tensor in (*cache.keys, *cache.values):
         tensor[1:] = torch.nan

@@ -46,6 +46,12 @@ async def prepare_grammar(spec: GenerationSpec, link: "EngineLink", tenant: str)
     return grammar
 
 
+def form_of_calls(spec: GenerationSpec, link: "EngineLink") -> str:
+    """The name of the form in which this model may call tools; empty when there are none."""
+    assert link.info is not None
+    return format_of(link.info.tool_format).name if spec.tool_use is not None else ""
+
+
 def _grammar_of_calls(tools: tuple[Tool, ...], use: ToolUse, link: "EngineLink") -> Grammar:
     assert link.info is not None
     family = link.info.tool_format

@@ -373,7 +373,8 @@ async def _ask_engine(
         prompts.prepare_all(spec, link, caller.organisation_id),
         constraints.prepare_grammar(spec, link, caller.organisation_id),
     )
-    sampling = dataclasses.replace(spec.sampling, grammar=grammar)
+    form = constraints.form_of_calls(spec, link)
+    sampling = dataclasses.replace(spec.sampling, grammar=grammar, tool_format=form)
     return dataclasses.replace(spec, sampling=sampling), prepared
 
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from inference.engine.tool_formats import NAME, ToolFormat
+from inference.engine.tool_formats import NAME, Lead, ToolFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,10 @@ class CallReader:
 
     def __init__(self, form: ToolFormat, *, required: bool) -> None:
         """Read a text of this form; `required`: it begins with a call."""
-        self._form = form
+        self._lead = Lead(form)
         pattern = re.escape(form.head).replace(NAME, r"([A-Za-z0-9_-]+)")
         self._head = re.compile(pattern + r"\s*(?=\{)")
-        self._state: Literal["said", "plain", "between", "arguments"] = (
-            "between" if required else "said"
-        )
+        self._state: Literal["said", "between", "arguments"] = "between" if required else "said"
         self._held = ""
         self._depth = 0  # of braces and brackets in the arguments
         self._in_string = False
@@ -68,7 +66,6 @@ class CallReader:
             before = len(self._held), self._state
             step = {
                 "said": self._read_said,
-                "plain": self._read_plain,
                 "between": self._read_head,
                 "arguments": self._read_arguments,
             }[self._state]
@@ -79,29 +76,14 @@ class CallReader:
 
     def flush(self) -> list[Part]:
         """The text has ended: return what was held back."""
-        held, self._held = self._held, ""
-        return [Said(held)] if held and self._state == "said" else []
+        held = self._lead.flush()
+        return [Said(held)] if held else []
 
     def _read_said(self) -> list[Part]:
-        trigger = self._form.trigger
-        if self._form.whole:
-            if self._held.startswith(("{", trigger)):
-                self._state = "between"
-            elif not trigger.startswith(self._held):
-                self._state = "plain"
-            return []
-        place = self._held.find(trigger)
-        if place >= 0:
-            said, self._held = self._held[:place], self._held[place + len(trigger) :]
+        said, self._held = self._lead.feed(self._held)
+        if self._lead.called:
             self._state = "between"
-        else:
-            end = len(self._held) - _overlap(self._held, trigger)
-            said, self._held = self._held[:end], self._held[end:]
         return [Said(said)] if said else []
-
-    def _read_plain(self) -> list[Part]:
-        said, self._held = self._held, ""
-        return [Said(said)]
 
     def _read_head(self) -> list[Part]:
         found = self._head.search(self._held)
@@ -135,9 +117,3 @@ class CallReader:
                     self._state = "between"
                     return place + 1
         return len(self._held)
-
-
-def _overlap(text: str, trigger: str) -> int:
-    """Return how many characters at the end of a text may begin the trigger."""
-    longest = min(len(text), len(trigger) - 1)
-    return next((n for n in range(longest, 0, -1) if trigger.startswith(text[-n:])), 0)

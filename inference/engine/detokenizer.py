@@ -4,11 +4,14 @@ Owns two kinds of waiting: bytes that may be the start of a character, and chara
 the start of a stop string. Tokens are fed as bytes, so the work is linear in the text whatever the
 tokenizer does, and the outcome does not depend on how the text was cut into tokens: the generation
 stops at the first position where any stop string ends, and the longest one ending there is cut
-off. Bytes that are not UTF-8 become U+FFFD exactly as `bytes.decode(errors="replace")` does it.
+off. In calls of tools there are no stop strings: half a call is of no use to anybody. Bytes that
+are not UTF-8 become U+FFFD exactly as `bytes.decode(errors="replace")` does it.
 """
 
 import codecs
 from collections import deque
+
+from inference.engine.tool_formats import Lead, ToolFormat
 
 
 class StopAutomaton:
@@ -62,10 +65,11 @@ class StopAutomaton:
 class Detokenizer:
     """Incremental text of one sequence."""
 
-    def __init__(self, stops: tuple[str, ...] = ()) -> None:
-        """Start with no text; `stops` are the strings that end it."""
+    def __init__(self, stops: tuple[str, ...] = (), form: ToolFormat | None = None) -> None:
+        """Start with no text; `stops` end it, but no call of a tool that is written in `form`."""
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._stops = StopAutomaton(stops) if any(stops) else None
+        self._lead = Lead(form) if form is not None and self._stops is not None else None
         self._node = 0
         self._held = ""  # decoded, but possibly the start of a stop string
         self.stop_reason = ""  # the stop string that matched; no text comes after it
@@ -81,20 +85,27 @@ class Detokenizer:
         """Return what was still held back; half a character becomes U+FFFD. Nothing may follow."""
         if self.stop_reason:
             return ""
-        text = self._accept(self._decode(b"", True), may_stop=True)
+        text = self._accept(self._decode(b"", True), may_stop=True, last=True)
         text += self._held
         self._held = ""
         return text
 
-    def _accept(self, text: str, may_stop: bool) -> str:
-        if self.stop_reason or not text:
+    def _accept(self, text: str, may_stop: bool, last: bool = False) -> str:
+        if self.stop_reason or not (text or last):
             return ""
         if self._stops is None:
             return text
+        said, calls = (text, "") if self._lead is None else self._lead.feed(text)
+        if last and self._lead is not None:
+            said += self._lead.flush()
         if not may_stop:
-            decided, self._held, self._node = self._held + text, "", 0
+            decided, self._held, self._node = self._held + said + calls, "", 0
             return decided
-        return self._search(self._stops, text)
+        decided = self._search(self._stops, said)
+        if calls and not self.stop_reason:
+            decided += self._held + calls
+            self._held = ""
+        return decided
 
     def _search(self, stops: StopAutomaton, text: str) -> str:
         node = self._node

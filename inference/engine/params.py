@@ -8,6 +8,8 @@ import it, so it knows neither Django nor torch. The engine serves single sequen
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from inference.engine.tool_formats import FORMATS
+
 GrammarKind = Literal["json_schema", "regex", "choices", "lark"]
 MAX_GRAMMAR_CHARS = 1 << 17
 MOST_LOGPROBS = 20  # alternatives reported for one token
@@ -44,7 +46,8 @@ class SamplingParams:
     `logprobs` is the number of alternatives to report for each generated token (None: none at
     all, 0: only the sampled token's), taken from the distribution before temperature and filters.
     `prompt_logprobs` is the same for the tokens of the prompt (echo). With a `grammar`, what
-    follows its complete text is the end, `min_tokens` and `ignore_eos` notwithstanding.
+    follows its complete text is the end, `min_tokens` and `ignore_eos` notwithstanding. `stop` ends
+    what is said before calls of tools in the form `tool_format`, never a call.
     """
 
     max_tokens: int
@@ -64,6 +67,7 @@ class SamplingParams:
     prompt_logprobs: int | None = None
     logit_bias: tuple[tuple[int, float], ...] = ()
     grammar: Grammar | None = None
+    tool_format: str = ""
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the parameter that is out of its range."""
@@ -79,6 +83,8 @@ class SamplingParams:
         _check_range("frequency_penalty", self.frequency_penalty, -2.0, 2.0)
         if self.seed is not None:
             _check_range("seed", self.seed, -(2**63), 2**63 - 1)
+        if self.tool_format and self.tool_format not in FORMATS:
+            raise ValueError(f"there is no tool_format {self.tool_format!r}")
         for name in ("logprobs", "prompt_logprobs"):
             value = getattr(self, name)
             if value is not None:

@@ -12,6 +12,7 @@ from inference.engine.codec_service import CodecServicer, engine_version
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.grammar_compiler import CompilingFailedError
 from inference.engine.request import FinishReason, Sequence
+from inference.engine.tool_formats import FORMATS
 from inference.engine.wire import engine_pb2
 from inference.engine.wire.answering import Stream
 from inference.engine.wire.errors import CallError, Code
@@ -217,7 +218,7 @@ def sequence_from_wire(key: int, submit: engine_pb2.Submit) -> Sequence:
         tenant=submit.tenant,
         tokens=list(submit.prompt_token_ids),
         params=params,
-        detokenizer=Detokenizer(params.stop),
+        detokenizer=Detokenizer(params.stop, FORMATS.get(params.tool_format)),
         priority=submit.priority,
         deadline_s=submit.deadline_ms / 1000,
         sequence_id=submit.sequence_id,

@@ -97,6 +97,50 @@ def find_format(template: str) -> ToolFormat | None:
     return None
 
 
+class Lead:
+    """Cuts a text, as it comes, into what is said and, from their trigger on, the calls."""
+
+    def __init__(self, form: ToolFormat) -> None:
+        """Expect text of this form."""
+        self._form = form
+        self._held = ""  # may turn out to begin a call
+        self._plain = False  # a whole text, and no call
+        self.called = False
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """Take more of the text; return what of it is said for certain, and what is of calls."""
+        if self.called:
+            return "", text
+        if self._plain:
+            return text, ""
+        text, self._held = self._held + text, ""
+        trigger = self._form.trigger
+        if self._form.whole:
+            self.called = text.startswith(("{", trigger))
+            self._plain = not self.called and not trigger.startswith(text)
+            place = len(text) if self._plain else 0
+        else:
+            place = text.find(trigger)
+            self.called = place >= 0
+            if not self.called:
+                place = len(text) - _overlap(text, trigger)
+        if self.called:
+            return text[:place], text[place:]
+        self._held = text[place:]
+        return text[:place], ""
+
+    def flush(self) -> str:
+        """The text has ended: return what was held back."""
+        held, self._held = self._held, ""
+        return held
+
+
+def _overlap(text: str, trigger: str) -> int:
+    """Return how many characters at the end of a text may begin the trigger."""
+    longest = min(len(text), len(trigger) - 1)
+    return next((n for n in range(longest, 0, -1) if trigger.startswith(text[-n:])), 0)
+
+
 def calls_grammar(
     form: ToolFormat,
     tools: Sequence[tuple[str, str]],

@@ -92,6 +92,10 @@ def test_text_is_held_back_only_while_it_may_begin_a_call() -> None:
     assert reader.feed("es") == [Said("<toes")]
     assert reader.feed("<tool_call") == []
     assert reader.flush() == [Said("<tool_call")]
+    reader = CallReader(LLAMA, required=False)
+    assert reader.feed("<|python") == []
+    assert reader.feed("?") == [Said("<|python?")]
+    assert reader.feed("<") == [Said("<")]
 
 
 def test_arguments_come_while_they_are_written() -> None:

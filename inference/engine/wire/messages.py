@@ -22,6 +22,7 @@ _PLAIN_FIELDS = (
     "presence_penalty",
     "frequency_penalty",
     "ignore_eos",
+    "tool_format",
 )
 _OPTIONAL_FIELDS = ("seed", "logprobs", "prompt_logprobs")
 

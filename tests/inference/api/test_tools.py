@@ -170,6 +170,27 @@ async def test_a_call_that_is_cut_is_said_to_be_cut(api: httpx.AsyncClient) -> N
         assert events.finish_reasons == ["length"]
 
 
+@pytest.mark.parametrize("stop", ["city", "}", "<", "tool"])
+async def test_a_stop_text_ends_no_call(api: httpx.AsyncClient, caller: str, stop: str) -> None:
+    for choice in ("auto", "required"):
+        fields = {"model": caller, "tools": TOOLS, "tool_choice": choice, "stop": stop}
+        [answered] = (await ask(api, **fields))["choices"]
+        assert answered["finish_reason"] == "tool_calls"
+        [call] = answered["message"]["tool_calls"]
+        assert "city" in json.loads(call["function"]["arguments"])
+        events = await stream(api, PATH, chat(**fields))
+        assert events.finish_reasons == ["tool_calls"]
+
+
+async def test_a_stop_text_ends_what_is_said_before_a_call(
+    api: httpx.AsyncClient, caller: str
+) -> None:
+    fields = {"model": caller, "tools": TOOLS, "tool_choice": "auto", "stop": "look"}
+    [answered] = (await ask(api, **fields))["choices"]
+    assert (answered["finish_reason"], answered["message"]["content"]) == ("stop", "I ")
+    assert "tool_calls" not in answered["message"]
+
+
 async def test_results_go_back_to_the_model(api: httpx.AsyncClient) -> None:
     answer = await ask(api, tools=TOOLS, tool_choice="required")
     message = answer["choices"][0]["message"]

@@ -12,6 +12,7 @@ from inference.engine.params import SamplingParams
 from inference.engine.plan import Runner
 from inference.engine.request import Sequence
 from inference.engine.scheduler import Scheduler
+from inference.engine.tool_formats import FORMATS
 from inference.engine.wire import engine_pb2
 
 
@@ -76,7 +77,7 @@ class Bench:
             tenant=tenant,
             tokens=list(tokens),
             params=sampling,
-            detokenizer=Detokenizer(sampling.stop),
+            detokenizer=Detokenizer(sampling.stop, FORMATS.get(sampling.tool_format)),
             priority=priority,
             deadline_s=deadline_s,
             sequence_id=self._ids,

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.engine.detokenizer import Detokenizer
+from inference.engine.tool_formats import FORMATS, ToolFormat
 
 LETTERS = st.text(alphabet="abä€👋", max_size=30)
+CUTS = st.lists(st.integers(0, 200), max_size=20)
 STOPS = st.lists(st.text(alphabet="abä€👋\ufffd", min_size=1, max_size=4), max_size=4).map(tuple)
 
 
@@ -38,7 +40,7 @@ def feed(detokenizer: Detokenizer, parts: list[bytes]) -> str:
 
 
 @settings(max_examples=400, deadline=None)
-@given(LETTERS, STOPS, st.lists(st.integers(0, 200), max_size=20))
+@given(LETTERS, STOPS, CUTS)
 def test_it_gives_the_text_up_to_the_first_stop_however_it_is_cut(
     text: str, stops: tuple[str, ...], cuts: list[int]
 ) -> None:
@@ -48,13 +50,32 @@ def test_it_gives_the_text_up_to_the_first_stop_however_it_is_cut(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.binary(max_size=40), STOPS, st.lists(st.integers(0, 200), max_size=20))
+@given(st.binary(max_size=40), STOPS, CUTS)
 def test_it_gives_any_bytes_as_python_replaces_them(
     data: bytes, stops: tuple[str, ...], cuts: list[int]
 ) -> None:
     detokenizer = Detokenizer(stops)
     got = feed(detokenizer, pieces(data, cuts))
     assert got == truncated(data.decode(errors="replace"), stops)[0]
+
+
+CALLING = st.lists(st.sampled_from(["a", "b", "<", "<tool_call>", "{", "[TOOL_CALLS]"])).map(
+    "".join
+)
+
+
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS.keys())
+@settings(max_examples=100, deadline=None)
+@given(CALLING, st.lists(st.sampled_from(["a", "ab", "<", "{", "l"])).map(tuple), CUTS)
+def test_it_stops_in_what_is_said_and_never_in_a_call(
+    form: ToolFormat, text: str, stops: tuple[str, ...], cuts: list[int]
+) -> None:
+    begins = text.startswith(("{", form.trigger)) if form.whole else form.trigger in text
+    said = text if not begins else "" if form.whole else text[: text.index(form.trigger)]
+    expected, stop = truncated(said, stops)
+    detokenizer = Detokenizer(stops, form)
+    got = feed(detokenizer, pieces(text.encode(), cuts))
+    assert (got, detokenizer.stop_reason) == (expected + ("" if stop else text[len(said) :]), stop)
 
 
 @settings(max_examples=200, deadline=None)

@@ -52,6 +52,7 @@ def test_the_methods_are_those_of_the_definition() -> None:
             seed=-(2**63),
             stop=("a", "ß"),
             stop_token_ids=(1, 2),
+            tool_format="hermes",
             ignore_eos=True,
             logprobs=0,
             prompt_logprobs=20,

@@ -1,9 +1,9 @@
 """An engine as the web side sees it: a link.
 
-It keeps one connection, and on it one `Generate` stream that carries all requests of this process,
-their prompts' encoding included; it polls the engine's health and reconnects with back-off. What
-comes for a sequence is handed to its sink synchronously, frame by frame, so that counting does not
-wait for a slow reader. When the engine is lost, every sink is told once.
+It keeps one connection, and on it one `Generate` stream that carries all sequences of this process;
+it polls the engine's health and reconnects with back-off. What comes for a sequence is handed to
+its sink synchronously, frame by frame, so that counting does not wait for a slow reader. When the
+engine is lost, every sink is told once.
 """
 
 import asyncio
@@ -74,7 +74,6 @@ class EngineLink:
         self._caller: Caller | None = None
         self._stream: Stream | None = None  # there is one while the engine answers
         self._sinks: dict[int, Sink] = {}
-        self._replies: dict[int, asyncio.Future[wire.TokenizeReply]] = {}
         self._announced = 0
         self._ids = itertools.count(1)
         self._polled = asyncio.Event()
@@ -137,20 +136,6 @@ class EngineLink:
         """Drop what still comes for a sequence."""
         self._sinks.pop(sequence_id, None)
 
-    async def tokenize(self, request: wire.TokenizeRequest) -> wire.TokenizeReply:
-        """Encode a prompt (its call's id is filled in), if there is the place that it asks for."""
-        request.call_id = next(self._ids)
-        loop = asyncio.get_running_loop()
-        reply: asyncio.Future[wire.TokenizeReply] = loop.create_future()
-        self._send(wire.ClientFrame(tokenize=[request]))
-        self._replies[request.call_id] = reply
-        patience = loop.call_later(ANSWER_TIMEOUT_S, self._give_up, reply)
-        try:
-            return await reply
-        finally:
-            patience.cancel()
-            self._replies.pop(request.call_id, None)
-
     def _send(self, frame: wire.ClientFrame) -> None:
         if self._stream is None:
             raise EngineUnavailableError(f"{self.address}: not connected")
@@ -159,11 +144,14 @@ class EngineLink:
         except CallError as error:
             raise EngineRefusedError(error.sentence) from None
 
-    def _give_up(self, reply: "asyncio.Future[wire.TokenizeReply]") -> None:
-        if not reply.done():
-            reply.set_exception(EngineUnavailableError(f"{self.address}: encodes nothing"))
-
     # --- Unary calls -----------------------------------------------------------------------------
+
+    async def tokenize(self, request: wire.TokenizeRequest) -> wire.TokenizeReply:
+        """Raises EngineFullError when the prompt could not be submitted in its place."""
+        reply = await self._call(methods.TOKENIZE, request)
+        if reply.full_for_ms:
+            raise EngineFullError(reply.full_for_ms)
+        return reply
 
     async def tokenize_all(self, request: wire.TokenizeAllRequest) -> list[Sequence[int]]:
         """Raises EngineFullError when they could not be submitted in their place."""
@@ -246,8 +234,6 @@ class EngineLink:
         """Hand on what the engine sent."""
         for delta in frame.deltas:
             self._deliver(delta)
-        for reply in frame.tokenized:
-            self._answer(reply)
 
     def on_end(self, error: CallError | None) -> None:
         """The stream is over: the engine leaves, or is lost."""
@@ -262,19 +248,6 @@ class EngineLink:
         if sink is not None:
             sink.on_delta(delta)
 
-    def _answer(self, reply: wire.TokenizeReply) -> None:
-        waiting = self._replies.get(reply.call_id)
-        if waiting is None or waiting.done():
-            return  # it was given up meanwhile
-        if reply.error:
-            waiting.set_exception(EngineRefusedError(reply.error))
-        elif reply.crashed:
-            waiting.set_exception(EngineUnavailableError(f"{self.address}: could not encode it"))
-        elif reply.full_for_ms:
-            waiting.set_exception(EngineFullError(reply.full_for_ms))
-        else:
-            waiting.set_result(reply)
-
     def _lose(self) -> None:
         """Break the connection off and tell every sink; the poller makes a new one."""
         stream, self._stream = self._stream, None
@@ -286,13 +259,10 @@ class EngineLink:
         lost, self._sinks = self._sinks, {}
         for sink in dict.fromkeys(lost.values()):
             sink.on_lost()
-        for waiting in self._replies.values():
-            if not waiting.done():
-                waiting.set_exception(EngineUnavailableError(f"{self.address}: lost"))
 
     async def leave(self) -> None:
-        """Close when the last sequence of this process has ended."""
-        while self._sinks or self._replies:  # noqa: ASYNC110  (it ends in several ways, and nobody is in a hurry)
+        """Close when the last sequence and the last call of this process have ended."""
+        while self._sinks or (self._caller is not None and self._caller.asks):  # noqa: ASYNC110  (it ends in several ways, and nobody is in a hurry)
             await asyncio.sleep(LEAVE_POLL_S)
         await self.close()
 

@@ -3,8 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from inference.engine.listening import LoopServer
 
 # What is encoded sooner than it is handed to a thread and back.
-SHORT_FRAME_BYTES = 1 << 10
+SHORT_PROMPT_BYTES = 1 << 10
 # What has a thread of its own, so that others do not wait behind it.
 LONG_PROMPT_BYTES = 1 << 14
 
@@ -43,26 +42,20 @@ class CodecServicer:
         self._codec = codec
         self._vocab_size = vocab_size
 
-    def tokenize(
-        self,
-        requests: Sequence[engine_pb2.TokenizeRequest],
-        answer: Callable[[engine_pb2.StepFrame], None],
-    ) -> list[asyncio.Future[Any]]:
-        """Encode what one frame asks for: at once, or off the event loop when that takes longer.
+    def full_for_ms(self, place: engine_pb2.Place) -> int:
+        """Say when to come back; 0: what is for this place may be submitted now."""
+        return 0
 
-        Gives `answer` what came of it, in one or several frames. Returns what is not done yet.
-        """
-        if sum(request.ByteSize() for request in requests) <= SHORT_FRAME_BYTES:
-            if requests:
-                answer(engine_pb2.StepFrame(tokenized=self._tokenize_all(requests)))
-            return []
-        jobs: list[asyncio.Future[Any]] = []
-        for batch in _batches(requests):
-            longest = max(request.ByteSize() for request in batch)
-            job = self._aside(longest, self._tokenize_all, batch)
-            job.add_done_callback(partial(_answer_with, answer))
-            jobs.append(job)
-        return jobs
+    async def Tokenize(  # noqa: N802  (the protocol's name)
+        self, request: engine_pb2.TokenizeRequest
+    ) -> engine_pb2.TokenizeReply:
+        """Encode a prompt: at once, or off the event loop when that takes longer."""
+        if request.HasField("place") and (full_for_ms := self.full_for_ms(request.place)):
+            return engine_pb2.TokenizeReply(full_for_ms=full_for_ms)
+        num_bytes = request.ByteSize()
+        if num_bytes <= SHORT_PROMPT_BYTES:
+            return self._tokenize(request)
+        return await self._aside(num_bytes, self._tokenize, request)
 
     def _aside(
         self, num_bytes: int, call: Callable[[Argument], Result], argument: Argument
@@ -72,24 +65,16 @@ class CodecServicer:
         threads = listener.long_executor if num_bytes > LONG_PROMPT_BYTES else listener.executor
         return asyncio.get_running_loop().run_in_executor(threads, call, argument)
 
-    def _tokenize_all(
-        self, requests: Sequence[engine_pb2.TokenizeRequest]
-    ) -> list[engine_pb2.TokenizeReply]:
-        return [self._tokenize(request) for request in requests]
-
     def _tokenize(self, request: engine_pb2.TokenizeRequest) -> engine_pb2.TokenizeReply:
-        """Encode one prompt; a template's refusal is the caller's mistake.
-
-        Nothing may come out of here: all requests of a web process share the stream.
-        """
+        """Encode one prompt. CallError; a template's refusal is the caller's mistake."""
         try:
             token_ids, tokens = self._encode(request)
         except ValueError as error:
-            return engine_pb2.TokenizeReply(call_id=request.call_id, error=str(error))
+            raise CallError(Code.INVALID_ARGUMENT, str(error)) from None
         except BaseException:  # a panic of the tokenizer, which is written in Rust, is no Exception
             logger.exception("a prompt could not be encoded")
-            return engine_pb2.TokenizeReply(call_id=request.call_id, crashed=True)
-        return engine_pb2.TokenizeReply(call_id=request.call_id, token_ids=token_ids, tokens=tokens)
+            raise CallError(Code.INTERNAL, "The prompt could not be encoded.") from None
+        return engine_pb2.TokenizeReply(token_ids=token_ids, tokens=tokens)
 
     def _encode(self, request: engine_pb2.TokenizeRequest) -> tuple[list[int], list[str]]:
         if request.WhichOneof("prompt") == "chat":
@@ -115,28 +100,6 @@ class CodecServicer:
         """Answer when the last thing that runs has ended."""
         await self._listener.drain()
         return engine_pb2.DrainReply()
-
-
-def _answer_with(
-    answer: Callable[[engine_pb2.StepFrame], None],
-    job: asyncio.Future[list[engine_pb2.TokenizeReply]],
-) -> None:
-    if not job.cancelled():
-        answer(engine_pb2.StepFrame(tokenized=job.result()))
-
-
-def _batches(
-    requests: Sequence[engine_pb2.TokenizeRequest],
-) -> Iterator[list[engine_pb2.TokenizeRequest]]:
-    """Split into jobs for a thread: all short ones together, each long one alone."""
-    short = []
-    for request in requests:
-        if request.ByteSize() > LONG_PROMPT_BYTES:
-            yield [request]
-        else:
-            short.append(request)
-    if short:
-        yield short
 
 
 def chat_from_wire(prompt: engine_pb2.ChatPrompt) -> Chat:

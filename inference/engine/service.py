@@ -4,7 +4,6 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -73,17 +72,21 @@ class EngineServicer(CodecServicer):
             raise CallError(Code.INVALID_ARGUMENT, str(error)) from None
         return engine_pb2.CheckGrammarReply()
 
+    def full_for_ms(self, place: engine_pb2.Place) -> int:
+        """See the base. What may come is expected from now on."""
+        full_for_s = self._server.loop.full_for_s(place.tenant, place.priority, place.num_sequences)
+        return math.ceil(full_for_s * 1000)
+
     def Generate(self, stream: Stream) -> "GenerateStream":  # noqa: N802
         """Serve one web process's stream."""
-        return GenerateStream(self, self._server, stream)
+        return GenerateStream(self._server, stream)
 
 
 class GenerateStream:
     """One web process's stream: what it asks for goes to the loop, and frames come back."""
 
-    def __init__(self, codec: CodecServicer, server: "EngineServer", stream: Stream) -> None:
+    def __init__(self, server: "EngineServer", stream: Stream) -> None:
         """Open it."""
-        self._codec = codec
         self._server = server
         self._stream = stream
         self._outbox = server.open_stream(stream)
@@ -93,8 +96,6 @@ class GenerateStream:
 
     def on_message(self, frame: engine_pb2.ClientFrame) -> None:
         """Begin what it asks for."""
-        if frame.tokenize:
-            self._tokenize(frame.tokenize)
         for submit in frame.submits:
             sequence = self._submit(submit)
             if sequence is not None:
@@ -118,30 +119,6 @@ class GenerateStream:
         for job in self._jobs:
             job.cancel()
         self._server.close_stream(self._outbox)
-
-    def _tokenize(self, requests: Iterable[engine_pb2.TokenizeRequest]) -> None:
-        let_in, refusals = [], []
-        for request in requests:
-            refusal = self._refusal(request)
-            if refusal is None:
-                let_in.append(request)
-            else:
-                refusals.append(refusal)
-        if refusals:
-            self._outbox.put(engine_pb2.StepFrame(tokenized=refusals))
-        for job in self._codec.tokenize(let_in, self._outbox.put):
-            self._await(job)
-
-    def _refusal(self, asked: engine_pb2.TokenizeRequest) -> engine_pb2.TokenizeReply | None:
-        """Say when to come back to one that could not be submitted now."""
-        if not asked.HasField("place"):
-            return None
-        place = asked.place
-        full_for_s = self._server.loop.full_for_s(place.tenant, place.priority, place.num_sequences)
-        if not full_for_s:
-            return None
-        full_for_ms = math.ceil(full_for_s * 1000)
-        return engine_pb2.TokenizeReply(call_id=asked.call_id, full_for_ms=full_for_ms)
 
     def _submit(self, submit: engine_pb2.Submit) -> Sequence | None:
         """Hand a sequence to the loop; return one whose grammar is to be compiled before."""

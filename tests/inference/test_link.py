@@ -48,11 +48,16 @@ class Recorder:
     def __init__(self) -> None:
         self.frames: list[wire.ClientFrame] = []
         self.hangs = False
+        self.encodes = asyncio.Event()
 
     async def Info(self, _request: wire.InfoRequest) -> wire.EngineInfo:  # noqa: N802
         if self.hangs:
             await asyncio.Event().wait()
         return wire.EngineInfo()
+
+    async def Tokenize(self, _request: wire.TokenizeRequest) -> wire.TokenizeReply:  # noqa: N802
+        await self.encodes.wait()
+        return wire.TokenizeReply(token_ids=[7])
 
     def Generate(self, _stream: Stream) -> "Recorder":  # noqa: N802
         return self
@@ -175,8 +180,8 @@ async def test_who_waits_is_told_when_the_engine_is_lost(monkeypatch: pytest.Mon
     waiting = asyncio.create_task(link.tokenize(wire.TokenizeRequest(text="a")))
     await asyncio.sleep(0)
     with monkeypatch.context() as hasty:
-        hasty.setattr(client, "ANSWER_TIMEOUT_S", 0.1)
-        with pytest.raises(EngineUnavailableError, match="encodes nothing"):
+        hasty.setattr(EngineLink._call, "__defaults__", (0.1,))
+        with pytest.raises(EngineUnavailableError, match="not answered within"):
             await link.tokenize(wire.TokenizeRequest(text="b"))
     assert not waiting.done()
     engine.kill()
@@ -201,17 +206,24 @@ async def test_what_comes_up_in_one_turn_goes_as_one_frame(tmp_path: Path) -> No
 
 async def test_a_frame_does_not_grow_beyond_what_a_message_may_be(tmp_path: Path) -> None:
     async with recording(tmp_path) as (link, recorder, _):
-        text = "x" * (MERGED_BYTES // 4)
-        asking = [
-            asyncio.create_task(link.tokenize(wire.TokenizeRequest(text=text))) for _ in range(12)
-        ]
+        long = "x" * (MERGED_BYTES // 4)
+        for _ in range(12):
+            link.submit(wire.Submit(request_id=long), Unheard())
         async with asyncio.timeout(5):
-            while sum(len(frame.tokenize) for frame in recorder.frames) < 12:
+            while sum(len(frame.submits) for frame in recorder.frames) < 12:
                 await asyncio.sleep(0)
         assert max(frame.ByteSize() for frame in recorder.frames) < 2 * MERGED_BYTES
-        for task in asking:
-            task.cancel()
-        await asyncio.wait(asking)
+
+
+async def test_a_link_is_left_when_nothing_is_asked_any_more(tmp_path: Path) -> None:
+    async with recording(tmp_path) as (link, recorder, _):
+        asking = asyncio.create_task(link.tokenize(wire.TokenizeRequest(text="a")))
+        leaving = asyncio.create_task(link.leave())
+        await asyncio.sleep(3 * client.LEAVE_POLL_S)
+        assert not leaving.done()
+        recorder.encodes.set()
+        assert list((await asking).token_ids) == [7]
+        await asyncio.wait_for(leaving, 5)
 
 
 async def test_a_hung_engine_is_given_up_and_found_again(
@@ -264,4 +276,4 @@ async def test_an_engine_of_another_release_is_named_in_the_log_once(
     await link.close()
     other.close()
     [line] = said
-    assert "speaks version 99 of the protocol, not 1" in str(line["reason"])
+    assert "speaks version 99 of the protocol, not 2" in str(line["reason"])

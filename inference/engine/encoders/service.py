@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -53,8 +53,8 @@ class EncoderServicer(CodecServicer):
         )
 
     def Generate(self, stream: Stream) -> "EncoderStream":  # noqa: N802
-        """Stay open, encode prompts, and refuse whatever is to be generated."""
-        return EncoderStream(self, self._server, stream)
+        """Stay open, and refuse whatever is to be generated."""
+        return EncoderStream(self._server, stream)
 
     async def TokenizeAll(  # noqa: N802
         self, request: engine_pb2.TokenizeAllRequest
@@ -134,18 +134,16 @@ class EncoderServicer(CodecServicer):
 
 
 class EncoderStream:
-    """One web process's stream: prompts are encoded on it, and its end tells of the engine's."""
+    """One web process's stream: its end tells of the engine's."""
 
-    def __init__(self, codec: CodecServicer, server: "EncoderServer", stream: Stream) -> None:
+    def __init__(self, server: "EncoderServer", stream: Stream) -> None:
         """Open it."""
-        self._codec = codec
         self._server = server
         self._stream = stream
-        self._jobs: set[asyncio.Future[Any]] = set()
         server.streams.add(stream)
 
     def on_message(self, frame: engine_pb2.ClientFrame) -> None:
-        """Encode prompts; refuse sequences."""
+        """Refuse sequences."""
         for submit in frame.submits:
             delta = engine_pb2.SequenceDelta(
                 sequence_id=submit.sequence_id,
@@ -153,9 +151,6 @@ class EncoderStream:
                 error="This engine serves an encoder, which generates no text.",
             )
             self._stream.write(engine_pb2.StepFrame(deltas=[delta]))
-        for job in self._codec.tokenize(frame.tokenize, self._stream.write):
-            self._jobs.add(job)
-            job.add_done_callback(self._jobs.discard)
 
     def on_half_close(self) -> None:
         """There is nothing to end but the stream."""
@@ -165,10 +160,8 @@ class EncoderStream:
         """Nothing waits: there is an answer for each question, and no more."""
 
     def on_close(self) -> None:
-        """Drop what is still being encoded."""
+        """Count it no longer."""
         self._server.streams.discard(self._stream)
-        for job in self._jobs:
-            job.cancel()
 
 
 def job_from_wire(

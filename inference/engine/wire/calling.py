@@ -118,6 +118,11 @@ class Caller(Connection):
             self.send(pack(Kind.ALIVE, 0))
         self._alive = self.events.call_later(ALIVE_S, self._say_alive)
 
+    @property
+    def asks(self) -> bool:
+        """Whether a call is under way."""
+        return bool(self._calls)
+
     async def call(self, method: Method[Q, R], request: Q, timeout_s: float | None = None) -> R:
         """Ask and wait for the answer. CallError when there is none."""
         if self.ending:

@@ -117,18 +117,16 @@ class ChatMessage(_message.Message):
     def __init__(self, role: _Optional[str] = ..., content: _Optional[str] = ..., name: _Optional[str] = ..., extra_json: _Optional[str] = ...) -> None: ...
 
 class TokenizeRequest(_message.Message):
-    __slots__ = ("text", "chat", "with_tokens", "call_id", "place")
+    __slots__ = ("text", "chat", "with_tokens", "place")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     CHAT_FIELD_NUMBER: _ClassVar[int]
     WITH_TOKENS_FIELD_NUMBER: _ClassVar[int]
-    CALL_ID_FIELD_NUMBER: _ClassVar[int]
     PLACE_FIELD_NUMBER: _ClassVar[int]
     text: str
     chat: ChatPrompt
     with_tokens: bool
-    call_id: int
     place: Place
-    def __init__(self, text: _Optional[str] = ..., chat: _Optional[_Union[ChatPrompt, _Mapping]] = ..., with_tokens: _Optional[bool] = ..., call_id: _Optional[int] = ..., place: _Optional[_Union[Place, _Mapping]] = ...) -> None: ...
+    def __init__(self, text: _Optional[str] = ..., chat: _Optional[_Union[ChatPrompt, _Mapping]] = ..., with_tokens: _Optional[bool] = ..., place: _Optional[_Union[Place, _Mapping]] = ...) -> None: ...
 
 class Place(_message.Message):
     __slots__ = ("tenant", "priority", "num_sequences")
@@ -151,20 +149,14 @@ class ChatPrompt(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ..., add_generation_prompt: _Optional[bool] = ..., tools_json: _Optional[str] = ...) -> None: ...
 
 class TokenizeReply(_message.Message):
-    __slots__ = ("token_ids", "tokens", "call_id", "error", "crashed", "full_for_ms")
+    __slots__ = ("token_ids", "tokens", "full_for_ms")
     TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
-    CALL_ID_FIELD_NUMBER: _ClassVar[int]
-    ERROR_FIELD_NUMBER: _ClassVar[int]
-    CRASHED_FIELD_NUMBER: _ClassVar[int]
     FULL_FOR_MS_FIELD_NUMBER: _ClassVar[int]
     token_ids: _containers.RepeatedScalarFieldContainer[int]
     tokens: _containers.RepeatedScalarFieldContainer[str]
-    call_id: int
-    error: str
-    crashed: bool
     full_for_ms: int
-    def __init__(self, token_ids: _Optional[_Iterable[int]] = ..., tokens: _Optional[_Iterable[str]] = ..., call_id: _Optional[int] = ..., error: _Optional[str] = ..., crashed: _Optional[bool] = ..., full_for_ms: _Optional[int] = ...) -> None: ...
+    def __init__(self, token_ids: _Optional[_Iterable[int]] = ..., tokens: _Optional[_Iterable[str]] = ..., full_for_ms: _Optional[int] = ...) -> None: ...
 
 class DetokenizeRequest(_message.Message):
     __slots__ = ("token_ids",)
@@ -215,14 +207,12 @@ class CheckGrammarReply(_message.Message):
     def __init__(self) -> None: ...
 
 class ClientFrame(_message.Message):
-    __slots__ = ("submits", "cancels", "tokenize")
+    __slots__ = ("submits", "cancels")
     SUBMITS_FIELD_NUMBER: _ClassVar[int]
     CANCELS_FIELD_NUMBER: _ClassVar[int]
-    TOKENIZE_FIELD_NUMBER: _ClassVar[int]
     submits: _containers.RepeatedCompositeFieldContainer[Submit]
     cancels: _containers.RepeatedCompositeFieldContainer[Cancel]
-    tokenize: _containers.RepeatedCompositeFieldContainer[TokenizeRequest]
-    def __init__(self, submits: _Optional[_Iterable[_Union[Submit, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[Cancel, _Mapping]]] = ..., tokenize: _Optional[_Iterable[_Union[TokenizeRequest, _Mapping]]] = ...) -> None: ...
+    def __init__(self, submits: _Optional[_Iterable[_Union[Submit, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[Cancel, _Mapping]]] = ...) -> None: ...
 
 class Submit(_message.Message):
     __slots__ = ("sequence_id", "request_id", "tenant", "prompt_token_ids", "sampling", "priority", "deadline_ms")
@@ -310,14 +300,12 @@ class Cancel(_message.Message):
     def __init__(self, sequence_id: _Optional[int] = ...) -> None: ...
 
 class StepFrame(_message.Message):
-    __slots__ = ("step", "deltas", "tokenized")
+    __slots__ = ("step", "deltas")
     STEP_FIELD_NUMBER: _ClassVar[int]
     DELTAS_FIELD_NUMBER: _ClassVar[int]
-    TOKENIZED_FIELD_NUMBER: _ClassVar[int]
     step: int
     deltas: _containers.RepeatedCompositeFieldContainer[SequenceDelta]
-    tokenized: _containers.RepeatedCompositeFieldContainer[TokenizeReply]
-    def __init__(self, step: _Optional[int] = ..., deltas: _Optional[_Iterable[_Union[SequenceDelta, _Mapping]]] = ..., tokenized: _Optional[_Iterable[_Union[TokenizeReply, _Mapping]]] = ...) -> None: ...
+    def __init__(self, step: _Optional[int] = ..., deltas: _Optional[_Iterable[_Union[SequenceDelta, _Mapping]]] = ...) -> None: ...
 
 class SequenceDelta(_message.Message):
     __slots__ = ("sequence_id", "token_ids", "text", "logprobs", "prompt_logprobs", "cached_tokens", "finish_reason", "error", "stop_reason", "retry_after_ms")

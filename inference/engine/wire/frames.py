@@ -16,7 +16,7 @@ from inference.engine.wire.errors import CallError, Code, ProtocolError
 R = TypeVar("R", bound=Message)
 
 MAGIC = b"parlance-engine "
-HELLO = MAGIC + b"1\n"
+HELLO = MAGIC + b"2\n"
 # Prompts and their log-probabilities are long.
 MAX_PAYLOAD_BYTES = 64 << 20
 _HEADER = struct.Struct("!IBI")

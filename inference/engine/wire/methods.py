@@ -22,6 +22,7 @@ class Method(Generic[Q, R]):
 
 
 INFO = Method("Info", wire.InfoRequest, wire.EngineInfo)
+TOKENIZE = Method("Tokenize", wire.TokenizeRequest, wire.TokenizeReply)
 DETOKENIZE = Method("Detokenize", wire.DetokenizeRequest, wire.DetokenizeReply)
 TOKENIZE_ALL = Method("TokenizeAll", wire.TokenizeAllRequest, wire.TokenizeAllReply)
 CHECK_GRAMMAR = Method("CheckGrammar", wire.CheckGrammarRequest, wire.CheckGrammarReply)
@@ -34,7 +35,7 @@ DRAIN = Method("Drain", wire.DrainRequest, wire.DrainReply)
 METHODS: dict[str, Method[Any, Any]] = {
     method.name: method
     for method in (
-        INFO, DETOKENIZE, TOKENIZE_ALL, CHECK_GRAMMAR, GENERATE, EMBED, FILL_MASK, FIND_TOKENS,
-        DRAIN,
+        INFO, TOKENIZE, DETOKENIZE, TOKENIZE_ALL, CHECK_GRAMMAR, GENERATE, EMBED, FILL_MASK,
+        FIND_TOKENS, DRAIN,
     )
 }  # fmt: skip

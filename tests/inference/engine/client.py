@@ -32,7 +32,6 @@ class Stream:
     def __init__(self, stub: Stub) -> None:
         self.call = stub.caller.open(GENERATE, self)
         self.outcomes: dict[int, Outcome] = {}
-        self.tokenized: dict[int, engine_pb2.TokenizeReply] = {}
         self.num_frames = 0
         self.ended: asyncio.Future[Code | None] = asyncio.get_running_loop().create_future()
         self._transport = stub.caller._transport
@@ -50,7 +49,6 @@ class Stream:
         self.num_frames += 1
         for delta in frame.deltas:
             self.outcomes[delta.sequence_id].take(delta)
-        self.tokenized |= {reply.call_id: reply for reply in frame.tokenized}
         self._changed.set()
 
     def on_end(self, error: CallError | None) -> None:
@@ -106,18 +104,6 @@ async def open_stream(stub: Stub, read: bool = True) -> AsyncIterator[Stream]:
         yield stream
     finally:
         stream.call.cancel()
-
-
-async def tokenize(
-    stub: Stub, *requests: engine_pb2.TokenizeRequest
-) -> list[engine_pb2.TokenizeReply]:
-    """Ask in one frame of a stream of its own; the replies in the order of the requests."""
-    for number, request in enumerate(requests):
-        request.call_id = number
-    async with open_stream(stub) as stream:
-        stream.call.write(engine_pb2.ClientFrame(tokenize=requests))
-        await stream.until(lambda: len(stream.tokenized) == len(requests), 20)
-    return [stream.tokenized[number] for number in range(len(requests))]
 
 
 async def stats(stub: Stub) -> engine_pb2.EngineStats:

@@ -7,10 +7,11 @@ from typing import Any, cast
 import pytest
 
 from inference.engine.codec import Codec
-from inference.engine.codec_service import LONG_PROMPT_BYTES, SHORT_FRAME_BYTES, CodecServicer
+from inference.engine.codec_service import LONG_PROMPT_BYTES, SHORT_PROMPT_BYTES, CodecServicer
 from inference.engine.listening import LoopServer
 from inference.engine.wire import engine_pb2
 
+MIDDLING = "x" * SHORT_PROMPT_BYTES
 LONG = "x" * (LONG_PROMPT_BYTES + 1)
 
 
@@ -36,39 +37,24 @@ class Gated:
 async def test_short_prompts_do_not_wait_for_long_ones() -> None:
     codec = Gated()
     servicer = make_servicer(codec)
-    texts = [LONG] * 4 + ["short"]
-    requests = [
-        engine_pb2.TokenizeRequest(text=text, call_id=number) for number, text in enumerate(texts)
-    ]
-    frames: list[engine_pb2.StepFrame] = []
-    jobs = servicer.tokenize(requests, frames.append)
+    long = [asyncio.create_task(servicer.Tokenize(prompt(LONG))) for _ in range(4)]
+    await asyncio.sleep(0)  # they begin
     try:
-        await asyncio.wait(jobs, timeout=5, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.sleep(0)
-        assert [reply.call_id for frame in frames for reply in frame.tokenized] == [4]
+        async with asyncio.timeout(5):
+            for text in ("short", MIDDLING):
+                assert (await servicer.Tokenize(prompt(text))).token_ids == [len(text)]
+        assert not any(task.done() for task in long)
     finally:
         codec.gate.set()
-    await asyncio.wait(jobs)
-    await asyncio.sleep(0)
-    others = [reply.call_id for frame in frames[1:] for reply in frame.tokenized]
-    assert sorted(others) == [0, 1, 2, 3]
+    assert [list(reply.token_ids) for reply in await asyncio.gather(*long)] == [[len(LONG)]] * 4
 
 
-@pytest.mark.parametrize(
-    "texts", [["short"], ["x" * SHORT_FRAME_BYTES], ["short"] * SHORT_FRAME_BYTES]
-)
-async def test_only_a_short_frame_is_encoded_on_the_event_loop(texts: list[str]) -> None:
+@pytest.mark.parametrize("text", ["short", MIDDLING])
+async def test_only_a_short_prompt_is_encoded_on_the_event_loop(text: str) -> None:
     codec = Gated()
-    requests = [engine_pb2.TokenizeRequest(text=text) for text in texts]
-    frames: list[engine_pb2.StepFrame] = []
-    jobs = make_servicer(codec).tokenize(requests, frames.append)
-    assert bool(frames) == (texts == ["short"])
-    if jobs:
-        await asyncio.wait(jobs)
-        await asyncio.sleep(0)
-    replies = [reply for frame in frames for reply in frame.tokenized]
-    assert [list(reply.token_ids) for reply in replies] == [[len(text)] for text in texts]
-    assert codec.on_event_loop == (texts == ["short"])
+    reply = await make_servicer(codec).Tokenize(prompt(text))
+    assert reply.token_ids == [len(text)]
+    assert codec.on_event_loop == (text == "short")
 
 
 async def test_the_event_loop_turns_while_ids_are_decoded() -> None:
@@ -85,6 +71,10 @@ async def test_the_event_loop_turns_while_ids_are_decoded() -> None:
     finally:
         codec.gate.set()
     assert (await decoding).text == str(LONG_PROMPT_BYTES + 1)
+
+
+def prompt(text: str) -> engine_pb2.TokenizeRequest:
+    return engine_pb2.TokenizeRequest(text=text)
 
 
 def make_servicer(codec: Gated) -> CodecServicer:

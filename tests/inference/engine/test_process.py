@@ -13,7 +13,7 @@ import pytest
 
 from inference.engine.__main__ import build_parser
 from inference.engine.wire import engine_pb2
-from tests.inference.engine.client import connect, eventually, open_stream, tokenize
+from tests.inference.engine.client import connect, eventually, open_stream
 
 ROOT = Path(__file__).parents[3]
 FAKE = ["--fake", "--fake-text", "a" * 3000, "--fake-tokens-per-second", "100"]
@@ -213,7 +213,7 @@ async def test_it_serves_a_checkpoint(tmp_path: Path) -> None:
             messages=[engine_pb2.ChatMessage(role="user", content="hi <|end|>")],
             add_generation_prompt=True,
         )
-        prompt = (await tokenize(stub, engine_pb2.TokenizeRequest(chat=chat)))[0].token_ids
+        prompt = (await stub.Tokenize(engine_pb2.TokenizeRequest(chat=chat))).token_ids
         assert list(prompt).count(258) == 1
         async with open_stream(stub) as stream:
             first, second = [

@@ -13,7 +13,7 @@ from inference.engine.limits import SchedulerLimits
 from inference.engine.server import EngineServer
 from inference.engine.wire import engine_pb2
 from inference.engine.wire.errors import CallError, Code
-from tests.inference.engine.client import connect, eventually, open_stream, stats, tokenize
+from tests.inference.engine.client import connect, eventually, open_stream, stats
 
 CODEC = FakeCodec()
 
@@ -48,7 +48,7 @@ async def test_it_says_what_it_serves(socket: str) -> None:
 async def test_it_tokenizes_text_and_chats_and_back(socket: str) -> None:
     async with fake.running(None, socket) as (address, _), connect(address) as stub:
         request = engine_pb2.TokenizeRequest(text="Grüße <|end|>", with_tokens=True)
-        [reply] = await tokenize(stub, request)
+        reply = await stub.Tokenize(request)
         assert list(reply.token_ids) == CODEC.encode_text("Grüße <|end|>")
         assert len(reply.tokens) == len(reply.token_ids)
         back = await stub.Detokenize(engine_pb2.DetokenizeRequest(token_ids=reply.token_ids))
@@ -57,7 +57,7 @@ async def test_it_tokenizes_text_and_chats_and_back(socket: str) -> None:
             messages=[engine_pb2.ChatMessage(role="user", content="hi", extra_json='{"a": 1}')],
             add_generation_prompt=True,
         )
-        [reply] = await tokenize(stub, engine_pb2.TokenizeRequest(chat=chat))
+        reply = await stub.Tokenize(engine_pb2.TokenizeRequest(chat=chat))
         assert CODEC.decode(list(reply.token_ids)) == "<|start|>user\nhi<|end|><|start|>assistant\n"
 
 
@@ -74,11 +74,10 @@ async def test_it_answers_a_callers_mistake_with_a_sentence(
     socket: str, chat: engine_pb2.ChatPrompt
 ) -> None:
     async with fake.running(None, socket) as (address, _), connect(address) as stub:
-        fine = engine_pb2.TokenizeRequest(text="fine")
-        refused, encoded = await tokenize(stub, engine_pb2.TokenizeRequest(chat=chat), fine)
-        assert refused.error
-        assert not refused.token_ids
-        assert not encoded.error
+        with pytest.raises(CallError, match=r"must be a JSON|Expecting") as refusal:
+            await stub.Tokenize(engine_pb2.TokenizeRequest(chat=chat))
+        assert refusal.value.code is Code.INVALID_ARGUMENT
+        encoded = await stub.Tokenize(engine_pb2.TokenizeRequest(text="fine"))
         assert list(encoded.token_ids) == CODEC.encode_text("fine")
 
 

@@ -17,7 +17,7 @@ from inference.engine.encoders.server import EncoderServer
 from inference.engine.wire import engine_pb2
 from inference.engine.wire.errors import CallError, Code
 from tests.environment import REPOSITORY
-from tests.inference.engine.client import Stub, connect, eventually, open_stream, tokenize
+from tests.inference.engine.client import Stub, connect, eventually, open_stream
 from tests.inference.engine.encoders.checkpoints import write_encoder
 
 
@@ -55,7 +55,7 @@ async def test_it_embeds_what_it_tokenized(tmp_path: Path) -> None:
     async with running(tmp_path) as (stub, _):
         texts = ["abc", "abd", "the zoo"]
         encoded = await stub.TokenizeAll(engine_pb2.TokenizeAllRequest(texts=texts))
-        [one] = await tokenize(stub, engine_pb2.TokenizeRequest(text="the zoo"))
+        one = await stub.Tokenize(engine_pb2.TokenizeRequest(text="the zoo"))
         inputs = [list(each.ids) for each in encoded.encoded]
         assert inputs[2] == list(one.token_ids)
         reply = await embed(stub, *inputs)

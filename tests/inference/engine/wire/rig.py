@@ -57,8 +57,8 @@ class Echo:
 
     def on_message(self, frame: engine_pb2.ClientFrame) -> None:
         self.messages.append(frame)
-        replies = [engine_pb2.TokenizeReply(call_id=each.call_id) for each in frame.tokenize]
-        self.stream.write(engine_pb2.StepFrame(tokenized=replies))
+        deltas = [engine_pb2.SequenceDelta(sequence_id=each.sequence_id) for each in frame.submits]
+        self.stream.write(engine_pb2.StepFrame(deltas=deltas))
 
     def on_half_close(self) -> None:
         self.half_closed += 1
@@ -85,8 +85,8 @@ class Heard:
         self.ends.append(error)
 
     @property
-    def call_ids(self) -> list[int]:
-        return [reply.call_id for frame in self.frames for reply in frame.tokenized]
+    def numbers(self) -> list[int]:
+        return [delta.sequence_id for frame in self.frames for delta in frame.deltas]
 
 
 class Sipping(Heard):
@@ -108,8 +108,8 @@ def spell(token_ids: Iterable[int]) -> str:
     return " ".join(map(str, token_ids))
 
 
-def tokenize(number: int, text: str = "") -> engine_pb2.ClientFrame:
-    return engine_pb2.ClientFrame(tokenize=[engine_pb2.TokenizeRequest(call_id=number, text=text)])
+def submit(number: int, text: str = "") -> engine_pb2.ClientFrame:
+    return engine_pb2.ClientFrame(submits=[engine_pb2.Submit(sequence_id=number, request_id=text)])
 
 
 async def detokenize(caller: Caller, *token_ids: int, timeout_s: float | None = 20) -> str:

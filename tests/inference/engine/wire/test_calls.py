@@ -172,7 +172,7 @@ async def test_nonsense_ends_its_own_connection_alone(
         assert await detokenize(neighbour, 5) == "5"
 
 
-@pytest.mark.parametrize("hello", [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"parlance-engine 2\n"])
+@pytest.mark.parametrize("hello", [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"parlance-engine 3\n"])
 async def test_another_program_is_sent_away(
     socket: str, hello: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -188,7 +188,7 @@ async def test_another_program_is_sent_away(
     ("said", "why"),
     [
         (b"\0\0\x18\x04\0\0\0\0\0", "another protocol"),
-        (b"parlance-engine 2\n", "version 2 of the protocol, not 1"),
+        (b"parlance-engine 3\n", "version 3 of the protocol, not 2"),
         (HELLO + b"\0\0\0\0\x63\0\0\0\1", "unknown kind 99"),
         (HELLO + pack(Kind.REPLY, 1, b"\xff\xff"), "should be a DetokenizeReply"),
         (HELLO + pack(Kind.ERROR, 1), "no code"),

@@ -93,8 +93,8 @@ def test_a_frame_that_is_too_long_is_not_written(monkeypatch: pytest.MonkeyPatch
         (b"GET / HTTP/1.1\r\n", "another protocol"),
         (b"X", "another protocol"),
         (b"\0\0\x04\x08\0", "another protocol"),
-        (b"parlance-engine 2\n", "speaks version 2 of the protocol, not 1"),
-        (b"parlance-engine 10\n" + BYTES, "speaks version 10 of the protocol, not 1"),
+        (b"parlance-engine 3\n", "speaks version 3 of the protocol, not 2"),
+        (b"parlance-engine 10\n" + BYTES, "speaks version 10 of the protocol, not 2"),
     ],
 )
 def test_another_program_is_told_from_an_engine(first: bytes, why: str) -> None:

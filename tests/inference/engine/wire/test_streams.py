@@ -15,12 +15,12 @@ from tests.inference.engine.wire.rig import (
     connected,
     detokenize,
     serving,
-    tokenize,
+    submit,
     until,
     waiting,
 )
 
-BIG = engine_pb2.StepFrame(tokenized=[engine_pb2.TokenizeReply(error="x" * 100_000)])
+BIG = engine_pb2.StepFrame(deltas=[engine_pb2.SequenceDelta(error="x" * 100_000)])
 
 
 async def test_streams_and_calls_share_a_connection(socket: str) -> None:
@@ -28,10 +28,10 @@ async def test_streams_and_calls_share_a_connection(socket: str) -> None:
         heard = [Heard(), Heard()]
         streams = [caller.open(GENERATE, each) for each in heard]
         for number in range(20):
-            streams[number % 2].write(tokenize(number))
+            streams[number % 2].write(submit(number))
             assert await detokenize(caller, number) == str(number)
-        await until(lambda: sum(len(each.call_ids) for each in heard) == 20)
-        assert [each.call_ids for each in heard] == [[*range(0, 20, 2)], [*range(1, 20, 2)]]
+        await until(lambda: sum(len(each.numbers) for each in heard) == 20)
+        assert [each.numbers for each in heard] == [[*range(0, 20, 2)], [*range(1, 20, 2)]]
         assert len(server.clients) == 1
         streams[0].cancel()
         await until(lambda: servicer.streams[0].closed == 1)
@@ -47,15 +47,15 @@ async def test_what_comes_up_in_one_turn_goes_as_one_message(socket: str) -> Non
         heard = Heard()
         stream = caller.open(GENERATE, heard)
         for number in range(30):
-            stream.write(tokenize(number))
+            stream.write(submit(number))
         stream.write(engine_pb2.ClientFrame(cancels=[engine_pb2.Cancel(sequence_id=3)]))
         await until(lambda: heard.frames)
-        stream.write(tokenize(30))
-        await until(lambda: len(heard.call_ids) == 31)
+        stream.write(submit(30))
+        await until(lambda: len(heard.numbers) == 31)
         first, second = servicer.streams[0].messages
-        assert [each.call_id for each in first.tokenize] == list(range(30))
+        assert [each.sequence_id for each in first.submits] == list(range(30))
         assert [each.sequence_id for each in first.cancels] == [3]
-        assert [each.call_id for each in second.tokenize] == [30]
+        assert [each.sequence_id for each in second.submits] == [30]
 
 
 async def test_an_engine_that_does_not_read_is_waited_for(socket: str) -> None:
@@ -68,20 +68,20 @@ async def test_an_engine_that_does_not_read_is_waited_for(socket: str) -> None:
         client._transport.pause_reading()
         number = 0
         while caller.writable:
-            stream.write(tokenize(number, "x" * 50_000))
+            stream.write(submit(number, "x" * 50_000))
             number += 1
             await asyncio.sleep(0)
         backed_up = caller._transport.get_write_buffer_size()
         for _ in range(400):
-            stream.write(tokenize(number, "x" * 10_000))
+            stream.write(submit(number, "x" * 10_000))
             number += 1
             await asyncio.sleep(0)
         assert caller._transport.get_write_buffer_size() == backed_up
         client._transport.resume_reading()
-        await until(lambda: len(heard.call_ids) == number)
-        assert heard.call_ids == list(range(number))
+        await until(lambda: len(heard.numbers) == number)
+        assert heard.numbers == list(range(number))
         last = servicer.streams[0].messages[-1]
-        assert len(last.tokenize) > 10
+        assert len(last.submits) > 10
         assert last.ByteSize() <= calling.MERGED_BYTES
 
 
@@ -93,9 +93,9 @@ async def test_a_message_that_is_too_long_is_refused_alone(
         stream = caller.open(GENERATE, heard)
         monkeypatch.setattr(calling, "MAX_PAYLOAD_BYTES", 1000)
         with pytest.raises(CallError, match="too long"):
-            stream.write(tokenize(1, "x" * 1000))
-        stream.write(tokenize(2))
-        await until(lambda: heard.call_ids == [2])
+            stream.write(submit(1, "x" * 1000))
+        stream.write(submit(2))
+        await until(lambda: heard.numbers == [2])
         monkeypatch.setattr(frames, "MAX_PAYLOAD_BYTES", 1000)
         servicer.streams[0].stream.write(BIG)
         await until(lambda: heard.ends)

@@ -1,5 +1,6 @@
 """One call from a program without an event loop, over a connection of its own."""
 
+import contextlib
 import socket
 import time
 from typing import TypeVar
@@ -29,7 +30,8 @@ def ask(address: str, method: Method[Q, R], request: Q, timeout_s: float) -> R:
     deadline = time.monotonic() + timeout_s
     try:
         with connect_blocking(address, timeout_s) as connection:
-            connection.sendall(HELLO + pack_call(1, method.name, request))
+            with contextlib.suppress(ConnectionError):  # who hangs up may have said why
+                connection.sendall(HELLO + pack_call(1, method.name, request))
             return read_message(method.reply, _read_reply(connection, deadline))
     except TimeoutError:
         sentence = f"{address}: {method.name} was not answered within {timeout_s} s."

@@ -14,6 +14,7 @@ from typing import Any
 MAX_NESTING = 64
 MAX_KEYS = 10_000
 MAX_CONTAINERS = 20_000  # arrays and objects: they cost a hundred times their two bytes
+MAX_VALUES = 1_000_000  # that commas part: token ids, above all
 
 # A string, or the rest of the text when it never ends: so that every quote is looked at once.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
@@ -77,6 +78,8 @@ def _check_structure(raw: bytes, text: str) -> None:
     bare = _STRING.sub(b'""', raw)
     if bare.count(b":") > MAX_KEYS:
         raise StrictJSONError(f"The body has more than {MAX_KEYS:,} keys.")
+    if bare.count(b",") >= MAX_VALUES:
+        raise StrictJSONError(f"The body has more than {MAX_VALUES:,} values.")
     num_containers = bare.count(b"[") + bare.count(b"{")
     if num_containers > MAX_CONTAINERS:
         raise StrictJSONError(f"The body has more than {MAX_CONTAINERS:,} arrays and objects.")
@@ -101,6 +104,7 @@ def _is_harmless(raw: bytes) -> bool:
     """
     return (
         raw.count(b":") <= MAX_KEYS
+        and raw.count(b",") < MAX_VALUES
         and raw.count(b"[") + raw.count(b"{") <= MAX_NESTING
         and b"NaN" not in raw
         and b"Infinity" not in raw

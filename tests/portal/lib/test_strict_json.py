@@ -56,6 +56,16 @@ def test_it_refuses_more_than_ten_thousand_keys() -> None:
         parse(body(10_001))
 
 
+def test_it_refuses_more_than_a_million_values() -> None:
+    def body(values: int) -> bytes:
+        return b"[%b]" % b",".join([b"1"] * values)
+
+    assert len(parse(body(1_000_000))) == 1_000_000
+    with pytest.raises(StrictJSONError, match="more than 1,000,000 values"):
+        parse(body(1_000_001))
+    assert parse(b'"%b"' % (b"," * 1_000_000)) == "," * 1_000_000
+
+
 def test_it_wants_an_object() -> None:
     with pytest.raises(StrictJSONError, match="must be a JSON object"):
         parse_object(b"[]")

@@ -242,13 +242,12 @@ class EngineLoop:
             b"" if special else self.codec.token_bytes(token_id),
             may_stop=count >= params.min_tokens,
         )
+        full = len(sequence.tokens) >= self.scheduler.longest(sequence)
+        if full:
+            text += detokenizer.flush()
         if detokenizer.stop_reason:
             sequence.finish(FinishReason.STOP, stop_reason=detokenizer.stop_reason)
-        elif (
-            count >= params.max_tokens
-            or len(sequence.tokens) >= self.scheduler.limits.max_model_len
-        ):
-            text += detokenizer.flush()
+        elif full:
             sequence.finish(FinishReason.LENGTH)
         return text
 

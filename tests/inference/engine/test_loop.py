@@ -97,6 +97,13 @@ def test_it_bills_held_back_stop_text_and_does_not_show_it() -> None:
     assert CODEC.decode(outcome.token_ids) == "one STOP"
 
 
+def test_it_stops_at_the_limit_on_what_might_have_begun_a_call() -> None:
+    bench = make("ab<c")
+    outcome = bench.submit([1], max_tokens=3, stop=("<",), tool_format="hermes")
+    bench.run()
+    assert (outcome.text, outcome.finish, outcome.stop_reason) == ("ab", "FINISH_STOP", "<")
+
+
 def test_it_shows_what_was_held_back_when_the_stop_never_came() -> None:
     bench = make("one STO")
     ended = bench.submit([1], max_tokens=50, stop=("STOP",))

@@ -164,7 +164,7 @@ static void add_group(const struct cache *cache, const int64_t *table, int64_t h
         for (int64_t q = 0; q < count; q += most)
             for (int64_t i = 0, parts; i < dim; i += parts * LANES) {
                 int64_t left = (dim - i) / LANES, query = h * count + q;
-                parts = left >= MOST_PARTS ? MOST_PARTS : left >= 2 ? 2 : 1;
+                parts = left >= MOST_PARTS(count) ? MOST_PARTS(count) : left >= 2 ? 2 : 1;
                 values_of[cache->numbers]((int)(count - q < most ? count - q : most), (int)parts,
                                           weights + query * room, room, length,
                                           values + i * UNIT, dim, ahead, sums + query * dim + i);

@@ -18,9 +18,10 @@
  * queries and weights in full; pairs of bfloats; tiles. */
 enum numbers { AS_FLOATS, AS_WIDENED, AS_PAIRS, AS_TILES };
 
-/* Queries whose values are added at a time, and vectors of each: more would not fit into the registers. */
+/* Queries whose values are added at a time, and vectors of each: more would not fit into the registers,
+ * and fewer would wait for the sums before them. */
 #define MOST_ADDED(numbers) ((numbers) == AS_TILES ? 2 : 4)
-#define MOST_PARTS (LANES == 16 ? 4 : 2)
+#define MOST_PARTS(count) (LANES == 16 || (count) == 1 ? 4 : 2)
 
 /* The sums ask for what lies `ahead` bytes behind each line that they read: it will be read next. */
 INLINE void bring(const char *row) { __builtin_prefetch(row, 0, 3); }
@@ -242,7 +243,7 @@ INLINE void add_values(const enum numbers numbers, const int count, const int pa
 #define VALUES(n)                                                                                \
     case n:                                                                                      \
         if (n > MOST_ADDED(numbers)) break; /* or it would be compiled for nothing */            \
-        if (MOST_PARTS == 4 && parts == 4) VALUES_OF(n, 4);                                      \
+        if (MOST_PARTS(n) == 4 && parts == 4) VALUES_OF(n, 4);                                      \
         else if (parts == 2) VALUES_OF(n, 2);                                                    \
         else VALUES_OF(n, 1);                                                                    \
         break;

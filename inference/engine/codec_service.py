@@ -41,6 +41,7 @@ class CodecServicer:
         self._listener = listener
         self._codec = codec
         self._vocab_size = vocab_size
+        self._asked_bytes = 0  # in this turn of the event loop
 
     def full_for_ms(self, place: engine_pb2.Place) -> int:
         """Say when to come back; 0: what is for this place may be submitted now."""
@@ -53,9 +54,19 @@ class CodecServicer:
         if request.HasField("place") and (full_for_ms := self.full_for_ms(request.place)):
             return engine_pb2.TokenizeReply(full_for_ms=full_for_ms)
         num_bytes = request.ByteSize()
-        if num_bytes <= SHORT_PROMPT_BYTES:
+        if self._is_little(num_bytes):
             return self._tokenize(request)
         return await self._aside(num_bytes, self._tokenize, request)
+
+    def _is_little(self, num_bytes: int) -> bool:
+        """Whether it is short, together with what else was asked in this turn of the event loop."""
+        if not self._asked_bytes:
+            asyncio.get_running_loop().call_soon(self._forget_asked)
+        self._asked_bytes += num_bytes
+        return self._asked_bytes <= SHORT_PROMPT_BYTES
+
+    def _forget_asked(self) -> None:
+        self._asked_bytes = 0
 
     def _aside(
         self, num_bytes: int, call: Callable[[Argument], Result], argument: Argument

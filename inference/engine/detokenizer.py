@@ -71,6 +71,7 @@ class Detokenizer:
         self._stops = StopAutomaton(stops) if any(stops) else None
         self._lead = Lead(form) if form is not None and self._stops is not None else None
         self._node = 0
+        self._spared = 0  # characters of the lead's that came when nothing could stop
         self._held = ""  # decoded, but possibly the start of a stop string
         self.stop_reason = ""  # the stop string that matched; no text comes after it
 
@@ -100,8 +101,11 @@ class Detokenizer:
             said += self._lead.flush()
         if not may_stop:
             decided, self._held, self._node = self._held + said + calls, "", 0
+            self._spared = 0 if self._lead is None else self._lead.num_held
             return decided
-        decided = self._search(self._stops, said)
+        spared, said = said[: self._spared], said[self._spared :]
+        self._spared -= len(spared)
+        decided = spared + self._search(self._stops, said)
         if calls and not self.stop_reason:
             decided += self._held + calls
             self._held = ""

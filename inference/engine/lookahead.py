@@ -89,7 +89,7 @@ def foresee(scheduler: Scheduler, plan: Plan) -> Plan | None:
     going_on: list[tuple[Sequence, Row]] = []
     for sequence in scheduler.running:
         row = known.get(sequence.key)
-        if row is None or row.drafts or sequence.params.looks_back:
+        if row is None or row.drafts or sequence.held or sequence.params.looks_back:
             return None
         if row.samples and row.length + 1 < scheduler.longest(sequence):
             going_on.append((sequence, row))

@@ -83,7 +83,7 @@ class Sequence:
 
     @property
     def paused(self) -> bool:
-        """Takes no step. A held one computes its prompt all the same: others may wait for it."""
+        """Takes no step. A held one computes its prompt but for a token: others wait for it."""
         return self.held and self.num_uncomputed == 1
 
     @property

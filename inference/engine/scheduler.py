@@ -205,7 +205,9 @@ class Scheduler:
         return victims[-1] if victims else None
 
     def _chunk(self, sequence: Sequence, spare: int) -> int:
-        count = min(sequence.num_uncomputed, spare)
+        # The last token of a prompt brings an answer, and what is held says nothing.
+        wanted = sequence.num_uncomputed - 1 if sequence.held else sequence.num_uncomputed
+        count = min(wanted, spare)
         if sequence.params.prompt_logprobs is not None:
             count = min(count, PROMPT_LOGPROBS_CHUNK)
         return count
@@ -273,7 +275,8 @@ class Scheduler:
                 self._short_of_blocks = sequence
                 break  # nobody overtakes the one whose turn it is
             count = self._chunk(sequence, spare)
-            rows.append(self._row(sequence, count))
+            if count:
+                rows.append(self._row(sequence, count))
             spare -= count
         return rows
 

@@ -129,6 +129,11 @@ class Lead:
         self._held = text[place:]
         return text[:place], ""
 
+    @property
+    def num_held(self) -> int:
+        """Characters that may turn out to begin a call."""
+        return len(self._held)
+
     def flush(self) -> str:
         """The text has ended: return what was held back."""
         held, self._held = self._held, ""

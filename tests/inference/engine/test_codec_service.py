@@ -20,10 +20,10 @@ class Gated:
 
     def __init__(self) -> None:
         self.gate = threading.Event()
-        self.on_event_loop = False
+        self.num_on_event_loop = 0
 
     def encode_text(self, text: str) -> list[int]:
-        self.on_event_loop |= threading.current_thread() is threading.main_thread()
+        self.num_on_event_loop += threading.current_thread() is threading.main_thread()
         if len(text) > LONG_PROMPT_BYTES:
             assert self.gate.wait(10)
         return [len(text)]
@@ -54,7 +54,20 @@ async def test_only_a_short_prompt_is_encoded_on_the_event_loop(text: str) -> No
     codec = Gated()
     reply = await make_servicer(codec).Tokenize(prompt(text))
     assert reply.token_ids == [len(text)]
-    assert codec.on_event_loop == (text == "short")
+    assert codec.num_on_event_loop == (text == "short")
+
+
+async def test_a_burst_of_short_prompts_is_no_short_one() -> None:
+    codec = Gated()
+    servicer = make_servicer(codec)
+    texts = [f"{n:040}" for n in range(100)]
+    replies = await asyncio.gather(*(servicer.Tokenize(prompt(text)) for text in texts))
+    assert [list(reply.token_ids) for reply in replies] == [[40]] * 100
+    assert 0 < codec.num_on_event_loop <= SHORT_PROMPT_BYTES / 40
+    await servicer.Tokenize(prompt("short"))  # in another turn of the loop
+    before = codec.num_on_event_loop
+    await servicer.Tokenize(prompt("short"))
+    assert codec.num_on_event_loop == before + 1
 
 
 async def test_the_event_loop_turns_while_ids_are_decoded() -> None:

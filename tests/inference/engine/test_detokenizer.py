@@ -112,6 +112,24 @@ def test_it_lets_stop_strings_pass_while_they_may_not_stop() -> None:
     assert detokenizer.stop_reason == "no"
 
 
+@pytest.mark.parametrize("form", [None, *FORMATS.values()], ids=["plain", *FORMATS])
+@settings(max_examples=100, deadline=None)
+@given(LETTERS, st.integers(0, 8), st.sampled_from(["<", "<a", "a<", "ab"]))
+def test_what_came_when_nothing_could_stop_stays_spared(
+    form: ToolFormat | None, text: str, num_spared: int, stop: str
+) -> None:
+    """Also what was not decided then, since a call might have begun with it."""
+    text = text.replace("b", "<")
+    detokenizer = Detokenizer((stop,), form)
+    got = "".join(
+        detokenizer.feed(char.encode(), may_stop=index >= num_spared)
+        for index, char in enumerate(text)
+    )
+    got += detokenizer.flush()
+    expected, _ = truncated(text[num_spared:], (stop,))
+    assert got == text[:num_spared] + expected
+
+
 class CountingList(list[Any]):
     """Counts how often something is looked up in it."""
 

@@ -140,6 +140,21 @@ def test_a_cancelled_sequence_runs_for_at_most_two_steps_more() -> None:
     assert len(other.token_ids) == 80
 
 
+def test_what_is_held_is_not_launched_ahead() -> None:
+    bench = make()
+    held, other = (bench.submit([n], max_tokens=80, handle=str(n)) for n in (1, 2))
+    for _ in range(3):
+        bench.step()
+    bench.loop.hold("1", held=True)
+    for _ in range(20):
+        bench.step()
+    assert len(held.token_ids) <= 3 + 2  # two steps were under way
+    assert len(other.token_ids) > 20
+    bench.loop.hold("1", held=False)
+    bench.run()
+    assert held.text == other.text == "a" * 80
+
+
 def test_whoever_waits_starts_within_two_steps_of_a_free_place() -> None:
     bench = make()
     for n in range(3):

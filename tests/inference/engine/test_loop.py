@@ -60,15 +60,17 @@ def test_a_held_stream_pauses_and_then_goes_on_where_it_was() -> None:
     other = bench.submit([1], max_tokens=8, handle="other")
     bench.loop.step()
     bench.loop.hold("slow", held=True)
-    later = bench.submit([1], max_tokens=2, handle="slow")
+    later = bench.submit([1] * 9, max_tokens=2, handle="slow")
+    scored = bench.submit([1] * 9, max_tokens=0, prompt_logprobs=2, handle="slow")
     for _ in range(20):
         bench.loop.step()
     assert (slow.text, slow.finish) == ("a", "")
-    assert later.text == "a"  # its prompt is computed, which brings the first token
+    assert (later.text, scored.finish) == ("", "")
     assert (other.text, other.finish) == ("abcdefgh", "FINISH_LENGTH")
     bench.loop.hold("slow", held=False)
     bench.run()
     assert (slow.text, slow.finish, later.text) == ("abcdefgh", "FINISH_LENGTH", "ab")
+    assert scored.finish == "FINISH_LENGTH"
 
 
 def test_what_is_held_can_be_cancelled() -> None:

@@ -80,8 +80,15 @@ def test_nobody_waits_for_the_prefix_of_one_that_is_held() -> None:
     first.held = True
     for _ in range(4):
         desk.step()
-    assert (first.num_computed, first.num_generated) == (40, 1)
+    assert (first.num_computed, first.num_generated) == (39, 0)
     assert (twin.num_cached, twin.num_generated) == (36, 2)
+
+
+def test_a_held_prompt_of_one_token_has_no_row() -> None:
+    desk = Desk(make())
+    held, other = desk.submit([1]), desk.submit([2])
+    held.held = True
+    assert [row.key for row in desk.scheduler.schedule().rows] == [other.key]
 
 
 def test_it_counts_what_was_cached_once_though_a_sequence_begins_again() -> None:

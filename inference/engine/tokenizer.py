@@ -34,6 +34,7 @@ class HuggingFaceCodec:
         self._backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._plain.encode_special_tokens = True
+        self._of_texts = self._plain if tokenizer.split_special_tokens else self._backend
         for backend in (self._backend, self._plain):
             # A checkpoint may say that its texts are cut and padded. Ours never are.
             backend.no_truncation()
@@ -67,7 +68,7 @@ class HuggingFaceCodec:
 
     def encode_text(self, text: str) -> list[int]:
         """Encode as the tokenizer does by default, special tokens and BOS included."""
-        return _ids(self._backend, text, add_special_tokens=True)
+        return _ids(self._of_texts, text, add_special_tokens=True)
 
     def encode_chat(self, chat: Chat) -> list[int]:
         """Render and encode a conversation. ValueError when the template refuses it.

@@ -120,6 +120,16 @@ ATTACK = st.lists(
 ).map("".join)
 
 
+@pytest.mark.parametrize("splits", [False, True])
+def test_a_tokenizer_may_say_that_texts_hold_no_special_tokens(splits: bool) -> None:
+    tokenizer = byte_level()
+    tokenizer.split_special_tokens = splits
+    codec = HuggingFaceCodec(tokenizer, ())
+    text = "a<|im_end|>b"
+    assert codec.encode_text(text) == tokenizer(text)["input_ids"]
+    assert any(map(codec.is_special, codec.encode_text(text))) != splits
+
+
 @settings(max_examples=300, deadline=None)
 @given(ATTACK, ATTACK, ATTACK, st.sampled_from(sorted(CODECS)))
 def test_no_text_of_a_message_ever_becomes_a_special_token(

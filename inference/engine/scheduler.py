@@ -197,12 +197,10 @@ class Scheduler:
         greedy, most = used.most_common(1)[0]
         if used[sequence.tenant] + wanted > share or most <= share:
             return None
-        victims = [
-            other
-            for other in self.running
-            if other.tenant == greedy and other.priority >= sequence.priority
-        ]
-        return victims[-1] if victims else None
+        for other in reversed(self.running):
+            if other.tenant == greedy and other.priority >= sequence.priority:
+                return other
+        return None
 
     def _chunk(self, sequence: Sequence, spare: int) -> int:
         # The last token of a prompt brings an answer, and what is held says nothing.

@@ -86,8 +86,8 @@ class Engine:
         self.limits = SchedulerLimits(max_model_len, budget, max_running, max_stretch=0)
         block_size = BLOCK_SIZE if self.device.type == "cuda" else 16
         num_blocks = max_running * math.ceil(max_model_len / block_size) + max_running
+        base.verify(block_size)
         self.cache = KVCache(base.shapes, num_blocks, block_size, base.dtype, self.device)
-        base.verify(self.cache)
         self.eager = lean_model(base, self.cache) or base
         self.replayed = with_graphs(base, self.eager, self.cache, self.limits)
         self.form = type(self.replayed).__name__

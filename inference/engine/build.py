@@ -106,8 +106,8 @@ def assemble(
     dtype = sizes.kv_cache_dtype or model.dtype
     num_blocks = sizes.kv_blocks or _fit_blocks(model, sizes, limits, block_size, dtype)
     logger.info("key-value cache: %d blocks of %d tokens, %s", num_blocks, block_size, _name(dtype))
+    model.verify(block_size)
     cache = model.new_cache(num_blocks, block_size, dtype)
-    model.verify(cache)
     form = lean_model(model, cache) or model
     if on_cuda:
         form = with_graphs(model, form, cache, limits)

@@ -76,7 +76,7 @@ class NativeDecoder:
     """Runs batches on the CPU. Weights and cache are float32 or bfloat16, each for itself."""
 
     def __init__(self, weights: FloatWeights, cache: KVCache, library: ctypes.CDLL) -> None:
-        """Pack the weights for a cache that fits; run with as many threads as PyTorch does now."""
+        """Pack the weights for caches like this; run with as many threads as PyTorch does now."""
         self._threads = torch.get_num_threads()
         self._decode = library.decode
         self._decode.argtypes = [ctypes.POINTER(_Decoder), ctypes.POINTER(_Step)]
@@ -85,14 +85,17 @@ class NativeDecoder:
         self._kept: list[Tensor] = []  # what the structures point to
         self.vocab_size = weights.vocab_size
         self._layers = (_Layer * len(weights.layers))(
-            *(self._layer(layer, cache, i) for i, layer in enumerate(weights.layers))
+            *(self._layer(layer) for layer in weights.layers)
         )
         self._decoder = self._pack(weights, cache)
+        self._cache: KVCache | None = None  # whose memory the structures point to
         self._memory: dict[str, Tensor] = {}
 
     @torch.inference_mode()
     def logits(self, batch: Batch, cache: KVCache) -> Tensor:
         """Run a batch; return the logits (N, V) of the positions it wants, in float32."""
+        if cache is not self._cache:
+            self._point_to(cache)
         layout, decoder = batch.layout, self._decoder
         tokens, wanted = len(layout.positions), len(batch.logit_index)
         logits = torch.empty(wanted, self.vocab_size, dtype=torch.float32)
@@ -131,6 +134,12 @@ class NativeDecoder:
         self._decode(decoder, step)
         return logits
 
+    def _point_to(self, cache: KVCache) -> None:
+        self._cache = cache
+        self._decoder.cached_bfloats = cache.dtype is torch.bfloat16
+        for layer, keys, values in zip(self._layers, cache.keys, cache.values, strict=True):
+            layer.keys, layer.values = keys.data_ptr(), values.data_ptr()
+
     def _room(self, name: str, count: int) -> int:
         """Return the address of working memory for `count` floats; it is kept for later steps."""
         memory = self._memory.get(name)
@@ -155,7 +164,6 @@ class NativeDecoder:
             num_layers=len(weights.layers),
             kind=self._kind,
             bfloats=weights.embedding.dtype is torch.bfloat16,
-            cached_bfloats=cache.dtype is torch.bfloat16,
             epsilon=weights.epsilon,
             scale=weights.scale,
             cosines=self._keep(weights.cosines),
@@ -166,7 +174,7 @@ class NativeDecoder:
             layers=self._layers,
         )
 
-    def _layer(self, layer: LayerWeights[Projection], cache: KVCache, index: int) -> _Layer:
+    def _layer(self, layer: LayerWeights[Projection]) -> _Layer:
         query_norm, key_norm = layer.head_norms or (None, None)
         gate_up = Projection(
             _by_turns(layer.gate_up.weight),
@@ -181,8 +189,6 @@ class NativeDecoder:
             out=self._product(layer.out),
             gate_up=self._product(gate_up),
             down=self._product(layer.down),
-            keys=self._keep(cache.keys[index]),
-            values=self._keep(cache.values[index]),
         )
 
     def _product(self, projection: Projection) -> _Product:
@@ -204,7 +210,7 @@ class NativeDecoder:
 
 
 def native_decoder(weights: DecoderWeights[Any, Any], cache: KVCache) -> NativeDecoder | None:
-    """Return the decoder for these weights and this cache; None where it cannot be had."""
+    """Return the decoder for these weights and caches like this; None where it cannot be had."""
     library = load_library() if _fits(weights, cache) else None
     return NativeDecoder(weights, cache, library) if library is not None else None
 

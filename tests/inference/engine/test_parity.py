@@ -1,18 +1,21 @@
 """The engine's greedy tokens are those of `transformers.generate`, whatever happens around them."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from inference.engine import family
-from inference.engine.build import eos_token_ids
-from inference.engine.family import FAMILIES, misfit, take_weights
+from inference.engine import family, lean
+from inference.engine.batch import Batch
+from inference.engine.build import EngineSizes, assemble, eos_token_ids
+from inference.engine.fake_codec import FakeCodec
+from inference.engine.family import FAMILIES, DecoderWeights, misfit, take_weights
 from inference.engine.family import _rotations as rotations
 from inference.engine.kv_cache import KVCache
 from inference.engine.lean import lean_model
@@ -126,16 +129,19 @@ def test_it_equals_generate_when_all_of_that_happens_at_once(case: Case) -> None
 
 def test_it_proves_itself_before_serving(case: Case) -> None:
     model = case.model
-    cache = KVCache(model.shapes, 8, 16, model.dtype, model.device)
-    model.verify(cache)
+    model.verify(16)
+    cache = model.exact_cache(16)
     assert model.disagreement(case.form(cache), cache) == ""
 
 
 def test_it_agrees_with_itself_over_a_cache_of_half_the_bits(case: Case) -> None:
     cache = case.model.new_cache(8, 16, torch.bfloat16)
-    assert case.model.disagreement(case.form(cache), cache) == ""
+    form = case.form(cache)
+    assert case.model.distance(form, cache) <= 0.06  # granite's; no other is beyond 0.015
+    if not misfit(case.model):
+        assert case.model.disagreement(form, cache) == ""
     whole = case.model.new_cache(8, 16, torch.float32)
-    assert case.model.disagreement(case.form(whole), whole) == ""
+    assert case.model.disagreement(form, whole) == ""
     assert not torch.equal(cache.keys[0][1:3].float(), whole.keys[0][1:3])
 
 
@@ -150,6 +156,52 @@ def test_a_lean_form_is_used_where_there_is_one_that_agrees(
     assert lean_model(model, cache) is None
 
 
+def with_scale_off(base: HuggingFaceModel, factor: float) -> DecoderWeights[Any, Any]:
+    weights = take_weights(base)
+    return replace(weights, scale=weights.scale * factor)
+
+
+def with_angles_off(base: HuggingFaceModel, factor: float) -> DecoderWeights[Any, Any]:
+    rotation = base.module.model.rotary_emb
+    rotation.inv_freq *= factor
+    weights = take_weights(base)
+    rotation.inv_freq /= factor
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("take", "factor"),
+    [(with_scale_off, 1.1), (with_scale_off, 1.01), (with_angles_off, 1.05)],
+)
+@pytest.mark.parametrize("name", LEAN)
+def test_a_small_fault_of_the_lean_form_shows_beside_a_cache_of_half_the_bits(
+    name: str, take: Any, factor: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = HuggingFaceModel(random_module(name))
+    cache = model.new_cache(8, 16, torch.bfloat16)
+    assert lean_model(model, cache) is not None
+    monkeypatch.setattr(lean, "take_weights", lambda base: take(base, factor))
+    assert lean_model(model, cache) is None
+
+
+@pytest.mark.parametrize("faulty", [None, torch.float32, torch.bfloat16], ids=str)
+def test_the_lean_form_has_to_agree_in_the_cache_that_rounds_and_in_one_that_does_not(
+    faulty: torch.dtype | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = HuggingFaceModel(random_module("llama"))
+    right = lean_form(model)
+
+    class Faulty:
+        vocab_size = right.vocab_size
+
+        def logits(self, batch: Batch, cache: KVCache) -> Tensor:
+            return right.logits(batch, cache) * (1.1 if cache.dtype is faulty else 1)
+
+    monkeypatch.setattr(lean, "native_decoder", lambda *_: Faulty())
+    form = lean_model(model, model.new_cache(8, 16, torch.bfloat16))
+    assert (form is None) == (faulty is not None)
+
+
 @pytest.mark.parametrize("name", LEAN)
 def test_the_lean_form_agrees_in_half_the_bits(name: str) -> None:
     model = HuggingFaceModel(random_module(name).to(torch.bfloat16))
@@ -162,18 +214,24 @@ def test_the_lean_form_agrees_in_half_the_bits(name: str) -> None:
         assert model.disagreement(native, cache) == ""
 
 
-def test_it_refuses_a_model_whose_attention_it_does_not_reproduce() -> None:
+@pytest.mark.parametrize("cached", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("factor", [3, 1.1])
+def test_it_refuses_a_model_whose_attention_it_does_not_reproduce(
+    factor: float, cached: torch.dtype
+) -> None:
     model = HuggingFaceModel(random_module("llama"))
     for layer in model.module.model.layers:
-        layer.self_attn.scaling *= 3  # stands for a feature that only eager attention knows
+        # Stands for a feature that only eager attention knows.
+        layer.self_attn.scaling *= factor
 
         def eager_only(*args: Any, attn: Any = layer.self_attn, **kwargs: Any) -> Any:
-            attn.scaling = attn.scaling / 3 if "paged" not in kwargs else attn.scaling
+            attn.scaling = attn.scaling / factor if "paged" not in kwargs else attn.scaling
             return type(attn).forward(attn, *args, **kwargs)
 
         layer.self_attn.forward = eager_only
+    sizes = EngineSizes(kv_blocks=32, kv_cache_dtype=cached)
     with pytest.raises(ValueError, match="cannot be served"):
-        model.verify(KVCache(model.shapes, 8, 16, model.dtype, model.device))
+        assemble("tiny", "1", model, FakeCodec(), sizes)
 
 
 def test_it_pads_the_vocabulary_of_the_tiny_models_like_the_fake() -> None:

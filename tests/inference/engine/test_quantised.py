@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from inference.engine.__main__ import build_parser, build_served
 from inference.engine.family import misfit
-from inference.engine.kv_cache import KVCache
 from inference.engine.model import HuggingFaceModel
 from inference.engine.quantised import FEW, Int8Linear, num_weights, quantise, rounded
 from tests.inference.engine.checkpoint import write_checkpoint
@@ -73,10 +72,9 @@ def test_every_form_of_a_model_agrees_with_its_own_attention(name: str) -> None:
     quantise(module)
     assert not [child for child in module.modules() if isinstance(child, nn.Linear)]
     model = HuggingFaceModel(module)
-    cache = KVCache(model.shapes, 8, 16, model.dtype, model.device)
-    model.verify(cache)
+    model.verify(16)
     if not misfit(model):
-        assert model.disagreement(lean_form(model), cache) == ""
+        assert model.disagreement(lean_form(model), model.exact_cache(16)) == ""
 
 
 def test_its_logits_are_near_those_of_the_floats() -> None:

@@ -49,34 +49,25 @@ INLINE words pairs_of_keys(const char *keys, int64_t i, int64_t size, int64_t ah
     return (words)*(const words_at *)row;
 }
 
-/* queries: floats. */
-INLINE void score_widened(const int heads, const int count, const void *queries, const char *keys,
-                          int64_t head_bytes, int64_t size, int64_t dim, int64_t ahead,
-                          vec *sum) {
-    for (int64_t i = 0; i < dim; i += 2)
-#pragma GCC unroll 8
-        for (int h = 0; h < heads; h++) {
-            words pairs = pairs_of_keys(keys + h * head_bytes, i, size, ahead);
-#pragma GCC unroll 8
-            for (int q = h * count; q < (h + 1) * count; q++) {
-                const float *query = (const float *)queries + q * dim + i;
-                sum[q] = add_product(sum[q], firsts(pairs), all_of(query[0]));
-                sum[q] = add_product(sum[q], seconds(pairs), all_of(query[1]));
-            }
-        }
+/* Pairs meet two numbers of a row, from `at` on: bfloats for AS_PAIRS, else floats. */
+INLINE vec add_pair(const enum numbers numbers, vec sum, words pairs, const void *row, int64_t at) {
+    if (numbers == AS_PAIRS) return add_products(sum, pairs, (const bfloat *)row + at);
+    const float *two = (const float *)row + at;
+    sum = add_product(sum, firsts(pairs), all_of(two[0]));
+    return add_product(sum, seconds(pairs), all_of(two[1]));
 }
 
-/* queries: bfloats. */
-INLINE void score_pairs(const int heads, const int count, const void *queries, const char *keys,
-                        int64_t head_bytes, int64_t size, int64_t dim, int64_t ahead,
-                        vec *sum) {
+/* queries: as `add_pair` takes them. */
+INLINE void score_pairs(const enum numbers numbers, const int heads, const int count,
+                        const void *queries, const char *keys, int64_t head_bytes, int64_t size,
+                        int64_t dim, int64_t ahead, vec *sum) {
     for (int64_t i = 0; i < dim; i += 2)
 #pragma GCC unroll 8
         for (int h = 0; h < heads; h++) {
             words pairs = pairs_of_keys(keys + h * head_bytes, i, size, ahead);
 #pragma GCC unroll 8
             for (int q = h * count; q < (h + 1) * count; q++)
-                sum[q] = add_products(sum[q], pairs, (const bfloat *)queries + q * dim + i);
+                sum[q] = add_pair(numbers, sum[q], pairs, queries, q * dim + i);
         }
 }
 
@@ -113,11 +104,9 @@ INLINE void score(const enum numbers numbers, const int heads, const int count,
         for (int i = 0; i < heads * count; i++) sum[i] = (vec){0};
         if (numbers == AS_FLOATS)
             score_floats(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
-        else if (numbers == AS_WIDENED)
-            score_widened(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
-        else if (numbers == AS_PAIRS)
-            score_pairs(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
-        else score_as_tiles(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
+        else if (numbers == AS_TILES)
+            score_as_tiles(heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
+        else score_pairs(numbers, heads, count, queries, keys, head_bytes, size, dim, ahead, sum);
 #pragma GCC unroll 8
         for (int i = 0; i < heads * count; i++) store_floats(scores + i * room, sum[i]);
     }
@@ -152,28 +141,10 @@ INLINE words pairs_of_values(const void *values, int64_t j, int64_t length, int6
     return j + 1 == length ? pairs & 0xffff : pairs;
 }
 
-INLINE void add_widened(const int count, const int parts, const float *weights, int64_t room,
-                        int64_t length, const void *values, int64_t dim, int64_t ahead,
-                        vec sum[4][4]) {
-    for (int64_t j = 0; j < length; j += 2) {
-        words value[4];
-#pragma GCC unroll 4
-        for (int p = 0; p < parts; p++) value[p] = pairs_of_values(values, j, length, dim, p, ahead);
-#pragma GCC unroll 4
-        for (int q = 0; q < count; q++)
-#pragma GCC unroll 4
-            for (int p = 0; p < parts; p++) {
-                const float *weight = weights + q * room + j;
-                sum[q][p] = add_product(sum[q][p], firsts(value[p]), all_of(weight[0]));
-                sum[q][p] = add_product(sum[q][p], seconds(value[p]), all_of(weight[1]));
-            }
-    }
-}
-
-/* weights: bfloats, `room` floats apart. */
-INLINE void add_pairs(const int count, const int parts, const float *weights, int64_t room,
-                      int64_t length, const void *values, int64_t dim, int64_t ahead,
-                      vec sum[4][4]) {
+/* weights: as `add_pair` takes them, `room` floats apart. */
+INLINE void add_pairs(const enum numbers numbers, const int count, const int parts,
+                      const float *weights, int64_t room, int64_t length, const void *values,
+                      int64_t dim, int64_t ahead, vec sum[4][4]) {
     for (int64_t j = 0; j < length; j += 2) {
         words value[4];
 #pragma GCC unroll 4
@@ -182,8 +153,7 @@ INLINE void add_pairs(const int count, const int parts, const float *weights, in
         for (int q = 0; q < count; q++)
 #pragma GCC unroll 4
             for (int p = 0; p < parts; p++)
-                sum[q][p] = add_products(sum[q][p], value[p],
-                                         (const bfloat *)(weights + q * room) + j);
+                sum[q][p] = add_pair(numbers, sum[q][p], value[p], weights + q * room, j);
     }
 }
 
@@ -223,11 +193,9 @@ INLINE void add_values(const enum numbers numbers, const int count, const int pa
         for (int p = 0; p < parts; p++) sum[q][p] = load_floats(sums + q * dim + p * LANES);
     if (numbers == AS_FLOATS)
         add_floats(count, parts, weights, room, length, values, dim, ahead, sum);
-    else if (numbers == AS_WIDENED)
-        add_widened(count, parts, weights, room, length, values, dim, ahead, sum);
-    else if (numbers == AS_PAIRS)
-        add_pairs(count, parts, weights, room, length, values, dim, ahead, sum);
-    else add_as_tiles(count, parts, weights, room, length, values, dim, ahead, sum);
+    else if (numbers == AS_TILES)
+        add_as_tiles(count, parts, weights, room, length, values, dim, ahead, sum);
+    else add_pairs(numbers, count, parts, weights, room, length, values, dim, ahead, sum);
 #pragma GCC unroll 4
     for (int q = 0; q < count; q++)
 #pragma GCC unroll 4
@@ -243,7 +211,7 @@ INLINE void add_values(const enum numbers numbers, const int count, const int pa
 #define VALUES(n)                                                                                \
     case n:                                                                                      \
         if (n > MOST_ADDED(numbers)) break; /* or it would be compiled for nothing */            \
-        if (MOST_PARTS(n) == 4 && parts == 4) VALUES_OF(n, 4);                                      \
+        if (MOST_PARTS(n) == 4 && parts == 4) VALUES_OF(n, 4);                                   \
         else if (parts == 2) VALUES_OF(n, 2);                                                    \
         else VALUES_OF(n, 1);                                                                    \
         break;

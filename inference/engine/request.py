@@ -82,9 +82,17 @@ class Sequence:
         return len(self.tokens) - self.num_computed
 
     @property
+    def num_due(self) -> int:
+        """Tokens to compute now: of a held sequence all but the one that would bring an answer.
+
+        The others are computed, since sequences with the same prefix may wait for them.
+        """
+        return self.num_uncomputed - 1 if self.held else self.num_uncomputed
+
+    @property
     def paused(self) -> bool:
-        """Takes no step. A held one computes its prompt but for a token: others wait for it."""
-        return self.held and self.num_uncomputed == 1
+        """Takes no step."""
+        return self.held and self.num_due == 0
 
     @property
     def finished(self) -> bool:

@@ -203,9 +203,7 @@ class Scheduler:
         return None
 
     def _chunk(self, sequence: Sequence, spare: int) -> int:
-        # The last token of a prompt brings an answer, and what is held says nothing.
-        wanted = sequence.num_uncomputed - 1 if sequence.held else sequence.num_uncomputed
-        count = min(wanted, spare)
+        count = min(sequence.num_due, spare)
         if sequence.params.prompt_logprobs is not None:
             count = min(count, PROMPT_LOGPROBS_CHUNK)
         return count

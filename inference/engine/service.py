@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inference.engine.codec_service import CodecServicer, engine_version
 from inference.engine.detokenizer import Detokenizer
@@ -90,8 +90,8 @@ class GenerateStream:
         self._server = server
         self._stream = stream
         self._outbox = server.open_stream(stream)
-        self._jobs: set[asyncio.Future[Any]] = set()  # what is under way beside the loop
-        self._compiling: dict[int, asyncio.Task[None]] = {}  # by the client's number
+        self._jobs: set[asyncio.Task[None]] = set()  # sequences that wait for their grammars
+        self._compiling: dict[int, asyncio.Task[None]] = {}  # those not cancelled, by number
         self._half_closed = False
 
     def on_message(self, frame: engine_pb2.ClientFrame) -> None:
@@ -133,11 +133,12 @@ class GenerateStream:
         return None
 
     def _compile(self, sequence: Sequence) -> None:
+        """Keep the stream open until a sequence is submitted; a crash on the way ends it."""
         number = sequence.sequence_id
         task = asyncio.get_running_loop().create_task(self._submit_compiled(sequence))
+        self._jobs.add(task)
         self._compiling[number] = task
-        task.add_done_callback(partial(_drop, self._compiling, number))
-        self._await(task)
+        task.add_done_callback(partial(self._on_compiled, number))
 
     async def _submit_compiled(self, sequence: Sequence) -> None:
         """Submit a sequence when its grammar is compiled, mostly at once: `CheckGrammar` did it.
@@ -170,14 +171,11 @@ class GenerateStream:
         else:
             self._server.loop.cancel(self._outbox, number)
 
-    def _await(self, job: asyncio.Future[Any]) -> None:
-        """Keep the stream open until a job is done; one that fails ends it."""
-        self._jobs.add(job)
-        job.add_done_callback(self._on_done)
-
-    def _on_done(self, job: asyncio.Future[Any]) -> None:
-        self._jobs.discard(job)
-        error = None if job.cancelled() else job.exception()
+    def _on_compiled(self, number: int, task: asyncio.Task[None]) -> None:
+        self._jobs.discard(task)
+        if self._compiling.get(number) is task:
+            del self._compiling[number]
+        error = None if task.cancelled() else task.exception()
         if error is not None:
             logger.error("a request broke its stream", exc_info=error)
             self._stream.fail(CallError(Code.INTERNAL, "The engine failed."))
@@ -208,8 +206,3 @@ def _ending(number: int, reason: FinishReason, sentence: str = "") -> engine_pb2
     delta = engine_pb2.SequenceDelta(sequence_id=number, error=sentence)
     delta.finish_reason = finish_to_wire(reason)
     return engine_pb2.StepFrame(deltas=[delta])
-
-
-def _drop(tasks: dict[int, asyncio.Task[None]], number: int, done: asyncio.Task[None]) -> None:
-    if tasks.get(number) is done:
-        del tasks[number]

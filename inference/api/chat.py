@@ -1,26 +1,28 @@
 """`POST /v1/chat/completions`."""
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.conf import settings
 from starlette.requests import Request
 from starlette.responses import Response
 
-from inference import service
 from inference.api import answers
 from inference.api.bodies import CHAT_UNSUPPORTED, parse
 from inference.api.chat_text import ChoiceText
+from inference.api.errors import envelope
 from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.logprobs import chat_logprobs
-from inference.api.schemas import ChatBody
+from inference.api.schemas import ChatBody, StreamOptions
+from inference.api.streams import EventStream, untyped
 from inference.api.tools import read_tools
-from inference.errors import invalid
+from inference.errors import ServiceError, invalid
 from inference.generation import Generation
 from inference.logprobs import without_end
 from inference.spec import ChatPrompt, GenerationSpec, Summary, TextDelta
 from inference.tool_choice import check_one_form
+from portal.lib import sse
 
 MAX_STOPS = 4
 
@@ -33,7 +35,7 @@ async def create(request: Request) -> Response:
     generation = await answers.begin(request, spec, body)
     head = Head(generation)
     if body.stream:
-        return answers.EventStream(generation, chunks(generation, head, body))
+        return EventStream(generation, Chunks(generation, head, body.stream_options))
     deltas, summary = await answers.collect(request, generation)
     if summary is None:
         return answers.client_gone()
@@ -110,42 +112,47 @@ def whole(
     return answer
 
 
-async def chunks(
-    generation: Generation, head: Head, body: ChatBody
-) -> AsyncIterator[dict[str, Any]]:
-    """Role first, then text and calls, then why it ended, for each choice; then the usage."""
-    options = body.stream_options
-    with_usage = options is not None and bool(options.include_usage)
-    continuous = options is not None and bool(options.continuous_usage_stats)
-    running = answers.RunningUsage(generation)
-    asked = generation.spec.sampling.logprobs is not None
-    texts = [ChoiceText(generation) for _ in range(generation.spec.n)]
+class Chunks:
+    """A stream: role first, then text and calls, then why it ended, for each choice; then usage."""
 
-    def chunk(index: int, delta: dict[str, Any], **rest: Any) -> dict[str, Any]:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None} | rest
-        made = head.object("chat.completion.chunk", [choice])
-        if continuous:
-            made["usage"] = running.latest
-        elif with_usage:
-            made["usage"] = None
-        return made
+    def __init__(self, generation: Generation, head: Head, options: StreamOptions | None) -> None:
+        self._head = head
+        self._usage = answers.StreamedUsage(generation, options)
+        self._texts = [ChoiceText(generation) for _ in range(generation.spec.n)]
+        self._asked_logprobs = generation.spec.sampling.logprobs is not None
+        self._end_tokens = generation.eos_token_ids
 
-    for index in range(generation.spec.n):
-        yield chunk(index, {"role": "assistant", "content": ""})
-    async for event in service.stream(generation):
-        if isinstance(event, Summary):
-            if with_usage and event.outcome == "finished":
-                last = head.object("chat.completion.chunk", [])
-                yield last | {"usage": answers.usage_of(event)}
-            return
-        running.add(event)
-        shown = chat_logprobs(without_end([event], generation.eos_token_ids), asked=asked)
-        gains = texts[event.index].gains(event)
+    def begin(self) -> bytes:
+        role = {"role": "assistant", "content": ""}
+        return untyped(self._chunk(index, role) for index in range(len(self._texts)))
+
+    def take(self, delta: TextDelta) -> bytes:
+        self._usage.add(delta)
+        return untyped(self._chunks(delta))
+
+    async def end(self, summary: Summary) -> bytes:
+        if not self._usage.after:
+            return sse.DONE
+        last = self._head.object("chat.completion.chunk", [])
+        return untyped([last | {"usage": answers.usage_of(summary)}]) + sse.DONE
+
+    def failed(self, error: ServiceError) -> bytes:
+        return untyped([envelope(error)])
+
+    def _chunks(self, delta: TextDelta) -> Iterator[dict[str, Any]]:
+        entries = without_end([delta], self._end_tokens)
+        shown = chat_logprobs(entries, asked=self._asked_logprobs)
+        text = self._texts[delta.index]
+        gains = text.gains(delta)
         if shown and shown["content"] and not gains:
             gains = [{"content": ""}]
         for gain in gains:
-            yield chunk(event.index, gain, logprobs=shown)
+            yield self._chunk(delta.index, gain, logprobs=shown)
             shown = None  # told once
-        if event.finish_reason:
-            reason = texts[event.index].finish_reason(event.finish_reason)
-            yield chunk(event.index, {}, finish_reason=reason)
+        if delta.finish_reason:
+            reason = text.finish_reason(delta.finish_reason)
+            yield self._chunk(delta.index, {}, finish_reason=reason)
+
+    def _chunk(self, index: int, delta: dict[str, Any], **rest: Any) -> dict[str, Any]:
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None} | rest
+        return self._head.object("chat.completion.chunk", [choice]) | self._usage.field

@@ -1,21 +1,22 @@
 """`POST /v1/completions`, and `/v1/engines/{engine}/completions` of older clients."""
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
 from starlette.requests import Request
 from starlette.responses import Response
 
-from inference import service
 from inference.api import answers
 from inference.api.bodies import COMPLETION_UNSUPPORTED, parse
+from inference.api.errors import envelope
 from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.inputs import InputField
 from inference.api.logprobs import CompletionLogprobs
-from inference.api.schemas import CompletionBody
-from inference.errors import invalid
+from inference.api.schemas import CompletionBody, StreamOptions
+from inference.api.streams import EventStream, untyped
+from inference.errors import ServiceError, invalid
 from inference.generation import Generation
 from inference.spec import (
     GenerationSpec,
@@ -23,6 +24,7 @@ from inference.spec import (
     TextDelta,
     TokenLogprob,
 )
+from portal.lib import sse
 
 MAX_STOPS = 16
 
@@ -38,7 +40,7 @@ async def create(request: Request) -> Response:
     generation = await answers.begin(request, to_spec(body), body)
     answer = Answer(generation)
     if body.stream:
-        return answers.EventStream(generation, chunks(generation, answer, body))
+        return EventStream(generation, Chunks(generation, answer, body.stream_options))
     deltas, summary = await answers.collect(request, generation)
     if summary is None:
         return answers.client_gone()
@@ -139,22 +141,28 @@ def merge(parts: list[TextDelta]) -> TextDelta:
     )
 
 
-async def chunks(
-    generation: Generation, answer: Answer, body: CompletionBody
-) -> AsyncIterator[dict[str, Any]]:
-    options = body.stream_options
-    with_usage = options is not None and bool(options.include_usage)
-    continuous = options is not None and bool(options.continuous_usage_stats)
-    running = answers.RunningUsage(generation)
-    async for event in service.stream(generation):
-        if isinstance(event, Summary):
-            if with_usage and event.outcome == "finished":
-                yield answer.object([]) | {"usage": answers.usage_of(event)}
-            return
-        running.add(event)
-        made = answer.object([answer.choice(event)])
-        if continuous:
-            made["usage"] = running.latest
-        elif with_usage:
-            made["usage"] = None
-        yield made
+class Chunks:
+    """A stream: each delta as an answer of its own, and the usage last."""
+
+    def __init__(
+        self, generation: Generation, answer: Answer, options: StreamOptions | None
+    ) -> None:
+        self._answer = answer
+        self._usage = answers.StreamedUsage(generation, options)
+
+    def begin(self) -> bytes:
+        return b""
+
+    def take(self, delta: TextDelta) -> bytes:
+        self._usage.add(delta)
+        made = self._answer.object([self._answer.choice(delta)])
+        return untyped([made | self._usage.field])
+
+    async def end(self, summary: Summary) -> bytes:
+        if not self._usage.after:
+            return sse.DONE
+        last = self._answer.object([]) | {"usage": answers.usage_of(summary)}
+        return untyped([last]) + sse.DONE
+
+    def failed(self, error: ServiceError) -> bytes:
+        return untyped([envelope(error)])

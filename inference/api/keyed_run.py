@@ -17,9 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from inference.api.answers import STALLED_CLIENT_S, hang_up
+from inference.api.answers import hang_up
 from inference.api.exchange import exchange_of
 from inference.api.recording import Endpoint
+from inference.api.streams import STALLED_CLIENT_S
 from inference.errors import ServiceError
 from inference.log import replays
 from inference.log.replays import Answer, Ours

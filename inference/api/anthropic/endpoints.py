@@ -1,8 +1,6 @@
 """`POST /v1/messages` and `/v1/messages/count_tokens`, in Anthropic's shape."""
 
 import re
-from collections.abc import AsyncIterator
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,10 +11,10 @@ from inference.api.anthropic.body import MessagesBody, PromptBody
 from inference.api.anthropic.events import Answer
 from inference.api.bodies import MESSAGES_UNSUPPORTED, parse
 from inference.api.errors import json_response
-from inference.api.exchange import authenticate, exchange_of, read_object
-from inference.errors import invalid
-from inference.generation import Generation
-from inference.spec import Summary
+from inference.api.exchange import Exchange, authenticate, exchange_of, read_object
+from inference.api.streams import EventStream, typed
+from inference.errors import ServiceError, invalid
+from inference.spec import Summary, TextDelta
 
 # The first version with the events that are sent here; later ones take no less and send no more.
 FIRST_VERSION = "2023-06-01"
@@ -31,8 +29,7 @@ async def create(request: Request) -> Response:
     generation = await answers.begin(request, body.to_spec(), body)
     answer = Answer(generation)
     if body.stream:
-        form = answers.StreamForm(failure=exchange.envelope, typed=True)
-        return answers.EventStream(generation, _events(generation, answer), form)
+        return EventStream(generation, _Events(answer, exchange))
     deltas, summary = await answers.collect(request, generation)
     if summary is None:
         return answers.client_gone()
@@ -42,17 +39,24 @@ async def create(request: Request) -> Response:
     return json_response(answer.whole(summary))
 
 
-async def _events(generation: Generation, answer: Answer) -> AsyncIterator[dict[str, Any]]:
-    for event in answer.begin():
-        yield event
-    async for told in service.stream(generation):
-        if isinstance(told, Summary):
-            if told.outcome == "finished":
-                for event in answer.end(told):
-                    yield event
-            return
-        for event in answer.take(told):
-            yield event
+class _Events:
+    """The message as a stream."""
+
+    def __init__(self, answer: Answer, exchange: Exchange) -> None:
+        self._answer = answer
+        self._exchange = exchange
+
+    def begin(self) -> bytes:
+        return typed(self._answer.begin())
+
+    def take(self, delta: TextDelta) -> bytes:
+        return typed(self._answer.take(delta))
+
+    async def end(self, summary: Summary) -> bytes:
+        return typed(self._answer.end(summary))
+
+    def failed(self, error: ServiceError) -> bytes:
+        return typed([self._exchange.envelope(error)])
 
 
 async def count_tokens(request: Request) -> Response:

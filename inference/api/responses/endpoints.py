@@ -4,7 +4,6 @@ Stored are those of organisations that keep bodies, unless a request says `store
 """
 
 import re
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +21,13 @@ from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.responses.body import ResponsesBody
 from inference.api.responses.events import Answer, grow
 from inference.api.responses.items import Item, read_input
+from inference.api.streams import EventStream, typed
 from inference.database import ask_database
 from inference.errors import ServiceError, invalid
 from inference.generation import Generation
 from inference.log import responses as log
 from inference.log.responses import Stored
-from inference.spec import Summary
+from inference.spec import Summary, TextDelta
 from portal.lib.db import db
 
 logger = structlog.get_logger(__name__)
@@ -62,8 +62,7 @@ async def create(request: Request) -> Response:
     generation = await answers.begin(request, body.to_spec(asked.items, len(asked.before)), body)
     answer = Answer(generation, body, stored=caller.keeps_bodies and body.store is not False)
     if body.stream:
-        form = answers.StreamForm(failure=answer.failed, typed=True)
-        return answers.EventStream(generation, _events(generation, answer, asked), form)
+        return EventStream(generation, _Events(generation, answer, asked))
     deltas, summary = await answers.collect(request, generation)
     if summary is None:
         return answers.client_gone()
@@ -100,19 +99,26 @@ async def _store(generation: Generation, answer: Answer, asked: _Asked, summary:
         answer.stored = False
 
 
-async def _events(
-    generation: Generation, answer: Answer, asked: _Asked
-) -> AsyncIterator[dict[str, Any]]:
-    for event in answer.begin():
-        yield event
-    async for told in service.stream(generation):
-        if isinstance(told, Summary):
-            if told.outcome == "finished":
-                await _store(generation, answer, asked, told)
-                yield answer.end(told)
-            return
-        for event in answer.take(told):
-            yield event
+class _Events:
+    """The response as a stream: it is stored before its end is told."""
+
+    def __init__(self, generation: Generation, answer: Answer, asked: _Asked) -> None:
+        self._generation = generation
+        self._answer = answer
+        self._asked = asked
+
+    def begin(self) -> bytes:
+        return typed(self._answer.begin())
+
+    def take(self, delta: TextDelta) -> bytes:
+        return typed(self._answer.take(delta))
+
+    async def end(self, summary: Summary) -> bytes:
+        await _store(self._generation, self._answer, self._asked, summary)
+        return typed([self._answer.end(summary)])
+
+    def failed(self, error: ServiceError) -> bytes:
+        return typed([self._answer.failed(error)])
 
 
 async def count_input(request: Request) -> Response:

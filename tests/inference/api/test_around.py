@@ -13,7 +13,8 @@ from inference.api import chat as chat_endpoint
 from inference.api import completions
 from inference.engine.wire import engine_pb2 as wire
 from portal.lib import sse
-from tests.inference.conftest import chat
+from tests.inference.api.events import stream
+from tests.inference.conftest import Books, chat
 
 PATH = "/v1/chat/completions"
 ORIGIN = "https://app.example"
@@ -89,10 +90,26 @@ async def test_a_quiet_stream_is_kept_alive(
                 delta.SerializeToString()))  # fmt: skip
 
     monkeypatch.setattr(link, "_deliver", hold_back)
-    monkeypatch.setattr("inference.api.answers.FIRST_TOKEN_WAIT_S", 0.05)
+    monkeypatch.setattr("inference.api.streams.FIRST_TOKEN_WAIT_S", 0.05)
     response = await web.post(PATH, json=chat(model="slow", stream=True, max_tokens=2))
     assert response.text.count(": keep-alive\n\n") >= 2
     assert response.text.endswith("data: [DONE]\n\n")
+
+
+async def test_a_crash_in_the_middle_of_a_stream_is_an_event_no_false_end_and_free(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, books: Books
+) -> None:
+    def crash(*_: object) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(chat_endpoint.Chunks, "take", crash)
+    events = await stream(api, PATH, chat())
+    assert events.error is not None
+    assert events.error["type"] == "server_error"
+    assert "req_" in events.error["message"]
+    assert not events.done
+    [record] = await books.settled(1)
+    assert (record.outcome, record.cost_nanos) == ("failed", 0)
 
 
 @pytest.mark.parametrize(

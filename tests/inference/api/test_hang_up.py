@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from accounts.authentication import key_cache
 from billing import ledger
 from billing.models import Hold
 from inference import catalog, service
-from inference.api import answers
+from inference.api import streams
 from inference.api.app import build_app
+from inference.api.streams import EventStream
 from inference.engine import fake
 from inference.engine.fake import FakeOptions
 from inference.engine.limits import SchedulerLimits
@@ -143,35 +144,57 @@ async def test_a_neighbour_does_not_notice(web: httpx.AsyncClient, books: Books)
     assert sorted(record.outcome for record in records) == ["aborted"] * 5 + ["finished"]
 
 
-class Interrupted:
-    """Drives a coroutine and acts at its n-th suspension: cancels it, or lets its client go.
+class Interruption:
+    """Acts at the n-th suspension of a request: cancels its task, or lets its client go.
 
-    A cancelled one is cancelled again at every later await, as an `anyio` cancel scope does.
+    A cancelled one is cancelled again at every later await, as an `anyio` cancel scope does. The
+    task that sends a stream counts as well.
     """
 
-    def __init__(self, inner: Awaitable[None], at: int, gone: asyncio.Event, how: str) -> None:
-        self.inner = inner
+    def __init__(self, at: int, how: str) -> None:
         self.at = at
-        self.gone = gone
         self.how = how
+        self.count = 0
         self.reached = False
+        self.gone = asyncio.Event()
+        self.request: asyncio.Task[None] | None = None
+
+    async def drive(self, steps: Awaitable[None]) -> None:
+        await Interrupted(steps, self)
+
+    def make_task(
+        self, loop: asyncio.AbstractEventLoop, steps: Coroutine[Any, Any, Any], **options: Any
+    ) -> asyncio.Task[Any]:
+        """The loop's factory of tasks."""
+        if getattr(steps, "__qualname__", "") == EventStream._send_all.__qualname__:
+            steps = self.drive(steps)
+        return asyncio.Task(steps, loop=loop, **options)
+
+    def suspended(self) -> None:
+        self.count += 1
+        if self.count == self.at or (self.reached and self.how == "cancel"):
+            self.reached = True
+            self.gone.set()
+            if self.how == "cancel":
+                assert self.request is not None
+                self.request.cancel()
+
+
+class Interrupted:
+    """Steps through a coroutine and tells of each suspension."""
+
+    def __init__(self, inner: Awaitable[None], interruption: Interruption) -> None:
+        self.inner = inner
+        self.interruption = interruption
 
     def __await__(self) -> Generator[Any, Any, None]:
         steps = self.inner.__await__()
-        count = 0
         while True:
             try:
                 waits_for = next(steps)
             except StopIteration:
                 return
-            count += 1
-            if count == self.at or (self.reached and self.how == "cancel"):
-                self.reached = True
-                self.gone.set()
-                if self.how == "cancel":
-                    task = asyncio.current_task()
-                    assert task is not None
-                    task.cancel()
+            self.interruption.suspended()
             try:
                 yield waits_for
             except asyncio.CancelledError as error:
@@ -185,14 +208,14 @@ class Interrupted:
 async def request_interrupted_at(step: int, how: str, body: dict[str, Any], secret: str) -> bool:
     """Send one request, straight to the application; whether its `step`-th await was reached."""
     key_cache.clear()  # so that authenticating awaits the database, too
-    gone = asyncio.Event()
+    interruption = Interruption(step, how)
     sent = asyncio.Queue[dict[str, Any]]()
     sent.put_nowait({"type": "http.request", "body": json.dumps(body).encode()})
 
     async def receive() -> dict[str, Any]:
         if not sent.empty():
             return sent.get_nowait()
-        await gone.wait()
+        await interruption.gone.wait()
         return {"type": "http.disconnect"}
 
     async def send(_message: Any) -> None:
@@ -203,17 +226,18 @@ async def request_interrupted_at(step: int, how: str, body: dict[str, Any], secr
         "headers": [(b"host", b"localhost"), (b"authorization", f"Bearer {secret}".encode())],
         "client": ("127.0.0.1", 1), "server": ("localhost", 80), "scheme": "http",
     }  # fmt: skip
-    driver = Interrupted(build_app()(scope, receive, send), step, gone, how)
-
-    async def run() -> None:
-        await driver
-
-    task = asyncio.create_task(run())
-    await asyncio.wait([task], timeout=20)
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(interruption.make_task)
+    try:
+        driven = interruption.drive(build_app()(scope, receive, send))
+        task = interruption.request = asyncio.create_task(driven)
+        await asyncio.wait([task], timeout=20)
+    finally:
+        loop.set_task_factory(None)
     assert task.done()
     if not task.cancelled():
         task.result()
-    return driver.reached
+    return interruption.reached
 
 
 @pytest.mark.parametrize("how", ["cancel", "disconnect"])
@@ -253,7 +277,7 @@ async def test_a_stalled_reader_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """It connects, asks for a long answer and reads nothing."""
-    monkeypatch.setattr(answers, "STALLED_CLIENT_S", 0.5)
+    monkeypatch.setattr(streams, "STALLED_CLIENT_S", 0.5)
     port = int(base_url.rpartition(":")[2])
     _reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
     writer.transport.pause_reading()  # type: ignore[attr-defined]

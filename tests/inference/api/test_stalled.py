@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, MutableMapping
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from inference.api import answers
+from inference.api import streams
 from inference.api.exchange import Exchange
+from inference.spec import TextDelta
 from portal.lib import sse
 
 
@@ -17,10 +19,15 @@ class Quiet:
 
     request_id = "req_1"
     error = outcome = None
-    output_tokens = 1
+    output_tokens = samples = 1
+    spec = SimpleNamespace(n=1)
     cancelled = False
 
     async def begun(self, timeout_s: float) -> None: ...
+
+    async def deltas(self) -> AsyncIterator[TextDelta]:
+        yield TextDelta(0, "a", 1)
+        await asyncio.Event().wait()
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -28,7 +35,7 @@ class Quiet:
 
 async def test_it_is_given_up_at_a_keep_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     """The web server waits before it writes what does not fit: the chunk itself went out."""
-    monkeypatch.setattr(answers, "STALLED_CLIENT_S", 0.3)
+    monkeypatch.setattr(streams, "STALLED_CLIENT_S", 0.3)
     monkeypatch.setattr(sse, "KEEP_ALIVE_S", 0.1)
     sent: list[Any] = []
     never = asyncio.Event()
@@ -42,13 +49,16 @@ async def test_it_is_given_up_at_a_keep_alive(monkeypatch: pytest.MonkeyPatch) -
         await never.wait()
         raise AssertionError
 
-    async def chunks() -> AsyncIterator[dict[str, object]]:
-        yield {"a": 1}
-        await never.wait()
+    class Told:
+        def begin(self) -> bytes:
+            return b""
+
+        def take(self, delta: TextDelta) -> bytes:
+            return delta.text.encode()
 
     generation, exchange = Quiet(), Exchange()
     exchange.started = True
-    stream = answers.EventStream(cast("Any", generation), chunks())
+    stream = streams.EventStream(cast("Any", generation), cast("Any", Told()))
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(10):

@@ -1,15 +1,15 @@
 """One running request: what its sequences brought so far, and the hand-over to its reader.
 
 Counting is synchronous, in the task that reads the engine's frames, so it never waits for a slow
-client. What the reader has not taken yet is merged into one delta a sequence, so its memory is
-bounded by the text of the answer. A generation ends once, for one reason; what the engine still
-samples after that is overrun, counted apart and never billed.
+client. What came since the reader last asked is given to it as one delta a sequence, and who wants
+the whole answer alone is not woken for its tokens. A generation ends once, for one reason; what the
+engine still samples after that is overrun, counted apart and never billed.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -21,7 +21,7 @@ from inference.alignment import Alignment, token_logprobs
 from inference.catalog import CatalogEntry
 from inference.engine.wire import engine_pb2 as wire
 from inference.errors import ServiceError
-from inference.spec import GenerationSpec, Summary, TextDelta, TokenLogprob
+from inference.spec import FinishReason, GenerationSpec, Summary, TextDelta, TokenLogprob, merged
 
 if TYPE_CHECKING:
     from inference.client import EngineLink
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # A reader that takes nothing for this long while text waits for it is given up.
 STALLED_READER_S = 30.0
 
-_FINISHES: dict[int, Literal["stop", "length"]] = {
+_FINISHES: dict[int, FinishReason] = {
     wire.FINISH_STOP: "stop",
     wire.FINISH_LENGTH: "length",
 }
@@ -52,26 +52,12 @@ class SequenceState:
     index: int
     prompt_index: int
     sequence_id: int = 0
-    num_tokens: int = 0
     cached_tokens: int = 0
     # Known to be computed: a token was sampled after it, or it was scored to its end.
     prefilled: bool = False
     running: bool = True
-    finish_reason: Literal["stop", "length"] | None = None
-    alignment: Alignment = field(default_factory=Alignment)
-
-
-@dataclass(slots=True)
-class _Pending:
-    """What came for one sequence since its reader last looked."""
-
-    text: list[str] = field(default_factory=list)
-    num_tokens: int = 0
-    logprobs: list[TokenLogprob] = field(default_factory=list)
-    prompt_logprobs: tuple[TokenLogprob, ...] = ()
-    finish_reason: Literal["stop", "length"] | None = None
-    stop_sequence: str = ""
-    is_news: bool = False  # worth waking the reader for
+    finish_reason: FinishReason | None = None
+    alignment: Alignment | None = None  # where there are log-probabilities
 
 
 class Generation:
@@ -99,8 +85,9 @@ class Generation:
         self.arrived = arrived
         self.started_at = datetime.now(UTC)
         self.samples = spec.best_of or spec.n
+        scored = spec.sampling.logprobs is not None or self.samples > spec.n
         self.sequences = [
-            SequenceState(index=i * self.samples + j, prompt_index=i)
+            SequenceState(i * self.samples + j, i, alignment=Alignment() if scored else None)
             for i in range(len(prompts))
             for j in range(self.samples)
         ]
@@ -126,9 +113,12 @@ class Generation:
         self.summary: Summary | None = None
         self.balance_nanos: int | None = None
         self._by_id: dict[int, SequenceState] = {}
-        self._pending: dict[int, _Pending] = {}
-        self._waiting_since: float | None = None  # since when news wait for the reader
-        self._news = asyncio.Event()  # the reader's
+        # What came since the reader last asked, by the sequence's index; the rest is of sequences
+        # that have no news, until they have some.
+        self._news: dict[int, list[TextDelta]] = {}
+        self._rest: dict[int, list[TextDelta]] = {}
+        self._news_since: float | None = None
+        self._reader: asyncio.Future[None] | None = None  # that waits
 
     @property
     def model(self) -> str:
@@ -178,13 +168,13 @@ class Generation:
         self.summary = summary
         if self.error is not None:
             self.error.summary = summary
-        self._news.set()
+        self._wake_reader()
 
     # --- What the link calls -------------------------------------------------------------------
 
     def on_delta(self, delta: wire.SequenceDelta) -> None:
         sequence = self._by_id[delta.sequence_id]
-        num_tokens = len(delta.token_ids)
+        num_tokens, finish = len(delta.token_ids), delta.finish_reason
         if num_tokens:
             self.last_token_at = time.monotonic()
             if self.first_token_at is None:
@@ -194,9 +184,8 @@ class Generation:
             self.overrun_tokens += num_tokens
         else:
             self.output_tokens += num_tokens
-            sequence.num_tokens += num_tokens
-            self._take(sequence, delta, num_tokens)
-        if delta.finish_reason != wire.FINISH_NONE:
+            self._tell(self._read(sequence, delta, num_tokens, _FINISHES.get(finish)))
+        if finish != wire.FINISH_NONE:
             self._on_sequence_end(sequence, delta)
         elif self.extend_at is not None and self.output_tokens >= self.extend_at:
             self.wake.set()
@@ -228,68 +217,80 @@ class Generation:
         if self.num_running == 0:
             self.wake.set()
 
-    def _take(self, sequence: SequenceState, delta: wire.SequenceDelta, num_tokens: int) -> None:
-        """Merge a delta into what waits for the reader."""
-        pending = self._pending.get(sequence.index)
-        if pending is None:
-            pending = self._pending[sequence.index] = _Pending()
-        pending.num_tokens += num_tokens
-        if delta.text:
-            pending.text.append(delta.text)
-            pending.is_news = True
-        if delta.HasField("cached_tokens"):
+    def _read(
+        self,
+        sequence: SequenceState,
+        delta: wire.SequenceDelta,
+        num_tokens: int,
+        finish_reason: FinishReason | None,
+    ) -> TextDelta:
+        """Note what a delta says of its sequence; return what is for the reader."""
+        text, stop_sequence = delta.text, ""
+        logprobs: Sequence[TokenLogprob] = ()
+        prompt_logprobs: tuple[TokenLogprob, ...] = ()
+        if delta.HasField("cached_tokens"):  # the first
             sequence.cached_tokens = delta.cached_tokens
-        if delta.prompt_logprobs:
-            pending.prompt_logprobs = token_logprobs(delta.prompt_logprobs)
-            pending.is_news = True
-        if delta.logprobs:
+            prompt_logprobs = token_logprobs(delta.prompt_logprobs)
+        if finish_reason is not None:
+            sequence.finish_reason, stop_sequence = finish_reason, delta.stop_reason
+        if sequence.alignment is not None:
             sequence.alignment.add(token_logprobs(delta.logprobs))
-        if delta.finish_reason in _FINISHES:
-            sequence.finish_reason = pending.finish_reason = _FINISHES[delta.finish_reason]
-            pending.stop_sequence = delta.stop_reason
-            pending.is_news = True
-        if sequence.alignment.waiting:
-            sequence.alignment.advance(delta.text)
-            ended = pending.finish_reason is not None
-            released = sequence.alignment.release(
-                everything=ended and not delta.stop_reason, last=ended
+            sequence.alignment.advance(text)
+            ended = finish_reason is not None
+            logprobs = sequence.alignment.release(
+                everything=ended and not stop_sequence, last=ended
             )
-            pending.logprobs += released
-        if pending.is_news:
-            self._notify()
+        return TextDelta(
+            sequence.index,
+            text,
+            num_tokens,
+            tuple(logprobs),
+            prompt_logprobs,
+            finish_reason,
+            stop_sequence,
+        )
 
-    def _notify(self) -> None:
-        self._news.set()
+    def _tell(self, delta: TextDelta) -> None:
+        """Leave it to the reader, whom it may be worth to wake."""
+        parts = self._news.get(delta.index)
+        if parts is None and self._is_news(delta):
+            parts = self._news[delta.index] = self._rest.pop(delta.index, [])
+        if parts is None:
+            self._rest.setdefault(delta.index, []).append(delta)
+            return
+        parts.append(delta)
+        self._wake_reader()
         now = time.monotonic()
-        if self._waiting_since is None:
-            self._waiting_since = now
-        elif now - self._waiting_since > STALLED_READER_S:
+        if self._news_since is None:
+            self._news_since = now
+        elif now - self._news_since > STALLED_READER_S:
             self.cancel()
+
+    def _is_news(self, delta: TextDelta) -> bool:
+        if delta.finish_reason is not None:
+            return True
+        return self.spec.stream and bool(delta.text or delta.prompt_logprobs)
+
+    def _wake_reader(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
 
     # --- What the reader calls -----------------------------------------------------------------
 
-    async def deltas(self) -> AsyncIterator[TextDelta]:
-        """What comes, merged while the reader is away; ends when the generation is settled."""
-        while True:
-            self._news.clear()
-            taken = [index for index, pending in self._pending.items() if pending.is_news]
-            for index in taken:
-                pending = self._pending.pop(index)
-                self._waiting_since = None
-                yield TextDelta(
-                    index=index,
-                    text="".join(pending.text),
-                    num_tokens=pending.num_tokens,
-                    logprobs=tuple(pending.logprobs),
-                    prompt_logprobs=pending.prompt_logprobs,
-                    finish_reason=pending.finish_reason,
-                    stop_sequence=pending.stop_sequence,
-                )
-            if taken:
-                continue
-            if self.settled:
-                return
-            await self._news.wait()
+    async def news(self) -> list[TextDelta]:
+        """What came since it was last asked, one delta a sequence; waits until there is something.
+
+        Nothing when the generation is settled. A sequence of a request that is not streamed is told
+        of when it has ended.
+        """
+        while not self._news and not self.settled:
+            await self._until_woken()
+        told, self._news, self._news_since = self._news, {}, None
+        return [merged(parts) for parts in told.values()]
+
+    async def _until_woken(self) -> None:
+        self._reader = asyncio.get_running_loop().create_future()
+        await self._reader
 
     async def begun(self, timeout_s: float) -> None:
         """Return when there is something to read, or after a while.
@@ -298,9 +299,8 @@ class Generation:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                while not self.settled and not any(p.is_news for p in self._pending.values()):
-                    self._news.clear()
-                    await self._news.wait()
+                while not self._news and not self.settled:
+                    await self._until_woken()
         except TimeoutError:
             pass
 

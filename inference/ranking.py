@@ -8,13 +8,12 @@ from inference.generation import Generation
 from inference.spec import TextDelta
 
 
-async def best_samples(
-    generation: Generation, deltas: AsyncIterator[TextDelta]
-) -> AsyncIterator[TextDelta]:
+async def best_samples(generation: Generation) -> AsyncIterator[TextDelta]:
     """Collect every sample, then yield the best `n` of each prompt, the best one first."""
     collected: dict[int, list[TextDelta]] = defaultdict(list)
-    async for delta in deltas:
-        collected[delta.index].append(delta)
+    while news := await generation.news():
+        for delta in news:
+            collected[delta.index].append(delta)
     asked_for_logprobs = generation.spec.sampling.logprobs is not None
     samples, kept = generation.samples, generation.spec.n
     for prompt_index in range(len(generation.prompts)):

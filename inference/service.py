@@ -287,11 +287,12 @@ async def stream(generation: Generation) -> AsyncIterator[Event]:
     Raises ServiceError, already settled, when the engine was lost, the credit ran out or the
     caller's access was withdrawn.
     """
-    deltas = generation.deltas()
     if generation.samples > generation.spec.n:
-        deltas = best_samples(generation, deltas)
-    async for delta in deltas:
-        yield delta
+        async for delta in best_samples(generation):
+            yield delta
+    while news := await generation.news():
+        for delta in news:
+            yield delta
     if generation.error is not None:
         raise generation.error
     assert generation.summary is not None

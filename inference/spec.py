@@ -5,6 +5,7 @@ A face (REST endpoint, playground socket) parses its own wire format into one fr
 wire format. Nothing here knows HTTP or websockets.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -102,6 +103,7 @@ class FillMask:
 EncoderTask = Embed | FillMask
 
 Face = Literal["api", "playground"]
+FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +146,12 @@ class TokenLogprob:
     top: tuple[tuple[int, bytes, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TextDelta:
     """New text of sequence `index`; the one that ends it carries its `finish_reason`.
 
-    `stop_sequence` is the stop text that ended it; empty when it ended otherwise.
+    `stop_sequence` is the stop text that ended it; empty when it ended otherwise. Nobody changes
+    one, but there is one for every token: frozen, it would take three times as long to make.
     """
 
     index: int
@@ -156,8 +159,23 @@ class TextDelta:
     num_tokens: int
     logprobs: tuple[TokenLogprob, ...] = ()
     prompt_logprobs: tuple[TokenLogprob, ...] = ()
-    finish_reason: Literal["stop", "length"] | None = None
+    finish_reason: FinishReason | None = None
     stop_sequence: str = ""
+
+
+def merged(parts: Sequence[TextDelta]) -> TextDelta:
+    """One delta of several of a sequence."""
+    if len(parts) == 1:
+        return parts[0]
+    return TextDelta(
+        index=parts[0].index,
+        text="".join(part.text for part in parts),
+        num_tokens=sum(part.num_tokens for part in parts),
+        logprobs=tuple(entry for part in parts for entry in part.logprobs),
+        prompt_logprobs=tuple(entry for part in parts for entry in part.prompt_logprobs),
+        finish_reason=parts[-1].finish_reason,
+        stop_sequence=parts[-1].stop_sequence,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from inference.spec import (
     Summary,
     TextDelta,
     TokenLogprob,
+    merged,
 )
 from portal.lib import sse
 
@@ -125,20 +126,8 @@ class Answer:
 def whole(
     generation: Generation, answer: Answer, deltas: Iterable[TextDelta], summary: Summary
 ) -> dict[str, Any]:
-    choices = [answer.choice(merge(parts)) for parts in answers.by_index(deltas).values()]
+    choices = [answer.choice(merged(parts)) for parts in answers.by_index(deltas).values()]
     return answer.object(choices) | {"usage": answers.usage_of(summary)}
-
-
-def merge(parts: list[TextDelta]) -> TextDelta:
-    """One delta of all: the prompt's log-probabilities come with the first."""
-    return TextDelta(
-        index=parts[0].index,
-        text="".join(part.text for part in parts),
-        num_tokens=sum(part.num_tokens for part in parts),
-        logprobs=tuple(entry for part in parts for entry in part.logprobs),
-        prompt_logprobs=tuple(entry for part in parts for entry in part.prompt_logprobs),
-        finish_reason=parts[-1].finish_reason,
-    )
 
 
 class Chunks:

@@ -1,6 +1,5 @@
 """`best_of` gives the samples that the model itself finds likeliest."""
 
-from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import cast
 
@@ -28,13 +27,14 @@ SAID = [
 
 
 async def ranked(n: int, logprobs: int | None) -> list[TextDelta]:
-    async def deltas() -> AsyncIterator[TextDelta]:
-        for part in SAID:
-            yield part
+    said = [SAID[:3], SAID[3:], []]
+
+    async def news() -> list[TextDelta]:
+        return said.pop(0)
 
     spec = SimpleNamespace(n=n, sampling=SamplingParams(max_tokens=30, logprobs=logprobs))
-    generation = SimpleNamespace(spec=spec, samples=3, prompts=[0, 1])
-    return [part async for part in best_samples(cast("Generation", generation), deltas())]
+    generation = SimpleNamespace(spec=spec, samples=3, prompts=[0, 1], news=news)
+    return [part async for part in best_samples(cast("Generation", generation))]
 
 
 async def test_the_best_of_each_prompt_come_first_by_their_mean() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import MutableMapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -25,9 +25,13 @@ class Quiet:
 
     async def begun(self, timeout_s: float) -> None: ...
 
-    async def deltas(self) -> AsyncIterator[TextDelta]:
-        yield TextDelta(0, "a", 1)
-        await asyncio.Event().wait()
+    def __init__(self) -> None:
+        self.said = [TextDelta(0, "a", 1)]
+
+    async def news(self) -> list[TextDelta]:
+        if not self.said:
+            await asyncio.Event().wait()
+        return [self.said.pop()]
 
     def cancel(self) -> None:
         self.cancelled = True

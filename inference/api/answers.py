@@ -139,7 +139,7 @@ class StreamedUsage:
 
     def __init__(self, generation: Generation, options: StreamOptions | None) -> None:
         self.after = options is not None and bool(options.include_usage)
-        self._continuous = options is not None and bool(options.continuous_usage_stats)
+        self.continuous = options is not None and bool(options.continuous_usage_stats)
         self._prompt_tokens = generation.prompt_tokens
         self._completion_tokens = 0
 
@@ -149,7 +149,7 @@ class StreamedUsage:
     @property
     def field(self) -> dict[str, object]:
         """What a chunk has of it."""
-        if self._continuous:
+        if self.continuous:
             return {"usage": usage(self._prompt_tokens, 0, self._completion_tokens)}
         return {"usage": None} if self.after else {}
 

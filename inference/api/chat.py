@@ -15,7 +15,7 @@ from inference.api.errors import envelope
 from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.logprobs import chat_logprobs
 from inference.api.schemas import ChatBody, StreamOptions
-from inference.api.streams import EventStream, untyped
+from inference.api.streams import Blanks, EventStream, untyped
 from inference.api.tools import read_tools
 from inference.errors import ServiceError, invalid
 from inference.generation import Generation
@@ -121,12 +121,19 @@ class Chunks:
         self._texts = [ChoiceText(generation) for _ in range(generation.spec.n)]
         self._asked_logprobs = generation.spec.sampling.logprobs is not None
         self._end_tokens = generation.eos_token_ids
+        # Whether there is nothing to say of a token but its text.
+        self._plain = not (
+            self._asked_logprobs or self._usage.continuous or generation.spec.tool_use
+        )
+        self._blanks = Blanks()
 
     def begin(self) -> bytes:
         role = {"role": "assistant", "content": ""}
         return untyped(self._chunk(index, role) for index in range(len(self._texts)))
 
     def take(self, delta: TextDelta) -> bytes:
+        if self._plain and delta.finish_reason is None:
+            return self._blanks.filled(self._text_chunk, delta.index, delta.text)
         self._usage.add(delta)
         return untyped(self._chunks(delta))
 
@@ -138,6 +145,9 @@ class Chunks:
 
     def failed(self, error: ServiceError) -> bytes:
         return untyped([envelope(error)])
+
+    def _text_chunk(self, index: int, text: str) -> dict[str, Any]:
+        return self._chunk(index, {"content": text})
 
     def _chunks(self, delta: TextDelta) -> Iterator[dict[str, Any]]:
         entries = without_end([delta], self._end_tokens)

@@ -15,7 +15,7 @@ from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.inputs import InputField
 from inference.api.logprobs import CompletionLogprobs
 from inference.api.schemas import CompletionBody, StreamOptions
-from inference.api.streams import EventStream, untyped
+from inference.api.streams import Blanks, EventStream, untyped
 from inference.errors import ServiceError, invalid
 from inference.generation import Generation
 from inference.spec import (
@@ -138,14 +138,21 @@ class Chunks:
     ) -> None:
         self._answer = answer
         self._usage = answers.StreamedUsage(generation, options)
+        spec = generation.spec
+        # Whether there is nothing to say of a token but its text.
+        self._plain = not (
+            spec.echo or spec.sampling.logprobs is not None or self._usage.continuous
+        )
+        self._blanks = Blanks()
 
     def begin(self) -> bytes:
         return b""
 
     def take(self, delta: TextDelta) -> bytes:
+        if self._plain and delta.finish_reason is None:
+            return self._blanks.filled(self._text_chunk, delta.index, delta.text)
         self._usage.add(delta)
-        made = self._answer.object([self._answer.choice(delta)])
-        return untyped([made | self._usage.field])
+        return untyped([self._chunk(delta)])
 
     async def end(self, summary: Summary) -> bytes:
         if not self._usage.after:
@@ -155,3 +162,9 @@ class Chunks:
 
     def failed(self, error: ServiceError) -> bytes:
         return untyped([envelope(error)])
+
+    def _text_chunk(self, index: int, text: str) -> dict[str, Any]:
+        return self._chunk(TextDelta(index, text, 1))
+
+    def _chunk(self, delta: TextDelta) -> dict[str, Any]:
+        return self._answer.object([self._answer.choice(delta)]) | self._usage.field

@@ -7,7 +7,7 @@ short. What stays above waits for its end, for the client's hang-up, and for a c
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import structlog
@@ -58,6 +58,24 @@ def untyped(chunks: Iterable[dict[str, Any]]) -> bytes:
 def typed(events: Iterable[dict[str, Any]]) -> bytes:
     """Events that are named by their `type`."""
     return b"".join([sse.event(encode(event), event["type"]) for event in events])
+
+
+class Blanks:
+    """Events that are written once for each choice, but for their text: most of a stream are."""
+
+    _TEXT = "\0"  # which stands nowhere else in an object
+
+    def __init__(self) -> None:
+        self._around: dict[int, list[bytes]] = {}
+
+    def filled(self, chunk: Callable[[int, str], dict[str, Any]], index: int, text: str) -> bytes:
+        """What `untyped` would write of the object that `chunk` makes of a choice and a text."""
+        around = self._around.get(index)
+        if around is None:
+            written = untyped([chunk(index, self._TEXT)])
+            around = self._around[index] = written.split(encode(self._TEXT))
+        before, after = around
+        return before + encode(text) + after
 
 
 class EventStream(Response):

@@ -284,13 +284,13 @@ class Generation:
         of when it has ended.
         """
         while not self._news and not self.settled:
-            await self._until_woken()
+            await self._woken()
         told, self._news, self._news_since = self._news, {}, None
         return [merged(parts) for parts in told.values()]
 
-    async def _until_woken(self) -> None:
+    def _woken(self) -> asyncio.Future[None]:
         self._reader = asyncio.get_running_loop().create_future()
-        await self._reader
+        return self._reader
 
     async def begun(self, timeout_s: float) -> None:
         """Return when there is something to read, or after a while.
@@ -300,7 +300,7 @@ class Generation:
         try:
             async with asyncio.timeout(timeout_s):
                 while not self._news and not self.settled:
-                    await self._until_woken()
+                    await self._woken()
         except TimeoutError:
             pass
 

@@ -6,6 +6,7 @@ security headers, CORS, and one error envelope for everything that goes wrong (A
 """
 
 import time
+from collections.abc import Awaitable
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -117,10 +118,10 @@ class Application:
         headers = Headers(scope=scope)
         exchange.headers = _answer_headers(exchange, scope, headers)
 
-        async def send_with_headers(message: Message) -> None:
+        def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 _complete(exchange, message)
-            await send(message)
+            return send(message)
 
         try:
             _check_host(headers)

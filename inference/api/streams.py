@@ -108,7 +108,8 @@ class EventStream(Response):
         exchange.broken_off = True
         head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await self._send(send, head)
-        await self._say(send, told.begin())
+        if begun := told.begin():
+            await self._send(send, _body(begun))
         try:
             last = await self._send_deltas(send)
         except ServiceError as error:
@@ -122,7 +123,8 @@ class EventStream(Response):
         async for event in service.stream(self.generation):
             if isinstance(event, Summary):
                 return await self.told.end(event) if event.outcome == "finished" else b""
-            await self._say(send, self._take(event))
+            if data := self._take(event):
+                await self._send(send, _body(data))
         raise AssertionError("a stream ends with its summary")
 
     def _take(self, delta: TextDelta) -> bytes:
@@ -133,10 +135,6 @@ class EventStream(Response):
             crash = errors.crashed(self.generation.request_id)
             self.generation.end("failed", crash)  # which says that it is free
             raise crash from None
-
-    async def _say(self, send: Send, data: bytes) -> None:
-        if data:
-            await self._send(send, _body(data))
 
     async def _send(self, send: Send, message: Message) -> None:
         """Send, and let it be seen for how long.

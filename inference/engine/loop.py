@@ -46,7 +46,7 @@ class _Stream:
 
     handle: Hashable
     sequences: dict[int, Sequence] = field(default_factory=dict)  # by the client's number
-    deltas: list[engine_pb2.SequenceDelta] = field(default_factory=list)
+    frame: engine_pb2.StepFrame = field(default_factory=engine_pb2.StepFrame)
     held: bool = False  # until its client has taken what was sent
     half_closed: bool = False  # no more requests will come, but the client still listens
 
@@ -218,7 +218,7 @@ class EngineLoop:
         """Take a sampled token: it is counted whatever becomes of its text."""
         self.scheduler.append(sequence, sampled.token_id)
         text = self._judge(sequence, sampled.token_id)
-        delta = _new_delta(sequence, self.codec)
+        delta = _new_delta(stream, sequence, self.codec)
         delta.token_ids.append(sampled.token_id)
         delta.text = text
         if sampled.logprobs is not None:
@@ -227,7 +227,6 @@ class EngineLoop:
             delta.finish_reason = finish_to_wire(sequence.finish_reason)
             delta.stop_reason = sequence.stop_reason
             self._forget(stream, sequence)
-        stream.deltas.append(delta)
 
     def _judge(self, sequence: Sequence, token_id: int) -> str:
         """Decide whether the sequence goes on after a token; return the text it decided."""
@@ -254,10 +253,10 @@ class EngineLoop:
     def _send(self) -> None:
         frames: Frames = []
         for stream in list(self._streams.values()):
-            if stream.deltas:
-                frame = engine_pb2.StepFrame(step=self._step, deltas=stream.deltas)
-                frames.append((stream.handle, frame))
-                stream.deltas = []
+            if stream.frame.deltas:
+                stream.frame.step = self._step
+                frames.append((stream.handle, stream.frame))
+                stream.frame = engine_pb2.StepFrame()
             if not stream.sequences:
                 del self._streams[stream.handle]
                 if stream.half_closed:
@@ -277,11 +276,11 @@ class EngineLoop:
         complaint = self._complaint(stream, sequence)
         if complaint:
             sequence.finish(FinishReason.ERROR, error=complaint)
-            stream.deltas.append(_last_delta(sequence, self.codec))
+            _add_last_delta(stream, sequence, self.codec)
             return
         if self.draining or self._would_begin_too_late(sequence):
             sequence.finish(FinishReason.OVERLOADED)
-            stream.deltas.append(_last_delta(sequence, self.codec))
+            _add_last_delta(stream, sequence, self.codec)
             return
         sequence.held = stream.held
         stream.sequences[sequence.sequence_id] = sequence
@@ -353,7 +352,7 @@ class EngineLoop:
     ) -> None:
         """End a sequence for another reason than its last token."""
         sequence.finish(reason, error=error)
-        stream.deltas.append(_last_delta(sequence, self.codec))
+        _add_last_delta(stream, sequence, self.codec)
         self._forget(stream, sequence)
 
     def _forget(self, stream: _Stream, sequence: Sequence) -> None:
@@ -378,9 +377,10 @@ def _extend_prompt_logprobs(sequence: Sequence, row: Row, result: StepResult) ->
         sequence.prompt_logprobs += entries[known - first :]
 
 
-def _new_delta(sequence: Sequence, codec: Codec) -> engine_pb2.SequenceDelta:
-    """Start a delta; the first one carries what is said once about the prompt."""
-    delta = engine_pb2.SequenceDelta(sequence_id=sequence.sequence_id)
+def _new_delta(stream: _Stream, sequence: Sequence, codec: Codec) -> engine_pb2.SequenceDelta:
+    """Add a delta; the first one carries what is said once about the prompt."""
+    delta = stream.frame.deltas.add()
+    delta.sequence_id = sequence.sequence_id
     if sequence.num_deltas == 0:
         delta.cached_tokens = sequence.num_cached or 0
         delta.prompt_logprobs.extend(
@@ -391,9 +391,8 @@ def _new_delta(sequence: Sequence, codec: Codec) -> engine_pb2.SequenceDelta:
     return delta
 
 
-def _last_delta(sequence: Sequence, codec: Codec) -> engine_pb2.SequenceDelta:
-    delta = _new_delta(sequence, codec)
+def _add_last_delta(stream: _Stream, sequence: Sequence, codec: Codec) -> None:
+    delta = _new_delta(stream, sequence, codec)
     delta.finish_reason = finish_to_wire(sequence.finish_reason)
     delta.error = sequence.error
     delta.retry_after_ms = math.ceil(sequence.retry_after_s * 1000)
-    return delta

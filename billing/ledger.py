@@ -304,11 +304,16 @@ def _settled_before(request_id: str, usage: UsageDraft) -> tuple[UsageDraft, Bal
     swept = Hold.objects.filter(request_id=request_id, state=HoldState.RELEASED).exists()
     tokens = usage.output_tokens + usage.waived_tokens
     if swept and tokens:
-        LateWaiver.objects.bulk_create(
-            [LateWaiver(request_id=request_id, tokens=tokens)], ignore_conflicts=True
-        )
+        waive(request_id, tokens)
     recorded = UsageDraft(**{name: getattr(record, name) for name in _USED})
     return recorded, balance(record.organisation_id)
+
+
+@accounting
+def waive(request_id: str, tokens: int) -> None:
+    """Book what was sampled and no usage record tells of. Idempotent by request id."""
+    waiver = LateWaiver(request_id=request_id, tokens=tokens)
+    LateWaiver.objects.bulk_create([waiver], ignore_conflicts=True)
 
 
 def _unreserve(hold: ClosedHold, now: datetime, *, cost_nanos: int) -> Totals:

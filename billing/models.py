@@ -351,7 +351,11 @@ class TierOverride(models.Model):
 
 
 class LateWaiver(models.Model):
-    """Tokens of a request whose settling came after the sweep had closed it: ours to pay."""
+    """Tokens that no usage record tells of, which are ours to pay.
+
+    The sweep had closed the request before it was settled, or it had begun while its hold was
+    written, and that was refused.
+    """
 
     request_id = models.CharField(max_length=40, unique=True)
     tokens = models.PositiveIntegerField()

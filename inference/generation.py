@@ -107,6 +107,7 @@ class Generation:
         self.last_token_at: float | None = None
         self.outcome: Literal["finished", "aborted", "failed"] | None = None
         self.error: ServiceError | None = None
+        self.submitted = False  # or tried to be: the engine is asked once
         self.num_running = 0  # sequences the engine may still speak of
         self.wake = asyncio.Event()  # the owner's
         self.admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()

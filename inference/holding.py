@@ -23,17 +23,25 @@ from portal.lib.db import commit_lightly, db
 logger = structlog.get_logger(__name__)
 
 
-async def open_hold(generation: Generation, owner: str, others: Mapping[str, Generation]) -> None:
-    """Reserve the ceiling of this request. Raises ServiceError when that is refused."""
+def first_ceiling(generation: Generation) -> int:
+    """What the first hold has to cover, in nanos; it is noted how many tokens of output that is."""
     generation.reserved_tokens = _first_reservation(generation)
-    ceiling = ceiling_nanos(generation, generation.reserved_tokens)
     _set_extension_mark(generation)
+    return ceiling_nanos(generation, generation.reserved_tokens)
+
+
+async def open_hold(
+    generation: Generation, ceiling: int, owner: str, others: Mapping[str, Generation]
+) -> int:
+    """Reserve the ceiling of this request; the nanos that its organisation has left then.
+
+    Raises ServiceError when that is refused.
+    """
     try:
         # Lost in a power cut, it is as if it had ended: so is the request, and nothing was charged.
-        generation.balance_nanos = await commit_lightly(
+        available = await commit_lightly(
             generation.caller.organisation_id, _open_and_read_balance, generation, ceiling, owner
         )
-        generation.held_nanos = ceiling
     except ledger.InsufficientCredit as shortage:
         raise _insufficient(generation, ceiling, shortage, others) from None
     except ledger.CapReached as reached:
@@ -46,6 +54,10 @@ async def open_hold(generation: Generation, owner: str, others: Mapping[str, Gen
     except DatabaseError as error:
         logger.error("hold failed", error=type(error).__name__)
         raise errors.accounting_unavailable() from None
+    generation.held_nanos = ceiling
+    if generation.spec.stream:  # for its headers; a whole answer tells the one after settling
+        generation.balance_nanos = available
+    return available
 
 
 def _first_reservation(generation: Generation) -> int:
@@ -71,8 +83,7 @@ def _set_extension_mark(generation: Generation) -> None:
         generation.extend_at = generation.reserved_tokens - half * running
 
 
-def _open_and_read_balance(generation: Generation, ceiling: int, owner: str) -> int | None:
-    """The balance is for a stream's headers; a whole answer tells the one after settling."""
+def _open_and_read_balance(generation: Generation, ceiling: int, owner: str) -> int:
     caller, spec = generation.caller, generation.spec
     balance = ledger.open_hold(
         generation.request_id,
@@ -96,7 +107,7 @@ def _open_and_read_balance(generation: Generation, ceiling: int, owner: str) -> 
     )
     if spec.metadata:
         metadata.note(caller.organisation_id, generation.request_id, spec.metadata)
-    return balance.available_nanos if spec.stream else None
+    return balance.available_nanos
 
 
 def _insufficient(
@@ -161,6 +172,7 @@ def _soon_released(generation: Generation, others: Mapping[str, Generation]) -> 
         other.held_nanos - draft_usage(other).cost_nanos
         for other in others.values()
         if other.caller.organisation_id == generation.caller.organisation_id
+        and other.held_nanos  # else its own is being written, or was refused
         and other.outcome is not None
         and not other.settled
     )

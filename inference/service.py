@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.authentication import Caller, no_longer_valid
 from billing import ledger
 from inference import catalog, constraints, errors, metrics, prompts, settling
+from inference.balances import Balances
 from inference.catalog import CatalogEntry
 from inference.client import EngineLink
 from inference.encoder_inputs import prepare_inputs
@@ -76,6 +77,7 @@ class Service:
         self.owner = f"web_{secrets.token_hex(12)}"
         self.pool = EnginePool(_engine_addresses)
         self.limits = RateLimits()
+        self.balances = Balances()
         self.generations: dict[str, Generation] = {}
         self.draining = False
         self.started = asyncio.Event()
@@ -157,7 +159,7 @@ class Service:
     async def _admit(self, generation: Generation) -> None:
         """Start the task that owns the generation and wait for its hold."""
         task = asyncio.create_task(
-            settling.own(generation, self.owner, self.generations),
+            settling.own(generation, self.owner, self.generations, self.balances),
             name=f"own {generation.request_id}",
         )
         self.generations[generation.request_id] = generation

@@ -1,6 +1,7 @@
 """The owner of a generation: a task of its own that outlives the response.
 
-It opens the hold, submits the sequences, extends the hold while they decode, and settles when they
+It opens the hold, submits the sequences (before that is written, where the organisation can surely
+pay), extends the hold while they decode, and settles when they
 have finished, were aborted, or their engine was lost. The response only signals it: whatever
 happens to the response, nothing here is cancelled.
 """
@@ -16,6 +17,7 @@ from django.db import Error as DatabaseError
 
 from billing import ledger
 from inference import counting, errors, holding, metrics
+from inference.balances import Balances
 from inference.encoding import Encoding
 from inference.engine.params import SamplingParams
 from inference.engine.wire import engine_pb2 as wire
@@ -23,7 +25,7 @@ from inference.engine.wire.messages import sampling_to_wire
 from inference.errors import ServiceError
 from inference.generation import Generation, SequenceState
 from inference.spec import Summary
-from portal.lib.db import commit
+from portal.lib.db import commit, db
 
 logger = structlog.get_logger(__name__)
 
@@ -32,23 +34,29 @@ OVERRUN_WAIT_S = 2.0
 SETTLE_BACKOFF_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 
 
-async def own(generation: Generation, owner: str, others: Mapping[str, Generation]) -> None:
+async def own(
+    generation: Generation, owner: str, others: Mapping[str, Generation], balances: Balances
+) -> None:
     """See the module; `generation.admitted` tells whether the hold was opened.
 
-    `owner` names this process in its leases, `others` are all generations it runs.
+    `owner` names this process in its leases, `others` are all generations it runs. Where the
+    balance that was seen last covers the hold, the engine begins while it is written; nothing is
+    handed to the reader before it is.
     """
+    organisation_id = generation.caller.organisation_id
     try:
-        await holding.open_hold(generation, owner, others)
-    except ServiceError as refusal:
-        _admit(generation, refusal)
+        ceiling = holding.first_ceiling(generation)
+        if balances.cover(organisation_id, ceiling):
+            _begin(generation)
+        available = await holding.open_hold(generation, ceiling, owner, others)
+    except Exception as error:
+        balances.forget(organisation_id)
+        await _refuse(generation, _as_refusal(error, generation))
         return
-    except Exception:
-        logger.exception("opening a hold crashed", request_id=generation.request_id)
-        _admit(generation, errors.crashed(generation.request_id))
-        return
+    balances.note(organisation_id, available)
+    _begin(generation)
+    _admit(generation, None)
     try:
-        _submit(generation)
-        _admit(generation, None)
         await _watch(generation)
     except Exception:
         logger.exception("a generation crashed", request_id=generation.request_id)
@@ -64,18 +72,58 @@ def _admit(generation: Generation, refusal: ServiceError | None) -> None:
     if generation.admitted.done():
         return
     if refusal is None:
+        if generation.first_token_at is not None:
+            generation.first_token_at = time.monotonic()  # the reader gets it now
         generation.admitted.set_result(None)
     else:
         generation.admitted.set_exception(refusal)
 
 
+# --- Refused ----------------------------------------------------------------------------------
+
+
+def _as_refusal(error: Exception, generation: Generation) -> ServiceError:
+    if isinstance(error, ServiceError):
+        return error
+    request_id = generation.request_id
+    logger.error("opening a hold crashed", request_id=request_id, exc_info=error)
+    return errors.crashed(request_id)
+
+
+async def _refuse(generation: Generation, refusal: ServiceError) -> None:
+    """Tell the reader; what the engine has begun is stopped, and what it sampled is ours to pay."""
+    _admit(generation, refusal)
+    if not generation.submitted:
+        return
+    generation.end("failed", refusal)
+    await _hear_out(generation)
+    tokens = generation.output_tokens + generation.overrun_tokens
+    if not tokens:
+        return
+    metrics.tokens(generation.model, "waived").inc(tokens)
+    try:
+        await db(ledger.waive, generation.request_id, tokens)
+    except (ledger.AccountingUnavailable, DatabaseError) as error:
+        request_id = generation.request_id
+        logger.error("a waiver is lost", request_id=request_id, tokens=tokens, error=str(error))
+
+
 # --- Running ----------------------------------------------------------------------------------
 
 
-def _submit(generation: Generation) -> None:
-    """Send every sequence, unless the generation ended while its hold was opened."""
-    if generation.outcome is not None:
+def _begin(generation: Generation) -> None:
+    """Send every sequence, once, unless the generation has ended before."""
+    if generation.submitted or generation.outcome is not None:
         return
+    generation.submitted = True
+    try:
+        _submit(generation)
+    except Exception:
+        logger.exception("a generation crashed", request_id=generation.request_id)
+        generation.end("failed", errors.crashed(generation.request_id))
+
+
+def _submit(generation: Generation) -> None:
     if not generation.link.healthy:
         generation.end("failed", errors.engine_lost())
         return
@@ -117,12 +165,17 @@ def _sampling(generation: Generation, sequence: SequenceState) -> SamplingParams
 
 
 async def _watch(generation: Generation) -> None:
-    """Until it has ended and the engine has said its last word, or a moment after the end."""
+    """Until it has ended and the engine has said its last word."""
     while generation.outcome is None:
         await generation.wake.wait()
         generation.wake.clear()
         if generation.outcome is None and holding.must_extend(generation):
             await holding.extend_hold(generation)
+    await _hear_out(generation)
+
+
+async def _hear_out(generation: Generation) -> None:
+    """Wait for the engine's last word of what has ended, a moment at most."""
     deadline = time.monotonic() + OVERRUN_WAIT_S
     while generation.num_running > 0 and time.monotonic() < deadline:
         try:

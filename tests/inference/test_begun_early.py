@@ -1,0 +1,205 @@
+"""An engine that begins while the hold is written, where the balance seen last covers it."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from accounts.models import Organisation
+from billing import ledger, pricing
+from billing.models import LateWaiver
+from inference import balances, catalog, service
+from inference.engine.wire import engine_pb2 as wire
+from inference.engine.wire.asking import ask
+from inference.engine.wire.methods import INFO
+from inference.generation import Generation
+from portal.lib.db import db
+from tests.inference.conftest import Books, chat
+from tests.inference.engines import FakeEngine
+
+PATH = "/v1/chat/completions"
+CENT = 10_000_000
+CENT_A_TOKEN = CENT * 1_000_000
+
+
+class Holds:
+    """Opens none before it may."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.allowed = threading.Event()
+
+
+@pytest.fixture
+def late_holds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Holds]:
+    holds = Holds()
+    real = ledger.open_hold
+
+    def open_hold(*args: Any, **kwargs: Any) -> ledger.Balance:
+        holds.asked.set()
+        assert holds.allowed.wait(30)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(ledger, "open_hold", open_hold)
+    yield holds
+    holds.allowed.set()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def only(running: service.Service) -> Generation:
+    [generation] = running.generations.values()
+    return generation
+
+
+async def begin(
+    running: service.Service, api: httpx.AsyncClient, holds: Holds, **fields: object
+) -> tuple["asyncio.Task[httpx.Response]", Generation]:
+    """A request that waits for its hold, and its generation."""
+    holds.asked.clear()
+    holds.allowed.clear()
+    asked = asyncio.create_task(api.post(PATH, json=chat(**fields)))
+    await until(holds.asked.is_set)
+    return asked, only(running)
+
+
+async def known(api: httpx.AsyncClient, holds: Holds) -> None:
+    """A request after which this process knows the organisation's balance."""
+    holds.allowed.set()
+    assert (await api.post(PATH, json=chat(max_tokens=1))).status_code == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_it_answers_when_the_hold_is_written(
+    running: service.Service, api: httpx.AsyncClient, late_holds: Holds, books: Books, stream: bool
+) -> None:
+    await known(api, late_holds)
+    asked, generation = await begin(running, api, late_holds, max_tokens=3, stream=stream)
+    await until(lambda: generation.output_tokens == 3)
+    await asyncio.sleep(0.3)
+    assert not asked.done()
+    assert await books.open_holds() == 0
+    late_holds.allowed.set()
+    answer = await asked
+    assert answer.status_code == 200
+    if stream:
+        assert answer.headers["x-credit-remaining"]
+    _, record = await books.settled(2)
+    assert record.output_tokens == 3
+    assert record.ttft_ms is not None
+    assert record.ttft_ms >= 300  # when the reader could have it
+    await books.audit()
+
+
+async def test_what_has_begun_is_not_begun_again(
+    running: service.Service, api: httpx.AsyncClient, late_holds: Holds, books: Books,
+    slow_engine: FakeEngine,
+) -> None:  # fmt: skip
+    await known(api, late_holds)
+    before = counted(slow_engine)
+    asked, generation = await begin(running, api, late_holds, model="slow", max_tokens=30)
+    await until(lambda: generation.output_tokens >= 1)
+    late_holds.allowed.set()
+    assert (await asked).json()["usage"]["completion_tokens"] == 30
+    assert counted(slow_engine).generated_tokens - before.generated_tokens == 30
+    await books.audit()
+
+
+async def test_whoever_is_unknown_waits_for_the_hold(
+    running: service.Service, api: httpx.AsyncClient, late_holds: Holds, books: Books
+) -> None:
+    asked, generation = await begin(running, api, late_holds, max_tokens=3)
+    await asyncio.sleep(0.3)
+    assert (generation.submitted, generation.output_tokens) == (False, 0)
+    late_holds.allowed.set()
+    assert (await asked).json()["usage"]["completion_tokens"] == 3
+    await books.audit()
+
+
+async def test_whoever_had_less_waits_for_the_hold(
+    running: service.Service, api: httpx.AsyncClient, late_holds: Holds, books: Books
+) -> None:
+    await db(pricing.set_price, "starter", 0, 0, CENT_A_TOKEN)
+    catalog.forget()
+    await known(api, late_holds)  # leaves 999 cents
+    asked, generation = await begin(running, api, late_holds, max_tokens=1000)
+    await asyncio.sleep(0.3)
+    assert not generation.submitted
+    late_holds.allowed.set()
+    assert (await asked).status_code == 402
+    asked, generation = await begin(running, api, late_holds, max_tokens=999)
+    assert not generation.submitted  # it was refused: nothing is known of it any more
+    late_holds.allowed.set()
+    assert (await asked).status_code == 200
+    await books.audit()
+
+
+async def test_what_began_and_is_refused_stops_and_is_waived(
+    running: service.Service, api: httpx.AsyncClient, late_holds: Holds, books: Books,
+    organisation: Organisation, slow_engine: FakeEngine,
+) -> None:  # fmt: skip
+    await known(api, late_holds)
+    await db(ledger.set_monthly_cap, organisation.pk, 1)  # as from another process
+    before = counted(slow_engine)
+    asked, generation = await begin(running, api, late_holds, model="slow", max_tokens=500)
+    await until(lambda: generation.output_tokens >= 2)
+    late_holds.allowed.set()
+    refused = await asked
+    assert (refused.status_code, refused.json()["error"]["code"]) == (402, "spend_cap_reached")
+    await until(lambda: not running.generations)
+    assert len(await books.settled(1)) == 1  # that of the first request
+    waiver = await db(LateWaiver.objects.get)
+    after = counted(slow_engine)
+    assert 2 <= waiver.tokens == after.generated_tokens - before.generated_tokens < 100
+    assert waiver.request_id == generation.request_id
+    assert after.num_running == after.num_waiting == 0
+    assert not running.balances.cover(organisation.pk, 0)
+    await books.audit()
+
+
+async def test_who_hangs_up_before_the_hold_is_written_pays_for_what_was_begun(
+    running: service.Service, api: httpx.AsyncClient, late_holds: Holds, books: Books
+) -> None:
+    await known(api, late_holds)
+    asked, generation = await begin(running, api, late_holds, model="slow", max_tokens=500)
+    await until(lambda: generation.output_tokens >= 2)
+    generation.cancel()
+    late_holds.allowed.set()
+    await asked
+    _, record = await books.settled(2)
+    assert (record.outcome, record.output_tokens) == ("aborted", generation.output_tokens)
+    await books.audit()
+
+
+async def test_an_engine_lost_before_the_hold_is_written_costs_nothing(
+    running: service.Service, api: httpx.AsyncClient, late_holds: Holds, books: Books
+) -> None:
+    await known(api, late_holds)
+    asked, generation = await begin(running, api, late_holds, model="slow", max_tokens=500)
+    await until(lambda: generation.output_tokens >= 2)
+    generation.on_lost()
+    late_holds.allowed.set()
+    assert (await asked).status_code == 503
+    _, record = await books.settled(2)
+    assert (record.outcome, record.cost_nanos) == ("failed", 0)
+    await books.audit()
+
+
+def counted(engine: FakeEngine) -> wire.EngineStats:
+    return ask(engine.address, INFO, wire.InfoRequest(), timeout_s=5).stats
+
+
+def test_the_longest_silent_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(balances, "MOST_ORGANISATIONS", 2)
+    some = balances.Balances()
+    for organisation_id in ("a", "b", "a", "c"):
+        some.note(organisation_id, 5)
+    assert [some.cover(name, 5) for name in "abc"] == [True, False, True]
+    assert not some.cover("a", 6)

@@ -20,7 +20,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from billing import hold_rows, pulse
+from billing import hold_rows, pulse, waivers
 from billing.hold_rows import ClosedHold, Totals
 from billing.models import (
     Account,
@@ -28,7 +28,6 @@ from billing.models import (
     Hold,
     HoldState,
     KeySpend,
-    LateWaiver,
     Outcome,
     ServiceTier,
     Transfer,
@@ -304,16 +303,9 @@ def _settled_before(request_id: str, usage: UsageDraft) -> tuple[UsageDraft, Bal
     swept = Hold.objects.filter(request_id=request_id, state=HoldState.RELEASED).exists()
     tokens = usage.output_tokens + usage.waived_tokens
     if swept and tokens:
-        waive(request_id, tokens)
+        waivers.note(request_id, tokens)
     recorded = UsageDraft(**{name: getattr(record, name) for name in _USED})
     return recorded, balance(record.organisation_id)
-
-
-@accounting
-def waive(request_id: str, tokens: int) -> None:
-    """Book what was sampled and no usage record tells of. Idempotent by request id."""
-    waiver = LateWaiver(request_id=request_id, tokens=tokens)
-    LateWaiver.objects.bulk_create([waiver], ignore_conflicts=True)
 
 
 def _unreserve(hold: ClosedHold, now: datetime, *, cost_nanos: int) -> Totals:

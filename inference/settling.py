@@ -15,7 +15,7 @@ import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
 
-from billing import ledger
+from billing import ledger, waivers
 from inference import counting, errors, holding, metrics
 from inference.balances import Balances
 from inference.encoding import Encoding
@@ -102,8 +102,8 @@ async def _refuse(generation: Generation, refusal: ServiceError) -> None:
         return
     metrics.tokens(generation.model, "waived").inc(tokens)
     try:
-        await db(ledger.waive, generation.request_id, tokens)
-    except (ledger.AccountingUnavailable, DatabaseError) as error:
+        await db(waivers.note, generation.request_id, tokens)
+    except DatabaseError as error:
         request_id = generation.request_id
         logger.error("a waiver is lost", request_id=request_id, tokens=tokens, error=str(error))
 

@@ -55,11 +55,11 @@ async def test_a_key_has_its_own(site: Site, alice_browser: Client, secret: str)
         site.page(alice_browser),
         site.socket(headers=headers) as first,
         site.socket(headers=headers) as second,
-        site.socket(headers=headers) as third,
     ):
         for socket in (first, second):
             assert (await socket.hear())["type"] == "ready"
-        await is_refused(third)
+        async with site.socket(headers=headers) as third:
+            await is_refused(third)
 
 
 async def test_an_address_has_so_many_that_have_not_said_who_they_are(

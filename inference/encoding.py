@@ -29,7 +29,6 @@ class Encoding(Generation):
 
     def begin(self) -> None:
         """Send it; the owner does, once."""
-        self.num_running = 1
         self._call = asyncio.create_task(self._run(), name=f"encode {self.request_id}")
 
     def end(
@@ -40,6 +39,7 @@ class Encoding(Generation):
             self._call.cancel()
 
     async def _run(self) -> None:
+        self.num_running = 1  # not before: cancelled until then, this does not run at all
         attached = self.link.attach(self)
         try:
             self._take_end(await self._ask())

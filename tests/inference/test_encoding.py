@@ -8,8 +8,10 @@ import httpx
 import pytest
 
 from inference import service
+from inference.encoding import Encoding
 from inference.engine.wire import engine_pb2 as wire
 from inference.models import ServedModel
+from inference.settling import OVERRUN_WAIT_S
 from portal.lib.db import db
 from tests.inference.conftest import Books
 from tests.inference.engines import FakeEngine
@@ -132,3 +134,19 @@ async def test_what_runs_when_the_server_stops_is_answered_or_free(
     assert (failed.status_code, failed.json()["error"]["code"]) == (503, "overloaded")
     [record] = await books.settled(1)
     assert record.cost_nanos == 0
+
+
+async def test_one_that_ends_before_its_call_has_begun_settles_at_once(
+    web: httpx.AsyncClient, slow: FakeEngine, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Encoding.begin
+
+    def begin_too_late(encoding: Encoding) -> None:
+        begin(encoding)
+        encoding.cancel()
+
+    monkeypatch.setattr(Encoding, "begin", begin_too_late)
+    await asyncio.wait_for(web.post(PATH, json=body(1)), OVERRUN_WAIT_S / 2)
+    [record] = await books.settled(1)
+    assert (record.outcome, record.cost_nanos) == ("aborted", 0)
+    await books.audit()

@@ -61,7 +61,7 @@ def draft_usage(generation: Generation) -> UsageDraft:
         output_tokens=output,
         waived_tokens=waived,
         cost_nanos=cost,
-        ttft_ms=milliseconds(generation.arrived, generation.first_token_at),
+        ttft_ms=milliseconds(generation.arrived, _first_readable_at(generation)),
         duration_ms=milliseconds(generation.arrived, time.monotonic()) or 0,
     )
 
@@ -76,6 +76,12 @@ def _prompt_usage(generation: Generation) -> tuple[int, int]:
             cached += found
             uncached += len(prompt.token_ids) - found
     return cached, uncached
+
+
+def _first_readable_at(generation: Generation) -> float | None:
+    """When there was a token that the reader could have: it may be sampled before the hold."""
+    first = generation.first_token_at
+    return None if first is None else max(first, generation.readable_at)
 
 
 def finish_reason_of(generation: Generation) -> str:

@@ -103,6 +103,7 @@ class Generation:
         # Tokens of output at which it ends with this error, once more was refused.
         self.stop_at: int | None = None
         self.stop_error: ServiceError | None = None
+        self.readable_at = arrived  # or when the hold was there: the reader gets nothing before
         self.first_token_at: float | None = None
         self.last_token_at: float | None = None
         self.outcome: Literal["finished", "aborted", "failed"] | None = None
@@ -261,6 +262,8 @@ class Generation:
             return
         parts.append(delta)
         self._wake_reader()
+        if not self.admitted.done():
+            return  # its reader may not read yet
         now = time.monotonic()
         if self._news_since is None:
             self._news_since = now

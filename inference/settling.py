@@ -69,11 +69,10 @@ async def own(
 
 
 def _admit(generation: Generation, refusal: ServiceError | None) -> None:
+    generation.readable_at = time.monotonic()
     if generation.admitted.done():
         return
     if refusal is None:
-        if generation.first_token_at is not None:
-            generation.first_token_at = time.monotonic()  # the reader gets it now
         generation.admitted.set_result(None)
     else:
         generation.admitted.set_exception(refusal)

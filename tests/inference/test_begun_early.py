@@ -12,13 +12,14 @@ from accounts.models import Organisation
 from billing import ledger, pricing
 from billing.models import LateWaiver
 from inference import balances, catalog, service
+from inference import generation as generation_module
 from inference.engine.wire import engine_pb2 as wire
 from inference.engine.wire.asking import ask
 from inference.engine.wire.methods import INFO
 from inference.generation import Generation
 from portal.lib.db import db
 from tests.inference.conftest import Books, chat
-from tests.inference.engines import FakeEngine
+from tests.inference.engines import SLOW_TOKENS_PER_S, FakeEngine
 
 PATH = "/v1/chat/completions"
 CENT = 10_000_000
@@ -190,6 +191,33 @@ async def test_an_engine_lost_before_the_hold_is_written_costs_nothing(
     _, record = await books.settled(2)
     assert (record.outcome, record.cost_nanos) == ("failed", 0)
     await books.audit()
+
+
+async def test_whoever_waits_for_the_hold_is_not_a_stalled_reader(
+    running: service.Service, api: httpx.AsyncClient, late_holds: Holds, books: Books,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(generation_module, "STALLED_READER_S", 0.3)
+    await known(api, late_holds)
+    fields = {"model": "slow", "max_tokens": 60, "stream": True}
+    asked, generation = await begin(running, api, late_holds, **fields)
+    await until(lambda: generation.output_tokens >= 40 or generation.outcome is not None)
+    late_holds.allowed.set()
+    assert (await asked).text.endswith("data: [DONE]\n\n")
+    assert generation.output_tokens == 60
+    await books.audit()
+
+
+async def test_the_speed_is_the_engine_s(
+    running: service.Service, api: httpx.AsyncClient, late_holds: Holds
+) -> None:
+    await known(api, late_holds)
+    asked, generation = await begin(running, api, late_holds, model="slow", max_tokens=60)
+    await until(lambda: generation.output_tokens >= 40)
+    late_holds.allowed.set()
+    await asked
+    assert generation.summary is not None
+    assert generation.summary.tokens_per_s == pytest.approx(SLOW_TOKENS_PER_S, rel=0.3)
 
 
 def counted(engine: FakeEngine) -> wire.EngineStats:

@@ -14,7 +14,7 @@ from inference.spec import GenerationSpec, TextDelta, TextPrompt
 
 
 class Running:
-    """A generation of two samples, in the hand of a test."""
+    """A generation of two samples whose hold is there, in the hand of a test."""
 
     def __init__(self, *, stream: bool) -> None:
         sampling, prompts = SamplingParams(max_tokens=9), (TextPrompt("a"),)
@@ -25,6 +25,7 @@ class Running:
             spec, never, never, cast("Any", link), [PreparedPrompt([1], 9)],
             request_id="req_1", allowance=never, arrived=0.0,
         )  # fmt: skip
+        self.generation.admitted.set_result(None)
         for number, sequence in enumerate(self.generation.sequences):
             self.generation.register(sequence, number)
 

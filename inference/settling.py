@@ -9,7 +9,8 @@ happens to the response, nothing here is cancelled.
 import asyncio
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import structlog
 from django.conf import settings
@@ -25,9 +26,12 @@ from inference.engine.wire.messages import sampling_to_wire
 from inference.errors import ServiceError
 from inference.generation import Generation, SequenceState
 from inference.spec import Summary
-from portal.lib.db import commit, db
+from portal.lib.db import commit
 
 logger = structlog.get_logger(__name__)
+
+Q = TypeVar("Q")
+R = TypeVar("R")
 
 # How long the overrun is waited for after a cancel: it is at most two steps.
 OVERRUN_WAIT_S = 2.0
@@ -100,11 +104,7 @@ async def _refuse(generation: Generation, refusal: ServiceError) -> None:
     if not tokens:
         return
     metrics.tokens(generation.model, "waived").inc(tokens)
-    try:
-        await db(waivers.note, generation.request_id, tokens)
-    except DatabaseError as error:
-        request_id = generation.request_id
-        logger.error("a waiver is lost", request_id=request_id, tokens=tokens, error=str(error))
+    await _book(generation, waivers.note, tokens)
 
 
 # --- Running ----------------------------------------------------------------------------------
@@ -192,28 +192,34 @@ async def _hear_out(generation: Generation) -> None:
 
 
 async def _settle(generation: Generation) -> tuple[ledger.UsageDraft, ledger.Balance]:
-    """Settle until it succeeds: the database may be away for a while, the charge is not lost."""
     if generation.outcome != "failed":
         await holding.cover_output(generation)
     draft = counting.draft_usage(generation)
+    try:
+        return await _book(generation, ledger.settle, draft)
+    except AssertionError:
+        # The ledger refuses to charge this. Release the hold: it must not live for ever.
+        logger.exception("settling refused", request_id=generation.request_id)
+        free = dataclasses.replace(
+            draft,
+            outcome="failed",
+            error="settling_refused",
+            uncached_tokens=0,
+            cached_tokens=0,
+            output_tokens=0,
+            waived_tokens=draft.waived_tokens + draft.output_tokens,
+            cost_nanos=0,
+        )
+        return await _book(generation, ledger.settle, free)
+
+
+async def _book(generation: Generation, verb: Callable[[str, Q], R], what: Q) -> R:
+    """Write it until that succeeds: the database may be away for a while, nothing is lost."""
     attempt = 0
     while True:
         try:
             return await commit(
-                generation.caller.organisation_id, ledger.settle, generation.request_id, draft
-            )
-        except AssertionError:
-            # The ledger refuses to charge this. Release the hold: it must not live for ever.
-            logger.exception("settling refused", request_id=generation.request_id)
-            draft = dataclasses.replace(
-                draft,
-                outcome="failed",
-                error="settling_refused",
-                uncached_tokens=0,
-                cached_tokens=0,
-                output_tokens=0,
-                waived_tokens=draft.waived_tokens + draft.output_tokens,
-                cost_nanos=0,
+                generation.caller.organisation_id, verb, generation.request_id, what
             )
         except (ledger.AccountingUnavailable, DatabaseError) as error:
             metrics.SETTLE_RETRIES.inc()

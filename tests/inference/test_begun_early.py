@@ -7,9 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
+from django.db import OperationalError
 
 from accounts.models import Organisation
-from billing import ledger, pricing
+from billing import ledger, pricing, waivers
 from billing.models import LateWaiver
 from inference import balances, catalog, service
 from inference import generation as generation_module
@@ -190,6 +191,30 @@ async def test_an_engine_lost_before_the_hold_is_written_costs_nothing(
     assert (await asked).status_code == 503
     _, record = await books.settled(2)
     assert (record.outcome, record.cost_nanos) == ("failed", 0)
+    await books.audit()
+
+
+async def test_a_waiver_waits_for_accounting_to_come_back(
+    running: service.Service, api: httpx.AsyncClient, late_holds: Holds, books: Books,
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    await known(api, late_holds)
+    await db(ledger.set_monthly_cap, organisation.pk, 1)
+    real, left = waivers.note, [3]
+
+    def flaky(request_id: str, tokens: int) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise OperationalError("away")
+        real(request_id, tokens)
+
+    monkeypatch.setattr(waivers, "note", flaky)
+    asked, generation = await begin(running, api, late_holds, max_tokens=3)
+    await until(lambda: generation.output_tokens == 3)
+    late_holds.allowed.set()
+    assert (await asked).status_code == 402
+    await until(lambda: not running.generations)
+    assert (await db(LateWaiver.objects.get)).tokens == 3
     await books.audit()
 
 

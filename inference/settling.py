@@ -1,9 +1,9 @@
 """The owner of a generation: a task of its own that outlives the response.
 
-It opens the hold, submits the sequences (before that is written, where the organisation can surely
-pay), extends the hold while they decode, and settles when they
-have finished, were aborted, or their engine was lost. The response only signals it: whatever
-happens to the response, nothing here is cancelled.
+It opens the hold and submits the sequences, which need not wait for it (`inference.balances`). It
+extends the hold while they decode, and settles when they have finished, were aborted, or their
+engine was lost. The response only signals it: whatever happens to the response, nothing here is
+cancelled.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from django.db import Error as DatabaseError
 
 from billing import ledger, waivers
 from inference import counting, errors, holding, metrics
-from inference.balances import Balances
+from inference.balances import Balances, payer_of
 from inference.encoding import Encoding
 from inference.engine.params import SamplingParams
 from inference.engine.wire import engine_pb2 as wire
@@ -47,17 +47,18 @@ async def own(
     balance that was seen last covers the hold, the engine begins while it is written; nothing is
     handed to the reader before it is.
     """
-    organisation_id = generation.caller.organisation_id
+    payer = payer_of(generation.caller)
     try:
         ceiling = holding.first_ceiling(generation)
-        if balances.cover(organisation_id, ceiling):
-            _begin(generation)
-        available = await holding.open_hold(generation, ceiling, owner, others)
+        with balances.writing(payer, ceiling) as covered:
+            if covered:
+                _begin(generation)
+            available = await holding.open_hold(generation, ceiling, owner, others)
     except Exception as error:
-        balances.forget(organisation_id)
+        balances.forget(payer)
         await _refuse(generation, _as_refusal(error, generation))
         return
-    balances.note(organisation_id, available)
+    balances.note(payer, available)
     _begin(generation)
     _admit(generation, None)
     try:

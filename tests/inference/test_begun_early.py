@@ -3,13 +3,15 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 from django.db import OperationalError
 
-from accounts.models import Organisation
+from accounts import flows
+from accounts.models import Organisation, User
 from billing import ledger, pricing, waivers
 from billing.models import LateWaiver
 from inference import balances, catalog, service
@@ -162,7 +164,8 @@ async def test_what_began_and_is_refused_stops_and_is_waived(
     assert 2 <= waiver.tokens == after.generated_tokens - before.generated_tokens < 100
     assert waiver.request_id == generation.request_id
     assert after.num_running == after.num_waiting == 0
-    assert not running.balances.cover(organisation.pk, 0)
+    with running.balances.writing(balances.payer_of(generation.caller), 0) as covered:
+        assert not covered
     await books.audit()
 
 
@@ -191,6 +194,48 @@ async def test_an_engine_lost_before_the_hold_is_written_costs_nothing(
     assert (await asked).status_code == 503
     _, record = await books.settled(2)
     assert (record.outcome, record.cost_nanos) == ("failed", 0)
+    await books.audit()
+
+
+async def test_what_is_held_at_once_is_covered_together(
+    running: service.Service, api: httpx.AsyncClient, late_holds: Holds, books: Books
+) -> None:
+    await db(pricing.set_price, "starter", 0, 0, CENT_A_TOKEN)
+    catalog.forget()
+    await known(api, late_holds)  # leaves 999 cents
+    late_holds.allowed.clear()
+    crowd = [asyncio.create_task(api.post(PATH, json=chat(max_tokens=600))) for _ in range(5)]
+    await until(lambda: len(running.generations) == 5)
+    await asyncio.sleep(0.3)
+    assert sum(each.submitted for each in running.generations.values()) == 1
+    late_holds.allowed.set()
+    codes = [answer.status_code for answer in await asyncio.gather(*crowd)]
+    assert codes.count(200) == 1
+    await books.audit()
+
+
+async def test_a_key_that_was_refused_waits_whatever_other_keys_had(
+    running: service.Service, api: httpx.AsyncClient, late_holds: Holds, books: Books,
+    organisation: Organisation, alice: User,
+) -> None:  # fmt: skip
+    await db(pricing.set_price, "starter", 0, 0, CENT_A_TOKEN)
+    catalog.forget()
+    capped = partial(flows.create_key, monthly_cap_nanos=5 * CENT)
+    _, secret = await db(capped, organisation, alice, "capped")
+    others, its = api.headers["authorization"], f"Bearer {secret}"
+    api.headers["authorization"] = its
+    await known(api, late_holds)
+    begun = []
+    for _ in range(2):
+        api.headers["authorization"] = others
+        await known(api, late_holds)
+        api.headers["authorization"] = its
+        asked, generation = await begin(running, api, late_holds, max_tokens=10)
+        begun.append(generation.submitted)
+        late_holds.allowed.set()
+        assert (await asked).json()["error"]["code"] == "spend_cap_reached"
+        await until(lambda: not running.generations)
+    assert begun == [True, False]
     await books.audit()
 
 
@@ -249,10 +294,24 @@ def counted(engine: FakeEngine) -> wire.EngineStats:
     return ask(engine.address, INFO, wire.InfoRequest(), timeout_s=5).stats
 
 
+def covers(some: balances.Balances, organisation_id: str, nanos: int) -> bool:
+    with some.writing((organisation_id, None), nanos) as covered:
+        return covered
+
+
 def test_the_longest_silent_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(balances, "MOST_ORGANISATIONS", 2)
+    monkeypatch.setattr(balances, "MOST_PAYERS", 2)
     some = balances.Balances()
     for organisation_id in ("a", "b", "a", "c"):
-        some.note(organisation_id, 5)
-    assert [some.cover(name, 5) for name in "abc"] == [True, False, True]
-    assert not some.cover("a", 6)
+        some.note((organisation_id, None), 5)
+    assert [covers(some, name, 5) for name in "abc"] == [True, False, True]
+    assert not covers(some, "a", 6)
+
+
+def test_what_is_being_written_counts_until_it_is() -> None:
+    some = balances.Balances()
+    some.note(("a", None), 5)
+    with some.writing(("a", None), 3):
+        assert [covers(some, "a", nanos) for nanos in (2, 3, 0)] == [True, False, True]
+    assert covers(some, "a", 5)
+    assert not some._unwritten_nanos

@@ -11,9 +11,11 @@ from typing import Protocol, runtime_checkable
 from inference.engine.params import SamplingParams
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
-    """A contiguous range of one sequence's tokens to run in one step.
+    """A contiguous range of one sequence's tokens to run in one step. Nobody changes one.
+
+    It is not frozen, since making one would take three times as long, and each step makes many.
 
     `tokens` and `block_table` are the live lists of the sequence (no copy per step): a runner
     reads them during `run` and never changes them. Position `p` of the sequence is stored in
@@ -73,9 +75,12 @@ class Logprobs:
     top: tuple[tuple[int, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sampled:
-    """The token a row's distribution gave, with its log-probabilities if they were asked for."""
+    """The token a row's distribution gave, with its log-probabilities if they were asked for.
+
+    Nobody changes one; it is not frozen for the same reason as a row.
+    """
 
     token_id: int
     logprobs: Logprobs | None = None

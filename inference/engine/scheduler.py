@@ -216,7 +216,8 @@ class Scheduler:
             self._preempt(victim)
             if victim is sequence:
                 return False
-        sequence.block_table += self.pool.allocate(max(needed, 0))
+        if needed > 0:
+            sequence.block_table += self.pool.allocate(needed)
         return True
 
     def _preempt(self, victim: Sequence) -> None:
@@ -230,7 +231,7 @@ class Scheduler:
 
     def _drafts(self, sequence: Sequence, most: int) -> tuple[int, ...]:
         """Guesses to run beside a decoding sequence's next token, as far as blocks are free."""
-        if not _may_guess(sequence, sequence.num_generated):
+        if most < 1 or not _may_guess(sequence, sequence.num_generated):
             return ()
         left = self.longest(sequence) - len(sequence.tokens)
         drafts = sequence.drafter.guess(min(most, left - 1))

@@ -54,8 +54,12 @@ def build_batch(
     """
     layout = _lay_out(plan.rows, block_size)
     if token_ids is None:
-        parts = [row.tokens[row.start : row.length] + list(row.drafts) for row in plan.rows]
-        token_ids = to_device(np.concatenate(parts), torch.int64, device)
+        ids = [
+            token_id
+            for row in plan.rows
+            for token_id in (*row.tokens[row.start : row.length], *row.drafts)
+        ]
+        token_ids = to_device(np.array(ids, dtype=np.int64), torch.int64, device)
     wanted: list[int] = []
     sampling: list[tuple[Row, int]] = []
     prompt_ranges: list[tuple[Row, int, int]] = []

@@ -15,6 +15,7 @@ the `LIKELIEST` tokens; the rare row for which that was not enough is found out 
 drawn again among all.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -43,7 +44,7 @@ class _Doubt:
     """Rows whose filter may need more than the likeliest tokens."""
 
     rows: list[int]
-    decided: Tensor  # (len(rows),) bool: it did not
+    decided: HostCopy  # (len(rows),) bool: it did not
     redraw: Callable[[list[int]], Tensor]  # places among `rows` -> token ids, drawn among all
 
 
@@ -53,16 +54,18 @@ class Drawn:
     def __init__(
         self,
         token_ids: Tensor,
-        sound: Tensor,
+        highest: Tensor,
         doubt: _Doubt | None,
         score: Callable[[Tensor], Scores] | None,
         scored: list[int],
     ) -> None:
-        """Take token ids (R,), whether their logits were numbers (R,), and how to go on."""
+        """Take token ids (R,), the highest logits (R,), and how to go on.
+
+        Where the highest logit is no finite number, not all logits were numbers.
+        """
         self.token_ids = token_ids
         self.redrawn = False  # after `read`: `token_ids` were not yet the final ones
-        flags = [sound] if doubt is None else [sound, doubt.decided]
-        self._news = HostCopy(torch.cat([token_ids, *(flag.long() for flag in flags)]))
+        self._ids, self._highest = HostCopy(token_ids), HostCopy(highest)
         self._doubt = doubt
         self._score = score
         self._scored = scored
@@ -71,18 +74,19 @@ class Drawn:
     @torch.inference_mode()
     def read(self) -> list[Sampled | None]:
         """Wait; return what each row drew, None where the logits were no numbers."""
-        count = len(self.token_ids)
-        news: list[int] = self._news.get().tolist()
-        chosen, sound = news[:count], news[count : 2 * count]
-        unsure = [place for place, decided in enumerate(news[2 * count :]) if not decided]
-        if self._doubt is not None and unsure:
-            self._redraw(self._doubt, unsure, chosen)
+        chosen: list[int] = self._ids.get().tolist()
+        highest: list[float] = self._highest.get().tolist()
+        if self._doubt is not None:
+            decided: list[bool] = self._doubt.decided.get().tolist()
+            unsure = [place for place, sure in enumerate(decided) if not sure]
+            if unsure:
+                self._redraw(self._doubt, unsure, chosen)
         logprobs = {}
         if self._scores is not None:
             entries = self._scores.read([chosen[index] for index in self._scored])
             logprobs = dict(zip(self._scored, entries, strict=True))
         return [
-            Sampled(token_id, logprobs.get(index)) if sound[index] else None
+            Sampled(token_id, logprobs.get(index)) if math.isfinite(highest[index]) else None
             for index, token_id in enumerate(chosen)
         ]
 
@@ -119,7 +123,7 @@ class Sampler:
         token_ids, highest, doubt = self._draw(shaped, rows)
         scored = [index for index, row in enumerate(rows) if row.params.logprobs is not None]
         score = self._scorer(logits, rows, scored) if scored else None
-        return Drawn(token_ids, highest.isfinite(), doubt, score, scored)
+        return Drawn(token_ids, highest, doubt, score, scored)
 
     def _scorer(
         self, logits: Tensor, rows: tuple[Row, ...], scored: list[int]
@@ -216,7 +220,7 @@ class Sampler:
             few = [some[index] for index in unsure]
             return self._draw_filtered(scaled[again], targets[again], few, None)[0]
 
-        return token_ids, highest, _Doubt(filtered, decided, redraw)
+        return token_ids, highest, _Doubt(filtered, HostCopy(decided), redraw)
 
     def _draw_filtered(
         self, scaled: Tensor, points: Tensor, rows: list[Row], width: int | None

@@ -13,10 +13,9 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 def uniform(seeds: list[int], positions: list[int]) -> npt.NDArray[np.float64]:
     """Return one number in [0, 1) for each pair."""
-    seed = np.array([value & 0xFFFFFFFFFFFFFFFF for value in seeds], dtype=np.uint64)
+    seed = np.array(seeds, dtype=np.int64).view(np.uint64)  # of which nothing is lost
     position = np.array(positions, dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        bits = _mix(_mix(seed + _GOLDEN) + (position + np.uint64(1)) * _GOLDEN)
+    bits = _mix(_mix(seed + _GOLDEN) + (position + np.uint64(1)) * _GOLDEN)
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

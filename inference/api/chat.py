@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -11,18 +12,17 @@ from starlette.responses import Response
 from inference.api import answers
 from inference.api.bodies import CHAT_UNSUPPORTED, parse
 from inference.api.chat_text import ChoiceText
-from inference.api.errors import envelope
+from inference.api.chunks import Chunks
 from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.logprobs import chat_logprobs
 from inference.api.schemas import ChatBody, StreamOptions
-from inference.api.streams import Blanks, EventStream, untyped
+from inference.api.streams import EventStream, untyped
 from inference.api.tools import read_tools
-from inference.errors import ServiceError, invalid
+from inference.errors import invalid
 from inference.generation import Generation
 from inference.logprobs import without_end
 from inference.spec import ChatPrompt, GenerationSpec, Summary, TextDelta
 from inference.tool_choice import check_one_form
-from portal.lib import sse
 
 MAX_STOPS = 4
 
@@ -35,7 +35,7 @@ async def create(request: Request) -> Response:
     generation = await answers.begin(request, spec, body)
     head = Head(generation)
     if body.stream:
-        return EventStream(generation, Chunks(generation, head, body.stream_options))
+        return EventStream(generation, ChatChunks(generation, head, body.stream_options))
     deltas, summary = await answers.collect(request, generation)
     if summary is None:
         return answers.client_gone()
@@ -112,44 +112,27 @@ def whole(
     return answer
 
 
-class Chunks:
-    """A stream: role first, then text and calls, then why it ended, for each choice; then usage."""
+class ChatChunks(Chunks):
+    """Role first, then text and calls, then why it ended, for each choice."""
 
     def __init__(self, generation: Generation, head: Head, options: StreamOptions | None) -> None:
-        self._head = head
-        self._usage = answers.StreamedUsage(generation, options)
-        self._texts = [ChoiceText(generation) for _ in range(generation.spec.n)]
         self._asked_logprobs = generation.spec.sampling.logprobs is not None
-        self._end_tokens = generation.eos_token_ids
-        # Whether there is nothing to say of a token but its text.
-        self._plain = not (
-            self._asked_logprobs or self._usage.continuous or generation.spec.tool_use
+        super().__init__(
+            partial(head.object, "chat.completion.chunk"),
+            answers.StreamedUsage(generation, options),
+            plain=not (self._asked_logprobs or generation.spec.tool_use),
         )
-        self._blanks = Blanks()
+        self._texts = [ChoiceText(generation) for _ in range(generation.spec.n)]
+        self._end_tokens = generation.eos_token_ids
 
     def begin(self) -> bytes:
         role = {"role": "assistant", "content": ""}
-        return untyped(self._chunk(index, role) for index in range(len(self._texts)))
+        return untyped(self.chunk(_choice(index, role)) for index in range(len(self._texts)))
 
-    def take(self, delta: TextDelta) -> bytes:
-        if self._plain and delta.finish_reason is None:
-            return self._blanks.filled(self._text_chunk, delta.index, delta.text)
-        self._usage.add(delta)
-        return untyped(self._chunks(delta))
+    def text_choice(self, index: int, text: str) -> dict[str, Any]:
+        return _choice(index, {"content": text})
 
-    async def end(self, summary: Summary) -> bytes:
-        if not self._usage.after:
-            return sse.DONE
-        last = self._head.object("chat.completion.chunk", [])
-        return untyped([last | {"usage": answers.usage_of(summary)}]) + sse.DONE
-
-    def failed(self, error: ServiceError) -> bytes:
-        return untyped([envelope(error)])
-
-    def _text_chunk(self, index: int, text: str) -> dict[str, Any]:
-        return self._chunk(index, {"content": text})
-
-    def _chunks(self, delta: TextDelta) -> Iterator[dict[str, Any]]:
+    def choices(self, delta: TextDelta) -> Iterator[dict[str, Any]]:
         entries = without_end([delta], self._end_tokens)
         shown = chat_logprobs(entries, asked=self._asked_logprobs)
         text = self._texts[delta.index]
@@ -157,12 +140,12 @@ class Chunks:
         if shown and shown["content"] and not gains:
             gains = [{"content": ""}]
         for gain in gains:
-            yield self._chunk(delta.index, gain, logprobs=shown)
+            yield _choice(delta.index, gain, logprobs=shown)
             shown = None  # told once
         if delta.finish_reason:
             reason = text.finish_reason(delta.finish_reason)
-            yield self._chunk(delta.index, {}, finish_reason=reason)
+            yield _choice(delta.index, {}, finish_reason=reason)
 
-    def _chunk(self, index: int, delta: dict[str, Any], **rest: Any) -> dict[str, Any]:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None} | rest
-        return self._head.object("chat.completion.chunk", [choice]) | self._usage.field
+
+def _choice(index: int, delta: dict[str, Any], **rest: Any) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": None} | rest

@@ -10,13 +10,13 @@ from starlette.responses import Response
 
 from inference.api import answers
 from inference.api.bodies import COMPLETION_UNSUPPORTED, parse
-from inference.api.errors import envelope
+from inference.api.chunks import Chunks
 from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.inputs import InputField
 from inference.api.logprobs import CompletionLogprobs
 from inference.api.schemas import CompletionBody, StreamOptions
-from inference.api.streams import Blanks, EventStream, untyped
-from inference.errors import ServiceError, invalid
+from inference.api.streams import EventStream
+from inference.errors import invalid
 from inference.generation import Generation
 from inference.spec import (
     GenerationSpec,
@@ -25,7 +25,6 @@ from inference.spec import (
     TokenLogprob,
     merged,
 )
-from portal.lib import sse
 
 MAX_STOPS = 16
 
@@ -41,7 +40,7 @@ async def create(request: Request) -> Response:
     generation = await answers.begin(request, to_spec(body), body)
     answer = Answer(generation)
     if body.stream:
-        return EventStream(generation, Chunks(generation, answer, body.stream_options))
+        return EventStream(generation, CompletionChunks(generation, answer, body.stream_options))
     deltas, summary = await answers.collect(request, generation)
     if summary is None:
         return answers.client_gone()
@@ -130,41 +129,22 @@ def whole(
     return answer.object(choices) | {"usage": answers.usage_of(summary)}
 
 
-class Chunks:
-    """A stream: each delta as an answer of its own, and the usage last."""
+class CompletionChunks(Chunks):
+    """Each delta as an answer of its own."""
 
     def __init__(
         self, generation: Generation, answer: Answer, options: StreamOptions | None
     ) -> None:
-        self._answer = answer
-        self._usage = answers.StreamedUsage(generation, options)
         spec = generation.spec
-        # Whether there is nothing to say of a token but its text.
-        self._plain = not (
-            spec.echo or spec.sampling.logprobs is not None or self._usage.continuous
+        super().__init__(
+            answer.object,
+            answers.StreamedUsage(generation, options),
+            plain=not spec.echo and spec.sampling.logprobs is None,
         )
-        self._blanks = Blanks()
+        self._answer = answer
 
-    def begin(self) -> bytes:
-        return b""
+    def text_choice(self, index: int, text: str) -> dict[str, Any]:
+        return self._answer.choice(TextDelta(index, text, 1))
 
-    def take(self, delta: TextDelta) -> bytes:
-        if self._plain and delta.finish_reason is None:
-            return self._blanks.filled(self._text_chunk, delta.index, delta.text)
-        self._usage.add(delta)
-        return untyped([self._chunk(delta)])
-
-    async def end(self, summary: Summary) -> bytes:
-        if not self._usage.after:
-            return sse.DONE
-        last = self._answer.object([]) | {"usage": answers.usage_of(summary)}
-        return untyped([last]) + sse.DONE
-
-    def failed(self, error: ServiceError) -> bytes:
-        return untyped([envelope(error)])
-
-    def _text_chunk(self, index: int, text: str) -> dict[str, Any]:
-        return self._chunk(TextDelta(index, text, 1))
-
-    def _chunk(self, delta: TextDelta) -> dict[str, Any]:
-        return self._answer.object([self._answer.choice(delta)]) | self._usage.field
+    def choices(self, delta: TextDelta) -> Iterable[dict[str, Any]]:
+        return [self._answer.choice(delta)]

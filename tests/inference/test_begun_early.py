@@ -74,6 +74,15 @@ async def begin(
     return asked, only(running)
 
 
+async def speaking(
+    running: service.Service, api: httpx.AsyncClient, holds: Holds
+) -> tuple["asyncio.Task[httpx.Response]", Generation]:
+    """A request that waits for its hold while tokens come, slowly."""
+    asked, generation = await begin(running, api, holds, model="slow", max_tokens=500)
+    await until(lambda: generation.output_tokens >= 2)
+    return asked, generation
+
+
 async def known(api: httpx.AsyncClient, holds: Holds) -> None:
     """A request after which this process knows the organisation's balance."""
     holds.allowed.set()
@@ -152,8 +161,7 @@ async def test_what_began_and_is_refused_stops_and_is_waived(
     await known(api, late_holds)
     await db(ledger.set_monthly_cap, organisation.pk, 1)  # as from another process
     before = counted(slow_engine)
-    asked, generation = await begin(running, api, late_holds, model="slow", max_tokens=500)
-    await until(lambda: generation.output_tokens >= 2)
+    asked, generation = await speaking(running, api, late_holds)
     late_holds.allowed.set()
     refused = await asked
     assert (refused.status_code, refused.json()["error"]["code"]) == (402, "spend_cap_reached")
@@ -173,8 +181,7 @@ async def test_who_hangs_up_before_the_hold_is_written_pays_for_what_was_begun(
     running: service.Service, api: httpx.AsyncClient, late_holds: Holds, books: Books
 ) -> None:
     await known(api, late_holds)
-    asked, generation = await begin(running, api, late_holds, model="slow", max_tokens=500)
-    await until(lambda: generation.output_tokens >= 2)
+    asked, generation = await speaking(running, api, late_holds)
     generation.cancel()
     late_holds.allowed.set()
     await asked
@@ -187,8 +194,7 @@ async def test_an_engine_lost_before_the_hold_is_written_costs_nothing(
     running: service.Service, api: httpx.AsyncClient, late_holds: Holds, books: Books
 ) -> None:
     await known(api, late_holds)
-    asked, generation = await begin(running, api, late_holds, model="slow", max_tokens=500)
-    await until(lambda: generation.output_tokens >= 2)
+    asked, generation = await speaking(running, api, late_holds)
     generation.on_lost()
     late_holds.allowed.set()
     assert (await asked).status_code == 503

@@ -102,7 +102,7 @@ async def test_a_crash_in_the_middle_of_a_stream_is_an_event_no_false_end_and_fr
     def crash(*_: object) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(chat_endpoint.Chunks, "take", crash)
+    monkeypatch.setattr(chat_endpoint.ChatChunks, "take", crash)
     events = await stream(api, PATH, chat(model="slow"))
     assert events.error is not None
     assert events.error["type"] == "server_error"

@@ -237,9 +237,9 @@ def tell_usage(batch: MeterBatch, customer_id: str) -> None:
 
 
 def told_nanos(customer_id: str, since: datetime, until: datetime) -> int:
-    """What the meter has counted of a customer; whole minutes, `until` rounded up."""
+    """What the meter has counted of a customer; whole minutes, that of `until` as well."""
     start = int(since.timestamp()) // 60 * 60
-    end = -(-int(until.timestamp()) // 60) * 60
+    end = (int(until.timestamp()) // 60 + 1) * 60  # which is the first second that is left out
     with calling():
         summaries = client().v1.billing.meters.event_summaries.list(
             _meter(), {"customer": customer_id, "start_time": start, "end_time": end}

@@ -8,7 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Organisation
-from billing import ledger, ledger_payments, postpaid, refunds, tasks
+from billing import ledger, ledger_payments, postpaid, refunds, stripe_billing, tasks
 from billing.models import MeterBatch, PostPaid, StripeCustomer, TopUp
 from portal.lib.ids import new_id
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
@@ -154,6 +154,20 @@ def test_after_a_day_a_batch_is_looked_for_before_it_is_told_again(
     tasks.tell_usage()
     assert told(double) == [70, 30]
     assert not MeterBatch.objects.filter(sent_at=None).exists()
+
+
+@pytest.mark.parametrize("second", [0, 1, 59])
+def test_what_was_told_this_second_is_found(
+    double: StripeDouble, later: Organisation, second: int
+) -> None:
+    use(later, TEN + 70)
+    tasks.tell_usage()
+    [event] = double.all("billing.meter_event")
+    minute = timezone.now().replace(second=0, microsecond=0)
+    now = minute + timedelta(seconds=second, milliseconds=400)
+    event["created"] = int(now.timestamp())
+    customer_id = StripeCustomer.objects.get().customer_id
+    assert stripe_billing.told_nanos(customer_id, minute, now) == 70
 
 
 def test_what_stripe_refuses_is_kept_with_its_reason(

@@ -101,7 +101,13 @@ def run(
     served: Any, codec: HuggingFaceCodec, prompts: list[list[int]], sampling: dict[str, Any]
 ) -> Counts:
     counts = Counts()
-    bench = Bench(served.scheduler, Counting(served.runner, counts), codec, served.vocab_size)
+    bench = Bench(
+        served.scheduler,
+        Counting(served.runner, counts),
+        codec,
+        served.vocab_size,
+        clock=time.monotonic,
+    )
     outcomes = [
         bench.submit(prompt, max_tokens=OUTPUT, seed=number, **sampling)
         for number, prompt in enumerate(prompts)

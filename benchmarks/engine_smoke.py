@@ -41,7 +41,9 @@ def load(args: argparse.Namespace) -> Any:
 
 def measure(model: HuggingFaceModel, args: argparse.Namespace, concurrency: int) -> dict[str, Any]:
     served = assemble("smoke", "", model, FakeCodec(), EngineSizes(max_model_len=args.length))
-    bench = Bench(served.scheduler, served.runner, served.codec, served.vocab_size)
+    bench = Bench(
+        served.scheduler, served.runner, served.codec, served.vocab_size, clock=time.monotonic
+    )
     prompt_length = args.prompt
     for n in range(concurrency):
         prompt = [(n * 7 + i) % 250 for i in range(prompt_length)]

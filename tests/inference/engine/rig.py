@@ -1,7 +1,8 @@
 """What several tests of the engine use: tiny random models and a loop driven by hand."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from inference.engine.codec import Codec
@@ -41,6 +42,16 @@ class Outcome:
             self.error, self.stop_reason = delta.error, delta.stop_reason
 
 
+def steady_clock() -> Callable[[], float]:
+    """A clock that a millisecond passes on whenever it is read.
+
+    The share of a step that prompts get depends on how long steps take (`pace.py`): by this clock
+    all take as long, and which sequences meet does not depend on the machine.
+    """
+    ticks = count()
+    return lambda: next(ticks) / 1000
+
+
 class Bench:
     """An engine loop without threads or sockets. The pool is proven whole after every step."""
 
@@ -51,10 +62,12 @@ class Bench:
         codec: Codec,
         vocab_size: int,
         grammars: Grammars | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.scheduler = scheduler
         self.grammars = grammars
-        self.loop = EngineLoop(scheduler, runner, codec, self._deliver, vocab_size)
+        clock = clock or steady_clock()
+        self.loop = EngineLoop(scheduler, runner, codec, self._deliver, vocab_size, clock)
         self.outcomes: dict[int, Outcome] = {}
         self.num_steps = 0
         self._ids = 0

@@ -48,9 +48,9 @@ class Machine(FakeRunner):
 def make(machine: Machine, max_stretch: float = 2.0) -> Bench:
     limits = SchedulerLimits(max_model_len=4096, token_budget=BUDGET, max_stretch=max_stretch)
     served = build(FakeOptions(limits=limits))
-    bench = Bench(served.scheduler, machine, served.codec, served.vocab_size)
-    bench.loop._clock = lambda: machine.now
-    return bench
+    return Bench(
+        served.scheduler, machine, served.codec, served.vocab_size, clock=lambda: machine.now
+    )
 
 
 def run_texts(bench: Bench, count: int, steps: int = 30) -> None:

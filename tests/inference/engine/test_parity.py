@@ -122,7 +122,7 @@ def test_it_equals_generate_when_all_of_that_happens_at_once(case: Case) -> None
         common[:33],
     ]
     sizes = {"num_blocks": 8, "max_model_len": 128, "token_budget": 13, "max_running": 8}
-    bench = check(case, prompts, 20, **sizes, max_drafts=4)
+    bench = check(case, prompts, 32, **sizes, max_drafts=4)
     assert bench.scheduler.num_preemptions > 0
     assert sum(o.cached_tokens > 0 for o in bench.outcomes.values()) >= 3
 

@@ -48,9 +48,7 @@ def clock() -> Clock:
 @pytest.fixture
 def bench(clock: Clock) -> Bench:
     served = build(FakeOptions(limits=replace(LIMITS, max_stretch=0)))
-    bench = Bench(served.scheduler, TimedRunner(clock), served.codec, served.vocab_size)
-    bench.loop._clock = clock
-    return bench
+    return Bench(served.scheduler, TimedRunner(clock), served.codec, served.vocab_size, clock=clock)
 
 
 def submit(bench: Bench, count: int, max_tokens: int = 10, **params: Any) -> list[Outcome]:

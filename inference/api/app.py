@@ -21,7 +21,16 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference import errors, metrics
-from inference.api import chat, completions, embeddings, fill_mask, models, requests, tokenize
+from inference.api import (
+    chat,
+    completions,
+    embeddings,
+    engines,
+    fill_mask,
+    models,
+    requests,
+    tokenize,
+)
 from inference.api.anthropic import endpoints as anthropic
 from inference.api.errors import from_http
 from inference.api.exchange import Exchange, authenticate
@@ -63,11 +72,8 @@ def _routes() -> list[Route]:
     routes = [  # they are tried in turn: first what is asked most
         Route("/v1/chat/completions", generating(chat.create), methods=["POST"]),
         Route("/v1/completions", generating(completions.create), methods=["POST"]),
-        Route(
-            "/v1/engines/{engine:path}/completions",
-            generating(completions.create),
-            methods=["POST"],
-        ),
+        Route(f"{engines.PREFIX}/completions", generating(completions.create), methods=["POST"]),
+        Route(f"{engines.PREFIX}/embeddings", generating(embeddings.create), methods=["POST"]),
         Route("/v1/responses", generating(responses.create), methods=["POST"]),
         Route("/v1/responses/input_tokens", responses.count_input, methods=["POST"]),
         Route("/v1/responses/{id}", responses.one, methods=["GET", "DELETE"]),

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from inference.api import answers
 from inference.api.bodies import COMPLETION_UNSUPPORTED, parse
 from inference.api.chunks import Chunks
+from inference.api.engines import with_engine
 from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.inputs import InputField
 from inference.api.logprobs import CompletionLogprobs
@@ -32,10 +33,7 @@ MAX_STOPS = 16
 async def create(request: Request) -> Response:
     exchange_of(request).endpoint = "completions"
     await authenticate(request)
-    raw = await read_object(request)
-    engine = request.path_params.get("engine")
-    if engine is not None:
-        raw = {name: value for name, value in raw.items() if name != "engine"} | {"model": engine}
+    raw = await with_engine(request, await read_object(request))
     body = parse(CompletionBody, raw, COMPLETION_UNSUPPORTED)
     generation = await answers.begin(request, to_spec(body), body)
     answer = Answer(generation)

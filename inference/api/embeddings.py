@@ -1,4 +1,4 @@
-"""`POST /v1/embeddings`: a vector of each input."""
+"""`POST /v1/embeddings`, and `/v1/engines/{engine}/embeddings` of older clients."""
 
 import asyncio
 from base64 import b64encode
@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from inference.api import answers
 from inference.api.bodies import parse
+from inference.api.engines import with_engine
 from inference.api.errors import encode
 from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.inputs import MAX_INPUTS, InputField, encoder_spec, input_usage
@@ -25,7 +26,8 @@ Vectors = NDArray[np.float32]  # (inputs, dimensions)
 async def create(request: Request) -> Response:
     exchange_of(request).endpoint = "embeddings"
     await authenticate(request)
-    body = parse(EmbeddingsBody, await read_object(request))
+    raw = await with_engine(request, await read_object(request))
+    body = parse(EmbeddingsBody, raw)
     encoding = await answers.begin(request, to_spec(body), body)
     _, summary = await answers.collect(request, encoding)
     if summary is None:

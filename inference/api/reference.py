@@ -103,6 +103,12 @@ _EMBEDDINGS = Operation(
     "create_embedding", "Encoders", "A vector of each input.",
     shapes.Embeddings, GENERATES, schemas.EmbeddingsBody, EMBEDDINGS_EXAMPLE,
 )  # fmt: skip
+_ENGINE_EMBEDDING = Operation(
+    "create_engine_embedding", "Encoders",
+    "The same, as OpenAI's libraries before 1.0 call it: the model is in the address.",
+    shapes.Embeddings, GENERATES, schemas.EmbeddingsBody,
+    {"input": ["A man is eating.", "Someone has a meal."]}, without=("model",),
+)  # fmt: skip
 _FILL_MASK = Operation(
     "fill_mask", "Encoders", "The likeliest tokens for each mask of each input.",
     shapes.FilledMasks, GENERATES, schemas.FillMaskBody, FILL_MASK_EXAMPLE,
@@ -146,6 +152,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/v1/messages"): _MESSAGE,
     ("POST", "/v1/messages/count_tokens"): _COUNT_TOKENS,
     ("POST", "/v1/embeddings"): _EMBEDDINGS,
+    ("POST", "/v1/engines/{engine:path}/embeddings"): _ENGINE_EMBEDDING,
     ("POST", "/v1/fill-mask"): _FILL_MASK,
     ("GET", "/v1/requests/{id}"): _REQUEST,
     **_tokenizing("/v1", ""),

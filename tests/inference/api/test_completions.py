@@ -5,9 +5,12 @@ import math
 import httpx
 import pytest
 
+from inference import catalog
+from inference.models import ModelAlias, ServedModel
+from portal.lib.db import db
 from tests.inference.api.events import stream
 from tests.inference.api.openai_schema import OpenAISchema
-from tests.inference.conftest import Books
+from tests.inference.conftest import Books, chat
 
 PATH = "/v1/completions"
 
@@ -62,6 +65,21 @@ async def test_older_clients_name_the_model_in_the_address(api: httpx.AsyncClien
     assert response.json()["model"] == "starter"
     missing = await api.post("/v1/engines/ada/completions", json={"prompt": "abc"})
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")
+
+
+async def test_there_is_no_chat_below_an_engine_but_a_model_may_be_called_that(
+    api: httpx.AsyncClient,
+) -> None:
+    path = "/v1/engines/starter/chat/completions"
+    refused = await api.post(path, json=chat("hi"))
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"]) == (404, "unknown_url")
+    assert path in error["message"]
+    starter = await db(lambda: ServedModel.objects.get(name="starter"))
+    await db(lambda: ModelAlias.objects.create(name="starter/chat", target=starter))
+    catalog.forget()
+    served = await api.post(path, json={"prompt": "abc", "max_tokens": 3})
+    assert (served.status_code, served.json()["object"]) == (200, "text_completion")
 
 
 @pytest.mark.parametrize("max_tokens", [0, 1])

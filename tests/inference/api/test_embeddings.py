@@ -81,6 +81,18 @@ async def test_the_ids_of_a_text_have_its_vector(api: httpx.AsyncClient) -> None
     np.testing.assert_array_equal(text, same)
 
 
+async def test_older_clients_name_the_model_in_the_address(
+    api: httpx.AsyncClient, books: Books
+) -> None:
+    sent = {"input": "the zoo", "engine": "vectors", "encoding_format": "base64"}
+    older = await api.post("/v1/engines/vectors/embeddings", json=sent)
+    assert older.status_code == 200, older.text
+    assert older.json() == (await api.post(PATH, json=body(encoding_format="base64"))).json()
+    assert {record.model for record in await books.settled(2)} == {"vectors"}
+    missing = await api.post("/v1/engines/ada/embeddings", json=sent)
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")
+
+
 async def test_base64_holds_the_same_numbers(api: httpx.AsyncClient, schema: OpenAISchema) -> None:
     plain = vectors((await api.post(PATH, json=body(["ab", "cde"]))).json())
     packed = (await api.post(PATH, json=body(["ab", "cde"], encoding_format="base64"))).json()

@@ -23,7 +23,8 @@ MORE: Mapping[str, dict[str, Any]] = {
 
 
 def address(path: str) -> str:
-    return path.replace("{model:path}", "starter").replace("{engine:path}", "starter")
+    engine = "vectors" if path.endswith("/embeddings") else "starter"
+    return path.replace("{model:path}", "starter").replace("{engine:path}", engine)
 
 
 def check(model: type[BaseModel], answer: Any) -> None:

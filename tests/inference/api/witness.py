@@ -78,7 +78,7 @@ class Witness:
 
 def _plain(path: str) -> str:
     """Without the engine's name, which older clients put into the address."""
-    return "/v1/completions" if path.startswith("/v1/engines/") else path
+    return f"/v1/{path.rpartition('/')[2]}" if path.startswith("/v1/engines/") else path
 
 
 def _events(text: str) -> list[dict[str, Any]]:

@@ -1,11 +1,30 @@
 """What answers where no view does: pages for people, JSON for programs of the management API."""
 
+from collections.abc import Callable
+from functools import wraps
+
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 
 from portal.lib.rest_errors import envelope
 
 API = "/api/"
+READING = ("GET", "HEAD")
+View = Callable[[HttpRequest], HttpResponseBase]
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """What Django finds suspicious; its own words are for the log."""
+    if not request.path.startswith(API):
+        return defaults.bad_request(request, exception)
+    if isinstance(exception, DisallowedHost):
+        message = "This host name is not served here (see ALLOWED_HOSTS)."
+        told = envelope(400, message, "invalid_host", "host")
+    else:
+        told = envelope(400, "The request is malformed.", "invalid_request")
+    return JsonResponse(told, status=400)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
@@ -21,3 +40,17 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
         message = f"Something went wrong on our side. Its id is {request_id}."
         return JsonResponse(envelope(500, message, "internal_error"), status=500)
     return defaults.server_error(request)
+
+
+def read_only(view: View) -> View:
+    """A view below /api/ that is no endpoint of its own; a 405 as those give it otherwise."""
+
+    @csrf_exempt  # or a page would say that a token is missing
+    @wraps(view)
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        if request.method in READING:
+            return view(request)
+        told = envelope(405, f'Method "{request.method}" not allowed.', "method_not_allowed")
+        return JsonResponse(told, status=405, headers={"Allow": ", ".join(READING)})
+
+    return answer

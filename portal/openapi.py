@@ -12,11 +12,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import translation
 from django.views.decorators.cache import cache_control
-from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer
 
 from inference.api import openapi
+from portal.failures import read_only
 
 MINUTES_5_S = 300
 # drf-spectacular loads its extensions when it is first used, and two threads at once break that.
@@ -64,13 +64,13 @@ def _document() -> bytes:
     return bytes(OpenApiJsonRenderer().render(schema))
 
 
-@require_safe
+@read_only
 @cache_control(public=True, max_age=MINUTES_5_S)
 def schema(request: HttpRequest) -> HttpResponse:
     return HttpResponse(document(), content_type="application/json")
 
 
-@require_safe
+@read_only
 def reference(request: HttpRequest) -> HttpResponse:
     """The document for people, in Swagger UI from our own origin."""
     return render(request, "pages/reference.html", {"site_name": settings.SITE_NAME})

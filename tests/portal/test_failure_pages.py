@@ -1,6 +1,7 @@
 """Pages for what went wrong: plain, ours, and silent about the inside."""
 
 import pytest
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.test import Client, RequestFactory
@@ -15,8 +16,14 @@ def break_down(request: HttpRequest) -> HttpResponse:
     raise RuntimeError("a secret of the inside")
 
 
-urlpatterns = [*ours, path("broken/", break_down), path("api/broken/", break_down)]
-handler404, handler500 = urls.handler404, urls.handler500
+def suspect(request: HttpRequest) -> HttpResponse:
+    raise SuspiciousOperation("a secret of the inside")
+
+
+urlpatterns = [
+    *ours, path("broken/", break_down), path("api/broken/", break_down), path("api/odd/", suspect)
+]  # fmt: skip
+handler400, handler404, handler500 = urls.handler400, urls.handler404, urls.handler500
 
 
 def test_a_404_gives_the_request_id_and_a_way_home(client: Client, db: None) -> None:
@@ -39,6 +46,41 @@ def test_a_program_gets_json(db: None) -> None:
     assert response.status_code == 500
     assert response["x-request-id"] in response.json()["error"]["message"]
     assert "secret" not in response.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/api/balance/", "/api/schema/", "/api/nothing/"])
+def test_a_program_that_names_another_host_gets_json(path: str) -> None:
+    response = Client().get(path, headers={"host": "elsewhere.example"})
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert (error["code"], error["param"]) == ("invalid_host", "host")
+    assert "x-request-id" in response
+
+
+def test_a_person_who_names_another_host_gets_a_page() -> None:
+    response = Client().get("/", headers={"host": "elsewhere.example"})
+    assert response.status_code == 400
+    assert "<h1>" in response.content.decode()
+
+
+@pytest.mark.urls(__name__)
+def test_a_program_that_is_suspicious_gets_json() -> None:
+    response = Client().get("/api/odd/")
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "invalid_request"
+    assert "secret" not in response.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/api/schema/", "/api/reference/"])
+def test_a_wrong_method_of_what_explains_is_json(path: str) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    response = strict.post(path, {}, "application/json")
+    assert response.status_code == 405
+    assert response.json()["error"] == {
+        "message": 'Method "POST" not allowed.', "type": "invalid_request_error",
+        "param": None, "code": "method_not_allowed",
+    }  # fmt: skip
+    assert "GET" in response["Allow"]
 
 
 @pytest.mark.urls(__name__)

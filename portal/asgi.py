@@ -1,7 +1,8 @@
 """The ASGI application: who answers which address.
 
 `/v1/…` and its neighbours go to a thin ASGI application, since Django's handler and middleware
-would cost many times the request itself; websockets go to Channels; everything else to Django.
+would cost many times the request itself; so does what a program asks for that forgot the `/v1`, to
+be told. Websockets go to Channels; everything else to Django.
 The lifespan starts and drains the inference service, which lives in this event loop.
 """
 
@@ -23,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send  # noqa: E402
 from inference import service  # noqa: E402
 from inference.api import keyed_run  # noqa: E402
 from inference.api.app import build_app  # noqa: E402
+from inference.api.versionless import asked_by_program  # noqa: E402
 from playground.routing import websocket_urlpatterns  # noqa: E402
 from portal import operations  # noqa: E402
 from portal.body_limit import BodyLimit  # noqa: E402
@@ -60,7 +62,7 @@ class Application:
             return self.api
         if path in OPERATIONS_PATHS:
             return self.operations
-        return self.pages
+        return self.api if asked_by_program(scope) else self.pages
 
     async def lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -117,7 +117,7 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
-        exchange = Exchange(speaks_anthropic=_is_below(scope["path"], "/v1/messages"))
+        exchange = Exchange(speaks_anthropic=_is_anthropics(scope["path"]))
         # "app" makes the router raise what it cannot route, instead of answering in plain text.
         scope = dict(scope) | {"exchange": exchange, "app": self}
         structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
@@ -157,8 +157,9 @@ class Application:
         await scope["exchange"].refusal(error)(scope, receive, send)
 
 
-def _is_below(path: str, top: str) -> bool:
-    return path == top or path.startswith(f"{top}/")
+def _is_anthropics(path: str) -> bool:
+    """Also without /v1, which is then explained in the form that its library reads."""
+    return f"{path}/".startswith(("/v1/messages/", "/messages/"))
 
 
 def _check_host(headers: Headers) -> None:

@@ -1,0 +1,35 @@
+"""Addresses of this API without their /v1: what a client asks for whose base URL lacks its end.
+
+Most of them are nothing at all, but `/models` is a page for people. Who is a program is told.
+"""
+
+from django.conf import settings
+from starlette.types import Scope
+
+# What stands after /v1/ in the addresses there are (of the tokenizer's, each is at the root, too).
+TOPS = frozenset(
+    {
+        "batches", "chat", "completions", "embeddings", "engines", "fill-mask", "files",
+        "fine_tuning", "messages", "models", "requests", "responses",
+    }
+)  # fmt: skip
+
+
+def lacks_version(path: str) -> bool:
+    """Whether it would be an address of the API with /v1 before it."""
+    return path[1:].partition("/")[0] in TOPS
+
+
+def asked_by_program(scope: Scope) -> bool:
+    """Whether such an address is asked for, and not by a browser, which reads and has no key."""
+    if not lacks_version(scope["path"]):
+        return False
+    return scope["method"] not in ("GET", "HEAD") or any(
+        name == b"x-api-key" or (name == b"authorization" and value[:7].lower() == b"bearer ")
+        for name, value in scope["headers"]
+    )
+
+
+def explained(path: str) -> str:
+    """The sentence that helps."""
+    return f"The base URL of this API ends in /v1: this would be {settings.BASE_URL}/v1{path}"

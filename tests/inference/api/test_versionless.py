@@ -1,0 +1,79 @@
+"""A base URL without its /v1, a newcomer's most common mistake: JSON that says so, not a page."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from inference.api import app
+from inference.api.versionless import TOPS
+from portal.asgi import application
+
+KEY = {"authorization": "Bearer sk-prl-x"}
+PROGRAMS = [
+    ("POST", "/chat/completions", {}),
+    ("POST", "/chat/completions", KEY),
+    ("POST", "/completions", {}),
+    ("POST", "/engines/starter/completions", {}),
+    ("POST", "/embeddings", {}),
+    ("POST", "/responses", {}),
+    ("DELETE", "/responses/resp_1", {}),
+    ("GET", "/models", KEY),
+    ("GET", "/models/", {"authorization": "bearer x"}),
+    ("GET", "/models/starter", {"x-api-key": "x"}),
+    ("GET", "/requests/req_1", KEY),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "headers"), PROGRAMS)
+async def test_a_program_is_told_that_the_base_url_ends_in_v1(
+    method: str, path: str, headers: dict[str, str]
+) -> None:
+    answer = await ask(method, path, headers)
+    assert answer.status_code == 404
+    error = answer.json()["error"]
+    assert (error["type"], error["code"]) == ("invalid_request_error", "unknown_url")
+    assert "base URL of this API ends in /v1" in error["message"]
+    assert error["message"].endswith(f"/v1{path}")
+    assert answer.headers["x-request-id"].startswith("req_")
+
+
+async def test_anthropics_library_is_told_in_its_own_form() -> None:
+    answer = await ask("POST", "/messages", {"x-api-key": "x"})
+    assert answer.status_code == 404
+    told = answer.json()
+    assert (told["type"], told["error"]["type"]) == ("error", "not_found_error")
+    assert told["error"]["message"].endswith("/v1/messages")
+
+
+async def ask(method: str, path: str, headers: dict[str, str]) -> httpx.Response:
+    transport = httpx.ASGITransport(application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        return await client.request(method, path, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/models/", []),
+        ("HEAD", "/models/starter/", []),
+        ("GET", "/models/", [(b"authorization", b"Basic eDp5")]),
+        ("GET", "/docs/models/", [(b"authorization", b"Bearer x")]),
+        ("POST", "/accounts/login/", []),
+    ],
+)
+def test_people_find_their_pages(method: str, path: str, headers: Any) -> None:
+    scope = {"type": "http", "method": method, "path": path, "headers": headers}
+    assert application.application_for(scope) is application.pages
+
+
+async def test_an_unknown_address_with_its_v1_is_not_blamed_for_that() -> None:
+    message = (await ask("POST", "/v1/nothing", {})).json()["error"]["message"]
+    assert message == "Unknown address: POST /v1/nothing"
+
+
+def test_every_address_of_the_api_is_known_without_its_v1() -> None:
+    paths = [route.path for route in app._routes()]
+    at_root = {path[1:] for path in paths if not path.startswith("/v1/")}
+    tops = {path.removeprefix("/v1/").partition("/")[0] for path in paths if "/v1/" in path}
+    assert tops - at_root == TOPS

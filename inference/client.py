@@ -177,6 +177,9 @@ class EngineLink:
         request = wire.DetokenizeRequest(token_ids=token_ids)
         return (await self._call(methods.DETOKENIZE, request)).text
 
+    async def describe_tokenizer(self) -> wire.TokenizerDescription:
+        return await self._call(methods.DESCRIBE_TOKENIZER, wire.DescribeTokenizerRequest())
+
     async def check_grammar(self, request: wire.CheckGrammarRequest) -> None:
         await self._call(methods.CHECK_GRAMMAR, request)
 

@@ -1,7 +1,7 @@
 """Turns the inputs of a request to an encoder into token ids, and refuses what it cannot serve.
 
 The engine encodes, as for prompts: what is checked here, what `/tokenize` says and what is billed
-are one number. Ids that a caller sends are taken as they are.
+are one number. Ids that a caller sends are taken as they are, when they can be this model's.
 """
 
 from collections.abc import Sequence
@@ -34,8 +34,10 @@ async def prepare_inputs(
     assert task is not None
     encoded = await _encode(spec, link, tenant)
     params = [prompt.param for prompt in spec.prompts]
-    for param, token_ids in zip(params, encoded, strict=True):
-        _check(token_ids, info, param)
+    for prompt, token_ids in zip(spec.prompts, encoded, strict=True):
+        _check(token_ids, info, prompt.param)
+        if isinstance(prompt, TokenPrompt):
+            _check_frame(token_ids, info, prompt.param)
     num_tokens = sum(map(len, encoded))
     if num_tokens > MAX_REQUEST_TOKENS:
         message = (
@@ -81,6 +83,28 @@ def _check(token_ids: Sequence[int], info: wire.EngineInfo, param: str) -> None:
         )
         raise errors.invalid(message, param, "context_length_exceeded")
     check_ids(param, token_ids, info)
+
+
+def _check_frame(token_ids: Sequence[int], info: wire.EngineInfo, param: str) -> None:
+    """Ids of another tokenizer would have a vector, too, of nothing that anybody wrote.
+
+    They lack the special tokens that the model's own puts at the ends, which are nearly the only
+    sign of it.
+    """
+    first, last = tuple(info.first_token_ids), tuple(info.last_token_ids)
+    begins = tuple(token_ids[: len(first)]) == first
+    if not begins or tuple(token_ids[len(token_ids) - len(last) :]) != last:
+        ends = " and ".join(
+            f"{verb} {', '.join(map(str, ids))}"
+            for verb, ids in (("begin with", first), ("end with", last))
+            if ids
+        )
+        message = (
+            f"'{param}' holds token ids of another tokenizer: for this model they {ends}, as "
+            "/tokenize gives them. Please send the text itself, or the model's own ids (with "
+            "LangChain's OpenAIEmbeddings: check_embedding_ctx_length=False)."
+        )
+        raise errors.invalid(message, param, "invalid_value")
 
 
 def _check_dimensions(task: Embed, info: wire.EngineInfo) -> None:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from inference.client import EngineLink
 
 
+SPECIAL_TOKENS = (
+    "bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """`tokens` holds each id's text when that was asked for."""
@@ -86,20 +91,31 @@ async def encode(
     *,
     with_tokens: bool = False,
     add_generation_prompt: bool = True,
+    add_special_tokens: bool | None = None,
     place: wire.Place | None = None,
 ) -> Encoded:
-    """The ids of a prompt that may be submitted in `place`. Raises as `prepare_all` does."""
+    """The ids of a prompt that may be submitted in `place`. Raises as `prepare_all` does.
+
+    `add_special_tokens`: around a text or a chat; None: as prompts are made, around texts alone.
+    """
     if isinstance(prompt, TokenPrompt):
         if place is not None:
             await _ask(wire.TokenizeRequest(place=place), prompt, link)
         return Encoded(prompt.token_ids)
     if isinstance(prompt, TextPrompt):
-        request = wire.TokenizeRequest(text=prompt.text, with_tokens=with_tokens, place=place)
+        request = wire.TokenizeRequest(
+            text=prompt.text,
+            with_tokens=with_tokens,
+            place=place,
+            add_special_tokens=add_special_tokens,
+        )
     else:
         _check_has_template(link)
         assert link.info is not None
         chat = _chat_message(adapt(prompt, link.info.tool_format), add_generation_prompt)
-        request = wire.TokenizeRequest(chat=chat, with_tokens=with_tokens, place=place)
+        request = wire.TokenizeRequest(
+            chat=chat, with_tokens=with_tokens, place=place, add_special_tokens=add_special_tokens
+        )
     reply = await _ask(request, prompt, link)
     return Encoded(reply.token_ids, reply.tokens)
 
@@ -130,19 +146,22 @@ async def decode(token_ids: Sequence[int], link: "EngineLink") -> str:
 
 
 async def describe_tokenizer(link: "EngineLink") -> dict[str, object]:
-    """What evaluation harnesses with a remote tokenizer ask for."""
+    """What evaluation harnesses with a remote tokenizer ask for, in vLLM's words.
+
+    Raises ServiceError (503) when the engine does not answer.
+    """
     info = link.info
     assert info is not None
-    eos = info.eos_token_ids[:1]
+    try:
+        described = await link.describe_tokenizer()
+    except link.UNAVAILABLE:
+        raise errors.engine_silent() from None
     return {
-        "tokenizer_class": "RemoteTokenizer",
+        "tokenizer_class": described.tokenizer_class,
         "model": info.model,
-        "eos_token": await decode(eos, link) if eos else None,
+        **{name: getattr(described, name) or None for name in SPECIAL_TOKENS},
         "eos_token_ids": list(info.eos_token_ids),
-        "bos_token": None,
-        "pad_token": None,
-        "mask_token": info.mask_token or None,
-        "chat_template": None,
+        "chat_template": described.chat_template or None,
         "has_chat_template": info.has_chat_template,
         "vocab_size": info.vocab_size,
         "model_max_length": info.max_model_len,

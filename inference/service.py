@@ -302,13 +302,23 @@ async def stream(generation: Generation) -> AsyncIterator[Event]:
 
 
 async def tokenize(
-    model: str, prompt: Prompt, caller: Caller, *, with_tokens: bool, add_generation_prompt: bool
+    model: str,
+    prompt: Prompt,
+    caller: Caller,
+    *,
+    with_tokens: bool,
+    add_generation_prompt: bool,
+    add_special_tokens: bool | None = None,
 ) -> tuple[CatalogEntry, prompts.Encoded, Allowance]:
     """What a prompt would cost in tokens: rate-limited, free."""
     service, entry, allowance = await _unbilled(model, caller)
     link = service.link_to(entry)
     encoded = await prompts.encode(
-        prompt, link, with_tokens=with_tokens, add_generation_prompt=add_generation_prompt
+        prompt,
+        link,
+        with_tokens=with_tokens,
+        add_generation_prompt=add_generation_prompt,
+        add_special_tokens=add_special_tokens,
     )
     return entry, encoded, allowance
 

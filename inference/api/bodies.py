@@ -132,4 +132,11 @@ MESSAGES_UNSUPPORTED: Mapping[str, AsksForNothing] = {
     "user_profile_id": _never,
     "workspace_id": _never,
 }
+# Of vLLM's: they would change the ids that are told.
+TOKENIZE_UNSUPPORTED: Mapping[str, AsksForNothing] = {
+    "chat_template": _NOTHING,
+    "chat_template_kwargs": _NOTHING,
+    "continue_final_message": _NOTHING,
+    "mm_processor_kwargs": _NOTHING,
+}
 COMPLETION_UNSUPPORTED: Mapping[str, AsksForNothing] = {**_GUIDED, "suffix": _NOTHING}

@@ -211,11 +211,14 @@ class Detokenized(BaseModel):
 class TokenizerInfo(BaseModel):
     tokenizer_class: str
     model: str
-    eos_token: str | None
-    eos_token_ids: list[int]
     bos_token: str | None
+    eos_token: str | None
     pad_token: str | None
+    unk_token: str | None
+    cls_token: str | None
+    sep_token: str | None
     mask_token: str | None
+    eos_token_ids: list[int]
     chat_template: str | None
     has_chat_template: bool
     vocab_size: int

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inference import service
-from inference.api.bodies import parse
+from inference.api.bodies import TOKENIZE_UNSUPPORTED, parse
 from inference.api.errors import encode, json_response
 from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.schemas import DetokenizeBody, TokenizeBody
@@ -26,13 +26,14 @@ async def tokenize(request: Request) -> Response:
     exchange = exchange_of(request)
     exchange.endpoint = "tokenize"
     caller = await authenticate(request)
-    body = parse(TokenizeBody, await read_object(request))
+    body = parse(TokenizeBody, await read_object(request), TOKENIZE_UNSUPPORTED)
     entry, encoded, allowance = await service.tokenize(
         body.model,
         _prompt(body),
         caller,
         with_tokens=body.return_token_strs,
         add_generation_prompt=body.add_generation_prompt,
+        add_special_tokens=body.add_special_tokens,
     )
     exchange.headers |= allowance.headers()
     head = encode({"count": len(encoded.token_ids), "max_model_len": entry.max_model_len})

@@ -24,6 +24,21 @@ class Chat:
     tools: tuple[Mapping[str, Any], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class TokenizerFacts:
+    """What a tokenizer is, for who renders and counts elsewhere. Empty: it has none of that."""
+
+    tokenizer_class: str
+    bos_token: str = ""
+    eos_token: str = ""
+    pad_token: str = ""
+    unk_token: str = ""
+    cls_token: str = ""
+    sep_token: str = ""
+    mask_token: str = ""
+    chat_template: str = ""
+
+
 class Codec(Protocol):
     """Text to ids and back."""
 
@@ -42,7 +57,16 @@ class Codec(Protocol):
         """Ids that end a generation."""
         ...
 
-    def encode_text(self, text: str) -> list[int]:
+    @property
+    def frame(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The special tokens that stand before and after every encoded text."""
+        ...
+
+    def describe(self) -> TokenizerFacts:
+        """Say what the tokenizer is."""
+        ...
+
+    def encode_text(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Encode plain text the way the tokenizer does by default (BOS included if it adds one)."""
         ...
 

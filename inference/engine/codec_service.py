@@ -1,6 +1,7 @@
 """What every kind of engine answers: to and from token ids, and leaving."""
 
 import asyncio
+import dataclasses
 import json
 import logging
 from collections.abc import Callable
@@ -90,8 +91,12 @@ class CodecServicer:
     def _encode(self, request: engine_pb2.TokenizeRequest) -> tuple[list[int], list[str]]:
         if request.WhichOneof("prompt") == "chat":
             token_ids = self._codec.encode_chat(chat_from_wire(request.chat))
+            if request.add_special_tokens:
+                first, last = self._codec.frame
+                token_ids = [*first, *token_ids, *last]
         else:
-            token_ids = self._codec.encode_text(request.text)
+            bare = request.HasField("add_special_tokens") and not request.add_special_tokens
+            token_ids = self._codec.encode_text(request.text, add_special_tokens=not bare)
         spelt = token_ids if request.with_tokens else ()
         return token_ids, [self._codec.token_bytes(t).decode(errors="replace") for t in spelt]
 
@@ -106,6 +111,12 @@ class CodecServicer:
             raise CallError(Code.INVALID_ARGUMENT, sentence)
         text = await self._aside(request.ByteSize(), self._codec.decode, token_ids)
         return engine_pb2.DetokenizeReply(text=text)
+
+    async def DescribeTokenizer(  # noqa: N802
+        self, request: engine_pb2.DescribeTokenizerRequest
+    ) -> engine_pb2.TokenizerDescription:
+        """Say what the tokenizer is."""
+        return engine_pb2.TokenizerDescription(**dataclasses.asdict(self._codec.describe()))
 
     async def Drain(self, request: engine_pb2.DrainRequest) -> engine_pb2.DrainReply:  # noqa: N802
         """Answer when the last thing that runs has ended."""

@@ -3,7 +3,7 @@
 import json
 import re
 
-from inference.engine.codec import Chat
+from inference.engine.codec import Chat, TokenizerFacts
 
 END_OF_TEXT = 256
 MESSAGE_START = 257
@@ -20,6 +20,14 @@ _WORDS = """
 _PIECES = [f" {word}" for word in _WORDS.split()]
 _PIECES += ["The", "You", "ing", "ed", "er", "tion", ". ", ", ", "  "]
 FIRST_PIECE = 259
+# What `encode_chat` does, in words of transformers.
+_TEMPLATE = (
+    "{% if tools %}<|start|>tools\n{{ tools | tojson }}<|end|>{% endif %}"
+    "{% for message in messages %}"
+    "<|start|>{{ message['role'] }}\n{{ message['content'] }}<|end|>"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+)
 
 
 class FakeCodec:
@@ -29,6 +37,7 @@ class FakeCodec:
     has_chat_template = True
     tool_format = None
     eos_token_ids = (END_OF_TEXT, MESSAGE_END)
+    frame = ((), ())
 
     def __init__(self) -> None:
         """Build the table of bytes and the pattern that finds pieces, longest first."""
@@ -39,8 +48,13 @@ class FakeCodec:
         longest_first = sorted(_PIECES, key=len, reverse=True)
         self._pattern = re.compile("|".join(re.escape(piece) for piece in longest_first))
 
-    def encode_text(self, text: str) -> list[int]:
-        """Encode; the text of a special token is plain text like any other."""
+    def describe(self) -> TokenizerFacts:
+        """Say what it is."""
+        eos = _SPECIAL_TEXTS[END_OF_TEXT].decode()
+        return TokenizerFacts("FakeTokenizer", eos_token=eos, chat_template=_TEMPLATE)
+
+    def encode_text(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        """Encode; the text of a special token is plain text like any other, and none is added."""
         token_ids: list[int] = []
         end = 0
         for match in self._pattern.finditer(text):

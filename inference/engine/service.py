@@ -60,6 +60,8 @@ class EngineServicer(CodecServicer):
             draining=self._server.draining,
             stats=stats,
             tool_format=form.name if form is not None else "",
+            first_token_ids=self._codec.frame[0],
+            last_token_ids=self._codec.frame[1],
         )
 
     async def CheckGrammar(  # noqa: N802

@@ -7,13 +7,14 @@ And no text that came in a message ever becomes a special token: see `encode_cha
 import json
 import re
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from typing import Any
 
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from inference.engine.codec import Chat
+from inference.engine.codec import Chat, TokenizerFacts
 from inference.engine.token_bytes import read_token_bytes
 from inference.engine.tool_formats import ToolFormat, find_format
 
@@ -39,6 +40,7 @@ class HuggingFaceCodec:
             # A checkpoint may say that its texts are cut and padded. Ours never are.
             backend.no_truncation()
             backend.no_padding()
+        self.frame = _find_frame(self._backend)
         self._eos_token_ids = eos_token_ids
         self._bytes = read_token_bytes(tokenizer)
         self.tool_format = _find_tool_format(tokenizer.chat_template)
@@ -66,9 +68,21 @@ class HuggingFaceCodec:
         """Ids that end a generation."""
         return self._eos_token_ids
 
-    def encode_text(self, text: str) -> list[int]:
+    def describe(self) -> TokenizerFacts:
+        """Say what transformers knows of it."""
+        names = ("bos", "eos", "pad", "unk", "cls", "sep", "mask")
+        template = self._tokenizer.chat_template
+        if isinstance(template, dict):
+            template = template.get("default")
+        return TokenizerFacts(
+            type(self._tokenizer).__name__,
+            **{f"{name}_token": getattr(self._tokenizer, f"{name}_token") or "" for name in names},
+            chat_template=template or "",
+        )
+
+    def encode_text(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Encode as the tokenizer does by default, special tokens and BOS included."""
-        return _ids(self._of_texts, text, add_special_tokens=True)
+        return _ids(self._of_texts, text, add_special_tokens=add_special_tokens)
 
     def encode_chat(self, chat: Chat) -> list[int]:
         """Render and encode a conversation. ValueError when the template refuses it.
@@ -155,6 +169,18 @@ class HuggingFaceCodec:
     def _is_of_call(self, text: str) -> bool:
         form = self.tool_format
         return form is not None and text in f"{form.trigger} {form.head} {form.last}"
+
+
+def _find_frame(backend: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    encoding = backend.encode("a")
+    pairs = list(zip(encoding.ids, encoding.special_tokens_mask, strict=True))
+    first = tuple(number for number, _added in takewhile(_is_added, pairs))
+    last = tuple(number for number, _added in takewhile(_is_added, reversed(pairs)))
+    return first, last[::-1]
+
+
+def _is_added(token: tuple[int, int]) -> bool:
+    return bool(token[1])
 
 
 def _ids(backend: Tokenizer, text: str, *, add_special_tokens: bool = False) -> list[int]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from inference.engine.codec import TokenizerFacts
 from inference.engine.encoders.jobs import Answer, EncoderLimits, MaskFill, Row
 from inference.engine.encoders.server import ServedEncoder
 from inference.engine.fake_codec import FakeCodec
@@ -44,7 +45,11 @@ class FakeEncoderCodec(FakeCodec):
     mask_token = MASK
     mask_token_id = FakeCodec.vocab_size
 
-    def encode_text(self, text: str) -> list[int]:
+    def describe(self) -> TokenizerFacts:
+        """Say what it is."""
+        return TokenizerFacts("FakeTokenizer", mask_token=MASK)
+
+    def encode_text(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Encode what stands between masks as the fake does."""
         token_ids: list[int] = []
         for number, part in enumerate(text.split(MASK)):

@@ -50,6 +50,8 @@ class EncoderServicer(CodecServicer):
             dimensions=served.dimensions,
             mask_token_id=served.codec.mask_token_id,
             mask_token=served.codec.mask_token,
+            first_token_ids=served.codec.frame[0],
+            last_token_ids=served.codec.frame[1],
         )
 
     def Generate(self, stream: Stream) -> "EncoderStream":  # noqa: N802

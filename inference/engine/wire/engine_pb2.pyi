@@ -39,7 +39,7 @@ class InfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class EngineInfo(_message.Message):
-    __slots__ = ("model", "revision", "engine_version", "device", "dtype", "max_model_len", "vocab_size", "has_chat_template", "eos_token_ids", "draining", "stats", "tool_format", "arithmetic", "kind", "dimensions", "mask_token_id", "mask_token")
+    __slots__ = ("model", "revision", "engine_version", "device", "dtype", "max_model_len", "vocab_size", "has_chat_template", "eos_token_ids", "draining", "stats", "tool_format", "arithmetic", "kind", "dimensions", "mask_token_id", "mask_token", "first_token_ids", "last_token_ids")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     ENGINE_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +57,8 @@ class EngineInfo(_message.Message):
     DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
     MASK_TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
     MASK_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    FIRST_TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
+    LAST_TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
     model: str
     revision: str
     engine_version: str
@@ -74,7 +76,9 @@ class EngineInfo(_message.Message):
     dimensions: int
     mask_token_id: int
     mask_token: str
-    def __init__(self, model: _Optional[str] = ..., revision: _Optional[str] = ..., engine_version: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., max_model_len: _Optional[int] = ..., vocab_size: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., eos_token_ids: _Optional[_Iterable[int]] = ..., draining: _Optional[bool] = ..., stats: _Optional[_Union[EngineStats, _Mapping]] = ..., tool_format: _Optional[str] = ..., arithmetic: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., dimensions: _Optional[int] = ..., mask_token_id: _Optional[int] = ..., mask_token: _Optional[str] = ...) -> None: ...
+    first_token_ids: _containers.RepeatedScalarFieldContainer[int]
+    last_token_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, model: _Optional[str] = ..., revision: _Optional[str] = ..., engine_version: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., max_model_len: _Optional[int] = ..., vocab_size: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., eos_token_ids: _Optional[_Iterable[int]] = ..., draining: _Optional[bool] = ..., stats: _Optional[_Union[EngineStats, _Mapping]] = ..., tool_format: _Optional[str] = ..., arithmetic: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., dimensions: _Optional[int] = ..., mask_token_id: _Optional[int] = ..., mask_token: _Optional[str] = ..., first_token_ids: _Optional[_Iterable[int]] = ..., last_token_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class EngineStats(_message.Message):
     __slots__ = ("num_running", "num_waiting", "kv_blocks_total", "kv_blocks_used", "steps", "prompt_tokens", "cached_prompt_tokens", "generated_tokens", "preemptions", "tokens_per_s", "uptime_ms", "queue_ms")
@@ -117,16 +121,18 @@ class ChatMessage(_message.Message):
     def __init__(self, role: _Optional[str] = ..., content: _Optional[str] = ..., name: _Optional[str] = ..., extra_json: _Optional[str] = ...) -> None: ...
 
 class TokenizeRequest(_message.Message):
-    __slots__ = ("text", "chat", "with_tokens", "place")
+    __slots__ = ("text", "chat", "with_tokens", "place", "add_special_tokens")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     CHAT_FIELD_NUMBER: _ClassVar[int]
     WITH_TOKENS_FIELD_NUMBER: _ClassVar[int]
     PLACE_FIELD_NUMBER: _ClassVar[int]
+    ADD_SPECIAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
     text: str
     chat: ChatPrompt
     with_tokens: bool
     place: Place
-    def __init__(self, text: _Optional[str] = ..., chat: _Optional[_Union[ChatPrompt, _Mapping]] = ..., with_tokens: _Optional[bool] = ..., place: _Optional[_Union[Place, _Mapping]] = ...) -> None: ...
+    add_special_tokens: bool
+    def __init__(self, text: _Optional[str] = ..., chat: _Optional[_Union[ChatPrompt, _Mapping]] = ..., with_tokens: _Optional[bool] = ..., place: _Optional[_Union[Place, _Mapping]] = ..., add_special_tokens: _Optional[bool] = ...) -> None: ...
 
 class Place(_message.Message):
     __slots__ = ("tenant", "priority", "num_sequences")
@@ -169,6 +175,32 @@ class DetokenizeReply(_message.Message):
     TEXT_FIELD_NUMBER: _ClassVar[int]
     text: str
     def __init__(self, text: _Optional[str] = ...) -> None: ...
+
+class DescribeTokenizerRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class TokenizerDescription(_message.Message):
+    __slots__ = ("tokenizer_class", "bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token", "chat_template")
+    TOKENIZER_CLASS_FIELD_NUMBER: _ClassVar[int]
+    BOS_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EOS_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    PAD_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    UNK_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CLS_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SEP_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    MASK_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CHAT_TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    tokenizer_class: str
+    bos_token: str
+    eos_token: str
+    pad_token: str
+    unk_token: str
+    cls_token: str
+    sep_token: str
+    mask_token: str
+    chat_template: str
+    def __init__(self, tokenizer_class: _Optional[str] = ..., bos_token: _Optional[str] = ..., eos_token: _Optional[str] = ..., pad_token: _Optional[str] = ..., unk_token: _Optional[str] = ..., cls_token: _Optional[str] = ..., sep_token: _Optional[str] = ..., mask_token: _Optional[str] = ..., chat_template: _Optional[str] = ...) -> None: ...
 
 class TokenIds(_message.Message):
     __slots__ = ("ids",)

@@ -24,6 +24,9 @@ class Method(Generic[Q, R]):
 INFO = Method("Info", wire.InfoRequest, wire.EngineInfo)
 TOKENIZE = Method("Tokenize", wire.TokenizeRequest, wire.TokenizeReply)
 DETOKENIZE = Method("Detokenize", wire.DetokenizeRequest, wire.DetokenizeReply)
+DESCRIBE_TOKENIZER = Method(
+    "DescribeTokenizer", wire.DescribeTokenizerRequest, wire.TokenizerDescription
+)
 TOKENIZE_ALL = Method("TokenizeAll", wire.TokenizeAllRequest, wire.TokenizeAllReply)
 CHECK_GRAMMAR = Method("CheckGrammar", wire.CheckGrammarRequest, wire.CheckGrammarReply)
 GENERATE = Method("Generate", wire.ClientFrame, wire.StepFrame, streams=True)
@@ -35,7 +38,7 @@ DRAIN = Method("Drain", wire.DrainRequest, wire.DrainReply)
 METHODS: dict[str, Method[Any, Any]] = {
     method.name: method
     for method in (
-        INFO, TOKENIZE, DETOKENIZE, TOKENIZE_ALL, CHECK_GRAMMAR, GENERATE, EMBED, FILL_MASK,
-        FIND_TOKENS, DRAIN,
+        INFO, TOKENIZE, DETOKENIZE, DESCRIBE_TOKENIZER, TOKENIZE_ALL, CHECK_GRAMMAR, GENERATE,
+        EMBED, FILL_MASK, FIND_TOKENS, DRAIN,
     )
 }  # fmt: skip

@@ -4,6 +4,7 @@ import asyncio
 
 import httpx
 import pytest
+from jinja2 import Environment
 
 from inference import service
 from inference.api.tokenize import PIECE, _spell
@@ -29,6 +30,20 @@ async def test_ids_come_and_go(prefix: str, api: httpx.AsyncClient, books: Books
         "<|endoftext|>", 312, True,
     )  # fmt: skip
     assert await books.records() == []
+
+
+async def test_the_template_that_is_told_renders_what_is_billed(api: httpx.AsyncClient) -> None:
+    """As a harness does that renders chats itself and sends the text."""
+    info = (await api.get("/tokenizer_info")).json()
+    told = {name: info[name] for name in ("bos_token", "eos_token", "pad_token")}
+    assert told == {"bos_token": None, "eos_token": "<|endoftext|>", "pad_token": None}
+    messages = [{"role": "user", "content": "hi"}]
+    template = Environment(autoescape=False).from_string(info["chat_template"])
+    for add in (True, False):
+        rendered = template.render(messages=messages, add_generation_prompt=add)
+        asked = {"messages": messages, "add_generation_prompt": add}
+        ids = (await api.post("/tokenize", json=asked)).json()["tokens"]
+        assert (await api.post("/detokenize", json={"tokens": ids})).json() == {"prompt": rendered}
 
 
 async def test_what_is_told_is_what_is_billed(api: httpx.AsyncClient, books: Books) -> None:
@@ -95,6 +110,9 @@ async def test_a_model_without_a_template_renders_no_messages(
         ("/tokenize", {"prompt": ["a"]}, 400, "prompt"),
         ("/tokenize", {"messages": [{"role": "user"}]}, 400, "messages[0].content"),
         ("/tokenize", {"model": "gpt-9", "prompt": "a"}, 404, "model"),
+        ("/tokenize", {"prompt": "a", "add_special_tokens": 0}, 400, "add_special_tokens"),
+        ("/tokenize", {"prompt": "a", "chat_template": "b"}, 400, "chat_template"),
+        ("/tokenize", chat(continue_final_message=True), 400, "continue_final_message"),
         ("/detokenize", {"tokens": "a"}, 400, "tokens"),
         ("/detokenize", {"tokens": [1, -1]}, 400, "tokens[1]"),
         ("/detokenize", {"tokens": [True]}, 400, "tokens[0]"),

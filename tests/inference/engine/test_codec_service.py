@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from inference.engine.codec import Codec
+from inference.engine.codec import Chat, Codec
 from inference.engine.codec_service import LONG_PROMPT_BYTES, SHORT_PROMPT_BYTES, CodecServicer
 from inference.engine.listening import LoopServer
 from inference.engine.wire import engine_pb2
@@ -22,7 +22,7 @@ class Gated:
         self.gate = threading.Event()
         self.num_on_event_loop = 0
 
-    def encode_text(self, text: str) -> list[int]:
+    def encode_text(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         self.num_on_event_loop += threading.current_thread() is threading.main_thread()
         if len(text) > LONG_PROMPT_BYTES:
             assert self.gate.wait(10)
@@ -32,6 +32,32 @@ class Gated:
         if len(token_ids) > LONG_PROMPT_BYTES:
             assert self.gate.wait(10)
         return str(len(token_ids))
+
+
+class Framed(Gated):
+    """A codec that puts 1 before a text and 2 after it; a chat's template writes what it needs."""
+
+    frame = ((1,), (2,))
+
+    def encode_text(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        return [1, 5, 2] if add_special_tokens else [5]
+
+    def encode_chat(self, chat: Chat) -> list[int]:
+        return [7]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text", "chat"),
+    [(None, [1, 5, 2], [7]), (True, [1, 5, 2], [1, 7, 2]), (False, [5], [7])],
+)
+async def test_special_tokens_stand_where_they_are_wanted(
+    wanted: bool | None, text: list[int], chat: list[int]
+) -> None:
+    servicer = make_servicer(Framed())
+    of_text = engine_pb2.TokenizeRequest(text="a", add_special_tokens=wanted)
+    assert (await servicer.Tokenize(of_text)).token_ids == text
+    of_chat = engine_pb2.TokenizeRequest(chat=engine_pb2.ChatPrompt(), add_special_tokens=wanted)
+    assert (await servicer.Tokenize(of_chat)).token_ids == chat
 
 
 async def test_short_prompts_do_not_wait_for_long_ones() -> None:

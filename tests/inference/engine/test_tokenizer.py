@@ -16,6 +16,7 @@ from tokenizers import (
     models,
     normalizers,
     pre_tokenizers,
+    processors,
     trainers,
 )
 from transformers import PreTrainedTokenizerFast
@@ -99,6 +100,36 @@ def user(content: str, **rest: Any) -> Chat:
 )
 def test_it_encodes_text_as_transformers_does(name: str, text: str) -> None:
     assert CODECS[name].encode_text(text) == TOKENIZERS[name](text)["input_ids"]
+
+
+@pytest.mark.parametrize("template", ["<s> $A", "<s> $A <|im_end|>", "$A <|im_end|>", "$A"])
+def test_special_tokens_stand_around_a_text_unless_they_are_not_wanted(template: str) -> None:
+    tokenizer = byte_level()
+    wrapped = tokenizer.backend_tokenizer
+    wrapped.post_processor = processors.TemplateProcessing(
+        single=template, special_tokens=[(text, wrapped.token_to_id(text)) for text in SPECIALS]
+    )
+    codec = HuggingFaceCodec(tokenizer, ())
+    for text in ("hello there", "", "<s>a"):
+        bare = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert codec.encode_text(text, add_special_tokens=False) == bare
+        assert codec.encode_text(text) == [*codec.frame[0], *bare, *codec.frame[1]]
+    assert [len(side) for side in codec.frame] == ["<s>" in template, "<|im_end|>" in template]
+
+
+def test_it_says_what_it_is() -> None:
+    tokenizer = byte_level()
+    tokenizer.bos_token = "<s>"
+    told = HuggingFaceCodec(tokenizer, ()).describe()
+    assert (told.bos_token, told.eos_token, told.pad_token) == ("<s>", "<|endoftext|>", "")
+    assert told.chat_template == TEMPLATE
+    assert told.tokenizer_class == type(tokenizer).__name__
+
+
+def test_of_several_templates_it_tells_the_one_without_tools() -> None:
+    tokenizer = byte_level()
+    tokenizer.chat_template = {"default": TEMPLATE, "tool_use": "other"}
+    assert HuggingFaceCodec(tokenizer, ()).describe().chat_template == TEMPLATE
 
 
 @pytest.mark.parametrize(

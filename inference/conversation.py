@@ -8,6 +8,9 @@ from inference.errors import invalid
 from inference.spec import ChatMessage
 from portal.lib import strict_json
 
+# Of a call: an object, or the text that was to be one.
+Arguments = dict[str, Any] | str
+
 
 class Conversation:
     """Grows message by message; calls in a row belong to one message of the assistant."""
@@ -20,7 +23,7 @@ class Conversation:
         self._calls = []
         self.messages.append(ChatMessage(role, text))
 
-    def call(self, call_id: str, name: str, arguments: dict[str, Any]) -> None:
+    def call(self, call_id: str, name: str, arguments: Arguments) -> None:
         """The assistant calls a tool, in the message before if that is its own."""
         if not self.messages or self.messages[-1].role != "assistant":
             self.say("assistant", "")
@@ -41,34 +44,35 @@ class Conversation:
 class Call(Protocol):
     """A call of a tool, in whatever form an API takes it."""
 
-    def for_template(self, param: str) -> dict[str, Any]: ...
+    def for_template(self) -> dict[str, Any]: ...
 
 
-def extra_json(calls: Sequence[Call], call_id: str | None, param: str) -> str:
-    """What a message at `param` has beside its text, as `ChatMessage` keeps it; "" for nothing."""
+def extra_json(calls: Sequence[Call], call_id: str | None) -> str:
+    """What a message has beside its text, as `ChatMessage` keeps it; "" for nothing."""
     extra: dict[str, Any] = {}
     if calls:
-        extra["tool_calls"] = [
-            call.for_template(f"{param}.tool_calls[{number}]") for number, call in enumerate(calls)
-        ]
+        extra["tool_calls"] = [call.for_template() for call in calls]
     if call_id:
         extra["tool_call_id"] = call_id
     return json.dumps(extra) if extra else ""
 
 
-def template_call(call_id: str, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """A call as templates expect it: its arguments are an object."""
+def template_call(call_id: str, name: str, arguments: Arguments) -> dict[str, Any]:
+    """A call as templates expect it."""
     function = {"name": name, "arguments": arguments}
     return {"id": call_id, "type": "function", "function": function}
 
 
-def read_arguments(text: str, param: str) -> dict[str, Any]:
-    """The arguments of a call, which OpenAI writes as JSON inside a string."""
+def read_arguments(text: str) -> Arguments:
+    """The arguments of a call, which OpenAI writes as JSON inside a string.
+
+    Templates expect the object. What is none stays text, for it is what the model once wrote: a
+    call that its limit of tokens has cut, say. Most templates write that out as a string.
+    """
     try:
-        return strict_json.parse_object(text.encode()) if text else {}
+        return strict_json.parse_object(text.encode()) if text.strip() else {}
     except strict_json.StrictJSONError:
-        message = f"Invalid value for '{param}': it must be the JSON text of an object."
-        raise invalid(message, param, "invalid_value") from None
+        return text
 
 
 def join_parts(parts: Any, param: str, texts: Mapping[str, str], separator: str = "") -> str:

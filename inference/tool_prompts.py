@@ -76,14 +76,16 @@ def _as_plain(message: ChatMessage) -> ChatMessage:
     calls = _extra(message).get("tool_calls")
     if not calls:
         return message
-    written = [
-        CALL.replace(NAME, call["function"]["name"]).replace(
-            "ARGUMENTS", json.dumps(call["function"]["arguments"], ensure_ascii=False)
-        )
-        for call in calls
-    ]
+    written = [_written(call["function"]) for call in calls]
     content = "\n".join([*filter(None, [message.content]), *written])
     return replace(message, content=content, extra_json="")
+
+
+def _written(function: dict[str, Any]) -> str:
+    arguments = function["arguments"]
+    if not isinstance(arguments, str):  # which a model wrote, and did not end
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    return CALL.replace(NAME, function["name"]).replace("ARGUMENTS", arguments)
 
 
 def _with_short_ids(message: ChatMessage) -> ChatMessage:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from inference.conversation import extra_json, read_arguments, template_call
 from inference.errors import invalid
@@ -13,9 +13,16 @@ from playground.strict import Part
 CallId = Annotated[str, Field(min_length=1, max_length=256)]
 
 
+def _check_arguments(text: str) -> str:
+    """A person may have written them; a call that was cut is not sent again."""
+    if isinstance(read_arguments(text), str):
+        raise ValueError("it must be the JSON text of an object")
+    return text
+
+
 class CalledFunction(Part):
     name: Name
-    arguments: str  # the JSON text of an object
+    arguments: Annotated[str, AfterValidator(_check_arguments)]
 
 
 class ToolCall(Part):
@@ -23,9 +30,8 @@ class ToolCall(Part):
     type: Literal["function"]
     function: CalledFunction
 
-    def for_template(self, param: str) -> dict[str, Any]:
-        """Raises ServiceError when the arguments are no JSON object."""
-        arguments = read_arguments(self.function.arguments, f"{param}.function.arguments")
+    def for_template(self) -> dict[str, Any]:
+        arguments = read_arguments(self.function.arguments)
         return template_call(self.id, self.function.name, arguments)
 
 
@@ -45,5 +51,5 @@ class Message(Part):
         if (self.tool_call_id is None) == (self.role == "tool"):
             field = f"{param}.tool_call_id"
             raise invalid(f"'{field}' belongs to each message of a tool, and no other.", field)
-        beside = extra_json(self.tool_calls, self.tool_call_id, param)
+        beside = extra_json(self.tool_calls, self.tool_call_id)
         return ChatMessage(self.role, self.content, extra_json=beside)

@@ -1,11 +1,12 @@
 """Messages of the chat endpoint: text, and what templates may want beside it."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
 from inference.api.bodies import RequestBody
-from inference.conversation import extra_json, join_parts, read_arguments, template_call
+from inference.conversation import Call, extra_json, join_parts, read_arguments, template_call
 from inference.errors import ServiceError, invalid
 from inference.spec import ChatMessage
 
@@ -16,16 +17,25 @@ class CalledFunction(RequestBody):
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
     arguments: str
 
+    def called_as(self, call_id: str) -> dict[str, Any]:
+        """As templates expect a call."""
+        return template_call(call_id, self.name, read_arguments(self.arguments))
+
 
 class ToolCall(RequestBody):
     id: Annotated[str, Field(min_length=1, max_length=256)]
     type: Literal["function"]
     function: CalledFunction
 
-    def for_template(self, param: str) -> dict[str, Any]:
-        function = self.function
-        arguments = read_arguments(function.arguments, f"{param}.function.arguments")
-        return template_call(self.id, function.name, arguments)
+    def for_template(self) -> dict[str, Any]:
+        return self.function.called_as(self.id)
+
+
+class FunctionCall(CalledFunction):
+    """A call of before there were tools: its result names the function, so that is its id."""
+
+    def for_template(self) -> dict[str, Any]:
+        return self.called_as(self.name)
 
 
 _PART = {
@@ -60,14 +70,19 @@ class Message(RequestBody):
     name: Annotated[str, Field(max_length=64)] | None = None
     tool_calls: Annotated[list[ToolCall], Field(max_length=128)] | None = None
     tool_call_id: str | None = None
+    function_call: FunctionCall | None = None
+    refusal: str | None = None
+    audio: None = None
 
     def to_chat_message(self, index: int) -> ChatMessage:
         """Raises ServiceError naming the part that is not what it should be."""
         param = f"messages[{index}]"
         role, call_id = self.role, self.tool_call_id
+        if role != "assistant":
+            self._check_is_no_answer(param)
         if role == "tool" and not call_id:
             raise _missing(f"{param}.tool_call_id")
-        if role == "function":  # as older clients give back what a tool made, by its name
+        if role == "function":  # as older clients give back what a function made, by its name
             if not self.name:
                 raise _missing(f"{param}.name")
             role, call_id = "tool", self.name
@@ -75,15 +90,31 @@ class Message(RequestBody):
             role=role,
             content=self._text(f"{param}.content"),
             name=self.name or "",
-            extra_json=extra_json(self.tool_calls or (), call_id, param),
+            extra_json=extra_json(self._calls(param), call_id),
         )
 
+    def _check_is_no_answer(self, param: str) -> None:
+        for name in ("function_call", "refusal"):
+            if getattr(self, name):
+                field = f"{param}.{name}"
+                message = f"Invalid value for '{field}': only messages of the assistant have it."
+                raise invalid(message, field, "invalid_value")
+
     def _text(self, param: str) -> str:
+        texts = [self.refusal] if self.refusal else []
         if isinstance(self.content, str):
-            return self.content
-        if self.content is None and self.role in {"assistant", "function"}:
-            return ""
-        return join_parts(self.content, param, TEXTS)
+            texts.insert(0, self.content)
+        elif self.content is not None or self.role not in {"assistant", "function"}:
+            texts.insert(0, join_parts(self.content, param, TEXTS))
+        return "\n".join(texts)
+
+    def _calls(self, param: str) -> Sequence[Call]:
+        if self.function_call is None:
+            return self.tool_calls or ()
+        if self.tool_calls:
+            message = f"'{param}' has either 'tool_calls' or the older 'function_call'."
+            raise invalid(message, f"{param}.function_call", "invalid_value")
+        return [self.function_call]
 
 
 def _missing(param: str) -> ServiceError:

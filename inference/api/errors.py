@@ -57,7 +57,7 @@ def from_json(error: StrictJSONError) -> ServiceError:
 _REASONS = {
     "dict_type": "it must be an object",
     "model_type": "it must be an object",
-    "none_required": "it is not supported here",
+    "none_required": "it is not supported here",  # but by OpenAI
 }
 
 
@@ -76,9 +76,10 @@ def from_validation(
         )
     reason = _REASONS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
     reason = reason.replace(" after validation", "")
+    code = "unsupported_parameter" if problem["type"] == "none_required" else "invalid_value"
     if problem["type"].endswith("_type") or problem["type"] == "int_from_float":
         return invalid(f"Invalid type for '{param}': {_lower(reason)}.", param, "invalid_type")
-    return invalid(f"Invalid value for '{param}': {_lower(reason)}.", param, "invalid_value")
+    return invalid(f"Invalid value for '{param}': {_lower(reason)}.", param, code)
 
 
 def _lower(sentence: str) -> str:

@@ -1,9 +1,11 @@
 """Conversations with tools, for templates that know them and for those that do not."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
 
+from inference.conversation import read_arguments, template_call
 from inference.engine.codec import Chat
 from inference.spec import ChatMessage, ChatPrompt, Tool
 from inference.tool_calls import CallBegun, CallReader
@@ -62,16 +64,46 @@ def test_a_conversation_without_tools_is_left_alone() -> None:
 def test_every_family_renders_tools_calls_and_results() -> None:
     for family, template in TEMPLATES.items():
         prompt = adapt(ChatPrompt(TALK, (WEATHER,)), family)
-        messages = [
-            {"role": m.role, "content": m.content, **json.loads(m.extra_json or "{}")}
-            for m in prompt.messages
-        ]
-        codec = make_codec(template)
-        tools = json.loads(tools_json(prompt.tools))
-        rendered = codec.decode(codec.encode_chat(Chat(tuple(messages), tools=tuple(tools))))
+        rendered = rendered_by(template, prompt)
         assert '"description": "Tells it."' in rendered
         assert "Zürich" in rendered
         assert "tool\nsunny" in rendered
+
+
+def test_every_family_is_shown_a_call_that_was_cut() -> None:
+    """As a string, in the JSON that its template writes."""
+    arguments = read_arguments('{"city": "Züri')
+    cut = json.dumps({"tool_calls": [template_call("call_0", "weather", arguments)]})
+    talk = (TALK[0], ChatMessage("assistant", "", extra_json=cut))
+    for family, template in TEMPLATES.items():
+        rendered = rendered_by(template, adapt(ChatPrompt(talk), family))
+        assert json.dumps(arguments, ensure_ascii=False) in rendered, family
+    plain = adapt(ChatPrompt(talk), "").messages[1].content
+    assert '"arguments": {"city": "Züri' in plain
+
+
+def test_a_template_that_wants_objects_alone_refuses_a_call_that_was_cut() -> None:
+    wants = (
+        "{% for message in messages %}{% for call in message.tool_calls or [] %}"
+        "{% for name in call.function.arguments.keys() %}{{ name }}{% endfor %}"
+        "{% endfor %}{% endfor %}"
+    )
+    for arguments, refused in (("{}", False), ("{", True)):
+        call = template_call("c", "weather", read_arguments(arguments))
+        extra = json.dumps({"tool_calls": [call]})
+        prompt = ChatPrompt((ChatMessage("assistant", "", extra_json=extra),))
+        with pytest.raises(ValueError, match="refused the messages") if refused else nullcontext():
+            rendered_by(wants, prompt)
+
+
+def rendered_by(template: str, prompt: ChatPrompt) -> str:
+    messages = [
+        {"role": m.role, "content": m.content, **json.loads(m.extra_json or "{}")}
+        for m in prompt.messages
+    ]
+    tools = json.loads(tools_json(prompt.tools) or "[]")
+    codec = make_codec(template)
+    return codec.decode(codec.encode_chat(Chat(tuple(messages), tools=tuple(tools))))
 
 
 def test_ids_are_shortened_where_the_template_insists_on_it() -> None:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from inference.api.bodies import RequestBody, parse_part
 from inference.api.formats import JsonSchema
-from inference.api.responses.items import Item, converse
+from inference.api.responses.items import InputItem, converse
 from inference.api.schemas import SamplingBody, StreamOptions, ToolChoice
 from inference.api.tools import FunctionBody
 from inference.errors import invalid
@@ -39,7 +39,12 @@ class FlatTool(FunctionBody, Typed):
     """A function without the object around it that the chat endpoint has; its type is seen first.
 
     Tools of other types have other fields: it would be no help to name what they lack of these.
+    What OpenAI has beside them is refused: there is no program that calls, and no search for tools.
     """
+
+    allowed_callers: list[Literal["direct"]] | None = None
+    defer_loading: Literal[False] | None = None
+    output_schema: None = None
 
 
 class PlainFormat(RequestBody):
@@ -89,7 +94,7 @@ class ResponsesBody(SamplingBody):
     prompt_cache_retention: str | None = None
     prompt_cache_options: dict[str, Any] | None = None
 
-    def prompt(self, items: Sequence[Item], first: int) -> tuple[ChatPrompt, ToolUse | None]:
+    def prompt(self, items: Sequence[InputItem], first: int) -> tuple[ChatPrompt, ToolUse | None]:
         """The conversation; see `items.converse`. Raises ServiceError naming what is wrong."""
         if not items:
             message = "Missing required parameter: 'input'."
@@ -100,7 +105,7 @@ class ResponsesBody(SamplingBody):
         messages = tuple(converse(self.instructions, items, first).messages)
         return ChatPrompt(messages, callable_tools, "input"), tool_use
 
-    def to_spec(self, items: Sequence[Item], first: int) -> GenerationSpec:
+    def to_spec(self, items: Sequence[InputItem], first: int) -> GenerationSpec:
         """Raises ServiceError (400) naming the field that cannot be served."""
         self.check_stops(MAX_STOPS)
         self._check_include()

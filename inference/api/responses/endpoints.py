@@ -20,7 +20,7 @@ from inference.api.errors import json_response
 from inference.api.exchange import authenticate, exchange_of, read_object
 from inference.api.responses.body import ResponsesBody
 from inference.api.responses.events import Answer, grow
-from inference.api.responses.items import Item, read_input
+from inference.api.responses.items import InputItem, read_input
 from inference.api.streams import EventStream, typed
 from inference.database import ask_database
 from inference.errors import ServiceError, invalid
@@ -47,7 +47,7 @@ class _Asked:
 
     body: ResponsesBody
     before: list[dict[str, Any]]
-    items: list[Item]  # those before, and those of the request
+    items: list[InputItem]  # those before, and those of the request
 
     def listed(self) -> list[dict[str, Any]]:
         """The items with ids of their own, as they are stored."""

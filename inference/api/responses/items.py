@@ -22,10 +22,18 @@ MESSAGE_TEXTS = {"input_text": "text", "output_text": "text", "refusal": "refusa
 CallId = Annotated[str, Field(min_length=1, max_length=256)]
 
 
-class MessageItem(RequestBody):
+class Item(RequestBody):
+    """What items of answers have, and bring along when they are sent back; it changes nothing."""
+
+    id: str | None = None
+    status: str | None = None
+
+
+class MessageItem(Item):
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
     content: Any
+    phase: str | None = None
 
     def add_to(self, conversation: Conversation, place: str) -> None:
         conversation.say(self.role, _text(self.content, f"{place}.content", MESSAGE_TEXTS))
@@ -39,15 +47,25 @@ class MessageItem(RequestBody):
         return {"id": new_id("msg"), **item}
 
 
-class FunctionCallItem(RequestBody):
+class DirectCaller(RequestBody):
+    type: Literal["direct"]
+
+
+class FunctionItem(Item):
+    """Calls by programs, and tools in namespaces, are not there."""
+
+    caller: DirectCaller | None = None
+    namespace: None = None
+
+
+class FunctionCallItem(FunctionItem):
     type: Literal["function_call"]
     call_id: CallId
     name: Name
     arguments: str
 
-    def add_to(self, conversation: Conversation, place: str) -> None:
-        arguments = read_arguments(self.arguments, f"{place}.arguments")
-        conversation.call(self.call_id, self.name, arguments)
+    def add_to(self, conversation: Conversation, _place: str) -> None:
+        conversation.call(self.call_id, self.name, read_arguments(self.arguments))
 
     def listed(self) -> dict[str, Any]:
         return {
@@ -60,9 +78,10 @@ class FunctionCallItem(RequestBody):
         }
 
 
-class FunctionCallOutputItem(RequestBody):
+class FunctionCallOutputItem(FunctionItem):
     type: Literal["function_call_output"]
     call_id: CallId
+    name: str | None = None
     output: Any
 
     def add_to(self, conversation: Conversation, place: str) -> None:
@@ -78,15 +97,15 @@ class FunctionCallOutputItem(RequestBody):
         }
 
 
-Item = MessageItem | FunctionCallItem | FunctionCallOutputItem
-_KINDS: dict[str, type[Item]] = {
+InputItem = MessageItem | FunctionCallItem | FunctionCallOutputItem
+_KINDS: dict[str, type[InputItem]] = {
     "message": MessageItem,
     "function_call": FunctionCallItem,
     "function_call_output": FunctionCallOutputItem,
 }
 
 
-def read_input(value: str | list[Any] | None) -> list[Item]:
+def read_input(value: str | list[Any] | None) -> list[InputItem]:
     """The items of `input`. Raises ServiceError naming what is not what it should be."""
     if value is None:
         return []
@@ -98,7 +117,7 @@ def read_input(value: str | list[Any] | None) -> list[Item]:
     return [_read_item(item, place) for place, item in enumerate(value)]
 
 
-def _read_item(item: Any, place: int) -> Item:
+def _read_item(item: Any, place: int) -> InputItem:
     kind = item.get("type") or "message" if isinstance(item, dict) else "message"
     model = _KINDS.get(kind) if isinstance(kind, str) else None
     if model is None:
@@ -109,7 +128,7 @@ def _read_item(item: Any, place: int) -> Item:
     return parse_part(model, item, "input", place)
 
 
-def converse(instructions: str | None, items: Sequence[Item], first: int) -> Conversation:
+def converse(instructions: str | None, items: Sequence[InputItem], first: int) -> Conversation:
     """What the model is told; the items from `first` on are those of the request's `input`.
 
     Those before come from a stored response: they were looked at when they were sent.

@@ -2,7 +2,7 @@
 
 import json
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,38 @@ from inference.api.bodies import (
     AsksForNothing,
     RequestBody,
 )
-from inference.api.responses.body import ResponsesBody
-from inference.api.schemas import ChatBody, CompletionBody, EmbeddingsBody
+from inference.api.chat_messages import CalledFunction, FunctionCall, Message, ToolCall
+from inference.api.formats import JsonSchema, ResponseFormat
+from inference.api.responses.body import FlatTool, ResponsesBody, TextOptions
+from inference.api.responses.items import FunctionCallItem, FunctionCallOutputItem, MessageItem
+from inference.api.schemas import ChatBody, CompletionBody, EmbeddingsBody, StreamOptions
+from inference.api.tools import FunctionBody, ToolBody
 
 Unsupported = Mapping[str, AsksForNothing]
+CHAT = "ChatCompletionRequest"
+# What is inside of requests. Refused are fields that have no value here but null.
+NESTED: list[tuple[str, type[RequestBody]]] = [
+    *((f"{CHAT}{role}Message", Message) for role in
+      ("Developer", "System", "User", "Assistant", "Tool", "Function")),
+    (f"{CHAT}AssistantMessage.function_call", FunctionCall),
+    ("ChatCompletionMessageToolCall", ToolCall),
+    ("ChatCompletionMessageToolCall.function", CalledFunction),
+    ("ChatCompletionStreamOptions", StreamOptions),
+    ("ChatCompletionTool", ToolBody),
+    ("FunctionObject", FunctionBody),
+    ("ResponseFormatText", ResponseFormat),
+    ("ResponseFormatJsonObject", ResponseFormat),
+    ("ResponseFormatJsonSchema", ResponseFormat),
+    ("ResponseFormatJsonSchema.json_schema", JsonSchema),
+    ("ResponseStreamOptions", StreamOptions),
+    ("FunctionToolParam", FlatTool),
+    ("ResponseTextParam", TextOptions),
+    ("EasyInputMessage", MessageItem),
+    ("InputMessage", MessageItem),
+    ("OutputMessage", MessageItem),
+    ("FunctionToolCall", FunctionCallItem),
+    ("FunctionCallOutputItemParam", FunctionCallOutputItem),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -46,6 +74,16 @@ def test_openais_fields(
     assert fields - known(body, unsupported) == set()
 
 
+@pytest.mark.parametrize(("name", "body"), NESTED)
+def test_openais_fields_inside(
+    name: str, body: type[RequestBody], reference_data: Callable[[str], Path]
+) -> None:
+    description = json.loads(reference_data("openai/openapi.json").read_text())
+    fields = properties_of(name, description["components"]["schemas"])
+    assert fields
+    assert fields - known(body, {}) == set()
+
+
 @pytest.mark.parametrize(
     ("params", "body"),
     [(MessageCreateParamsBase, MessagesBody), (MessageCountTokensParams, PromptBody)],
@@ -62,12 +100,15 @@ def known(body: type[RequestBody], unsupported: Unsupported) -> set[str]:
 
 
 def properties_of(name: str, schemas: dict[str, Any]) -> set[str]:
-    """Of a component and of all that it is made of."""
+    """Of a component, or of a property of one, and of all that it is made of."""
+    name, _, inner = name.partition(".")
     schema = schemas[name]
-    found = set(schema.get("properties", ()))
-    for part in schema.get("allOf", ()):
-        if "$ref" in part:
-            found |= properties_of(part["$ref"].rpartition("/")[2], schemas)
-        else:
-            found |= set(part.get("properties", ()))
-    return found
+    return set(_properties(schema["properties"][inner] if inner else schema, schemas))
+
+
+def _properties(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
+    if "$ref" in schema:
+        yield from _properties(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    yield from schema.get("properties", ())
+    for part in (*schema.get("allOf", ()), *schema.get("anyOf", ())):
+        yield from _properties(part, schemas)

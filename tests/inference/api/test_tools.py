@@ -262,31 +262,21 @@ REFUSED_MESSAGES: list[tuple[dict[str, Any], str]] = [
         "messages[0].tool_calls[0].type",
     ),
     (
-        {
-            "role": "assistant",
-            "tool_calls": [CALL, CALL | {"function": {"name": "f", "arguments": "{"}}],
-        },
-        "messages[0].tool_calls[1].function.arguments",
+        {"role": "assistant", "tool_calls": [CALL], "function_call": CALL["function"]},
+        "messages[0].function_call",
     ),
+    (
+        {"role": "user", "content": "x", "function_call": CALL["function"]},
+        "messages[0].function_call",
+    ),
+    ({"role": "assistant", "function_call": {"name": "f"}}, "messages[0].function_call.arguments"),
+    ({"role": "user", "content": "x", "refusal": "no"}, "messages[0].refusal"),
+    ({"role": "assistant", "audio": {"id": "audio_1"}}, "messages[0].audio"),
     (
         {"role": "assistant", "tool_calls": [CALL | {"function": {"name": "f", "arguments": {}}}]},
         "messages[0].tool_calls[0].function.arguments",
     ),
 ]
-
-
-async def test_older_clients_give_results_back_by_the_functions_name(
-    api: httpx.AsyncClient,
-) -> None:
-    result = {"content": "sunny", "name": "get_weather"}
-    counts = []
-    for message in (
-        {"role": "function", **result},
-        {"role": "tool", "tool_call_id": "get_weather", **result},
-    ):
-        counted = await api.post("/tokenize", json={"messages": [message]})
-        counts.append(counted.json()["tokens"])
-    assert counts[0] == counts[1]
 
 
 async def test_what_makes_no_sense_is_a_400_that_names_the_place(

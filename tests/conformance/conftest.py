@@ -5,7 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conformance.machine import Machine
+from tests.minilm import folder
+from tests.portal.pages.docs_site import until_it_answers
 from tests.story.site import Site, embedded_site
+
+ENCODER = "all-minilm-l6-v2"
 
 # A limit that a client meets at its 13th request, and that lets one more through after 5 s: longer
 # than its requests take on a slow machine.
@@ -14,7 +18,11 @@ REQUESTS_PER_MINUTE = 12
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """With a real encoder, added as an operator would."""
     with embedded_site(tmp_path_factory.mktemp("site")) as site:
+        site.manage("addmodel", ENCODER, str(folder()), "--input", "0.02")
+        key = site.issue_key("operator@example.com", "1")
+        until_it_answers(f"{site.url}/v1/embeddings", key, {"model": ENCODER, "input": "a"})
         yield site
 
 

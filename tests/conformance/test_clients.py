@@ -10,10 +10,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
+import numpy as np
 import pytest
 
 from tests.conformance import environments
-from tests.conformance.conftest import REQUESTS_PER_MINUTE
+from tests.conformance.conftest import ENCODER, REQUESTS_PER_MINUTE
 from tests.conformance.environments import Report
 from tests.story.site import Site
 
@@ -35,7 +37,15 @@ class Client:
 
 
 # What the programs tell of.
-SUBJECTS = {"models", "answers", "calls", "form", "logprobs", "errors", "waited_s", "left"}
+SUBJECTS = {
+    "models", "answers", "calls", "form", "logprobs", "embeddings", "errors", "waited_s", "left",
+}  # fmt: skip
+# The first two mean the same, the third something else.
+TEXTS = (
+    "A man is eating food.",
+    "Someone is having a meal.",
+    "The stock market fell sharply on Monday.",
+)
 CLIENTS = (
     Client(
         "openai",
@@ -77,7 +87,7 @@ CLIENTS = (
         ("AuthenticationError", "NotFoundError", "BadRequestError", "BadRequestError",
          "PaymentRequiredError", "RateLimitError"),
         keeps=frozenset({"code", "request_id"}),
-        lacks=frozenset({"models", "logprobs"}),
+        lacks=frozenset({"logprobs", "embeddings"}),
     ),
 )  # fmt: skip
 
@@ -99,6 +109,7 @@ def report(client: Client, site: Site, limited_site: Site) -> Report:
         POOR_KEY=site.issue_key(f"poor.{owner}", "0.000001"),
         LIMITED_ADDRESS=limited_site.url,
         LIMITED_KEY=limited_site.issue_key(owner, "10"),
+        TEXTS="|".join(TEXTS),
     )
     assert told.keys() >= SUBJECTS - client.lacks
     return told
@@ -112,7 +123,7 @@ def of(report: Report, subject: str) -> Any:
 
 
 def test_it_lists_the_models(report: Report) -> None:
-    assert of(report, "models") == ["starter"]
+    assert of(report, "models") == ["starter", ENCODER]
 
 
 def test_streamed_answers_say_what_whole_ones_say(report: Report) -> None:
@@ -178,6 +189,35 @@ def test_log_probabilities_are_of_the_texts_tokens(report: Report) -> None:
         assert len(told["logprobs"]) == 40
         assert all(value <= 0 for value in told["logprobs"])
         assert told["logprobs"] == told["best"]  # the likeliest was taken
+
+
+@pytest.fixture(scope="module")
+def embedded(site: Site) -> dict[str, Any]:
+    """What the site answers to a program without a library."""
+    with httpx.Client(base_url=site.url, timeout=60) as program:
+        key = site.issue_key("plain@example.com", "1")
+        program.headers["authorization"] = f"Bearer {key}"
+        answer = program.post("/v1/embeddings", json={"model": ENCODER, "input": TEXTS})
+        counts = [
+            program.post("/tokenize", json={"model": ENCODER, "prompt": text}).json()["count"]
+            for text in TEXTS
+        ]
+    vectors = [each["embedding"] for each in answer.raise_for_status().json()["data"]]
+    return {"vectors": np.array(vectors), "tokens": sum(counts)}
+
+
+def test_embeddings_are_the_models(report: Report, embedded: dict[str, Any]) -> None:
+    told = of(report, "embeddings")
+    vectors = np.array(told["vectors"])  # (texts, dimensions)
+    assert vectors.shape == (3, 384)
+    np.testing.assert_allclose(vectors, embedded["vectors"], atol=1e-3)
+    alike, apart, _ = (vectors @ vectors.T)[np.triu_indices(3, 1)]
+    assert alike > 0.4 > 0.15 > apart
+    assert told.get("tokens", embedded["tokens"]) == embedded["tokens"]
+    if "short" in told:
+        cut = vectors[:, :8]
+        expected = cut / np.linalg.norm(cut, axis=1, keepdims=True)
+        np.testing.assert_allclose(told["short"], expected, atol=1e-3)
 
 
 REFUSALS = {

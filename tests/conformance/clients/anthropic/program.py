@@ -40,6 +40,8 @@ class Form(BaseModel):
 def main() -> None:
     client = Anthropic(base_url=ADDRESS, api_key=KEY, max_retries=0)
     report = {
+        "models": [model.id for model in client.models.list(limit=1)],
+        "model": client.models.retrieve(MODEL).id,
         "answers": {"message": message(client), "streamed message": streamed_message(client)},
         "calls": {"whole": call(client), "streamed": streamed_call(client)},
         "form": form(client),

@@ -11,12 +11,13 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.outputs import LLMResult
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI, OpenAI
+from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
 from pydantic import BaseModel
 
 ADDRESS, LIMITED_ADDRESS = os.environ["ADDRESS"], os.environ["LIMITED_ADDRESS"]
 KEY, POOR_KEY, LIMITED_KEY = (os.environ[name] for name in ("KEY", "POOR_KEY", "LIMITED_KEY"))
 PROMPT = "Once upon a time"
+TEXTS = os.environ["TEXTS"].split("|")
 STORY = "Tell me a story about a lighthouse."
 
 
@@ -46,6 +47,7 @@ def main() -> None:
         "calls": {"whole": call(), "streamed": streamed_call()},
         "form": form(),
         "logprobs": {"chat": logprobs()},
+        "embeddings": embeddings(),
         "errors": errors(),
         "waited_s": wait_as_told(),
         "left": leave(),
@@ -139,6 +141,15 @@ def logprobs() -> dict[str, Any]:
         "logprobs": [entry["logprob"] for entry in entries],
         "best": [entry["top_logprobs"][0]["logprob"] for entry in entries],
     }
+
+
+def embeddings() -> dict[str, Any]:
+    """As the documentation says: it would send ids of OpenAI's tokenizer otherwise."""
+    embedder = OpenAIEmbeddings(
+        base_url=f"{ADDRESS}/v1", api_key=KEY, model="all-minilm-l6-v2", max_retries=0,
+        check_embedding_ctx_length=False,
+    )  # fmt: skip
+    return {"vectors": embedder.embed_documents(TEXTS)}
 
 
 def errors() -> dict[str, Any]:

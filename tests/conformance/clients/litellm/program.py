@@ -13,6 +13,7 @@ import openai
 ADDRESS, LIMITED_ADDRESS = os.environ["ADDRESS"], os.environ["LIMITED_ADDRESS"]
 KEY, POOR_KEY, LIMITED_KEY = (os.environ[name] for name in ("KEY", "POOR_KEY", "LIMITED_KEY"))
 PROMPT = "Once upon a time"
+TEXTS = os.environ["TEXTS"].split("|")
 MESSAGES = [{"role": "user", "content": "Tell me a story about a lighthouse."}]
 LONG = [{"role": "user", "content": "Tell me a story. " * 1000}]
 WEATHER: Any = {
@@ -64,6 +65,7 @@ def main() -> None:
         "calls": {"whole": call(), "streamed": streamed_call()},
         "form": form(),
         "logprobs": {"chat": chat_logprobs(), "completion": completion_logprobs()},
+        "embeddings": embeddings(),
         "errors": errors(),
         "waited_s": wait_as_told(),
         "left": leave(),
@@ -165,6 +167,14 @@ def completion_logprobs() -> dict[str, Any]:
         "tokens": lists.tokens,
         "logprobs": lists.token_logprobs,
         "best": [max(top.values()) for top in lists.top_logprobs],
+    }
+
+
+def embeddings() -> dict[str, Any]:
+    answer = litellm.embedding(model="openai/all-minilm-l6-v2", input=TEXTS, **SITE)
+    return {
+        "vectors": [each["embedding"] for each in answer.data],
+        "tokens": answer.usage.prompt_tokens,
     }
 
 

@@ -9,12 +9,14 @@ import openai
 from llama_index.core.llms import ChatMessage
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
+from llama_index.embeddings.openai_like import OpenAILikeEmbedding
 from llama_index.llms.openai_like import OpenAILike
 from pydantic import BaseModel
 
 ADDRESS, LIMITED_ADDRESS = os.environ["ADDRESS"], os.environ["LIMITED_ADDRESS"]
 KEY, POOR_KEY, LIMITED_KEY = (os.environ[name] for name in ("KEY", "POOR_KEY", "LIMITED_KEY"))
 PROMPT = "Once upon a time"
+TEXTS = os.environ["TEXTS"].split("|")
 STORY = "Tell me a story about a lighthouse."
 MESSAGES = [ChatMessage(role="user", content=STORY)]
 LONG = [ChatMessage(role="user", content=STORY * 300)]
@@ -53,6 +55,7 @@ def main() -> None:
         "calls": {"whole": call(), "streamed": streamed_call()},
         "form": form(),
         "logprobs": {"chat": chat_logprobs()},
+        "embeddings": embeddings(),
         "errors": errors(),
         "waited_s": wait_as_told(),
         "left": leave(),
@@ -145,6 +148,13 @@ def chat_logprobs() -> dict[str, Any]:
         "logprobs": [entry.logprob for entry in entries],
         "best": [top[0].logprob for top in answer.logprobs or []],
     }
+
+
+def embeddings() -> dict[str, Any]:
+    embedder = OpenAILikeEmbedding(
+        "all-minilm-l6-v2", api_base=f"{ADDRESS}/v1", api_key=KEY, max_retries=0
+    )
+    return {"vectors": embedder.get_text_embedding_batch(TEXTS)}
 
 
 def errors() -> dict[str, Any]:

@@ -12,7 +12,8 @@ from openai.types.responses import Response
 
 ADDRESS, LIMITED_ADDRESS = os.environ["ADDRESS"], os.environ["LIMITED_ADDRESS"]
 KEY, POOR_KEY, LIMITED_KEY = (os.environ[name] for name in ("KEY", "POOR_KEY", "LIMITED_KEY"))
-MODEL = "starter"
+MODEL, ENCODER = "starter", "all-minilm-l6-v2"
+TEXTS = os.environ["TEXTS"].split("|")
 PROMPT = "Once upon a time"
 MESSAGES: Any = [{"role": "user", "content": "Tell me a story about a lighthouse."}]
 LONG: Any = [{"role": "user", "content": "Tell me a story. " * 1000}]
@@ -61,6 +62,7 @@ def main() -> None:
         "calls": {"whole": call(client), "streamed": streamed_call(client)},
         "form": form(client),
         "logprobs": {"chat": chat_logprobs(client), "completion": completion_logprobs(client)},
+        "embeddings": embeddings(client),
         "errors": errors(client),
         "waited_s": wait_as_told(),
         "left": leave(client),
@@ -213,6 +215,16 @@ def completion_logprobs(client: OpenAI) -> dict[str, Any]:
         "tokens": lists.tokens,
         "logprobs": lists.token_logprobs,
         "best": [max(top.values()) for top in lists.top_logprobs or []],
+    }
+
+
+def embeddings(client: OpenAI) -> dict[str, Any]:
+    answer = client.embeddings.create(model=ENCODER, input=TEXTS)
+    short = client.embeddings.create(model=ENCODER, input=TEXTS, dimensions=8)
+    return {
+        "vectors": [each.embedding for each in answer.data],
+        "tokens": answer.usage.prompt_tokens,
+        "short": [each.embedding for each in short.data],
     }
 
 

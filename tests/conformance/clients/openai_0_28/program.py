@@ -10,6 +10,8 @@ ADDRESS, LIMITED_ADDRESS = os.environ["ADDRESS"], os.environ["LIMITED_ADDRESS"]
 KEY, POOR_KEY, LIMITED_KEY = (os.environ[name] for name in ("KEY", "POOR_KEY", "LIMITED_KEY"))
 MODEL = "gpt-3.5-turbo"  # an alias of what the site serves, as is the engine of old
 ENGINE = "text-davinci-003"
+ENCODER = "all-minilm-l6-v2"
+TEXTS = os.environ["TEXTS"].split("|")
 PROMPT = "Once upon a time"
 MESSAGES = [{"role": "user", "content": "Tell me a story about a lighthouse."}]
 LONG = [{"role": "user", "content": "Tell me a story. " * 1000}]
@@ -57,6 +59,7 @@ def main() -> None:
         "calls": {"whole": call()},
         "form": form(),
         "logprobs": {"completion": logprobs()},
+        "embeddings": embeddings(),
         "errors": errors(),
         "left": leave(),
     }
@@ -141,6 +144,14 @@ def logprobs() -> dict[str, Any]:
         "tokens": lists["tokens"],
         "logprobs": lists["token_logprobs"],
         "best": [max(top.values()) for top in lists["top_logprobs"]],
+    }
+
+
+def embeddings() -> dict[str, Any]:
+    answer = openai.Embedding.create(engine=ENCODER, input=TEXTS)
+    return {
+        "vectors": [each["embedding"] for each in answer["data"]],
+        "tokens": answer["usage"]["prompt_tokens"],
     }
 
 

@@ -4,6 +4,8 @@ import OpenAI from "openai";
 
 const { ADDRESS, LIMITED_ADDRESS, KEY, POOR_KEY, LIMITED_KEY } = process.env;
 const MODEL = "starter";
+const ENCODER = "all-minilm-l6-v2";
+const TEXTS = process.env.TEXTS.split("|");
 const PROMPT = "Once upon a time";
 const MESSAGES = [{ role: "user", content: "Tell me a story about a lighthouse." }];
 const LONG = [{ role: "user", content: "Tell me a story. ".repeat(1000) }];
@@ -54,6 +56,7 @@ async function main() {
     calls: { whole: await call(client), streamed: await streamedCall(client) },
     form: await form(client),
     logprobs: { chat: await chatLogprobs(client), completion: await completionLogprobs(client) },
+    embeddings: await embeddings(client),
     errors: await errors(client),
     waited_s: await waitAsTold(),
     left: await leave(client),
@@ -194,6 +197,16 @@ async function completionLogprobs(client) {
     tokens: logprobs.tokens,
     logprobs: logprobs.token_logprobs,
     best: logprobs.top_logprobs.map((top) => Math.max(...Object.values(top))),
+  };
+}
+
+async function embeddings(client) {
+  const answer = await client.embeddings.create({ model: ENCODER, input: TEXTS });
+  const short = await client.embeddings.create({ model: ENCODER, input: TEXTS, dimensions: 8 });
+  return {
+    vectors: answer.data.map((each) => each.embedding),
+    tokens: answer.usage.prompt_tokens,
+    short: short.data.map((each) => each.embedding),
   };
 }
 

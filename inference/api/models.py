@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `/v1/models/{id}`: what this key may call."""
+"""`GET /v1/models` and `/v1/models/{id}`: what this key may call, in the shape of either API."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inference import catalog, service
+from inference.api.anthropic import models as anthropic
 from inference.api.errors import json_response
 from inference.api.exchange import authenticate, exchange_of
 from inference.catalog import CatalogEntry
@@ -14,20 +15,27 @@ from portal.lib.money import per_token
 
 
 async def list_models(request: Request) -> Response:
-    exchange_of(request).endpoint = "models"
+    exchange = exchange_of(request)
+    exchange.endpoint = "models"
     caller = await authenticate(request)
     await catalog.refresh()
+    entries = catalog.models_for(caller)
+    if exchange.speaks_anthropic:
+        return json_response(anthropic.page_of(entries, request.query_params))
     loads = service.loads()
-    models = [describe(entry, loads.get(entry.name)) for entry in catalog.models_for(caller)]
+    models = [describe(entry, loads.get(entry.name)) for entry in entries]
     return json_response({"object": "list", "data": models})
 
 
 async def retrieve(request: Request) -> Response:
     """By name or alias; names may contain slashes."""
-    exchange_of(request).endpoint = "models"
+    exchange = exchange_of(request)
+    exchange.endpoint = "models"
     caller = await authenticate(request)
     await catalog.refresh()
     entry = catalog.resolve(request.path_params["model"], caller)
+    if exchange.speaks_anthropic:
+        return json_response(anthropic.describe(entry))
     return json_response(describe(entry, service.loads().get(entry.name)))
 
 

@@ -100,7 +100,8 @@ def _parameters(address: str, operation: Operation) -> list[Schema]:
     found: list[Schema] = [
         {"name": name, "in": "path", "required": True, "schema": text} for name in names
     ]
-    found += [{"name": name, "in": "query", "schema": text} for name in operation.query]
+    for place, optional in (("query", operation.query), ("header", operation.headers)):
+        found += [{"name": name, "in": place, "schema": text} for name in optional]
     if 402 in operation.errors:
         found.append(_IDEMPOTENCY_KEY)
     return found

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from inference.api import schemas, shapes
 from inference.api.anthropic.body import MessagesBody, PromptBody
+from inference.api.anthropic.models import HEADER as VERSION_HEADER
 from inference.api.bodies import RequestBody
 from inference.api.responses.body import ResponsesBody
 
@@ -34,6 +35,7 @@ class Operation:
     example: Mapping[str, Any] | None = None
     chunk: type[BaseModel] | None = None  # one event of a stream, where there can be one
     query: tuple[str, ...] = ()  # optional texts
+    headers: tuple[str, ...] = ()  # optional texts
     without: tuple[str, ...] = ()  # fields of the body that the address says
     error: type[BaseModel] = shapes.Error
 
@@ -54,11 +56,12 @@ DETOKENIZE_EXAMPLE = {"model": "starter", "tokens": [45, 46]}
 
 _LIST_MODELS = Operation(
     "list_models", "Models", "The models that this key may call, with prices and limits.",
-    shapes.ModelList, (403, 503),
+    shapes.EitherModelList, (400, 403, 503), query=("limit", "after_id", "before_id"),
+    headers=(VERSION_HEADER,), error=shapes.EitherError,
 )  # fmt: skip
 _GET_MODEL = Operation(
     "get_model", "Models", "One model, by its name or an alias; names may contain slashes.",
-    shapes.Model, READS,
+    shapes.EitherModel, READS, headers=(VERSION_HEADER,), error=shapes.EitherError,
 )  # fmt: skip
 _CHAT = Operation(
     "create_chat_completion", "Chat", "Messages in, a message out: at once, or streamed.",

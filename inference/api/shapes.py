@@ -6,7 +6,7 @@ what they promise. Fields may be added to them, so objects are open.
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 
 
 class Pricing(BaseModel):
@@ -335,3 +335,33 @@ class AnthropicError(BaseModel):
     type: Literal["error"]
     error: AnthropicErrorBody
     request_id: str
+
+
+class AnthropicModel(BaseModel):
+    type: Literal["model"]
+    id: str
+    display_name: str
+    created_at: str
+    max_input_tokens: int
+    max_tokens: int
+    lifecycle: Literal["active", "deprecated"]
+    retires_at: str | None
+
+
+class AnthropicModelList(BaseModel):
+    data: list[AnthropicModel]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class EitherModel(RootModel[Model | AnthropicModel]):
+    """With the header `anthropic-version`, Anthropic's."""
+
+
+class EitherModelList(RootModel[ModelList | AnthropicModelList]):
+    """With the header `anthropic-version`, Anthropic's."""
+
+
+class EitherError(RootModel[Error | AnthropicError]):
+    """With the header `anthropic-version`, Anthropic's."""

@@ -1,6 +1,7 @@
 """`/v1/messages` through Anthropic's own library, unmodified."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import anthropic
@@ -8,6 +9,9 @@ import pytest
 from anthropic import AsyncAnthropic
 from pydantic import BaseModel
 
+from inference import catalog
+from inference.models import ServedModel
+from portal.lib.db import db
 from tests.inference.conftest import Books
 
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]
@@ -48,6 +52,45 @@ async def test_a_message(client: AsyncAnthropic, books: Books) -> None:
     counted = await client.messages.count_tokens(model="starter", messages=HELLO)
     cached = message.usage.cache_read_input_tokens or 0
     assert counted.input_tokens == message.usage.input_tokens + cached
+
+
+async def test_models_page_by_page(client: AsyncAnthropic) -> None:
+    expected = ["starter", "slow"]
+    assert [model.id async for model in client.models.list()] == expected
+    assert [model.id async for model in client.models.list(limit=1)] == expected
+    assert [model.id async for model in client.models.list(limit=1, before_id="slow")] == [
+        "starter",
+    ]  # fmt: skip
+    assert [model.id async for model in client.models.list(after_id="slow")] == []
+    first = await client.models.list(limit=1)
+    assert (first.has_more, first.first_id, first.last_id) == (True, "starter", "starter")
+    assert first.data == [await client.models.retrieve("gpt-4o-mini")]
+    starter = first.data[0]
+    assert (starter.type, starter.display_name, starter.lifecycle) == (
+        "model", "starter", "active",
+    )  # fmt: skip
+    assert (starter.max_input_tokens, starter.retires_at) == (2048, None)
+    assert abs(starter.created_at - datetime.now(UTC)) < timedelta(minutes=10)
+
+
+async def test_a_model_that_will_be_switched_off_is_deprecated(client: AsyncAnthropic) -> None:
+    await db(lambda: ServedModel.objects.filter(name="slow").update(shutdown_date="2027-03-01"))
+    catalog.forget()
+    slow = await client.models.retrieve("slow")
+    assert (slow.lifecycle, slow.retires_at) == ("deprecated", datetime(2027, 3, 1, tzinfo=UTC))
+
+
+async def test_refusals_of_models_are_its_own_exceptions(client: AsyncAnthropic) -> None:
+    with pytest.raises(anthropic.NotFoundError) as missing:
+        await client.models.retrieve("claude-9")
+    assert missing.value.body["error"]["type"] == "not_found_error"  # type: ignore[index,call-overload]
+    for query in ({"limit": 0}, {"limit": 1001}, {"after_id": "other"}, {"before_id": "other"}):
+        with pytest.raises(anthropic.BadRequestError) as refused:
+            await client.models.list(**query)  # type: ignore[arg-type]
+        details = refused.value.body["error"]["details"]  # type: ignore[index,call-overload]
+        assert details["param"] == next(iter(query))
+    with pytest.raises(anthropic.AuthenticationError):
+        await client.with_options(api_key="sk-wrong").models.list()
 
 
 async def test_the_helper_that_accumulates(client: AsyncAnthropic) -> None:

@@ -17,26 +17,14 @@ from typing import Any
 
 from benchmarks import peers
 from benchmarks.client import Answer, Ask, RequestError
-from benchmarks.servers import REPOSITORY, Job, Server
+from benchmarks.peers import versions_of
+from benchmarks.servers import REPOSITORY, Job, Server, commit
 from inference.client import EngineLink
 from inference.engine.params import SamplingParams
 from inference.engine.wire import engine_pb2 as wire
 from inference.engine.wire.messages import sampling_to_wire
 
 READY = re.compile(r"engine ready: \S+ \((\w+) on")
-VERSIONS = "import importlib.metadata as m, sys; print(*(m.version(n) for n in sys.argv[1:]))"
-
-
-def versions_of(python: Path | str, *packages: str) -> dict[str, str]:
-    """Return the versions of packages in another environment. ValueError when one is missing."""
-    command = [str(python), "-c", VERSIONS, *packages]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        raise ValueError(
-            f"{python} has no {' or '.join(packages)}; run `python benchmarks/peers.py`."
-        ) from None
-    return dict(zip(packages, done.stdout.split(), strict=True))
 
 
 class Ours(Server):
@@ -46,9 +34,7 @@ class Ours(Server):
         return "bench"
 
     def versions(self) -> dict[str, str]:
-        command = ["git", "rev-parse", "--short", "HEAD"]
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-        return {"commit": done.stdout.strip(), **versions_of(sys.executable, "torch")}
+        return {"commit": commit(), **versions_of(sys.executable, "torch")}
 
     def dtype(self) -> str:
         """Read what the engine chose from the line that it prints when it is ready."""

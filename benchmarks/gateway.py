@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.client import RequestError
 from benchmarks.engine import RESULTS, machine, machine_name
-from benchmarks.gateways import GATEWAYS, Gateway, Parlance
+from benchmarks.gateways import GATEWAYS, Bare, Gateway, Parlance
 from benchmarks.keep_alive import Load, load, spell_request
 from benchmarks.streams import TOKENS_PER_S, measure_streams
 
@@ -56,6 +56,7 @@ async def measure_all(args: argparse.Namespace) -> dict[str, Any]:
     report: dict[str, Any] = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
+        "versions": {name: GATEWAYS[name].versions() for name in args.gateways},
         "rows": [],
     }
     for name in args.gateways:
@@ -67,10 +68,21 @@ async def measure_all(args: argparse.Namespace) -> dict[str, Any]:
                     row = await measure(gateway, concurrency, args.seconds)
                     report["rows"].append(row)
                     print(json.dumps(row), flush=True)
+    report["added_ms_p50"] = added(report["rows"])
+    print(json.dumps(report["added_ms_p50"]), flush=True)
     if args.streams:
         report["streams"] = await measure_open_streams(args.streams)
         print(json.dumps(report["streams"]), flush=True)
     return report
+
+
+def added(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """What each gateway adds to an application that does nothing, one request at a time."""
+    alone = {row["gateway"]: row["latency_ms_p50"] for row in rows if row["concurrency"] == 1}
+    nothing = alone.pop(Bare.name, None)
+    if nothing is None:
+        return {}
+    return {name: round(latency - nothing, 2) for name, latency in alone.items()}
 
 
 async def measure_open_streams(num_streams: int) -> dict[str, Any]:

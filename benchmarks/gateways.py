@@ -13,7 +13,8 @@ from typing import Any
 from benchmarks import peers
 from benchmarks.client import RequestError
 from benchmarks.keep_alive import load, spell_request
-from benchmarks.servers import KEPT, REPOSITORY, free_port, stop
+from benchmarks.peers import versions_of
+from benchmarks.servers import KEPT, REPOSITORY, commit, free_port, stop
 
 READY_S = 120.0
 ROOMY = ("--max-running", "1024", "--kv-blocks", "65536")  # of the engine
@@ -35,6 +36,10 @@ class Gateway(ABC):
         self.headers: dict[str, str] = {}
         self.env: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
+
+    @staticmethod
+    @abstractmethod
+    def versions() -> dict[str, str]: ...
 
     @abstractmethod
     def command(self) -> Sequence[str]: ...
@@ -115,6 +120,10 @@ class Parlance(Gateway):
 
     name = "parlance"
 
+    @staticmethod
+    def versions() -> dict[str, str]:
+        return {"commit": commit(), **versions_of(sys.executable, "django", "channels")}
+
     def __init__(
         self, folder: Path, tokens_per_s: float = 0.0, sizes: Sequence[str] = ROOMY
     ) -> None:
@@ -168,6 +177,10 @@ class Bare(Gateway):
 
     name = "bare"
 
+    @staticmethod
+    def versions() -> dict[str, str]:
+        return versions_of(sys.executable, "uvicorn")
+
     def command(self) -> list[str]:
         return bare_command(self.port)
 
@@ -176,6 +189,10 @@ class LiteLLM(Gateway):
     """The proxy as its documentation starts it, with a master key and no database."""
 
     name = "litellm"
+
+    @staticmethod
+    def versions() -> dict[str, str]:
+        return versions_of(peers.python_of("litellm"), "litellm")
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

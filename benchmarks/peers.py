@@ -15,10 +15,23 @@ HERE = Path(__file__).parent
 PINS = HERE / "peers"
 VENVS = HERE / ".venvs"
 PEERS = ("vllm", "transformers", "litellm")
+VERSIONS = "import importlib.metadata as m, sys; print(*(m.version(n) for n in sys.argv[1:]))"
 
 
 def python_of(peer: str) -> Path:
     return VENVS / peer / "bin" / "python"
+
+
+def versions_of(python: Path | str, *packages: str) -> dict[str, str]:
+    """Return the versions of packages in another environment. ValueError when one is missing."""
+    command = [str(python), "-c", VERSIONS, *packages]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise ValueError(
+            f"{python} has no {' or '.join(packages)}; run `python benchmarks/peers.py`."
+        ) from None
+    return dict(zip(packages, done.stdout.split(), strict=True))
 
 
 def install(peer: str) -> None:

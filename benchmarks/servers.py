@@ -158,6 +158,13 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def commit() -> str:
+    """Return the revision of ours that is measured."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

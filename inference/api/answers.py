@@ -23,13 +23,16 @@ from inference.spec import GenerationSpec, Summary, TextDelta
 from portal.lib.money import format_plain
 
 CLIENT_GONE = 499
+MAX_NAMED, MAX_NAME_CHARS = 50, 64  # in x-ignored-fields
 
 
-async def begin(request: Request, spec: GenerationSpec, body: RequestBody) -> Generation:
+async def begin(
+    request: Request, spec: GenerationSpec, body: RequestBody, more_ignored: Iterable[str] = ()
+) -> Generation:
     """Prepare a generation and note the headers of its answer."""
     exchange = exchange_of(request)
     caller = request.scope["caller"]
-    _note_ignored(exchange, body)
+    note_ignored(exchange, body, more_ignored)
     generation = await service.prepare(
         spec, caller, request_id=exchange.request_id, arrived=exchange.arrived
     )
@@ -39,14 +42,16 @@ async def begin(request: Request, spec: GenerationSpec, body: RequestBody) -> Ge
     return generation
 
 
-def _note_ignored(exchange: Exchange, body: RequestBody) -> None:
-    ignored = body.ignored_fields()
+def note_ignored(exchange: Exchange, body: RequestBody, more: Iterable[str] = ()) -> None:
+    """Count and name what changes nothing of a body that can be served."""
+    ignored = [*body.ignored_fields(), *more]
     if ignored:
         metrics.IGNORED_FIELDS.inc(len(ignored))
         # A field's name may hold anything; a header may not.
-        names = [name for name in ignored[:50] if name and name.isascii() and name.isprintable()]
+        named = ignored[:MAX_NAMED]
+        names = [name for name in named if name and name.isascii() and name.isprintable()]
         if names:
-            shown = ",".join(name[:64].replace(",", "") for name in names)
+            shown = ",".join(name[:MAX_NAME_CHARS].replace(",", "") for name in names)
             exchange.headers["x-ignored-fields"] = shown
 
 

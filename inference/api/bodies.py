@@ -1,11 +1,13 @@
 """What all request bodies have in common: strict types, and three kinds of fields we do not act on.
 
-Unknown fields are accepted and named in `x-ignored-fields`. Known fields we do not support are
-refused by name, but only when their value asks for something. An explicit null is an absent field.
+Unknown fields are accepted and named in `x-ignored-fields`, and so are hints that change nothing
+here. Known fields we do not support are refused by name, but only when their value asks for
+something. An explicit null is an absent field.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,9 +22,57 @@ class RequestBody(BaseModel):
     """Strict, and open to unknown fields."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+    # Known fields that change nothing, each with a test for values that ask for nothing.
+    without_effect: ClassVar[Mapping[str, AsksForNothing]] = {}
 
     def ignored_fields(self) -> list[str]:
-        return sorted(self.model_extra or ())
+        """What changes nothing, by its path: its own fields, then those of its parts."""
+        kind, given = type(self), self.__pydantic_fields_set__
+        found = [*(self.__pydantic_extra__ or ())]
+        if kind.without_effect and not given.isdisjoint(kind.without_effect):
+            found += self._in_vain(given)
+        if found:
+            found.sort()
+        for name in _parts_of(kind):
+            if name not in given:
+                continue
+            part = getattr(self, name)
+            if isinstance(part, RequestBody):
+                found += [f"{name}.{field}" for field in part.ignored_fields()]
+            elif part:
+                for place, each in enumerate(part):
+                    if ignored := each.ignored_fields():
+                        found += [f"{name}[{place}].{field}" for field in ignored]
+        return found
+
+    def _in_vain(self, given: set[str]) -> Iterator[str]:
+        for name, asks_for_nothing in type(self).without_effect.items():
+            if name in given:
+                value = getattr(self, name)
+                if value is not None and not asks_for_nothing(value):
+                    yield name
+
+
+@cache
+def _parts_of(model: type[RequestBody]) -> tuple[str, ...]:
+    """The fields that hold bodies, or lists of them."""
+    return tuple(
+        name for name, field in model.model_fields.items() if _holds_bodies(field.annotation)
+    )
+
+
+def _holds_bodies(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, RequestBody):
+        return True
+    return any(map(_holds_bodies, get_args(annotation)))
+
+
+def ignored_in(parts: Any, field: str, known: Iterable[str]) -> Iterator[str]:
+    """Paths of what changes nothing in a field's list of parts, which were looked at before."""
+    if isinstance(parts, list):
+        for place, part in enumerate(parts):
+            for name in sorted(part.keys() - known):
+                yield f"{field}[{place}].{name}"
 
 
 def parse(
@@ -61,7 +111,8 @@ def _unsupported(name: str) -> ServiceError:
     return invalid(message, name, "unsupported_parameter")
 
 
-def _one_of(*harmless: Any) -> AsksForNothing:
+def one_of(*harmless: Any) -> AsksForNothing:
+    """Asks for nothing with one of these values."""
     # By type too: in Python, False is 0 and 1.0 is 1.
     return lambda value: any(type(value) is type(item) and value == item for item in harmless)
 
@@ -81,7 +132,7 @@ def _empty_but(**harmless: Any) -> AsksForNothing:
     )
 
 
-_NOTHING = _one_of([], {}, "", False)
+NOTHING = one_of([], {}, "", False)
 # Older names of what we do.
 INSTEAD = {
     "functions": "tools",
@@ -98,45 +149,45 @@ _GUIDED: Mapping[str, AsksForNothing] = {
 }
 CHAT_UNSUPPORTED: Mapping[str, AsksForNothing] = {
     **_GUIDED,
-    "functions": _NOTHING,
-    "function_call": _one_of("none", "auto"),
-    "modalities": _one_of(["text"]),
-    "audio": _NOTHING,
-    "prediction": _NOTHING,
+    "functions": NOTHING,
+    "function_call": one_of("none", "auto"),
+    "modalities": one_of(["text"]),
+    "audio": NOTHING,
+    "prediction": NOTHING,
     "web_search_options": _never,
-    "reasoning_effort": _one_of("none"),
-    "verbosity": _one_of("medium"),
-    "moderation": _NOTHING,
+    "reasoning_effort": one_of("none"),
+    "verbosity": one_of("medium"),
+    "moderation": NOTHING,
 }
 RESPONSES_UNSUPPORTED: Mapping[str, AsksForNothing] = {
-    "background": _NOTHING,
-    "context_management": _NOTHING,
-    "conversation": _NOTHING,
+    "background": NOTHING,
+    "context_management": NOTHING,
+    "conversation": NOTHING,
     "max_tool_calls": _never,
-    "moderation": _NOTHING,
-    "prompt": _NOTHING,
+    "moderation": NOTHING,
+    "prompt": NOTHING,
     "reasoning": _empty_but(effort="none"),
-    "top_logprobs": _one_of(0),
-    "truncation": _one_of("disabled"),
+    "top_logprobs": one_of(0),
+    "truncation": one_of("disabled"),
 }
 MESSAGES_UNSUPPORTED: Mapping[str, AsksForNothing] = {
-    "container": _NOTHING,
-    "context_management": _NOTHING,
-    "diagnostics": _NOTHING,
+    "container": NOTHING,
+    "context_management": NOTHING,
+    "diagnostics": NOTHING,
     "inference_geo": _never,
-    "mcp_servers": _NOTHING,
-    "output_format": _NOTHING,
-    "prefill": _NOTHING,
-    "speed": _one_of("standard"),
-    "thinking": _one_of({"type": "disabled"}),
+    "mcp_servers": NOTHING,
+    "output_format": NOTHING,
+    "prefill": NOTHING,
+    "speed": one_of("standard"),
+    "thinking": one_of({"type": "disabled"}),
     "user_profile_id": _never,
     "workspace_id": _never,
 }
 # Of vLLM's: they would change the ids that are told.
 TOKENIZE_UNSUPPORTED: Mapping[str, AsksForNothing] = {
-    "chat_template": _NOTHING,
-    "chat_template_kwargs": _NOTHING,
-    "continue_final_message": _NOTHING,
-    "mm_processor_kwargs": _NOTHING,
+    "chat_template": NOTHING,
+    "chat_template_kwargs": NOTHING,
+    "continue_final_message": NOTHING,
+    "mm_processor_kwargs": NOTHING,
 }
-COMPLETION_UNSUPPORTED: Mapping[str, AsksForNothing] = {**_GUIDED, "suffix": _NOTHING}
+COMPLETION_UNSUPPORTED: Mapping[str, AsksForNothing] = {**_GUIDED, "suffix": NOTHING}

@@ -5,12 +5,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from inference.api.bodies import RequestBody
+from inference.api.bodies import RequestBody, ignored_in
 from inference.conversation import Call, extra_json, join_parts, read_arguments, template_call
 from inference.errors import ServiceError, invalid
 from inference.spec import ChatMessage
 
 TEXTS = {"text": "text", "refusal": "refusal"}
+# Every prompt's beginning is cached, wherever it is said to break.
+PART_FIELDS = frozenset({"type", "text", "refusal", "prompt_cache_breakpoint"})
 
 
 class CalledFunction(RequestBody):
@@ -73,6 +75,15 @@ class Message(RequestBody):
     function_call: FunctionCall | None = None
     refusal: str | None = None
     audio: None = None
+
+    def ignored_fields(self) -> list[str]:
+        in_parts = type(self.content) is list
+        if not (in_parts or self.__pydantic_extra__ or self.tool_calls or self.function_call):
+            return []  # as nearly always: conversations have many messages
+        found = super().ignored_fields()
+        if in_parts:
+            found += ignored_in(self.content, "content", PART_FIELDS)
+        return found
 
     def to_chat_message(self, index: int) -> ChatMessage:
         """Raises ServiceError naming the part that is not what it should be."""

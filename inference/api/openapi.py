@@ -54,7 +54,7 @@ _WAITING = ("retry-after", "retry-after-ms")
 _COUNTED = tuple(name for name in HEADERS if name.startswith("x-ratelimit-"))
 # The headers of refusals that say more than their body.
 _NAMED = {429: (*_WAITING, *_COUNTED), 503: _WAITING, 529: _WAITING}
-_BILLED = (*_COUNTED, "x-credit-remaining", "x-request-cost", "x-ignored-fields")
+_BILLED = ("x-credit-remaining", "x-request-cost")
 
 
 class _Plain(GenerateJsonSchema):
@@ -113,11 +113,15 @@ def _answer(operation: Operation) -> Schema:
         end = "" if "type" in operation.chunk.model_fields else "; then [DONE]"
         events = f"With `stream`: events whose data is a {operation.chunk.__name__}{end}."
         content["text/event-stream"] = {"schema": {"type": "string", "description": events}}
-    counted = 429 in operation.errors
-    names = _BILLED if 402 in operation.errors else _COUNTED if counted else ()
+    names = [
+        "x-request-id",
+        *(_COUNTED if 429 in operation.errors else ()),
+        *(_BILLED if 402 in operation.errors else ()),
+        *(("x-ignored-fields",) if operation.body is not None else ()),
+    ]
     return {
         "description": operation.summary,
-        "headers": header_refs(("x-request-id", *names)),
+        "headers": header_refs(names),
         "content": content,
     }
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from inference.api.bodies import RequestBody
+from inference.api.bodies import NOTHING, RequestBody, one_of
 from inference.api.chat_messages import Message
 from inference.api.formats import ResponseFormat, StructuredOutputs
 from inference.api.tools import ToolBody
@@ -17,6 +17,8 @@ MAX_STOP_CHARS = 256
 MAX_BIASED_TOKENS = 1024
 MAX_METADATA_PAIRS = 16
 _INT64 = 2**63
+# Every prompt's beginning is cached, as long as there is room.
+CACHING = {"prompt_cache_retention": one_of("in_memory"), "prompt_cache_options": NOTHING}
 
 
 def check_stop(value: Any) -> list[str]:
@@ -112,6 +114,8 @@ class StreamOptions(RequestBody):
     continuous_usage_stats: bool | None = None
     include_obfuscation: bool | None = None
 
+    without_effect = {"include_obfuscation": one_of(False)}
+
 
 class BilledBody(RequestBody):
     """What every endpoint takes whose requests are billed."""
@@ -120,6 +124,8 @@ class BilledBody(RequestBody):
     user: str | None = None
     metadata: Metadata = {}
     service_tier: str | None = None
+
+    without_effect = {"service_tier": one_of("auto", "default", "flex", "standard_only")}
 
     @property
     def is_batch(self) -> bool:
@@ -149,6 +155,8 @@ class SamplingBody(BilledBody):
     store: bool | None = None
     prompt_cache_key: str | None = None
     safety_identifier: str | None = None
+
+    without_effect = {**BilledBody.without_effect, "store": one_of(False)}
 
     def sampling(
         self, max_tokens: int | None, logprobs: int | None, *, prompt_logprobs: int | None = None
@@ -216,6 +224,8 @@ class ChatBody(ChoicesBody):
     parallel_tool_calls: bool | None = None
     prompt_cache_retention: str | None = None
     prompt_cache_options: dict[str, Any] | None = None
+
+    without_effect = {**ChoicesBody.without_effect, **CACHING}
 
     @property
     def limit_param(self) -> str:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inference import service
+from inference.api.answers import note_ignored
 from inference.api.bodies import TOKENIZE_UNSUPPORTED, parse
 from inference.api.errors import encode, json_response
 from inference.api.exchange import authenticate, exchange_of, read_object
@@ -27,9 +28,11 @@ async def tokenize(request: Request) -> Response:
     exchange.endpoint = "tokenize"
     caller = await authenticate(request)
     body = parse(TokenizeBody, await read_object(request), TOKENIZE_UNSUPPORTED)
+    prompt = _prompt(body)
+    note_ignored(exchange, body)
     entry, encoded, allowance = await service.tokenize(
         body.model,
-        _prompt(body),
+        prompt,
         caller,
         with_tokens=body.return_token_strs,
         add_generation_prompt=body.add_generation_prompt,
@@ -71,6 +74,7 @@ async def detokenize(request: Request) -> Response:
     exchange.endpoint = "detokenize"
     caller = await authenticate(request)
     body = parse(DetokenizeBody, await read_object(request))
+    note_ignored(exchange, body)
     text, allowance = await service.detokenize(body.model, tuple(body.tokens), caller)
     exchange.headers |= allowance.headers()
     return json_response({"prompt": text})

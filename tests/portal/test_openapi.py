@@ -111,6 +111,13 @@ def test_a_refusal_for_haste_says_when_and_what_is_left() -> None:
     assert "x-request-cost" in answers["200"]["headers"]
 
 
+def test_what_takes_a_body_says_what_of_it_was_ignored() -> None:
+    for method, path in inference_routes():
+        operation = DOCUMENT["paths"][path][method.lower()]
+        headers = operation["responses"]["200"]["headers"]
+        assert ("x-ignored-fields" in headers) == ("requestBody" in operation), path
+
+
 def test_what_can_be_streamed_says_so_and_nothing_else() -> None:
     streamed = {
         path

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from inference.api.bodies import RequestBody, parse_part
+from inference.api.bodies import RequestBody, ignored_in, parse_part
 from inference.conversation import Conversation, join_parts
 from inference.errors import invalid
 from inference.tool_choice import Name
@@ -25,20 +25,38 @@ class Turn(RequestBody):
     role: Literal["user", "assistant", "system"]
     content: Any
 
+    def ignored_fields(self) -> list[str]:
+        """Also those of its blocks, which were looked at before."""
+        found = super().ignored_fields()
+        for place, block in enumerate(self.content if isinstance(self.content, list) else ()):
+            known = _ALLOWED[self.role][block["type"]].model_fields
+            found += [f"content[{place}].{name}" for name in sorted(block.keys() - known)]
+            inner = block.get("content")
+            found += ignored_in(inner, f"content[{place}].content", TextBlock.model_fields)
+        return found
 
-class TextBlock(RequestBody):
+
+class Block(RequestBody):
+    """Every prompt's beginning is cached, whatever is said of that."""
+
+    cache_control: dict[str, Any] | None = None
+
+
+class TextBlock(Block):
     type: Literal["text"]
     text: str
+    citations: list[Any] | None = None  # there are none in answers, and so in what is sent back
 
 
-class ToolUseBlock(RequestBody):
+class ToolUseBlock(Block):
     type: Literal["tool_use"]
     id: Id
     name: Name
     input: dict[str, Any]
+    caller: dict[str, Any] | None = None  # as answers have it; here only the model itself calls
 
 
-class ToolResultBlock(RequestBody):
+class ToolResultBlock(Block):
     type: Literal["tool_result"]
     tool_use_id: Id
     content: Any = ""
@@ -50,8 +68,8 @@ class ToolResultBlock(RequestBody):
         return f"Error: {text}" if self.is_error else text
 
 
-Block = TextBlock | ToolUseBlock | ToolResultBlock
-_ALLOWED: dict[str, dict[str, type[Block]]] = {
+AnyBlock = TextBlock | ToolUseBlock | ToolResultBlock
+_ALLOWED: dict[str, dict[str, type[AnyBlock]]] = {
     "user": {"text": TextBlock, "tool_result": ToolResultBlock},
     "assistant": {"text": TextBlock, "tool_use": ToolUseBlock},
     "system": {"text": TextBlock},
@@ -76,7 +94,7 @@ def converse(system: Any, turns: Sequence[Turn]) -> Conversation:
     return conversation
 
 
-def _blocks(turn: Turn, place: int) -> Iterator[tuple[str, Block]]:
+def _blocks(turn: Turn, place: int) -> Iterator[tuple[str, AnyBlock]]:
     """The blocks of a turn and their paths."""
     content, param = turn.content, f"messages[{place}].content"
     if isinstance(content, str):
@@ -98,7 +116,9 @@ def _blocks(turn: Turn, place: int) -> Iterator[tuple[str, Block]]:
         yield f"{param}[{number}]", block
 
 
-def _take_turn(conversation: Conversation, role: str, blocks: Iterable[tuple[str, Block]]) -> None:
+def _take_turn(
+    conversation: Conversation, role: str, blocks: Iterable[tuple[str, AnyBlock]]
+) -> None:
     """Texts in a row are one message, before what follows them."""
     texts: list[str] = []
     for param, block in blocks:

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from inference.api.anthropic.blocks import Turn, converse
-from inference.api.bodies import RequestBody
+from inference.api.anthropic.blocks import TextBlock, Turn, converse
+from inference.api.bodies import RequestBody, ignored_in
 from inference.api.schemas import STOP, Metadata, SamplingBody, check_stop
 from inference.errors import invalid
 from inference.forms import schema_constraint
@@ -78,6 +78,10 @@ class PromptBody(RequestBody):
     tool_choice: ToolChoice | None = None
     output_config: OutputConfig = OutputConfig()
     cache_control: dict[str, Any] | None = None  # every prompt's beginning is cached here
+
+    def ignored_fields(self) -> list[str]:
+        parts = ignored_in(self.system, "system", TextBlock.model_fields)
+        return [*super().ignored_fields(), *parts]
 
     def prompt(self) -> tuple[ChatPrompt, ToolUse | None]:
         """Raises ServiceError naming what is not what it should be."""

@@ -67,6 +67,7 @@ async def count_tokens(request: Request) -> Response:
     _check_version(request)
     body = parse(PromptBody, await read_object(request), MESSAGES_UNSUPPORTED)
     prompt, _ = body.prompt()
+    answers.note_ignored(exchange, body)
     _entry, encoded, allowance = await service.tokenize(
         body.model, prompt, caller, with_tokens=False, add_generation_prompt=True
     )

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from inference.api.bodies import RequestBody, parse_part
 from inference.api.formats import JsonSchema
 from inference.api.responses.items import InputItem, converse
-from inference.api.schemas import SamplingBody, StreamOptions, ToolChoice
+from inference.api.schemas import CACHING, BilledBody, SamplingBody, StreamOptions, ToolChoice
 from inference.api.tools import FunctionBody
 from inference.errors import invalid
 from inference.forms import any_object
@@ -93,6 +93,8 @@ class ResponsesBody(SamplingBody):
     stream_options: StreamOptions | None = None
     prompt_cache_retention: str | None = None
     prompt_cache_options: dict[str, Any] | None = None
+
+    without_effect = {**BilledBody.without_effect, **CACHING}
 
     def prompt(self, items: Sequence[InputItem], first: int) -> tuple[ChatPrompt, ToolUse | None]:
         """The conversation; see `items.converse`. Raises ServiceError naming what is wrong."""

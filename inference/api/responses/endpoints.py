@@ -4,6 +4,7 @@ Stored are those of organisations that keep bodies, unless a request says `store
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,14 @@ class _Asked:
     before: list[dict[str, Any]]
     items: list[InputItem]  # those before, and those of the request
 
+    def ignored(self, caller: Caller) -> Iterator[str]:
+        """What changes nothing, beside the fields of the body."""
+        if self.body.store and not caller.keeps_bodies:
+            yield "store"
+        for place, item in enumerate(self.items[len(self.before) :]):
+            for field in item.ignored_fields():
+                yield f"input[{place}].{field}"
+
     def listed(self) -> list[dict[str, Any]]:
         """The items with ids of their own, as they are stored."""
         return self.before + [item.listed() for item in self.items[len(self.before) :]]
@@ -59,7 +68,8 @@ async def create(request: Request) -> Response:
     caller = await authenticate(request)
     asked = await _read(request, caller)
     body = asked.body
-    generation = await answers.begin(request, body.to_spec(asked.items, len(asked.before)), body)
+    spec = body.to_spec(asked.items, len(asked.before))
+    generation = await answers.begin(request, spec, body, asked.ignored(caller))
     answer = Answer(generation, body, stored=caller.keeps_bodies and body.store is not False)
     if body.stream:
         return EventStream(generation, _Events(generation, answer, asked))
@@ -128,6 +138,7 @@ async def count_input(request: Request) -> Response:
     caller = await authenticate(request)
     asked = await _read(request, caller)
     prompt, _ = asked.body.prompt(asked.items, len(asked.before))
+    answers.note_ignored(exchange, asked.body, asked.ignored(caller))
     _entry, encoded, allowance = await service.tokenize(
         asked.body.model, prompt, caller, with_tokens=False, add_generation_prompt=True
     )

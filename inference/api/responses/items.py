@@ -5,11 +5,11 @@ an id and can be listed.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from inference.api.bodies import RequestBody, parse_part
+from inference.api.bodies import RequestBody, ignored_in, parse_part
 from inference.conversation import Conversation, join_parts, read_arguments
 from inference.errors import invalid
 from inference.tool_choice import Name
@@ -18,6 +18,10 @@ from portal.lib.ids import new_id
 MAX_ITEMS = 2048
 INPUT_TEXTS = {"input_text": "text"}
 MESSAGE_TEXTS = {"input_text": "text", "output_text": "text", "refusal": "refusal"}
+# Every prompt's beginning is cached, wherever it is said to break.
+PART_FIELDS = frozenset(
+    {"type", "text", "refusal", "annotations", "logprobs", "prompt_cache_breakpoint"}
+)
 
 CallId = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -27,6 +31,14 @@ class Item(RequestBody):
 
     id: str | None = None
     status: str | None = None
+    text_field: ClassVar[str] = ""  # that may hold parts
+
+    def ignored_fields(self) -> list[str]:
+        found = super().ignored_fields()
+        if self.text_field:
+            parts = getattr(self, self.text_field)
+            found += ignored_in(parts, self.text_field, PART_FIELDS)
+        return found
 
 
 class MessageItem(Item):
@@ -34,6 +46,7 @@ class MessageItem(Item):
     role: Literal["user", "assistant", "system", "developer"]
     content: Any
     phase: str | None = None
+    text_field = "content"
 
     def add_to(self, conversation: Conversation, place: str) -> None:
         conversation.say(self.role, _text(self.content, f"{place}.content", MESSAGE_TEXTS))
@@ -83,6 +96,7 @@ class FunctionCallOutputItem(FunctionItem):
     call_id: CallId
     name: str | None = None
     output: Any
+    text_field = "output"
 
     def add_to(self, conversation: Conversation, place: str) -> None:
         conversation.answer(self.call_id, _text(self.output, f"{place}.output", INPUT_TEXTS))

@@ -201,14 +201,13 @@ def stranger(charlie: User) -> Program:
 
 @pytest.fixture
 def reference_data() -> Callable[[str], Path]:
-    """The path of a file of reference data; skips with a visible reason when it is absent."""
+    """The path of a file of reference data; skips, or fails in CI, when it is absent."""
 
     def path(name: str) -> Path:
         found = REFERENCE_DATA / name
         if not found.exists():
-            if CI and REFERENCE_DATA.exists():
-                pytest.fail(f"reference data {name} is missing")
-            pytest.skip(f"reference data {name} is not there (set REFERENCE_DATA)")
+            missing = f"reference data {name} is not there (set REFERENCE_DATA)"
+            pytest.fail(missing) if CI else pytest.skip(missing)
         return found
 
     return path

@@ -7,7 +7,9 @@ JSON (`clients/NAME/program.py`); what it told is compared with what the site's 
 import json
 import re
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +19,8 @@ import pytest
 from tests.conformance import environments
 from tests.conformance.conftest import ENCODER, REQUESTS_PER_MINUTE
 from tests.conformance.environments import Report
+from tests.inference.api.openai_schema import DESCRIPTION, OpenAISchema
+from tests.portal.pages.recorder import Recorder, recorder
 from tests.story.site import Site
 
 
@@ -99,15 +103,24 @@ def client(request: pytest.FixtureRequest) -> Client:
 
 
 @pytest.fixture(scope="module")
-def report(client: Client, site: Site, limited_site: Site) -> Report:
+def ears(client: Client, site: Site, limited_site: Site) -> Iterator[tuple[Recorder, Recorder]]:
+    """What stands between the client and each of the sites."""
+    with recorder(site.url) as first, recorder(limited_site.url) as second:
+        yield first, second
+
+
+@pytest.fixture(scope="module")
+def report(
+    client: Client, site: Site, limited_site: Site, ears: tuple[Recorder, Recorder]
+) -> Report:
     """What the client's program told."""
     owner = f"{client.name}@example.com"
     told = environments.run(
         client.name,
-        ADDRESS=site.url,
+        ADDRESS=ears[0].url,
         KEY=site.issue_key(owner, "10"),
         POOR_KEY=site.issue_key(f"poor.{owner}", "0.000001"),
-        LIMITED_ADDRESS=limited_site.url,
+        LIMITED_ADDRESS=ears[1].url,
         LIMITED_KEY=limited_site.issue_key(owner, "10"),
         TEXTS="|".join(TEXTS),
     )
@@ -253,6 +266,20 @@ def test_leaving_in_the_middle_of_a_stream_ends_the_generation(report: Report, s
     recorded = wait_for_record(site, report["left"])
     assert recorded["outcome"] == "aborted"
     assert 0 < recorded["output"] < 1500
+
+
+def test_every_answer_fits_openais_description(
+    client: Client,
+    report: Report,
+    ears: tuple[Recorder, Recorder],
+    reference_data: Callable[[str], Path],
+) -> None:
+    """Also what the library would not have noticed: whole answers, events of streams, errors."""
+    schema = OpenAISchema(reference_data(DESCRIPTION))
+    checked = sum(each.witness.check(schema) for each in ears)
+    asked = sum(heard.is_openais for each in ears for heard in each.witness.heard)
+    assert checked == asked
+    assert (checked > 20) == (client.name != "anthropic")
 
 
 def test_the_books_are_clean_afterwards(report: Report, site: Site) -> None:

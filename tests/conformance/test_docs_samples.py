@@ -8,6 +8,7 @@ import pytest
 
 from portal.pages.docs import PAGES
 from tests.conformance import environments
+from tests.inference.api.openai_schema import DESCRIPTION, OpenAISchema
 from tests.portal.pages.docs_site import STRIPE_DATA, DocsSite, docs_site
 from tests.portal.pages.documented import addresses, addresses_of
 from tests.portal.pages.recorder import Call
@@ -103,6 +104,14 @@ def test_samples_for_the_library_of_2023_print_an_answer(site: DocsSite) -> None
     ]
 
 
+def test_the_sample_for_langchain_prints_an_answer(site: DocsSite) -> None:
+    python, _program = environments.command("langchain")
+    [sample] = site.samples("embeddings", "python langchain")
+    printed, made = site.run([python, "-"], sample)
+    assert int(printed) > 0
+    assert [(call.path, call.status) for call in made] == [("/v1/embeddings", 200)]
+
+
 def assert_answered(slug: str, made: list[Call]) -> None:
     """The page about errors shows how one is told; all others show what works."""
     refused = [call for call in made if call.status >= 400]
@@ -116,6 +125,13 @@ def test_every_endpoint_is_called_by_a_sample(
     """After the tests above: what they saw, against the published table of addresses."""
     may_run("management-api", reference_data)
     assert addresses() - addresses_of(calls[language]) == set()
+
+
+def test_every_answer_fits_openais_description(
+    site: DocsSite, reference_data: Callable[[str], Path]
+) -> None:
+    """After the tests above, too."""
+    assert site.recorder.witness.check(OpenAISchema(reference_data(DESCRIPTION))) > 40
 
 
 def test_the_request_made_by_a_sample_is_listed_with_its_cost(site: DocsSite) -> None:

@@ -4,20 +4,31 @@ It scores choices by the log-probabilities of prompts (`echo`, `logprobs`, promp
 texts by their perplexity, and continues texts greedily.
 """
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conformance import environments
 from tests.environment import REPOSITORY
+from tests.inference.api.openai_schema import DESCRIPTION, OpenAISchema
+from tests.portal.pages.recorder import Recorder, recorder
 from tests.story.site import Site
 
 
 @pytest.fixture(scope="module")
-def results(exact_site: Site) -> dict[str, Any]:
+def ear(exact_site: Site) -> Iterator[Recorder]:
+    """What stands between the harness and the site."""
+    with recorder(exact_site.url) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def results(exact_site: Site, ear: Recorder) -> dict[str, Any]:
     return environments.run(
         "lm_eval",
-        ADDRESS=exact_site.url,
+        ADDRESS=ear.url,
         KEY=exact_site.issue_key("alice@example.com", "10"),
         STARTER=str(REPOSITORY / "inference" / "starter"),
     )
@@ -64,3 +75,10 @@ def test_the_books_are_clean_afterwards(results: dict[str, Any], exact_site: Sit
     assert exact_site.query("SELECT COUNT(*) FROM billing_usagerecord") > len(results)
     assert exact_site.open_holds() == 0
     exact_site.audit()
+
+
+def test_every_answer_fits_openais_description(
+    results: dict[str, Any], ear: Recorder, reference_data: Callable[[str], Path]
+) -> None:
+    assert results
+    assert ear.witness.check(OpenAISchema(reference_data(DESCRIPTION))) > 20

@@ -19,8 +19,8 @@ from inference import catalog, service
 from inference.api.app import build_app
 from inference.models import ServedModel
 from portal.lib.db import db
-from tests.environment import REFERENCE_DATA
-from tests.inference.api.openai_schema import OpenAISchema
+from tests.environment import CI, REFERENCE_DATA
+from tests.inference.api.openai_schema import DESCRIPTION, OpenAISchema
 from tests.inference.api.witness import Witness
 from tests.inference.engines import FakeEngine
 
@@ -88,11 +88,14 @@ def secret(api_key: tuple[ApiKey, str], models: None) -> str:
 
 @pytest.fixture
 def witness() -> Iterator[Witness]:
-    """Every answer of the test's API fits OpenAI's description, where that is at hand."""
+    """Every answer of the test's API fits OpenAI's description, where that is at hand.
+
+    Where it is not, the test is as good as it can be without; in CI it has to be.
+    """
     witness = Witness()
     yield witness
-    description = REFERENCE_DATA / "openai" / "openapi.json"
-    if description.exists():
+    description = REFERENCE_DATA / DESCRIPTION
+    if CI or description.exists():
         witness.check(OpenAISchema(description))
 
 

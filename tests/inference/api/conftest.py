@@ -8,13 +8,13 @@ import pytest
 from inference import service
 from inference.models import ServedModel
 from portal.lib.db import db
-from tests.inference.api.openai_schema import OpenAISchema
+from tests.inference.api.openai_schema import DESCRIPTION, OpenAISchema
 from tests.inference.engines import FakeEngine
 
 
 @pytest.fixture
 def schema(reference_data: Callable[[str], Path]) -> OpenAISchema:
-    return OpenAISchema(reference_data("openai/openapi.json"))
+    return OpenAISchema(reference_data(DESCRIPTION))
 
 
 @pytest.fixture

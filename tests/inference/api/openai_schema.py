@@ -6,16 +6,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
+DESCRIPTION = "openai/openapi.json"  # among the reference data
 # Where OpenAI's own servers, and every client, differ from the description: what has not ended has
 # no finish reason, the first token of a prompt has no probability, usage is null until it is known.
-# And an embedding that was asked for in base64 is text.
+# And an embedding that was asked for in base64 is text. `*` is any place in a list.
 KNOWN_NULLS = {
-    ("CreateCompletionResponse", "choices", "finish_reason"),
-    ("CreateCompletionResponse", "choices", "token_logprobs"),
-    ("CreateCompletionResponse", "choices", "top_logprobs"),
-    ("CreateCompletionResponse", "usage"),
+    "CreateCompletionResponse": {
+        ("choices", "*", "finish_reason"),
+        ("choices", "*", "logprobs", "token_logprobs", 0),
+        ("choices", "*", "logprobs", "top_logprobs", 0),
+        ("usage",),
+    }
 }
 
 
@@ -31,7 +34,7 @@ class OpenAISchema:
         problems = [
             f"{'.'.join(map(str, error.absolute_path))}: {error.message}"
             for error in _validator(self.path, name).iter_errors(value)
-            if not _is_known(name, error.instance, list(error.absolute_path))
+            if not _is_known(name, error)
         ]
         assert problems == [], f"{name}: {problems} in {value}"
 
@@ -95,11 +98,18 @@ def _modern(node: Any) -> Any:
     return {"anyOf": [made, {"type": "null"}]} if node.get("nullable") is True else made
 
 
-def _is_known(name: str, instance: object, path: list[str | int]) -> bool:
-    named = tuple(part for part in path if isinstance(part, str) and part != "logprobs")
+def _is_known(name: str, error: ValidationError) -> bool:
+    """Whether it is one of the differences, or a union of which one option has no others."""
+    if error.context:
+        options: dict[Any, list[ValidationError]] = {}
+        for inner in error.context:
+            options.setdefault(inner.relative_schema_path[0], []).append(inner)
+        return any(all(_is_known(name, inner) for inner in each) for each in options.values())
+    path = list(error.absolute_path)
     if name == "CreateEmbeddingResponse" and path[-1:] == ["embedding"]:
-        return isinstance(instance, str)
-    # A union reports itself as a whole: look inside it for the null.
-    if instance is not None and path[-1:] == ["logprobs"] and isinstance(instance, dict):
-        return None in instance["token_logprobs"]
-    return instance is None and (name, *named) in KNOWN_NULLS
+        return isinstance(error.instance, str)
+    return error.instance is None and any(
+        len(path) == len(known)
+        and all(k in ("*", part) for k, part in zip(known, path, strict=True))
+        for known in KNOWN_NULLS.get(name, ())
+    )

@@ -42,7 +42,7 @@ class Heard:
 
 def hears(method: str, path: str, headers: Mapping[str, str]) -> Heard:
     """An exchange that begins, whose answer is OpenAI's unless it was asked for in other words."""
-    is_openais = not path.startswith(ANTHROPIC) and ITS_HEADER not in headers
+    is_openais = not path.startswith(ANTHROPIC) and ITS_HEADER not in Headers(headers)
     return Heard(method, path, is_openais)
 
 
@@ -70,19 +70,28 @@ class Witness:
 
         return listening
 
-    def check(self, schema: OpenAISchema) -> None:
-        """Raises AssertionError for what a client of OpenAI's could not read."""
-        for heard in self.heard:
-            path = _plain(heard.path)
-            if not heard.is_openais or heard.status in WITHOUT_ANSWER:
-                continue
-            if heard.content_type.startswith("text/event-stream"):
-                for event in _events(heard.body.decode()):
-                    _check_event(schema, path, event)
-            elif heard.status >= 400:
-                schema.check("ErrorResponse", json.loads(heard.body))
-            elif name := _name(heard.method, path):
-                schema.check(name, json.loads(heard.body))
+    def check(self, schema: OpenAISchema) -> int:
+        """How many answers were compared with something.
+
+        Raises AssertionError for what a client of OpenAI's could not read.
+        """
+        return sum(_check(schema, heard) for heard in self.heard)
+
+
+def _check(schema: OpenAISchema, heard: Heard) -> bool:
+    path = _plain(heard.path)
+    if not heard.is_openais or heard.status in WITHOUT_ANSWER:
+        return False
+    if heard.content_type.startswith("text/event-stream"):
+        events = _events(heard.body.decode())
+        for event in events:
+            _check_event(schema, path, event)
+        return bool(events)
+    name = "ErrorResponse" if heard.status >= 400 else _name(heard.method, path)
+    if name is None:
+        return False
+    schema.check(name, json.loads(heard.body))
+    return True
 
 
 def _plain(path: str) -> str:

@@ -108,6 +108,7 @@ def assemble(
     logger.info("key-value cache: %d blocks of %d tokens, %s", num_blocks, block_size, _name(dtype))
     model.verify(block_size)
     cache = model.new_cache(num_blocks, block_size, dtype)
+    cache.stay_ahead()
     form = lean_model(model, cache) or model
     if on_cuda:
         form = with_graphs(model, form, cache, limits)

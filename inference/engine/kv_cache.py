@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from inference.engine import huge_pages
+from inference.engine.ahead import Ahead, native_touch
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,18 @@ class KVCache:
             self.keys.append(_allocate((*size, shape.key_dim), dtype, device))
             self.values.append(_allocate((*size, shape.value_dim), dtype, device))
         self._scratch = [torch.empty(0, dtype=dtype, device=device) for _ in range(2)]
+        self._ahead: Ahead | None = None
+
+    def stay_ahead(self) -> None:
+        """From now on, make a CPU's memory real before blocks are used."""
+        touch = native_touch() if self.keys[0].device.type == "cpu" else None
+        if touch is not None:
+            self._ahead = Ahead([*self.keys, *self.values], touch)
+
+    def use(self, highest: int) -> None:
+        """A step uses blocks up to this one."""
+        if self._ahead is not None:
+            self._ahead.use(highest)
 
     def write(self, layer: int, slots: Tensor, key: Tensor, value: Tensor) -> None:
         """Store key (T, heads, key_dim) and value (T, heads, value_dim) at slots (T,)."""

@@ -16,7 +16,7 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
-SOURCES = (FOLDER / "decoder.c", FOLDER / "draw.c")
+SOURCES = (FOLDER / "decoder.c", FOLDER / "draw.c", FOLDER / "touch.c")
 # Nothing that lets the compiler reorder a sum, or decide where it is rounded.
 FLAGS = (
     "-O3",

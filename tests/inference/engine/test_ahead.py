@@ -1,0 +1,85 @@
+"""A cache's memory is real before its blocks are used, and no more of it than that."""
+
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from inference.engine import huge_pages, kv_cache
+from inference.engine.ahead import Ahead, Touch, native_touch
+from inference.engine.kv_cache import KVCache, LayerShape
+from inference.engine.model import HuggingFaceModel
+from tests.inference.engine.tiny import make_bench, random_module
+
+MIB = 1 << 20
+NUM_BLOCKS = 96  # of a MiB in each of two tensors
+PATIENCE_S = 20.0
+LINGERS_S = 0.2  # in which it would go too far
+
+
+def resident_mib() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def until_reached(ahead: Ahead, block: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while ahead.reached < block:
+        assert time.monotonic() < deadline, f"{ahead.reached} of {block} blocks"
+        time.sleep(0.01)
+    time.sleep(LINGERS_S)
+    assert ahead.reached == block
+
+
+@pytest.fixture
+def touch() -> Touch:
+    found = native_touch()
+    assert found is not None
+    return found
+
+
+def test_it_makes_real_what_is_used_soon_and_no_more(touch: Touch) -> None:
+    tensors = [huge_pages.empty((NUM_BLOCKS, MIB // 4), torch.float32) for _ in range(2)]
+    before = resident_mib()
+    ahead = Ahead(tensors, touch, ahead_bytes=32 * MIB)
+    for highest, reached in ((0, 16), (40, 56), (39, 56), (90, NUM_BLOCKS)):
+        ahead.use(highest)
+        until_reached(ahead, reached)
+        grown = resident_mib() - before
+        assert 2 * reached - 8 <= grown <= 2 * reached + 8, f"{grown} MiB for {reached} blocks"
+
+
+def test_it_changes_nothing(touch: Touch) -> None:
+    tensor = torch.arange(8 * MIB, dtype=torch.int32).view(16, -1)
+    until_reached(Ahead([tensor], touch), 16)
+    assert torch.equal(tensor, torch.arange(8 * MIB, dtype=torch.int32).view(16, -1))
+
+
+def test_a_runner_says_how_far_it_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = HuggingFaceModel(random_module("llama"))
+    shapes = model.shapes
+    two_blocks = 2 * kv_cache.bytes_per_block(shapes, 16, model.dtype)
+    monkeypatch.setattr(kv_cache, "Ahead", partial(Ahead, ahead_bytes=two_blocks))
+    caches: list[KVCache] = []
+
+    def kept(cache: KVCache) -> HuggingFaceModel:
+        cache.stay_ahead()
+        caches.append(cache)
+        return model
+
+    bench = make_bench(model, num_blocks=64, block_size=16, form=kept)
+    [cache] = caches
+    assert cache._ahead is not None
+    until_reached(cache._ahead, 2)
+    bench.submit([7] * 40, max_tokens=1)
+    bench.run()
+    until_reached(cache._ahead, 3 + 2)
+
+
+def test_memory_of_a_gpu_is_real_at_once() -> None:
+    cache = KVCache([LayerShape(1, 8, 8)], 4, 16, torch.float32, torch.device("meta"))
+    cache.stay_ahead()
+    cache.use(3)
+    assert cache._ahead is None

@@ -39,6 +39,7 @@ class Ahead:
         self._ahead = max(1, ahead_bytes // block_bytes)
         self._piece = max(1, PAGE_BYTES // max(row_bytes for _, row_bytes in self._places))
         self._highest = 0
+        self._stopped = False
         self._higher = threading.Event()
         self.reached = 0  # blocks that are real
         threading.Thread(target=self._run, name="ahead", daemon=True).start()
@@ -49,14 +50,20 @@ class Ahead:
             self._highest = block
             self._higher.set()
 
+    def stop(self) -> None:
+        """Go no further, and let go of the memory."""
+        self._stopped = True
+        self._higher.set()
+
     def _run(self) -> None:
         if sys.platform == "linux":  # where priorities are those of threads
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
-        while self.reached < self._num_blocks:
+        while not self._stopped and self.reached < self._num_blocks:
             self._higher.clear()
-            while self.reached < (end := min(self._highest + self._ahead, self._num_blocks)):
+            end = min(self._highest + self._ahead, self._num_blocks)
+            if self.reached < end:
                 self._go_on(min(self.reached + self._piece, end))
-            if end < self._num_blocks:
+            elif not self._stopped:
                 self._higher.wait()
 
     def _go_on(self, end: int) -> None:

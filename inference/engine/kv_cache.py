@@ -7,6 +7,7 @@ what rows that are nobody's write. The numbers' dtype may be another one than th
 """
 
 import math
+import weakref
 from dataclasses import dataclass
 
 import torch
@@ -59,6 +60,7 @@ class KVCache:
         touch = native_touch() if self.keys[0].device.type == "cpu" else None
         if touch is not None:
             self._ahead = Ahead([*self.keys, *self.values], touch)
+            weakref.finalize(self, self._ahead.stop)
 
     def use(self, highest: int) -> None:
         """A step uses blocks up to this one."""

@@ -1,5 +1,6 @@
 """A cache's memory is real before its blocks are used, and no more of it than that."""
 
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -76,6 +77,22 @@ def test_a_runner_says_how_far_it_has_come(monkeypatch: pytest.MonkeyPatch) -> N
     bench.submit([7] * 40, max_tokens=1)
     bench.run()
     until_reached(cache._ahead, 3 + 2)
+
+
+def test_a_cache_that_is_gone_leaves_nothing() -> None:
+    num_threads, before = threading.active_count(), resident_mib()
+    cache = KVCache([LayerShape(1, 64, 64)], 8192, 16, torch.float32, torch.device("cpu"))
+    cache.stay_ahead()
+    assert cache._ahead is not None
+    until_reached(cache._ahead, 8194)
+    cache = KVCache([LayerShape(1, 64, 64)], 1 << 16, 16, torch.float32, torch.device("cpu"))
+    cache.stay_ahead()
+    assert threading.active_count() == num_threads + 1
+    del cache
+    deadline = time.monotonic() + PATIENCE_S
+    while threading.active_count() > num_threads or resident_mib() > before + 8:
+        assert time.monotonic() < deadline, f"{resident_mib() - before} MiB"
+        time.sleep(0.01)
 
 
 def test_memory_of_a_gpu_is_real_at_once() -> None:

@@ -28,13 +28,13 @@ from inference.encoder_inputs import prepare_inputs
 from inference.encoding import Encoding
 from inference.errors import ServiceError
 from inference.generation import Generation, PreparedPrompt
+from inference.kinds import check_kind
 from inference.limits import Allowance, RateLimits
-from inference.models import ModelKind
 from inference.pool import EnginePool
 from inference.ranking import best_samples
 from inference.reports import EngineReport, report
 from inference.sentences import Sentence
-from inference.spec import Embed, Event, FillMask, GenerationSpec, Prompt
+from inference.spec import Event, GenerationSpec, Prompt
 from portal.lib.db import commit_lightly, db
 from portal.lib.ids import new_id
 
@@ -50,16 +50,6 @@ __all__ = [
 
 logger = structlog.get_logger(__name__)
 
-KIND_OF_TASK = {
-    type(None): ModelKind.TEXT,
-    Embed: ModelKind.EMBEDDINGS,
-    FillMask: ModelKind.FILL_MASK,
-}
-PATH_OF_KIND = {
-    ModelKind.TEXT: "/v1/chat/completions and /v1/completions",
-    ModelKind.EMBEDDINGS: "/v1/embeddings",
-    ModelKind.FILL_MASK: "/v1/fill-mask",
-}
 REVOCATION_POLL_S = 1.0
 DRAIN_S = 30.0
 PAUSED = {
@@ -121,7 +111,7 @@ class Service:
             raise errors.overloaded(_("The server is shutting down."))
         await catalog.refresh()
         entry = catalog.resolve(spec.model, caller)
-        _check_kind(entry, spec)
+        check_kind(entry, spec)
         allowance = Allowance()
         try:
             await self.limits.take(caller, "requests", 1, allowance)
@@ -339,9 +329,14 @@ async def _unbilled(model: str, caller: Caller) -> tuple[Service, CatalogEntry, 
     service = await _service()
     await catalog.refresh()
     entry = catalog.resolve(model or _default_model(caller), caller)
+    return service, entry, await count(caller)
+
+
+async def count(caller: Caller) -> Allowance:
+    """Count a request that generates nothing. Raises ServiceError (429, 503)."""
     allowance = Allowance()
-    await service.limits.take(caller, "requests", 1, allowance)
-    return service, entry, allowance
+    await (await _service()).limits.take(caller, "requests", 1, allowance)
+    return allowance
 
 
 def _default_model(caller: Caller) -> str:
@@ -365,13 +360,6 @@ async def _every(seconds: float, chore: Callable[[], Coroutine[Any, Any, None]])
             await chore()
         except Exception as error:
             logger.warning("a chore failed", chore=chore.__name__, error=type(error).__name__)
-
-
-def _check_kind(entry: CatalogEntry, spec: GenerationSpec) -> None:
-    """Raises ServiceError (400) when another endpoint serves this model."""
-    wanted = KIND_OF_TASK[type(spec.task)]
-    if entry.kind != wanted:
-        raise errors.wrong_kind(entry.name, PATH_OF_KIND[entry.kind])
 
 
 async def _ask_engine(

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from accounts.authentication import Caller, KeyRefused, authenticate_key
+from inference import service
 from inference.api import errors as openai
 from inference.api.anthropic import errors as anthropic
 from inference.api.errors import from_json, json_response
@@ -64,6 +65,14 @@ async def authenticate(request: Request) -> Caller:
     except KeyRefused as refusal:
         raise _unauthorized(refusal.message, refusal.code, refusal.status) from None
     request.scope["caller"] = caller
+    return caller
+
+
+async def admit(request: Request) -> Caller:
+    """`authenticate`, and count it as a request that generates nothing. Also raises 429."""
+    caller = await authenticate(request)
+    allowance = await service.count(caller)
+    exchange_of(request).headers |= allowance.headers()
     return caller
 
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from inference import catalog, service
 from inference.api.anthropic import models as anthropic
 from inference.api.errors import json_response
-from inference.api.exchange import authenticate, exchange_of
+from inference.api.exchange import admit, exchange_of
 from inference.catalog import CatalogEntry
 from inference.service import ModelLoad
 from portal.lib.money import per_token
@@ -17,7 +17,7 @@ from portal.lib.money import per_token
 async def list_models(request: Request) -> Response:
     exchange = exchange_of(request)
     exchange.endpoint = "models"
-    caller = await authenticate(request)
+    caller = await admit(request)
     await catalog.refresh()
     entries = catalog.models_for(caller)
     if exchange.speaks_anthropic:
@@ -31,7 +31,7 @@ async def retrieve(request: Request) -> Response:
     """By name or alias; names may contain slashes."""
     exchange = exchange_of(request)
     exchange.endpoint = "models"
-    caller = await authenticate(request)
+    caller = await admit(request)
     await catalog.refresh()
     entry = catalog.resolve(request.path_params["model"], caller)
     if exchange.speaks_anthropic:

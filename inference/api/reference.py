@@ -19,7 +19,7 @@ GENERATES = (400, 402, 403, 404, 409, 413, 422, 429, 503)
 ASKS = (400, 403, 404, 413, 429, 503)
 ANTHROPIC_GENERATES = (*GENERATES[:-1], 529)
 ANTHROPIC_ASKS = (*ASKS[:-1], 529)
-READS = (403, 404, 503)
+READS = (403, 404, 429, 503)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def _tokenizing(prefix: str, suffix: str) -> dict[tuple[str, str], Operation]:
         ),
         ("GET", f"{prefix}/tokenizer_info"): Operation(
             f"tokenizer_info{suffix}", "Tokens", "What harnesses ask about a model's tokenizer.",
-            shapes.TokenizerInfo, (*READS, 429), query=("model",),
+            shapes.TokenizerInfo, READS, query=("model",),
         ),
     }  # fmt: skip
 

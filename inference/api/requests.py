@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inference.api.errors import json_response
-from inference.api.exchange import authenticate, exchange_of
+from inference.api.exchange import admit, exchange_of
 from inference.database import ask_database
 from inference.errors import ServiceError
 from inference.log import reading
@@ -17,7 +17,7 @@ _ID = re.compile(r"[0-9A-Za-z_]{1,40}")
 async def retrieve(request: Request) -> Response:
     """Another organisation's is not found, and nor is one that still runs."""
     exchange_of(request).endpoint = "requests"
-    caller = await authenticate(request)
+    caller = await admit(request)
     request_id = request.path_params["id"]
     found = None
     if _ID.fullmatch(request_id):

@@ -172,6 +172,33 @@ async def test_a_key_has_the_limits_that_its_owner_set(
     assert "this key" in answers[2].json()["error"]["message"]
 
 
+READING = [
+    ("GET", "/v1/models", 200),
+    ("GET", "/v1/models/starter", 200),
+    ("GET", "/v1/requests/req_1", 404),
+    ("GET", "/v1/responses/resp_1", 404),
+    ("GET", "/v1/responses/resp_1?stream=true", 400),
+    ("DELETE", "/v1/responses/resp_1", 404),
+    ("GET", "/v1/responses/resp_1/input_items", 404),
+    ("GET", "/tokenizer_info", 200),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), READING)
+async def test_what_only_reads_is_counted_as_well(
+    api: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
+    await db(ApiKey.objects.update, requests_per_minute=2)
+    key_cache.clear()
+    answers = [await api.request(method, path) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [status, status, 429]
+    left = [answer.headers["x-ratelimit-remaining-requests"] for answer in answers]
+    assert left == ["1", "0", "0"]
+    assert answers[2].json()["error"]["code"] == "rate_limit_exceeded"
+    assert answers[2].headers["retry-after"] == "30"
+    assert not [name for name in answers[0].headers if name.endswith("-tokens")]
+
+
 async def test_a_key_that_is_too_fast_leaves_other_keys_alone(
     flushable: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from inference import service
 from inference.api import answers
 from inference.api.bodies import RESPONSES_UNSUPPORTED, parse
 from inference.api.errors import json_response
-from inference.api.exchange import authenticate, exchange_of, read_object
+from inference.api.exchange import admit, authenticate, exchange_of, read_object
 from inference.api.responses.body import ResponsesBody
 from inference.api.responses.events import Answer, grow
 from inference.api.responses.items import InputItem, read_input
@@ -157,7 +157,7 @@ async def one(request: Request) -> Response:
 
 async def _retrieve(request: Request) -> Response:
     if request.query_params.get("stream", "false") != "false":
-        await authenticate(request)
+        await admit(request)
         message = "'stream' is not supported here: a stored response is whole."
         raise invalid(message, "stream", "unsupported_parameter")
     return json_response((await _stored(request)).response)
@@ -165,7 +165,7 @@ async def _retrieve(request: Request) -> Response:
 
 async def _delete(request: Request) -> Response:
     exchange_of(request).endpoint = "responses"
-    caller = await authenticate(request)
+    caller = await admit(request)
     response_id = _id_in(request)
     if not await ask_database(log.forget, caller.organisation_id, response_id):
         raise _not_found()
@@ -209,7 +209,7 @@ def _read_limit(text: str) -> int:
 async def _stored(request: Request) -> Stored:
     """The response of the address. Raises ServiceError (404) also for somebody else's."""
     exchange_of(request).endpoint = "responses"
-    caller = await authenticate(request)
+    caller = await admit(request)
     stored = await _find(caller, _id_in(request))
     if stored is None:
         raise _not_found()

@@ -32,7 +32,9 @@ from markdown_it.utils import EnvType, OptionsDict
 
 from billing import tiers
 from inference import catalog
+from inference.api.streams import FIRST_TOKEN_WAIT_S
 from inference.models import ModelKind
+from portal.lib import sse, strict_json
 from portal.pages import samples
 from portal.pages.offered import offered_to
 
@@ -185,6 +187,13 @@ def text_of(page: Page, request: HttpRequest) -> str:
         "max_body_mb": settings.API_MAX_BODY_BYTES // (1024 * 1024),
         "replay_kb": settings.REPLAY_MAX_BYTES // 1024,
         "kept_kb": settings.KEPT_BODY_MAX_BYTES // 1024,
+        "max_values": strict_json.MAX_VALUES,
+        "max_nesting": strict_json.MAX_NESTING,
+        "max_keys": strict_json.MAX_KEYS,
+        "max_containers": strict_json.MAX_CONTAINERS,
+        "deadline_s": settings.REQUEST_DEADLINE_S,
+        "first_token_s": int(FIRST_TOKEN_WAIT_S),
+        "keep_alive_s": int(sse.KEEP_ALIVE_S),
         "max_sequences": settings.API_MAX_SEQUENCES,
         "management_per_minute": settings.MANAGEMENT_REQUESTS_PER_MINUTE,
         "tiers": tiers.table(),

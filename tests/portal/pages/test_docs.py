@@ -11,6 +11,8 @@ from django.template.loader import get_template
 from django.test import Client
 
 from accounts.models import ApiKey, Organisation
+from portal.lib import sse, strict_json
+from portal.pages import docs
 from portal.pages.docs import PAGES, text_of
 from tests.environment import REPOSITORY
 from tests.portal.pages.documented import LANGUAGES, addresses, samples_in
@@ -139,6 +141,33 @@ def test_limits_are_those_of_the_settings(client: Client, settings: LazySettings
     assert "| `first` | $0.00 | 1,234 | 5,678 |" in text
     assert "| `second` | $50.00 | no limit | no limit |" in text
     assert "| 77 |" in text
+
+
+def test_limits_are_those_of_the_code(
+    client: Client, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.REQUEST_DEADLINE_S = 4321
+    settings.API_MAX_BODY_BYTES = 7 * 1024 * 1024
+    monkeypatch.setattr(strict_json, "MAX_NESTING", 65)
+    monkeypatch.setattr(strict_json, "MAX_KEYS", 12_345)
+    monkeypatch.setattr(strict_json, "MAX_CONTAINERS", 23_456)
+    monkeypatch.setattr(strict_json, "MAX_VALUES", 99_999)
+    text = client.get("/docs/limits.md").content.decode()
+    assert "| Body | 7 MB |" in text
+    assert "65 levels, 12,345 keys, 23,456 arrays and objects, 99,999 values |" in text
+    assert "| 4,321 seconds; " in text
+    settings.REQUEST_DEADLINE_S = 0
+    assert "wait and answer | no limit |" in client.get("/docs/limits.md").content.decode()
+
+
+def test_streaming_tells_how_long_nothing_comes(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docs, "FIRST_TOKEN_WAIT_S", 11.0)
+    monkeypatch.setattr(sse, "KEEP_ALIVE_S", 16.0)
+    text = client.get("/docs/streaming.md").content.decode()
+    assert "after 11 seconds\nat the latest" in text
+    assert "comes every\n16 seconds" in text
 
 
 def test_the_models_page_lists_what_is_on_offer(client: Client) -> None:

@@ -44,7 +44,7 @@ class Encoding(Generation):
         try:
             self._take_end(await self._ask())
         except self.link.REFUSED as refusal:
-            self.end("failed", errors.failed_in_engine(str(refusal)))
+            self.end("failed", errors.failed_in_engine(str(refusal), self.request_id))
         except self.link.UNAVAILABLE:
             self.end("failed", errors.engine_lost())
         except Exception:
@@ -83,6 +83,7 @@ class Encoding(Generation):
         elif end.finish_reason == wire.FINISH_DEADLINE:
             self.end("failed", errors.out_of_time(begun=False))
         elif end.finish_reason == wire.FINISH_ERROR:
-            self.end("failed", errors.failed_in_engine(end.error or "The engine failed."))
+            why = end.error or "The engine failed."
+            self.end("failed", errors.failed_in_engine(why, self.request_id))
         else:  # cancelled, but not by us: the engine is going away
             self.end("failed", errors.engine_lost())

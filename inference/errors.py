@@ -252,8 +252,10 @@ def access_withdrawn() -> ServiceError:
     return ServiceError(401, "invalid_request_error", "access_withdrawn", message)
 
 
-def failed_in_engine(message: Text) -> ServiceError:
-    return ServiceError(500, "server_error", "engine_error", message)
+def failed_in_engine(message: Text, request_id: str) -> ServiceError:
+    """500: `message` is the engine's; the id is what support asks for."""
+    told = Sentence(message).then(_("The id of this request is %(id)s."), id=request_id)
+    return ServiceError(500, "server_error", "engine_error", told)
 
 
 def crashed(request_id: str) -> ServiceError:

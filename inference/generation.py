@@ -213,7 +213,8 @@ class Generation:
                 begun = self.output_tokens > 0
                 self.end("aborted" if begun else "failed", errors.out_of_time(begun=begun))
             elif delta.finish_reason == wire.FINISH_ERROR:
-                self.end("failed", errors.failed_in_engine(delta.error or "The engine failed."))
+                why = delta.error or "The engine failed."
+                self.end("failed", errors.failed_in_engine(why, self.request_id))
             else:  # cancelled, but not by us: the engine is going away
                 self.end("failed", errors.engine_lost())
         if self.num_running == 0:

@@ -134,6 +134,7 @@ async def test_a_request_that_crashes_a_step_fails_alone(
         assert good.status_code == 200
         for response in (bad, streamed):  # before its first token: a real status, streamed or not
             assert (response.status_code, response.json()["error"]["code"]) == (500, "engine_error")
+            assert response.headers["x-request-id"] in response.json()["error"]["message"]
         records = await books.settled(3)
         assert sorted(r.cost_nanos > 0 for r in records) == [False, False, True]
         await books.audit()

@@ -249,9 +249,10 @@ async def test_a_failure_after_the_first_byte_is_told_as_one(
         schema.check_event(event)
     assert events[-1]["type"] == "response.failed"
     assert events[-1]["response"]["status"] == "failed"
-    assert events[-1]["response"]["error"]["message"] == "A step failed."
     assert not any(event["type"].endswith(".done") for event in events)
     [record] = await books.settled(1)
+    told = f"A step failed. The id of this request is {record.request_id}."
+    assert events[-1]["response"]["error"]["message"] == told
     assert record.outcome == "failed"
     assert record.cost_nanos == 0
 

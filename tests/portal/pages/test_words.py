@@ -24,7 +24,7 @@ def names_of_errors(node: ast.AST) -> Iterator[str]:
 def codes_that_end_a_generation() -> set[str]:
     """What `errors` calls the refusals in `.end(…)`, and what records are given as `error="…"`."""
     refusals: dict[str, list[object]] = {
-        "failed_in_engine": ["why"], "crashed": ["req_1"], "overloaded": ["full"],
+        "failed_in_engine": ["why", "req_1"], "crashed": ["req_1"], "overloaded": ["full"],
         "spend_cap_reached": [CapReached("key", 5, 3, 2), 1],
     }  # fmt: skip
     codes = set()

@@ -38,7 +38,7 @@ def multiplier_of(generation: Generation) -> int:
 def draft_usage(generation: Generation) -> UsageDraft:
     """What is billed and what is waived, by the rule at the top of this module."""
     assert generation.outcome is not None
-    cached, uncached = _prompt_usage(generation)
+    cached, uncached = prompt_usage(generation)
     # Decoding may outrun a slow extension of the hold; what it did not cover is ours to pay.
     output = min(generation.output_tokens, generation.reserved_tokens)
     waived = generation.output_tokens - output + generation.overrun_tokens
@@ -66,8 +66,11 @@ def draft_usage(generation: Generation) -> UsageDraft:
     )
 
 
-def _prompt_usage(generation: Generation) -> tuple[int, int]:
-    """(cached, uncached) tokens: each computed prompt once, as its first sample found it."""
+def prompt_usage(generation: Generation) -> tuple[int, int]:
+    """(cached, uncached) tokens: each computed prompt once, as its first sample found it.
+
+    Of a generation that runs, what is known by now.
+    """
     cached = uncached = 0
     for index, prompt in enumerate(generation.prompts):
         samples = [s for s in generation.sequences if s.prompt_index == index and s.prefilled]

@@ -18,6 +18,7 @@ from inference.api.bodies import RequestBody
 from inference.api.errors import encode, json_response
 from inference.api.exchange import Exchange, exchange_of
 from inference.api.schemas import StreamOptions
+from inference.counting import prompt_usage
 from inference.generation import Generation
 from inference.spec import GenerationSpec, Summary, TextDelta
 from portal.lib.money import format_plain
@@ -145,6 +146,7 @@ class StreamedUsage:
     def __init__(self, generation: Generation, options: StreamOptions | None) -> None:
         self.after = options is not None and bool(options.include_usage)
         self.continuous = options is not None and bool(options.continuous_usage_stats)
+        self._generation = generation
         self._prompt_tokens = generation.prompt_tokens
         self._completion_tokens = 0
 
@@ -155,7 +157,8 @@ class StreamedUsage:
     def field(self) -> dict[str, object]:
         """What a chunk has of it."""
         if self.continuous:
-            return {"usage": usage(self._prompt_tokens, 0, self._completion_tokens)}
+            cached, _ = prompt_usage(self._generation)  # known since its first token
+            return {"usage": usage(self._prompt_tokens, cached, self._completion_tokens)}
         return {"usage": None} if self.after else {}
 
 

@@ -102,6 +102,19 @@ async def test_it_counts_along_when_asked_to(api: httpx.AsyncClient) -> None:
     assert counts[-1] == 5
 
 
+async def test_it_tells_what_was_cached_from_the_first_chunk_on(api: httpx.AsyncClient) -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    body = chat("a prompt that is longer than a block " * 8, max_tokens=5, stream_options=options)
+    told = []
+    for _ in range(2):
+        events = await stream(api, PATH, body)
+        details = [chunk["usage"]["prompt_tokens_details"] for chunk in events.chunks]
+        told.append({found["cached_tokens"] for found in details})
+    assert told[0] == {0}
+    [cached] = told[1]
+    assert cached > 0
+
+
 async def test_it_samples_several_answers(api: httpx.AsyncClient, books: Books) -> None:
     answer = (await api.post(PATH, json=chat(max_tokens=4, n=3))).json()
     assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]

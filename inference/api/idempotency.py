@@ -12,7 +12,9 @@ from django.conf import settings
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from inference import catalog
 from inference.api.answers import hang_up
+from inference.api.engines import with_engine
 from inference.api.exchange import Exchange, authenticate, exchange_of, read_body
 from inference.api.keyed_run import KeyedRun
 from inference.api.recording import Endpoint
@@ -20,6 +22,7 @@ from inference.database import ask_database
 from inference.errors import ServiceError, invalid
 from inference.log import replays
 from inference.log.replays import Answer, Found, Ours
+from portal.lib import strict_json
 
 HEADER = "Idempotency-Key"
 MAX_KEY_CHARS = 255
@@ -42,6 +45,7 @@ async def _answer_once(request: Request, key: str, endpoint: Endpoint) -> Respon
     _check(key)
     caller = await authenticate(request)
     body = await read_body(request)
+    await _check_model(request, body)
     exchange = exchange_of(request)
     asked = replays.asked(caller.organisation_id, key, request.url.path, body, exchange.request_id)
     found = await _claim(request, asked)
@@ -59,6 +63,23 @@ def _check(key: str) -> None:
     if not (0 < len(key) <= MAX_KEY_CHARS and key.isascii() and key.isprintable()):
         message = f"'{HEADER}' is 1 to {MAX_KEY_CHARS} printable ASCII characters."
         raise invalid(message, HEADER, "invalid_idempotency_key")
+
+
+async def _check_model(request: Request, body: bytes) -> None:
+    """A key for some models alone gets no answer that a colleague's key had from another one.
+
+    What no endpoint would take was never answered. Raises ServiceError (403, 404).
+    """
+    caller = request.scope["caller"]
+    if not caller.allowed_models:
+        return
+    try:
+        model = (await with_engine(request, strict_json.parse_object(body))).get("model")
+    except strict_json.StrictJSONError:
+        return
+    if isinstance(model, str):
+        await catalog.refresh()
+        catalog.resolve(model, caller)
 
 
 async def _claim(request: Request, asked: replays.Asked) -> Found:

@@ -58,6 +58,8 @@ EXPOSED_HEADERS = ", ".join(
 )
 NOT_YET = (
     "/v1/messages/batches",
+    "/v1/responses/compact",
+    "/v1/responses/{id}/cancel",
     "/v1/files",
     "/v1/batches",
     "/v1/fine_tuning/jobs",

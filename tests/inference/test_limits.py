@@ -1,6 +1,8 @@
 """Rate limits: true headers, true Retry-After, one organisation's alone, closed without Redis."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import httpx
@@ -17,6 +19,7 @@ from inference.limits import Allowance, RateLimits
 from portal.lib.db import db
 from portal.lib.durations import spell_duration
 from tests.inference.conftest import Books, chat
+from tests.services import redis_server
 
 PATH = "/v1/chat/completions"
 
@@ -92,9 +95,79 @@ async def test_what_is_refused_for_another_reason_says_what_is_left(
     assert response.headers["x-ratelimit-remaining-requests"] == "5"
 
 
-async def test_tokenising_counts_too(six_a_minute: None, api: httpx.AsyncClient) -> None:
-    statuses = [(await api.post("/tokenize", json={"prompt": "a"})).status_code for _ in range(7)]
-    assert statuses == [200] * 6 + [429]
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/tokenize", {"prompt": "a"}),
+        ("POST", "/v1/detokenize", {"tokens": [97]}),
+        ("GET", "/tokenizer_info", None),
+    ],
+)
+async def test_tokenising_counts_too(
+    six_a_minute: None, api: httpx.AsyncClient, method: str, path: str, body: object
+) -> None:
+    answers = [await api.request(method, path, json=body) for _ in range(7)]
+    assert [answer.status_code for answer in answers] == [200] * 6 + [429]
+    assert [answer.headers["x-ratelimit-remaining-requests"] for answer in answers] == [
+        "5", "4", "3", "2", "1", "0", "0",
+    ]  # fmt: skip
+    assert answers[-1].headers["retry-after-ms"] == "10000"
+
+
+async def test_tokens_of_many_at_once_are_limited_to_one_percent(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, web: httpx.AsyncClient
+) -> None:
+    """Over connections, 200 clients at once; no time passes, so nothing flows back."""
+    allowed, tokens_of_each = 100, 600  # what is reserved counts, whatever is made of it
+    tier(monkeypatch, 0, allowed * tokens_of_each)
+    body = {"model": "starter", "prompt": "z" * 500, "max_tokens": 100}
+    answers = await asyncio.gather(*(web.post("/v1/completions", json=body) for _ in range(200)))
+    statuses = Counter(answer.status_code for answer in answers)
+    assert statuses.keys() == {200, 429}
+    assert abs(statuses[200] - allowed) <= allowed / 100
+    # The next ones flow back in the time that they are told.
+    [wait_ms] = {answer.headers["retry-after-ms"] for answer in answers if answer.is_error}
+    clock.now_s += int(wait_ms) / 1000
+    again = await asyncio.gather(*(web.post("/v1/completions", json=body) for _ in range(2)))
+    assert sorted(answer.status_code for answer in again) == [200, 429]
+
+
+@pytest.fixture
+def redis_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with redis_server() as address:
+        monkeypatch.setattr(settings, "REDIS_URL", address)
+        yield
+
+
+@pytest.mark.services
+async def test_with_redis_headers_and_retry_after_are_as_true(
+    redis_store: None, monkeypatch: pytest.MonkeyPatch, api: httpx.AsyncClient
+) -> None:
+    tier(monkeypatch, 60)
+    first = await api.post("/tokenize", json={"prompt": "a"})
+    assert first.headers["x-ratelimit-limit-requests"] == "60"
+    assert first.headers["x-ratelimit-remaining-requests"] == "59"
+    while (answer := await api.post("/tokenize", json={"prompt": "a"})).status_code == 200:
+        pass
+    wait_ms = int(answer.headers["retry-after-ms"])
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+    assert 0 < wait_ms <= 1000
+    assert answer.headers["x-ratelimit-remaining-requests"] == "0"
+    await asyncio.sleep(wait_ms / 1000)
+    assert (await api.post("/tokenize", json={"prompt": "a"})).status_code == 200
+
+
+async def test_by_default_64_benchmark_clients_run_at_once(flushable: None, clock: Clock) -> None:
+    """In the lowest tier each asks for 2,048 tokens, three times in two seconds, for minutes."""
+    lowest = tiers.table()[0]
+    assert (lowest.requests_per_minute, lowest.tokens_per_minute) == (30_000, 20_000_000)
+    limits, clients, rounds = RateLimits(), 64, 200
+    for _ in range(rounds):
+        for unit, cost in (("requests", 1), ("tokens", 2_048)):
+            await asyncio.gather(
+                *(limits.take(caller("a"), unit, cost, Allowance()) for _ in range(clients))
+            )
+        clock.now_s += 2 / 3
 
 
 async def test_retry_after_is_true(

@@ -77,6 +77,7 @@ async def test_streams_are_not_buffered_and_have_no_length(web: httpx.AsyncClien
 async def test_a_quiet_stream_is_kept_alive(
     web: httpx.AsyncClient, running: service.Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert sse.KEEP_ALIVE_S == 15  # as the documentation says: what stands between may be told
     monkeypatch.setattr(sse, "KEEP_ALIVE_S", 0.1)
     link = running.pool.pick("slow")
     assert link is not None

@@ -58,6 +58,17 @@ async def test_sample_j_of_prompt_i_has_index_i_times_n_plus_j(api: httpx.AsyncC
     assert ['"ab"' in text for text in texts] == [True, True, False, False]
 
 
+async def test_usage_may_come_with_every_chunk(api: httpx.AsyncClient, books: Books) -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    sent = body("abc", n=2, max_tokens=5, stream=True, stream_options=options)
+    chunks = (await stream(api, PATH, sent)).chunks
+    counts = [chunk["usage"]["completion_tokens"] for chunk in chunks]
+    assert counts == sorted(counts)
+    assert (counts[0] < 10, counts[-1], chunks[-1]["choices"]) == (True, 10, [])
+    assert {chunk["usage"]["prompt_tokens"] for chunk in chunks} == {3}
+    assert (await books.record()).output_tokens == 10
+
+
 async def test_older_clients_name_the_model_in_the_address(api: httpx.AsyncClient) -> None:
     path = "/v1/engines/text-davinci-003/completions"
     response = await api.post(path, json={"prompt": "abc", "max_tokens": 3, "stop": None})

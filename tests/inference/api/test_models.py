@@ -1,9 +1,13 @@
 """`/v1/models` and the tokenizer endpoints."""
 
+from datetime import timedelta
+
 import httpx
+from django.utils import timezone
 
 from accounts import flows
-from accounts.models import Organisation, User
+from accounts.authentication import key_cache
+from accounts.models import ApiKey, Organisation, User
 from inference import catalog
 from inference.models import ServedModel
 from portal.lib.db import db
@@ -64,6 +68,24 @@ async def test_a_key_for_one_model_sees_no_other(
     body = {"model": "text-davinci-003", "prompt": "a"}
     refused = await api.post("/v1/completions", json=body, headers=headers)
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "model_not_allowed")
+    for name in ("starter", "gpt-3.5-turbo"):
+        refused = await api.get(f"/v1/models/{name}", headers=headers)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "model_not_allowed")
+    assert (await api.get("/v1/models/slow", headers=headers)).status_code == 200
+
+
+async def test_a_key_that_has_expired_is_a_401(api: httpx.AsyncClient, books: Books) -> None:
+    def expire() -> None:
+        ApiKey.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+        key_cache.clear()
+
+    assert (await api.get("/v1/models")).status_code == 200
+    await db(expire)
+    asked = api.post("/v1/completions", json={"model": "starter", "prompt": "a"})
+    for refused in (await api.get("/v1/models"), await asked):
+        assert (refused.status_code, refused.json()["error"]["code"]) == (401, "key_expired")
+        assert refused.headers["www-authenticate"] == "Bearer"
+    assert await books.records() == []
 
 
 async def test_a_model_of_another_organisation_is_not_there(

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -16,7 +16,7 @@ from portal.lib.db import db
 from tests.inference.api.events import Events, stream
 from tests.inference.api.openai_schema import OpenAISchema
 from tests.inference.conftest import Books, chat
-from tests.inference.engines import RealEngine
+from tests.inference.engines import FakeEngine, RealEngine
 
 PATH = "/v1/chat/completions"
 WEATHER = {
@@ -135,6 +135,38 @@ async def test_a_model_may_speak_before_it_calls(
     assert events.text == "I look. "
     assert [call["name"] for call in calls_of(events)] == ["get_weather"]
     assert events.finish_reasons == ["tool_calls"]
+
+
+@pytest.fixture
+async def twice(
+    running: service.Service, add_model: Callable[..., ServedModel]
+) -> AsyncIterator[str]:
+    """The name of a model that calls a tool for each of two cities, where it may."""
+    calls = [{"name": "get_weather", "arguments": {"city": city}} for city in ("Bern", "Oslo")]
+    text = "\n".join(f"<tool_call>\n{json.dumps(call)}\n</tool_call>" for call in calls)
+    engine = FakeEngine("twice", max_model_len=2048, fake_text=text)
+    await asyncio.to_thread(engine.start)
+    await db(add_model, "twice", max_model_len=2048)
+    await running.pool._follow()
+    assert await running.pool.wait_until_healthy("twice", 60)
+    yield "twice"
+    engine.stop()
+
+
+@pytest.mark.parametrize("choice", ["auto", "required"])
+async def test_several_calls_come_at_once_only_where_they_may(
+    api: httpx.AsyncClient, twice: str, choice: str
+) -> None:
+    for parallel, cities in ((True, ["Bern", "Oslo"]), (False, ["Bern"])):
+        fields = {"tools": TOOLS, "tool_choice": choice, "parallel_tool_calls": parallel}
+        answer = await ask(api, model=twice, max_tokens=300, **fields)
+        [made] = answer["choices"]
+        calls = made["message"]["tool_calls"]
+        assert [json.loads(call["function"]["arguments"])["city"] for call in calls] == cities
+        assert made["finish_reason"] == "tool_calls"
+        events = await stream(api, PATH, chat(model=twice, max_tokens=300, **fields))
+        streamed = calls_of(events)
+        assert [json.loads(call["arguments"])["city"] for call in streamed] == cities
 
 
 async def test_arguments_keep_to_the_schema_even_where_the_model_would_not(

@@ -112,7 +112,8 @@ def _answer(operation: Operation) -> Schema:
     if operation.chunk is not None:
         end = "" if "type" in operation.chunk.model_fields else "; then [DONE]"
         events = f"With `stream`: events whose data is a {operation.chunk.__name__}{end}."
-        content["text/event-stream"] = {"schema": {"type": "string", "description": events}}
+        # Without a type: some tools look at each event, others at the text of all.
+        content["text/event-stream"] = {"schema": {"description": events}}
     names = [
         "x-request-id",
         *(_COUNTED if 429 in operation.errors else ()),

@@ -149,24 +149,24 @@ def docs_site(folder: Path) -> Iterator[DocsSite]:
         calls = stack.enter_context(recorder(site.url))
         python = stack.enter_context(closing(Forks("tests.portal.pages.samples", dict(os.environ))))
         made = DocsSite(site, calls, key, management_key, python)
-        keep_bodies(made)
-        offer_encoders(made)
+        keep_bodies(site.url, management_key)
+        offer_encoders(site, key)
         yield made
 
 
-def keep_bodies(made: DocsSite) -> None:
+def keep_bodies(url: str, management_key: str) -> None:
     """Without that, no response is stored."""
-    headers = {"authorization": f"Bearer {made.management_key}"}
-    address = f"{made.site.url}/api/organisation/"
+    headers = {"authorization": f"Bearer {management_key}"}
+    address = f"{url}/api/organisation/"
     httpx.patch(address, json={"keeps_bodies": True}, headers=headers).raise_for_status()
 
 
-def offer_encoders(made: DocsSite) -> None:
+def offer_encoders(site: Site, key: str) -> None:
     """The first that come into the lists are what the samples name; their engines are fakes."""
-    made.site.manage("shell", "-v0", "-c", OFFER)
+    site.manage("shell", "-v0", "-c", OFFER)
     for name, path in (("vectors", "embeddings"), ("masks", "fill-mask")):
         sent = {"model": name, "input": "Paris is the [MASK] of France."}
-        until_it_answers(f"{made.site.url}/v1/{path}", made.key, sent)
+        until_it_answers(f"{site.url}/v1/{path}", key, sent)
 
 
 def until_it_answers(address: str, key: str, sent: dict[str, str]) -> None:

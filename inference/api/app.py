@@ -161,14 +161,14 @@ class Application:
 
 
 def _is_anthropics(path: str, headers: Headers) -> bool:
-    """Also without /v1, which is then explained in the form that its library reads.
+    """Also with no /v1, or two, which is then explained in the form that its library reads.
 
     Models have one address in both APIs.
     """
     path = f"{path}/"
     if path.startswith("/v1/models/"):
         return VERSION_HEADER in headers
-    return path.startswith(("/v1/messages/", "/messages/"))
+    return path.startswith(("/v1/messages/", "/messages/", "/v1/v1/messages/"))
 
 
 def _check_host(headers: Headers) -> None:

@@ -7,7 +7,7 @@ from pydantic_core import ErrorDetails, to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from inference.api.versionless import explained, lacks_version
+from inference.api.versionless import explanation
 from inference.errors import ServiceError, invalid
 from portal.lib.strict_json import StrictJSONError, spell_path
 
@@ -42,8 +42,8 @@ def from_http(error: HTTPException, method: str, path: str) -> ServiceError:
         code = "method_not_allowed"
     else:
         message = f"Unknown address: {method} {path}"
-        if lacks_version(path):
-            message += f". {explained(path)}"
+        if sentence := explanation(path):
+            message += f". {sentence}"
         code = "unknown_url"
     headers = dict(error.headers or {})
     return ServiceError(error.status_code, "invalid_request_error", code, message, None, headers)

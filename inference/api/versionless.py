@@ -1,6 +1,7 @@
-"""Addresses of this API without their /v1: what a client asks for whose base URL lacks its end.
+"""Addresses with no /v1, or two: what a client asks for whose base URL has not the end it wants.
 
-Most of them are nothing at all, but `/models` is a page for people. Who is a program is told.
+OpenAI's libraries want a base URL that ends in /v1, Anthropic's one that does not. Most addresses
+without it are nothing at all, but `/models` is a page for people. Who is a program is told.
 """
 
 from django.conf import settings
@@ -30,6 +31,11 @@ def asked_by_program(scope: Scope) -> bool:
     )
 
 
-def explained(path: str) -> str:
-    """The sentence that helps."""
-    return f"The base URL of this API ends in /v1: this would be {settings.BASE_URL}/v1{path}"
+def explanation(path: str) -> str:
+    """The sentence that helps who asked for an unknown address; "" when there is none."""
+    if lacks_version(path):
+        return f"The base URL of this API ends in /v1: this would be {settings.BASE_URL}/v1{path}"
+    if path.startswith("/v1/v1/"):
+        shown = settings.BASE_URL + path.removeprefix("/v1")
+        return f"This client adds /v1 to its base URL, which must not end in it: {shown}"
+    return ""

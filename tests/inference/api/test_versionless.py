@@ -1,4 +1,4 @@
-"""A base URL without its /v1, a newcomer's most common mistake: JSON that says so, not a page."""
+"""A base URL with too little or too much of /v1, newcomers' most common mistake, is explained."""
 
 from typing import Any
 
@@ -44,6 +44,16 @@ async def test_anthropics_library_is_told_in_its_own_form() -> None:
     told = answer.json()
     assert (told["type"], told["error"]["type"]) == ("error", "not_found_error")
     assert told["error"]["message"].endswith("/v1/messages")
+
+
+@pytest.mark.parametrize("path", ["/v1/v1/messages", "/v1/v1/chat/completions"])
+async def test_a_version_that_was_said_twice_is_explained(path: str) -> None:
+    answer = await ask("POST", path, {"x-api-key": "x"})
+    assert answer.status_code == 404
+    sentence = answer.json()["error"]["message"]
+    assert "adds /v1 to its base URL, which must not end in it" in sentence
+    assert sentence.endswith(path.removeprefix("/v1")), "the address that it would be"
+    assert "/v1/v1" not in sentence.partition(". ")[2]
 
 
 async def ask(method: str, path: str, headers: dict[str, str]) -> httpx.Response:

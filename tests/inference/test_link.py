@@ -154,10 +154,10 @@ async def test_a_prompt_that_crashes_the_tokenizer_fails_alone(
 ) -> None:
     encode = FakeCodec.encode_text
 
-    def encode_or_crash(codec: FakeCodec, text: str) -> list[int]:
+    def encode_or_crash(codec: FakeCodec, text: str, **options: bool) -> list[int]:
         if text == "poison":
             raise Panic
-        return encode(codec, text)
+        return encode(codec, text, **options)
 
     monkeypatch.setattr(FakeCodec, "encode_text", encode_or_crash)
     crashed, encoded = await asyncio.gather(

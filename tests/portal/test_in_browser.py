@@ -97,7 +97,7 @@ def test_the_language_of_samples_is_chosen_once_for_all_pages(
         for block in page.locator("code-tabs pre:visible").all():
             expect(block).to_contain_text("from openai import OpenAI")
         page.get_by_role("tab", name="JavaScript", exact=True).last.click()
-        page.goto("/docs/tools/")
+        page.goto("/docs/streaming/")
         expect(page.locator("code-tabs pre:visible")).to_contain_text("new OpenAI(")
         assert watch.complaints == []
 
@@ -116,7 +116,7 @@ def test_without_scripts_all_samples_are_there(
     browser: Browser, live_server: LiveServer, member: User
 ) -> None:
     with visitor(browser, live_server.url, java_script_enabled=False) as (page, _watch):
-        page.goto("/docs/tools/")
+        page.goto("/docs/streaming/")
         expect(page.locator("code-tabs pre:visible")).to_have_count(3)
 
 

@@ -6,22 +6,18 @@ machine's has to be found by its host: a step in which that happens stands still
 in it. So a thread of the lowest priority stays some blocks ahead of the highest one in use.
 """
 
-import ctypes
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor
 
 from inference.engine.huge_pages import PAGE_BYTES
-from inference.engine.native.compiler import load_library
+from inference.engine.native.touch import Touch
 
 AHEAD_BYTES = 256 << 20
-SMALL_PAGE_BYTES = 4096
 LOWEST_PRIORITY = 19
-
-Touch = Callable[[int, int], None]
 
 
 class Ahead:
@@ -74,14 +70,3 @@ class Ahead:
 
 def _row_bytes(tensor: Tensor) -> int:
     return tensor[0].numel() * tensor.element_size()
-
-
-def native_touch() -> Touch | None:
-    """Return what touches memory; None where it cannot be compiled."""
-    library = load_library()
-    if library is None:
-        return None
-    touch = library.touch
-    touch.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
-    touch.restype = None
-    return lambda address, num_bytes: touch(address, num_bytes, SMALL_PAGE_BYTES)

@@ -10,11 +10,14 @@ import math
 import weakref
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from inference.engine import huge_pages
-from inference.engine.ahead import Ahead, native_touch
+from inference.engine.ahead import Ahead
+from inference.engine.native.touch import native_touch
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,10 @@ class KVCache:
             self._ahead = Ahead([*self.keys, *self.values], touch)
             weakref.finalize(self, self._ahead.stop)
 
-    def use(self, highest: int) -> None:
-        """A step uses blocks up to this one."""
+    def use(self, blocks: npt.NDArray[np.int64]) -> None:
+        """A step uses these blocks."""
         if self._ahead is not None:
-            self._ahead.use(highest)
+            self._ahead.use(int(blocks.max()))
 
     def write(self, layer: int, slots: Tensor, key: Tensor, value: Tensor) -> None:
         """Store key (T, heads, key_dim) and value (T, heads, value_dim) at slots (T,)."""

@@ -66,7 +66,7 @@ class ModelRunner:
         self._masks.release(plan.released)
         with guard(self._device), torch.inference_mode():
             batch = build_batch(plan, self._cache.block_size, self._device, token_ids)
-            self._cache.use(int(batch.layout.block_tables.max()))
+            self._cache.use(batch.layout.block_tables)
             logits = self._model.logits(batch, self._cache)  # (N, V)
             prompts = [
                 _score_prompt(row, logits[first:last]) for row, first, last in batch.prompt_ranges

@@ -3,27 +3,23 @@
 import threading
 import time
 from functools import partial
-from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from inference.engine import huge_pages, kv_cache
-from inference.engine.ahead import Ahead, Touch, native_touch
+from inference.engine.ahead import Ahead
 from inference.engine.kv_cache import KVCache, LayerShape
 from inference.engine.model import HuggingFaceModel
+from inference.engine.native.touch import Touch, native_touch
 from tests.inference.engine.tiny import make_bench, random_module
+from tests.memory import resident_mib
 
 MIB = 1 << 20
 NUM_BLOCKS = 96  # of a MiB in each of two tensors
 PATIENCE_S = 20.0
 LINGERS_S = 0.2  # in which it would go too far
-
-
-def resident_mib() -> float:
-    """Counted page by page: what `status` says is off by megabytes where there are many cores."""
-    rollup = Path("/proc/self/smaps_rollup").read_text()
-    return int(rollup.split("Rss:")[1].split()[0]) / 1024
 
 
 def until_reached(ahead: Ahead, block: int) -> None:
@@ -100,5 +96,5 @@ def test_a_cache_that_is_gone_leaves_nothing() -> None:
 def test_memory_of_a_gpu_is_real_at_once() -> None:
     cache = KVCache([LayerShape(1, 8, 8)], 4, 16, torch.float32, torch.device("meta"))
     cache.stay_ahead()
-    cache.use(3)
+    cache.use(np.array([[3]]))
     assert cache._ahead is None

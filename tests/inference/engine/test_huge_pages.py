@@ -1,17 +1,12 @@
 """Large pages: the same numbers, and real memory only for what is written."""
 
 import mmap
-from pathlib import Path
 
 import pytest
 import torch
 
 from inference.engine import huge_pages
-
-
-def resident_mib() -> float:
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+from tests.memory import resident_mib
 
 
 @pytest.mark.parametrize("size", [(3, 5), (1 << 21, 3)], ids=["small", "large"])

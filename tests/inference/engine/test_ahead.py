@@ -41,7 +41,7 @@ def touch() -> Touch:
 def test_it_makes_real_what_is_used_soon_and_no_more(touch: Touch) -> None:
     tensors = [huge_pages.empty((NUM_BLOCKS, MIB // 4), torch.float32) for _ in range(2)]
     before = resident_mib()
-    ahead = Ahead(tensors, touch, ahead_bytes=32 * MIB)
+    ahead = Ahead(tensors, touch, near_bytes=32 * MIB, far=0)
     for highest, reached in ((0, 16), (40, 56), (39, 56), (90, NUM_BLOCKS)):
         ahead.use(highest)
         until_reached(ahead, reached)
@@ -49,9 +49,21 @@ def test_it_makes_real_what_is_used_soon_and_no_more(touch: Touch) -> None:
         assert 2 * reached - 8 <= grown <= 2 * reached + 8, f"{grown} MiB for {reached} blocks"
 
 
+def test_it_goes_far_only_while_nothing_runs(touch: Touch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.engine.ahead.QUIET_S", PATIENCE_S)
+    tensors = [huge_pages.empty((NUM_BLOCKS, MIB // 4), torch.float32) for _ in range(2)]
+    ahead = Ahead(tensors, touch, near_bytes=32 * MIB, far=0.5)
+    until_reached(ahead, NUM_BLOCKS // 2)
+    ahead.use(40)
+    until_reached(ahead, 40 + 16)
+    monkeypatch.setattr("inference.engine.ahead.QUIET_S", 0.01)
+    ahead.use(41)
+    until_reached(ahead, 41 + NUM_BLOCKS // 2)
+
+
 def test_it_changes_nothing(touch: Touch) -> None:
     tensor = torch.arange(8 * MIB, dtype=torch.int32).view(16, -1)
-    until_reached(Ahead([tensor], touch), 16)
+    until_reached(Ahead([tensor], touch, far=1), 16)
     assert torch.equal(tensor, torch.arange(8 * MIB, dtype=torch.int32).view(16, -1))
 
 
@@ -59,7 +71,7 @@ def test_a_runner_says_how_far_it_has_come(monkeypatch: pytest.MonkeyPatch) -> N
     model = HuggingFaceModel(random_module("llama"))
     shapes = model.shapes
     two_blocks = 2 * kv_cache.bytes_per_block(shapes, 16, model.dtype)
-    monkeypatch.setattr(kv_cache, "Ahead", partial(Ahead, ahead_bytes=two_blocks))
+    monkeypatch.setattr(kv_cache, "Ahead", partial(Ahead, near_bytes=two_blocks, far=0))
     caches: list[KVCache] = []
 
     def kept(cache: KVCache) -> HuggingFaceModel:

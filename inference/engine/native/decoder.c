@@ -14,8 +14,10 @@
 #include "multiply.h"
 #include "tiled_attention.h"
 
-/* Rows of a piece of what is done row by row. */
-#define PIECE_ROWS 8
+/* Rows of a piece of what is done row by row. Many small pieces cost more than the work in them: threads
+ * wait for each other's count, and for memory that the other has in its cache. */
+#define LEAST_ROWS 8
+#define MOST_ROWS 64
 
 struct layer {
     const float *input_norm, *output_norm; /* (width) */
@@ -53,6 +55,11 @@ struct step {
     int64_t threads;
 };
 
+static int64_t rows_of_piece(int64_t rows, const struct team *team) {
+    int64_t share = rows / (4 * team->size);
+    return share < LEAST_ROWS ? LEAST_ROWS : share > MOST_ROWS ? MOST_ROWS : share;
+}
+
 /* x += added (if any); input = weight · x / rms(x). */
 static void add_and_norm(enum kind kind, int64_t hidden, int64_t width, float *x,
                          const float *added, const float *weight, float epsilon, char *input) {
@@ -74,9 +81,9 @@ static void add_and_norm(enum kind kind, int64_t hidden, int64_t width, float *x
 
 static void norms(const struct decoder *d, const struct step *s, struct team *team, int64_t phase,
                   int64_t rows, const float *weight, int first) {
-    int64_t pieces = (rows + PIECE_ROWS - 1) / PIECE_ROWS;
+    int64_t height = rows_of_piece(rows, team), pieces = (rows + height - 1) / height;
     for (int64_t piece; (piece = take(team, phase)) < pieces; finish(team, phase))
-        for (int64_t t = piece * PIECE_ROWS; t < rows && t < (piece + 1) * PIECE_ROWS; t++) {
+        for (int64_t t = piece * height; t < rows && t < (piece + 1) * height; t++) {
             float *x = s->x + t * d->width;
             const float *added = first ? NULL : s->added + t * d->width;
             add_and_norm(d->kind, d->hidden, d->width, x, added, weight, d->epsilon,
@@ -87,9 +94,9 @@ static void norms(const struct decoder *d, const struct step *s, struct team *te
 
 static void embed(const struct decoder *d, const struct step *s, struct team *team,
                   int64_t phase) {
-    int64_t pieces = (s->tokens + PIECE_ROWS - 1) / PIECE_ROWS;
+    int64_t height = rows_of_piece(s->tokens, team), pieces = (s->tokens + height - 1) / height;
     for (int64_t piece; (piece = take(team, phase)) < pieces; finish(team, phase))
-        for (int64_t t = piece * PIECE_ROWS; t < s->tokens && t < (piece + 1) * PIECE_ROWS; t++) {
+        for (int64_t t = piece * height; t < s->tokens && t < (piece + 1) * height; t++) {
             float *x = s->x + t * d->width;
             int64_t start = s->ids[t] * d->hidden;
             for (int64_t i = 0; i < d->hidden; i++)
@@ -150,9 +157,9 @@ static void rotate_token(const struct decoder *d, const struct step *s, const st
 static void rotate_and_store(const struct decoder *d, const struct step *s, struct team *team,
                              int64_t phase, const struct layer *layer, const struct cache *cache,
                              int64_t stride) {
-    int64_t pieces = (s->tokens + PIECE_ROWS - 1) / PIECE_ROWS;
+    int64_t height = rows_of_piece(s->tokens, team), pieces = (s->tokens + height - 1) / height;
     for (int64_t piece; (piece = take(team, phase)) < pieces; finish(team, phase))
-        for (int64_t t = piece * PIECE_ROWS; t < s->tokens && t < (piece + 1) * PIECE_ROWS; t++)
+        for (int64_t t = piece * height; t < s->tokens && t < (piece + 1) * height; t++)
             rotate_token(d, s, layer, cache, stride, t);
     await(team, phase, pieces);
 }

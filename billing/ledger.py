@@ -303,7 +303,7 @@ def _settled_before(request_id: str, usage: UsageDraft) -> tuple[UsageDraft, Bal
     swept = Hold.objects.filter(request_id=request_id, state=HoldState.RELEASED).exists()
     tokens = usage.output_tokens + usage.waived_tokens
     if swept and tokens:
-        waivers.note(request_id, tokens)
+        waivers.note(request_id, tokens, model=record.model)
     recorded = UsageDraft(**{name: getattr(record, name) for name in _USED})
     return recorded, balance(record.organisation_id)
 

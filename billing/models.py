@@ -358,6 +358,7 @@ class LateWaiver(models.Model):
     """
 
     request_id = models.CharField(max_length=40, unique=True)
+    model = models.CharField(max_length=200, db_default="")  # none in rows from before it was noted
     tokens = models.PositiveIntegerField()
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

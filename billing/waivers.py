@@ -3,7 +3,7 @@
 from billing.models import LateWaiver
 
 
-def note(request_id: str, tokens: int) -> None:
+def note(request_id: str, tokens: int, *, model: str) -> None:
     """Idempotent by request id."""
-    waiver = LateWaiver(request_id=request_id, tokens=tokens)
+    waiver = LateWaiver(request_id=request_id, model=model, tokens=tokens)
     LateWaiver.objects.bulk_create([waiver], ignore_conflicts=True)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from billing import monthly
 from billing.ledger import month_of
-from billing.models import UsageRecord
+from billing.models import LateWaiver, UsageRecord
 from inference.models import EngineTime
 
 MS_PER_HOUR = 3_600_000
@@ -20,7 +20,7 @@ MS_PER_HOUR = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """Of one model and month; tokens that were waived earned nothing."""
+    """Of one model and month; tokens that were waived earned nothing, and may have no request."""
 
     model: str
     requests: int
@@ -58,13 +58,15 @@ def margins(month: date) -> list[Margin]:
         revenue=Sum("cost_nanos"),
     )
     earned = {model: numbers for model, *numbers in sums.order_by()}
+    waived = LateWaiver.objects.filter(created_at__gte=begin, created_at__lt=end).exclude(model="")
+    late = dict(waived.values_list("model").annotate(Sum("tokens")).order_by())
     days = EngineTime.objects.filter(day__gte=begin.date(), day__lt=end.date())
     ran = dict(days.values_list("model").annotate(Sum("milliseconds")).order_by())
-    numbers_of = {
-        model: [*earned.get(model, [0] * 5), ran.get(model, 0)]
-        for model in earned.keys() | ran.keys()
-    }
-    rows = [Margin(model, *numbers) for model, numbers in numbers_of.items()]
+    rows = []
+    for model in earned.keys() | late.keys() | ran.keys():
+        requests, sent, made, waived_tokens, revenue = earned.get(model, [0] * 5)
+        waived_tokens += late.get(model, 0)
+        rows.append(Margin(model, requests, sent, made, waived_tokens, revenue, ran.get(model, 0)))
     return sorted(rows, key=lambda row: (-row.revenue_nanos, row.model))
 
 

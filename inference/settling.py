@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -105,7 +106,7 @@ async def _refuse(generation: Generation, refusal: ServiceError) -> None:
     if not tokens:
         return
     metrics.tokens(generation.model, "waived").inc(tokens)
-    await _book(generation, waivers.note, tokens)
+    await _book(generation, partial(waivers.note, model=generation.model), tokens)
 
 
 # --- Running ----------------------------------------------------------------------------------

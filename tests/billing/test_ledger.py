@@ -124,7 +124,8 @@ def test_settling_a_swept_hold_is_free_and_its_tokens_are_waived(org: str) -> No
     ledger.sweep()
     record, _balance = ledger.settle("r1", draft(400, output_tokens=7))
     assert record.cost_nanos == 0
-    assert LateWaiver.objects.get(request_id="r1").tokens == 7
+    waiver = LateWaiver.objects.get(request_id="r1")
+    assert (waiver.tokens, waiver.model) == (7, UsageRecord.objects.get().model)
     ledger.settle("r1", draft(400, output_tokens=7))
     assert LateWaiver.objects.count() == 1
     assert ledger.balance(org).available_nanos == TEN

@@ -170,7 +170,7 @@ async def test_what_began_and_is_refused_stops_and_is_waived(
     waiver = await db(LateWaiver.objects.get)
     after = counted(slow_engine)
     assert 2 <= waiver.tokens == after.generated_tokens - before.generated_tokens < 100
-    assert waiver.request_id == generation.request_id
+    assert (waiver.request_id, waiver.model) == (generation.request_id, generation.model)
     assert after.num_running == after.num_waiting == 0
     with running.balances.writing(balances.payer_of(generation.caller), 0) as covered:
         assert not covered
@@ -253,11 +253,11 @@ async def test_a_waiver_waits_for_accounting_to_come_back(
     await db(ledger.set_monthly_cap, organisation.pk, 1)
     real, left = waivers.note, [3]
 
-    def flaky(request_id: str, tokens: int) -> None:
+    def flaky(request_id: str, tokens: int, *, model: str) -> None:
         if left[0]:
             left[0] -= 1
             raise OperationalError("away")
-        real(request_id, tokens)
+        real(request_id, tokens, model=model)
 
     monkeypatch.setattr(waivers, "note", flaky)
     asked, generation = await begin(running, api, late_holds, max_tokens=3)

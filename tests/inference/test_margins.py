@@ -7,6 +7,8 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 
 from accounts.models import Organisation
+from billing import waivers
+from billing.models import LateWaiver
 from inference import margins
 from inference.margins import MS_PER_HOUR
 from inference.models import EngineTime
@@ -39,6 +41,18 @@ def test_revenue_stands_beside_the_hours_of_engines(march: Organisation) -> None
     assert starter.nanos_per_engine_hour == 3_500_000_000
     assert (other.model, other.revenue_nanos, other.nanos_per_engine_hour) == ("other", 3, None)
     assert (idle.model, idle.requests, idle.nanos_per_engine_hour) == ("idle", 0, 0)
+
+
+def test_tokens_that_no_record_tells_of_are_counted(march: Organisation) -> None:
+    for name, model, month in (("a", "starter", 3), ("b", "idle", 3), ("c", "idle", 4)):
+        waivers.note(f"req_{name}", 11, model=model)
+        moved = LateWaiver.objects.filter(request_id=f"req_{name}")
+        moved.update(created_at=datetime(2026, month, 31 if month == 3 else 1, 12, tzinfo=UTC))
+    LateWaiver.objects.create(
+        request_id="req_old", tokens=5, created_at=datetime(2026, 3, 2, tzinfo=UTC)
+    )
+    waived = {row.model: row.waived_tokens for row in margins.margins(MARCH)}
+    assert waived == {"starter": 11, "other": 0, "idle": 11}
 
 
 def test_time_is_added_up_by_day(db: None) -> None:

@@ -32,7 +32,7 @@ from inference.engine.tokenizer import HuggingFaceCodec, load_codec
 
 logger = logging.getLogger(__name__)
 
-CPU_BUDGET = 512
+CPU_BUDGET = 768
 CPU_RUNNING = 64
 CUDA_BUDGET = 8192
 CUDA_RUNNING = 256

@@ -72,6 +72,11 @@ class Sequence:
         self.seed = secrets.randbits(63) if seed is None else seed
 
     @property
+    def rank(self) -> tuple[int, int]:
+        """Whose turn comes first: the lower one's."""
+        return self.priority, self.arrival
+
+    @property
     def num_generated(self) -> int:
         """Tokens sampled so far."""
         return len(self.tokens) - self.num_prompt_tokens
@@ -93,6 +98,13 @@ class Sequence:
     def paused(self) -> bool:
         """Takes no step."""
         return self.held and self.num_due == 0
+
+    def may_guess(self, num_generated: int) -> bool:
+        """Whether several tokens can be sampled at once: each distribution stands by itself.
+
+        Not the first: the last token of a prompt is of the prompt, and may bring its scores.
+        """
+        return num_generated >= 1 and not self.params.has_penalties
 
     @property
     def finished(self) -> bool:

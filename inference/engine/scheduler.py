@@ -40,7 +40,7 @@ class Scheduler:
         self.limits = limits
         self.pool = pool
         self.pace = Pace(limits.max_stretch, limits.token_budget)
-        self.running: list[Sequence] = []  # sorted by _rank
+        self.running: list[Sequence] = []  # sorted by rank
         self._waiting: dict[tuple[int, str], list[Sequence]] = {}  # each sorted by arrival
         self._counters = TenantCounters()
         self._computing: dict[bytes, int] = {}  # hash of a prompt block in prefill -> its sequence
@@ -144,7 +144,8 @@ class Scheduler:
         num_decoding = sum(1 for sequence in going if sequence.num_uncomputed == 1)
         room = self.limits.token_budget - num_decoding
         num_present = min(len(self.running) + self.num_waiting, self.limits.max_running)
-        share = self.pace.allowance(num_decoding, num_present)  # of the room, for prompts
+        prompt = self._mean_prompt(going)
+        share = self.pace.allowance(num_decoding, num_present, prompt)  # of the room, for prompts
         most_drafts = min(self.limits.max_drafts, room) // max(num_decoding, 1)
         rows: list[Row] = []
         index = 0
@@ -169,6 +170,12 @@ class Scheduler:
             return Plan(self._step, ())
         released, self._released = tuple(self._released), []
         return Plan(self.next_step(), tuple(rows), released)
+
+    def _mean_prompt(self, going: list[Sequence]) -> float:
+        """Tokens that those who are in prefill, or next, have to compute in the mean."""
+        heads = (queue[0] for queue in self._waiting.values())
+        new = [s for s in (*going, *heads) if s.num_uncomputed > 1]
+        return sum(len(s.tokens) - (s.num_cached or 0) for s in new) / max(len(new), 1)
 
     def next_step(self) -> int:
         """Return the number of a new step."""
@@ -231,7 +238,7 @@ class Scheduler:
 
     def _drafts(self, sequence: Sequence, most: int) -> tuple[int, ...]:
         """Guesses to run beside a decoding sequence's next token, as far as blocks are free."""
-        if most < 1 or not _may_guess(sequence, sequence.num_generated):
+        if most < 1 or not sequence.may_guess(sequence.num_generated):
             return ()
         left = self.longest(sequence) - len(sequence.tokens)
         drafts = sequence.drafter.guess(min(most, left - 1))
@@ -322,7 +329,7 @@ class Scheduler:
             )
         for digest in sequence.block_hashes[len(found) :]:
             self._computing.setdefault(digest, sequence.key)
-        insort(self.running, sequence, key=_rank)
+        insort(self.running, sequence, key=lambda running: running.rank)
         return True
 
     # After the step.
@@ -362,7 +369,7 @@ class Scheduler:
         ):
             return True
         return self.limits.max_drafts >= num_left and any(
-            _may_guess(sequence, sequence.num_generated + 1) and sequence.drafter.guess(1)
+            sequence.may_guess(sequence.num_generated + 1) and sequence.drafter.guess(1)
             for sequence in self.running
         )
 
@@ -385,15 +392,3 @@ class Scheduler:
         assert len(held) == self.pool.num_used, f"{self.pool.num_used - len(held)} blocks leaked"
         assert self.num_waiting == sum(len(queue) for queue in self._waiting.values())
         assert not any(s.block_table for queue in self._waiting.values() for s in queue)
-
-
-def _rank(sequence: Sequence) -> tuple[int, int]:
-    return sequence.priority, sequence.arrival
-
-
-def _may_guess(sequence: Sequence, num_generated: int) -> bool:
-    """Whether several tokens can be sampled at once: each distribution stands by itself.
-
-    Not the first: the last token of a prompt is of the prompt, and may bring its scores.
-    """
-    return num_generated >= 1 and not sequence.params.has_penalties

@@ -98,39 +98,37 @@ def test_a_crowd_is_let_in_quickly() -> None:
     assert sum(bool(outcome.finish) for outcome in crowd) > 10
 
 
-def test_as_long_as_more_wait_than_decode_they_get_more_of_a_step() -> None:
+def let_thirty_in(num_tokens: int) -> dict[int, int]:
+    """Tokens of prompts in the steps, by their rows, while thirty prompts join ten texts."""
     machine = Machine()
     bench = make(machine)
     for texts in (1, 9):
         run_texts(bench, texts)
     machine.steps.clear()
     for n in range(30):
-        bench.submit([n] * 300, max_tokens=4000)
-    for _ in range(60):
+        bench.submit([n] * num_tokens, max_tokens=4000)
+    while not machine.steps or machine.steps[-1][0] < 40:
         bench.step()
+    *steps, _last_chunk, _without = machine.steps
+    return {rows: tokens for rows, tokens, _ in steps}
+
+
+def test_as_long_as_more_wait_than_decode_they_get_more_of_a_step() -> None:
     # Steps of forty take 44 ms, or 220 tokens: as much again for those who wait, or by majority.
-    tokens_at = {rows: tokens for rows, tokens, _ in machine.steps[:35]}
+    tokens_at = let_thirty_in(300)
     assert min(tokens_at) == 10
     assert all(tokens > 380 for rows, tokens in tokens_at.items() if rows < 15)
     assert all(210 < tokens < 230 for rows, tokens in tokens_at.items() if rows > 20)
 
 
 def test_whoever_waits_with_a_short_prompt_counts_as_four_who_decode() -> None:
-    machine = Machine()
-    bench = make(machine)
-    for texts in (1, 9):
-        run_texts(bench, texts)
-    machine.steps.clear()
-    for n in range(30):
-        bench.submit([n] * 100, max_tokens=4000)
-    while machine.steps[-1:] == [] or machine.steps[-1][1]:
-        bench.step()
-    # Steps of forty take 44 ms, or 220 tokens: 32 who decode and 8 who wait are as many.
-    tokens_at = {rows: tokens for rows, tokens, _ in machine.steps[:-1]}
+    # As above, but 32 who decode and 8 who wait are as many.
+    tokens_at = let_thirty_in(100)
     assert all(tokens > 440 for rows, tokens in tokens_at.items() if rows <= 26)
     for rows, tokens in tokens_at.items():
-        assert tokens < 5 + 220 * max(4 * (40 - rows) / rows, 1)
-    assert len(machine.steps) == 10
+        most = 220 * max(4 * (40 - rows) / rows, 1)
+        assert tokens < most + 5
+    assert len(tokens_at) == 8
 
 
 def test_after_one_text_alone_a_crowd_with_long_prompts_is_not_taken_for_slow_prompts() -> None:

@@ -141,10 +141,11 @@ class Scheduler:
         if victim is not None:
             self._preempt(victim)
         going = [sequence for sequence in self.running if not sequence.paused]
-        num_decoding = sum(1 for sequence in going if sequence.num_uncomputed == 1)
+        new = [sequence for sequence in going if sequence.num_uncomputed > 1]
+        num_decoding = len(going) - len(new)
         room = self.limits.token_budget - num_decoding
         num_present = min(len(self.running) + self.num_waiting, self.limits.max_running)
-        prompt = self._mean_prompt(going)
+        prompt = self._mean_prompt(new)
         share = self.pace.allowance(num_decoding, num_present, prompt)  # of the room, for prompts
         most_drafts = min(self.limits.max_drafts, room) // max(num_decoding, 1)
         rows: list[Row] = []
@@ -171,10 +172,10 @@ class Scheduler:
         released, self._released = tuple(self._released), []
         return Plan(self.next_step(), tuple(rows), released)
 
-    def _mean_prompt(self, going: list[Sequence]) -> float:
+    def _mean_prompt(self, new: list[Sequence]) -> float:
         """Tokens that those who are in prefill, or next, have to compute in the mean."""
         heads = (queue[0] for queue in self._waiting.values())
-        new = [s for s in (*going, *heads) if s.num_uncomputed > 1]
+        new = new + [head for head in heads if head.num_uncomputed > 1]
         return sum(len(s.tokens) - (s.num_cached or 0) for s in new) / max(len(new), 1)
 
     def next_step(self) -> int:

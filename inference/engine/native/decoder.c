@@ -291,11 +291,11 @@ static void run(const struct decoder *d, const struct step *s, struct team *team
 /* Runs a step; `logits` is filled, keys and values are stored. */
 void decode(const struct decoder *decoder, const struct step *step) {
     _Atomic int64_t *counters = (_Atomic int64_t *)step->counters;
-    struct team team = {step->threads, counters, counters + step->phases};
 #pragma omp parallel num_threads((int)step->threads)
     {
-#pragma omp single
-        team.size = omp_get_num_threads(); /* the system may give fewer */
+        /* Each its own, of as many as the system gives: nobody waits here for the others, who may come
+         * late where something else has their core. */
+        struct team team = {omp_get_num_threads(), counters, counters + step->phases};
         run(decoder, step, &team, omp_get_thread_num());
     }
 }

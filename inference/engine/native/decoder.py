@@ -91,7 +91,6 @@ class NativeDecoder:
         self._cache: KVCache | None = None  # whose memory the structures point to
         self._memory: dict[str, Tensor] = {}
 
-    @torch.inference_mode()
     def logits(self, batch: Batch, cache: KVCache) -> Tensor:
         """Run a batch; return the logits (N, V) of the positions it wants, in float32."""
         if cache is not self._cache:

@@ -12,8 +12,9 @@
 /* Numbers of a block, at least; there are no more than MOST_BLOCKS. */
 #define BLOCK 256
 #define MOST_BLOCKS 1024
-/* Below this many numbers, waking a second thread takes longer than the work. */
-#define SMALL 200000
+/* Below this many numbers, one thread: another would have to be woken, and a core that is busy with
+ * something else lets it begin late. */
+#define SMALL 1000000
 
 static inline vec lanes_of(const float *p, int64_t left, float rest) {
     if (left >= LANES) return load_floats(p);

@@ -54,35 +54,37 @@ def build_batch(
     """
     layout = _lay_out(plan.rows, block_size)
     if token_ids is None:
-        ids = [
-            token_id
-            for row in plan.rows
-            for token_id in (*row.tokens[row.start : row.length], *row.drafts)
-        ]
+        ids: list[int] = []
+        for row in plan.rows:
+            ids += row.tokens[row.start : row.length]
+            ids += row.drafts
         token_ids = to_device(np.array(ids, dtype=np.int64), torch.int64, device)
     wanted: list[int] = []
-    sampling: list[tuple[Row, int]] = []
+    sampling: list[Row] = []
+    places: list[int] = []  # of those among the wanted
     prompt_ranges: list[tuple[Row, int, int]] = []
-    ends = layout.offsets.tolist()
-    for index, row in enumerate(plan.rows):
-        first, last = ends[index], ends[index + 1] - 1
+    last = -1
+    for row in plan.rows:
+        first, last = last + 1, last + row.num_tokens
         if row.params.prompt_logprobs is not None and row.start < row.num_prompt_tokens:
             prompt_ranges.append((row, len(wanted), len(wanted) + row.num_tokens))
             wanted.extend(range(first, last + 1))
             if row.samples:
-                sampling.append((row, len(wanted) - 1))
+                sampling.append(row)
+                places.append(len(wanted) - 1)
         elif row.samples:
             for ahead in range(len(row.drafts) + 1):
+                sampling.append(_ahead(row, ahead))
+                places.append(len(wanted))
                 wanted.append(last - len(row.drafts) + ahead)
-                sampling.append((_ahead(row, ahead), len(wanted) - 1))
     return Batch(
         layout=layout,
         input_ids=token_ids.unsqueeze(0),
         position_ids=to_device(layout.positions, torch.int64, device).unsqueeze(0),
         slots=to_device(layout.slots, torch.int64, device),
         logit_index=to_device(wanted, torch.int64, device),
-        sampling=tuple(row for row, _ in sampling),
-        sampling_index=tuple(place for _, place in sampling),
+        sampling=tuple(sampling),
+        sampling_index=tuple(places),
         prompt_ranges=tuple(prompt_ranges),
     )
 
@@ -102,11 +104,20 @@ def _lay_out(rows: tuple[Row, ...], block_size: int) -> Layout:
     np.cumsum(counts, out=offsets[1:])
     row_of_token = np.repeat(np.arange(len(rows)), counts)  # (T,)
     positions = np.arange(offsets[-1]) - offsets[row_of_token] + starts[row_of_token]
-    most_blocks = -(-int(kv_lens.max()) // block_size)
-    tables = np.zeros((len(rows), most_blocks), dtype=np.int64)
-    for index, row in enumerate(rows):
-        num_blocks = -(-(row.start + row.num_tokens) // block_size)
-        tables[index, :num_blocks] = row.block_table[:num_blocks]
+    tables = _tables(rows, (-(-kv_lens // block_size)).tolist())
     blocks = tables[row_of_token, positions // block_size]
     slots = blocks * block_size + positions % block_size
     return Layout(starts, counts, kv_lens, offsets, tables, positions, slots, block_size)
+
+
+def _tables(rows: tuple[Row, ...], counts: list[int]) -> Ints:
+    """Return the first blocks of each row, as many as counted, padded with block 0.
+
+    As one list first: to write 64 short lists into an array takes longer than all else here.
+    """
+    most = max(counts)
+    blocks: list[int] = []
+    for row, count in zip(rows, counts, strict=True):
+        blocks += row.block_table[:count]
+        blocks += [0] * (most - count)
+    return np.array(blocks, dtype=np.int64).reshape(len(rows), most)

@@ -71,7 +71,6 @@ class Drawn:
         self._scored = scored
         self._scores = score(token_ids) if score is not None else None
 
-    @torch.inference_mode()
     def read(self) -> list[Sampled | None]:
         """Wait; return what each row drew, None where the logits were no numbers."""
         chosen: list[int] = self._ids.get().tolist()
@@ -90,6 +89,7 @@ class Drawn:
             for index, token_id in enumerate(chosen)
         ]
 
+    @torch.inference_mode()
     def _redraw(self, doubt: _Doubt, unsure: list[int], chosen: list[int]) -> None:
         self.redrawn = True
         for place, token_id in zip(unsure, doubt.redraw(unsure).tolist(), strict=True):

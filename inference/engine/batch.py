@@ -104,20 +104,20 @@ def _lay_out(rows: tuple[Row, ...], block_size: int) -> Layout:
     np.cumsum(counts, out=offsets[1:])
     row_of_token = np.repeat(np.arange(len(rows)), counts)  # (T,)
     positions = np.arange(offsets[-1]) - offsets[row_of_token] + starts[row_of_token]
-    tables = _tables(rows, (-(-kv_lens // block_size)).tolist())
+    tables = _tables(rows, -(-kv_lens // block_size))
     blocks = tables[row_of_token, positions // block_size]
     slots = blocks * block_size + positions % block_size
     return Layout(starts, counts, kv_lens, offsets, tables, positions, slots, block_size)
 
 
-def _tables(rows: tuple[Row, ...], counts: list[int]) -> Ints:
+def _tables(rows: tuple[Row, ...], counts: Ints) -> Ints:
     """Return the first blocks of each row, as many as counted, padded with block 0.
 
-    As one list first: to write 64 short lists into an array takes longer than all else here.
+    At once: to write 64 short lists into an array one by one takes longer than all else here.
     """
-    most = max(counts)
     blocks: list[int] = []
-    for row, count in zip(rows, counts, strict=True):
+    for row, count in zip(rows, counts.tolist(), strict=True):
         blocks += row.block_table[:count]
-        blocks += [0] * (most - count)
-    return np.array(blocks, dtype=np.int64).reshape(len(rows), most)
+    tables = np.zeros((len(rows), counts.max()), dtype=np.int64)
+    tables[np.arange(tables.shape[1]) < counts[:, None]] = blocks
+    return tables

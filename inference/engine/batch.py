@@ -5,6 +5,7 @@ Everything is laid out with numpy in one go and moved to the device once; no wor
 """
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -63,12 +64,10 @@ def build_batch(
     sampling: list[Row] = []
     places: list[int] = []  # of those among the wanted
     prompt_ranges: list[tuple[Row, int, int]] = []
-    last = -1
-    for row in plan.rows:
-        first, last = last + 1, last + row.num_tokens
+    for row, (first, end) in zip(plan.rows, pairwise(layout.offsets.tolist()), strict=True):
         if row.params.prompt_logprobs is not None and row.start < row.num_prompt_tokens:
             prompt_ranges.append((row, len(wanted), len(wanted) + row.num_tokens))
-            wanted.extend(range(first, last + 1))
+            wanted.extend(range(first, end))
             if row.samples:
                 sampling.append(row)
                 places.append(len(wanted) - 1)
@@ -76,7 +75,7 @@ def build_batch(
             for ahead in range(len(row.drafts) + 1):
                 sampling.append(_ahead(row, ahead))
                 places.append(len(wanted))
-                wanted.append(last - len(row.drafts) + ahead)
+                wanted.append(end - 1 - len(row.drafts) + ahead)
     return Batch(
         layout=layout,
         input_ids=token_ids.unsqueeze(0),

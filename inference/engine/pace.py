@@ -5,10 +5,10 @@ beside them in chunks that at most double the step (`max_stretch` 2). What is do
 of all that are present, not of those that happen to decode: a crowd that arrives together is let
 in quickly, since it will soon share its steps anyhow. And while more wait for their first token
 than decode, they get that many times more of each step, at most `max_stretch` times. Where their
-prompts are short, so that they will soon decode, each of them counts as much as `CROWD` who decode:
-a wave of them is over sooner, at the price of a few longer steps. What that means in tokens is not
-set but measured, since it depends on the model, the machine, the number of rows and the length of
-what they look back on. Numbers only; the clock is the caller's.
+prompts are short, so that they will soon decode, each of them counts as much as `CROWD` who decode,
+up to `MOST` times: a wave of them is over sooner, at the price of a few longer steps. What that
+means in tokens is not set but measured, since it depends on the model, the machine, the number of
+rows and the length of what they look back on. Numbers only; the clock is the caller's.
 
 A step's seconds are fitted as a line: base + row_s · rows + token_s · tokens. Where the steps so
 far cannot tell rows from tokens, both count alike, since both pass through the same products.
@@ -21,7 +21,7 @@ import numpy.typing as npt
 DECODE_MEMORY = 0.95
 PROMPT_MEMORY = 0.7
 SMALLEST_SHARE = 32  # of the budget: a smaller chunk costs about as much as this one
-CROWD = 4
+CROWD, MOST = 16.0, 4.0
 NEAR = 0.25  # as many rows more or less take about as long
 # Pulls of the fit, in squared rows, that matter only where nothing was measured.
 ALIKE = 0.0001  # row_s and token_s towards each other
@@ -97,9 +97,9 @@ class Pace:
         if not stretch_s or not self._mixed.sums[0, 0]:
             return self._token_budget
         token_s = self._token_s()
-        weight = CROWD if mean_prompt * token_s <= stretch_s else 1
-        most = max(weight, self._max_stretch)
-        stretch_s *= min(max(weight * num_waiting / num_decoding, 1.0), most)
+        weight, most = (CROWD, MOST) if mean_prompt * token_s <= stretch_s else (1.0, 1.0)
+        majority = weight * num_waiting / num_decoding
+        stretch_s *= min(max(majority, 1.0), max(most, self._max_stretch))
         return max(self._least, int(stretch_s / token_s))
 
     def _token_s(self) -> float:

@@ -121,14 +121,37 @@ def test_as_long_as_more_wait_than_decode_they_get_more_of_a_step() -> None:
     assert all(210 < tokens < 230 for rows, tokens in tokens_at.items() if rows > 20)
 
 
-def test_whoever_waits_with_a_short_prompt_counts_as_four_who_decode() -> None:
-    # As above, but 32 who decode and 8 who wait are as many.
+def test_whoever_waits_with_a_short_prompt_counts_as_sixteen_who_decode() -> None:
+    # As above, but two who wait are as many as 32 who decode: steps are full almost to the end.
     tokens_at = let_thirty_in(100)
-    assert all(tokens > 440 for rows, tokens in tokens_at.items() if rows <= 26)
+    assert all(tokens > 440 for rows, tokens in tokens_at.items() if rows <= 34)
     for rows, tokens in tokens_at.items():
-        most = 220 * max(4 * (40 - rows) / rows, 1)
-        assert tokens < most + 5
-    assert len(tokens_at) == 8
+        assert tokens < 220 * max(16 * (40 - rows) / rows, 1) + 5
+    assert len(tokens_at) == 6
+
+
+def test_however_many_wait_nobodys_step_takes_five_times_as_long() -> None:
+    machine = Machine(token_s=0.0005)  # 512 tokens would take six times as long
+    bench = make(machine)
+    for texts in (1, 9):
+        run_texts(bench, texts)
+    machine.steps.clear()
+    for n in range(30):
+        bench.submit([n] * 40, max_tokens=4000)
+    while not machine.steps or machine.steps[-1][0] < 40:
+        bench.step()
+    assert 4 * machine.quiet_s(40) < max(spent_s for *_, spent_s in machine.steps[1:])
+    assert max(spent_s for *_, spent_s in machine.steps[1:]) < 5.2 * machine.quiet_s(40)
+
+
+def test_one_who_waits_beside_many_is_no_crowd() -> None:
+    pace = Pace(2.0, 4096)
+    for rows in (20, 40):
+        pace.note(rows, 0, 0.004 + 0.001 * rows)
+        pace.note(rows, 100, 0.024 + 0.001 * rows)
+    short, long = 10.0, 10_000.0
+    assert pace.allowance(39, 40, short) == pace.allowance(39, 40, long)
+    assert pace.allowance(20, 22, short) > 1.5 * pace.allowance(20, 22, long)
 
 
 def test_after_one_text_alone_a_crowd_with_long_prompts_is_not_taken_for_slow_prompts() -> None:

@@ -31,6 +31,8 @@ from benchmarks.summary import summarise, tables
 RESULTS = Path(__file__).parent / "results"
 PROMPT_WORDS = 100
 OUTPUT_TOKENS = 64
+# Between warming up and measuring: what an engine in service has done long ago can come to its end.
+SETTLE_S = 5.0
 
 
 def main() -> None:
@@ -66,6 +68,7 @@ async def measure_all(args: argparse.Namespace) -> dict[str, Any]:
         "machine": machine(),
         "prompt_words": PROMPT_WORDS,
         "output_tokens_each": OUTPUT_TOKENS,
+        "settle_s": SETTLE_S,
         "temperature": args.temperature,
         "shapes": {name: random_llama.describe(SHAPES[name]) for name in args.shapes},
         "engines": {},
@@ -101,6 +104,7 @@ async def measure(server: Server, args: argparse.Namespace) -> list[dict[str, An
                 for kind, number in (("warm", concurrency), ("timed", count))
             )
             check(await drive(warm, concurrency, ask, server.read))
+            await asyncio.sleep(SETTLE_S)
             run = await drive(timed, concurrency, ask, server.read)
             check(run)
             rows.append({"dtype": server.dtype(), "concurrency": concurrency, **summarise(run)})

@@ -147,7 +147,8 @@ class Scheduler:
         num_present = min(len(self.running) + self.num_waiting, self.limits.max_running)
         prompt = self._mean_prompt(new)
         share = self.pace.allowance(num_decoding, num_present, prompt)  # of the room, for prompts
-        most_drafts = min(self.limits.max_drafts, room) // max(num_decoding, 1)
+        # Half of a small room, or where all texts repeat themselves no prompt would ever go on.
+        most_drafts = min(self.limits.max_drafts, room // 2) // max(num_decoding, 1)
         rows: list[Row] = []
         index = 0
         while index < len(self.running):  # the list shrinks from its end when blocks run out

@@ -146,6 +146,17 @@ def test_guesses_never_preempt_anybody(model: HuggingFaceModel) -> None:
     assert guessed.scheduler.num_preemptions <= plain.scheduler.num_preemptions
 
 
+def test_a_prompt_goes_on_however_much_is_guessed_beside_it(model: HuggingFaceModel) -> None:
+    bench = make_bench(model, max_drafts=32, token_budget=8, max_running=8)
+    texts = [bench.submit(PROMPTS[0], max_tokens=200, ignore_eos=True) for _ in range(4)]
+    while not all(len(text.token_ids) > 100 for text in texts):
+        bench.step()
+    newcomer = bench.submit(PROMPTS[2], max_tokens=1)
+    for _ in range(20):
+        bench.step()
+    assert newcomer.finish
+
+
 def test_a_step_never_exceeds_its_budget(
     model: HuggingFaceModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -175,6 +175,23 @@ def test_the_end_stays_in_sight_unless_the_reader_has_gone_back(
         page.keyboard.press("Escape")
 
 
+def test_an_empty_chat_is_seen_from_its_beginning(browser: Browser, site: tuple[Site, str]) -> None:
+    with alice(browser, site) as page:
+        heading = page.get_by_role("heading", name="Ask a model something")
+        page.set_viewport_size({"width": 390, "height": 500})
+        page.reload()
+        expect(page.get_by_test_id("run")).to_be_enabled()
+        assert page.evaluate(BELOW) > 100
+        expect(heading).to_be_in_viewport()
+        answer = ask(page, "hello\n" * 60)
+        expect(answer).to_contain_text("word3 ")
+        page.keyboard.press("Escape")
+        expect(page.get_by_test_id("run")).to_be_visible()
+        page.get_by_role("button", name="New chat").click()
+        expect(heading).to_be_in_viewport()
+        assert page.evaluate("scrollY") == 0
+
+
 def test_hostile_markdown_stays_text(browser: Browser, site: tuple[Site, str]) -> None:
     with alice(browser, site, "hostile") as page:
         answer = ask(page, "be evil")

@@ -1,4 +1,5 @@
-// Keeps the end of a growing text in sight for as long as its reader stays there.
+// Keeps the end of a growing text in sight for as long as its reader stays there, and the beginning
+// of what stands in its place while there is none.
 //
 // It scrolls when a frame's layout is done and before the frame is painted. Asking where the end is
 // while the frame is being drawn would lay the page out at once, and once for each pane.
@@ -17,7 +18,8 @@ export class Follower {
     this.scroller = scroller;
     const stay = () => this.#stay();
     new ResizeObserver(() => {
-      if (this.#following) this.#scrollToEnd();
+      if (!content.hasChildNodes()) this.scroller().scrollTop = 0;
+      else if (this.#following) this.#scrollToEnd();
       // Again and again is once; a pane that has gone is not held by the page.
       document.addEventListener("scroll", stay, { capture: true, passive: true });
       if (!content.isConnected) document.removeEventListener("scroll", stay, { capture: true });

@@ -53,11 +53,12 @@ QUESTIONS = (
 
 
 def model_to_show() -> str:
-    """The first model that chats; nothing when there is none, or no budget."""
+    """The first model that chats and is switched on; nothing when there is none, or no budget."""
     if not settings.HOME_SAMPLE_NANOS:
         return ""
     entries = catalog.models_offered_to(None)
-    return next((e.name for e in entries if e.is_chat and e.kind == ModelKind.TEXT), "")
+    chatting = (e for e in entries if e.is_chat and e.kind == ModelKind.TEXT and not e.paused)
+    return next((entry.name for entry in chatting), "")
 
 
 @require_POST

@@ -60,6 +60,15 @@ class ModelStatus:
     hours: Sequence[Hour]
 
     @property
+    def answers(self) -> bool:
+        """Whether a request would be let in: an engine may well run while its model is drained."""
+        return self.load.healthy > 0 and not self.entry.paused
+
+    @property
+    def fails(self) -> bool:
+        return not self.load.healthy and not self.entry.paused
+
+    @property
     def success_rate(self) -> float:
         return 1 - (self.totals.error_rate or 0)
 
@@ -103,8 +112,9 @@ def status(request: HttpRequest) -> HttpResponse:
     context = {
         "models": found,
         "day": measures.totals(day),
-        "all_up": all(model.load.healthy or model.entry.paused for model in found),
-        "any_up": any(model.load.healthy for model in found),
+        "all_up": all(model.answers for model in found),
+        "any_up": any(model.answers for model in found),
+        "any_down": any(model.fails for model in found),
         "now": now,
         "strip_width": BAR_STEP * HOURS.count - 2,
         "strip_height": BAR_HEIGHT,

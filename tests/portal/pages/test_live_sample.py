@@ -11,7 +11,8 @@ from accounts import flows
 from accounts.models import ApiKey, Organisation
 from billing.audit import audit
 from billing.models import Account, Transfer, UsageRecord
-from inference import service
+from inference import catalog, service
+from inference.models import ModelState, ServedModel
 from portal.lib.db import db
 from portal.pages import live_sample
 from tests.inference.conftest import add_model, flushable, models, running  # noqa: F401  fixtures
@@ -79,6 +80,14 @@ def test_without_a_budget_the_home_page_shows_code(client: Client, settings: Set
     page = client.get("/").content.decode()
     assert "<live-sample" not in page
     assert "curl" in page
+
+
+@pytest.mark.django_db
+def test_a_model_that_is_switched_off_is_not_shown_as_live(client: Client) -> None:
+    offer_starter()
+    ServedModel.objects.update(state=ModelState.DRAINED)
+    catalog.forget()
+    assert "<live-sample" not in client.get("/").content.decode()
 
 
 @pytest.mark.django_db

@@ -125,6 +125,37 @@ def test_status_says_whether_engines_answer(
     assert ">62%<" in page  # of the prompts' tokens
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ("drained", "loaded", "Every model that is switched on answers."),
+        ("drained", "unloaded", "Every model is switched off for now."),
+        ("drained", "dead", "No model answers at the moment."),
+        ("loaded", "dead", "Not every model answers at the moment."),
+    ],
+)
+def test_status_counts_no_switched_off_model_as_answering(
+    client: Client, monkeypatch: pytest.MonkeyPatch, first: str, second: str, told: str
+) -> None:
+    offer_starter()
+    starter = ServedModel.objects.get()
+    other = ServedModel.objects.create(name="other", source="x")
+    pricing.set_price("other", 1, 1, 1)
+    for model, state in ((starter, first), (other, second)):
+        model.state = "loaded" if state == "dead" else state
+        model.save(update_fields=["state"])
+    catalog.forget()
+    alive = {
+        model.name: ModelLoad(engines=1, healthy=1)  # a drained one's engine still runs
+        for model, state in ((starter, first), (other, second))
+        if state != "dead"
+    }
+    monkeypatch.setattr("inference.service.loads", lambda: alive)
+    page = client.get("/status/").content.decode()
+    assert told in page
+    assert "Every model answers." not in page
+
+
 def test_status_shows_each_hour_of_the_day_and_says_it_in_words(
     client: Client, organisation: Organisation
 ) -> None:
@@ -141,6 +172,9 @@ def test_status_shows_each_hour_of_the_day_and_says_it_in_words(
     assert (shown.hours[0].failed_height, shown.hours[0].good_height) == (0, 2)
     assert f"starter: {at:%H:%M} UTC: 1 of 4 failed" in page.content.decode()
     assert "75.00%" in page.content.decode()
+    assert "4 requests, 1 failed" in page.content.decode()
+    make_record(organisation)
+    assert "1 request, 0 failed" in client.get("/status/").content.decode()
 
 
 def test_a_failure_among_many_is_still_seen() -> None:

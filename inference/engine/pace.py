@@ -58,7 +58,8 @@ class Pace:
     def __init__(self, max_stretch: float, token_budget: int) -> None:
         """Know nothing. `max_stretch` 0: steps may take as long as their budget takes."""
         self._max_stretch = max_stretch
-        self._least = max(1, token_budget // SMALLEST_SHARE)
+        # One token of a prompt looks like a decoding row, from which nothing would be learnt.
+        self._least = max(2, token_budget // SMALLEST_SHARE)
         self._token_budget = token_budget
         self._decoding = _Steps(DECODE_MEMORY)
         self._mixed = _Steps(PROMPT_MEMORY)

@@ -45,8 +45,9 @@ class Machine(FakeRunner):
         return super().run(plan)
 
 
-def make(machine: Machine, max_stretch: float = 2.0) -> Bench:
-    limits = SchedulerLimits(max_model_len=4096, token_budget=BUDGET, max_stretch=max_stretch)
+def make(machine: Machine, max_stretch: float = 2.0, **sizes: int) -> Bench:
+    sizes = {"max_model_len": 4096, "token_budget": BUDGET, **sizes}
+    limits = SchedulerLimits(max_stretch=max_stretch, **sizes)
     served = build(FakeOptions(limits=limits))
     return Bench(
         served.scheduler, machine, served.codec, served.vocab_size, clock=lambda: machine.now
@@ -227,6 +228,21 @@ def test_a_prompt_always_goes_on() -> None:
     run_texts(bench, 1)
     steps = prefill(bench, machine)
     assert {tokens for _, tokens, _ in steps[:-1]} == {BUDGET // 32}
+
+
+@pytest.mark.parametrize("budget", [16, 64, BUDGET])
+def test_one_step_that_stood_still_is_soon_forgotten(budget: int) -> None:
+    machine = Machine()
+    bench = make(machine, token_budget=budget, max_running=16)
+    run_texts(bench, 8)
+    prefill(bench, machine)
+    machine.chunk_s = 5.0
+    bench.submit([8] * 3000, max_tokens=1)
+    bench.step()
+    machine.chunk_s = 0.0
+    for _ in range(50):
+        bench.step()
+    assert machine.steps[-1][1] >= min(0.85 * 65, budget - 8)  # 65: in 13 ms, as nine take
 
 
 def test_a_line_through_few_points_does_not_promise_the_impossible() -> None:

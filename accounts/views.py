@@ -19,6 +19,7 @@ from accounts.invitations import follow, invite
 from accounts.middleware import SESSION_KEY
 from accounts.models import Membership, Role, User
 from accounts.permissions import member_required
+from portal.lib.posts import posted_from
 
 MANAGERS = (Role.OWNER, Role.ADMIN)
 
@@ -30,7 +31,7 @@ def members(request: HttpRequest) -> HttpResponseBase:
 
 
 @member_required(*MANAGERS)
-@require_POST
+@posted_from("members")
 def member_invite(request: HttpRequest) -> HttpResponseBase:
     form = InviteForm(request.POST)
     if form.is_valid():

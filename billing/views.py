@@ -43,6 +43,7 @@ from billing.models import (
 )
 from billing.notices import PAYERS
 from portal.lib.money import NANOS_PER_CENT, format_dollars
+from portal.lib.posts import posted_from
 
 LINES_PER_PAGE = 50
 PAYMENTS_SHOWN = 10
@@ -56,7 +57,7 @@ def billing(request: HttpRequest) -> HttpResponseBase:
 
 
 @member_required(*PAYERS)
-@require_POST
+@posted_from("billing")
 def top_up(request: HttpRequest) -> HttpResponseBase:
     """Lead to Stripe's payment page; a form sent twice leads to the same one."""
     form = TopUpForm(request.POST)
@@ -105,7 +106,7 @@ def refund(request: HttpRequest, top_up_id: str) -> HttpResponseBase:
 
 
 @member_required(*PAYERS)
-@require_POST
+@posted_from("billing")
 def set_cap(request: HttpRequest) -> HttpResponseBase:
     form = CapForm(request.POST)
     if not form.is_valid():
@@ -121,7 +122,7 @@ def set_cap(request: HttpRequest) -> HttpResponseBase:
 
 @member_required(*PAYERS)
 @never_cache
-@require_POST
+@posted_from("billing")
 def set_alerts(request: HttpRequest) -> HttpResponseBase:
     """A secret that this makes is shown in this answer, and nowhere else."""
     form = AlertsForm(request.POST)
@@ -134,7 +135,7 @@ def set_alerts(request: HttpRequest) -> HttpResponseBase:
 
 @member_required(*PAYERS)
 @never_cache
-@require_POST
+@posted_from("billing")
 def new_alerts_secret(request: HttpRequest) -> HttpResponseBase:
     organisation = request.organisation  # type: ignore[attr-defined]
     return _alerts_changed(request, alert_settings.new_secret(organisation))

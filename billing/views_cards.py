@@ -14,10 +14,11 @@ from billing.forms import AutoTopUpForm, TopUpForm
 from billing.models import StripeCustomer, TopUp, TopUpState
 from billing.notices import PAYERS
 from billing.views import page
+from portal.lib.posts import posted_from
 
 
 @member_required(*PAYERS)
-@require_POST
+@posted_from("billing")
 def auto_top_up(request: HttpRequest) -> HttpResponseBase:
     """Turn it on as the form says, or off."""
     organisation = request.organisation  # type: ignore[attr-defined]

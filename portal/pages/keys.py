@@ -19,6 +19,7 @@ from accounts import flows
 from accounts.models import ApiKey, Role, Scope, User
 from accounts.permissions import member_required
 from billing import spending
+from portal.lib.posts import posted_from
 from portal.pages.key_forms import KeyForm, KeyLimitsForm
 from portal.pages.offered import offered_to
 
@@ -99,7 +100,7 @@ def key_revoke(request: HttpRequest, key_id: str) -> HttpResponseBase:
 
 @member_required(*MAKERS)
 @never_cache
-@require_POST
+@posted_from("keys")
 def key_rotate(request: HttpRequest, key_id: str) -> HttpResponseBase:
     key = own_key(request, key_id)
     try:

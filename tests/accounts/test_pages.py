@@ -74,7 +74,8 @@ def test_another_organisations_key_is_not_there(
     assert charlie_client.post(reverse(name, args=[api_key[0].pk])).status_code == 404
     api_key[0].refresh_from_db()
     assert api_key[0].revoked_at is None
-    assert charlie_client.get(reverse(name, args=[api_key[0].pk])).status_code == 405
+    read = charlie_client.get(reverse(name, args=[api_key[0].pk]))
+    assert read.status_code == (302 if name == "key_rotate" else 405)
 
 
 def test_a_viewer_sees_keys_but_makes_none(bob_client: Client, bob: User, api_key: Key) -> None:

@@ -109,7 +109,10 @@ def test_a_visitor_is_sent_to_sign_in(
 def test_only_a_post_acts(
     name: str, kind: str, _allowed: set[Role], alice_client: Client, objects: dict[str, object]
 ) -> None:
-    assert alice_client.get(reverse(name, args=[objects[kind]])).status_code == 405
+    before = state()
+    answer = alice_client.get(reverse(name, args=[objects[kind]]))
+    assert answer.status_code == (302 if name == "key_rotate" else 405)  # it may show a page
+    assert state() == before
 
 
 @pytest.mark.parametrize("name", ["key_create", "member_invite", "settings", "organisation_switch"])

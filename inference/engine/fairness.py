@@ -5,6 +5,8 @@ After the Virtual Token Counter of Sheng et al., "Fairness in Serving Large Lang
 the level of those who are being served, so nobody saves up a right to starve the others.
 """
 
+from collections import Counter
+
 PROMPT_TOKEN_WEIGHT = 1
 OUTPUT_TOKEN_WEIGHT = 2
 
@@ -46,3 +48,13 @@ class TenantCounters:
     def charge_output(self, tenant: str) -> None:
         """Count one sampled token."""
         self._served[tenant] = self.served(tenant) + OUTPUT_TOKEN_WEIGHT
+
+
+def who_has_too_much(used: Counter[str], capacity: int, tenant: str, wanted: int) -> str | None:
+    """Return the tenant that uses most, if it gives way to another that wants more.
+
+    It uses more than an equal share of the capacity then, and the other one would not.
+    """
+    share = capacity // len(used)
+    greedy, most = used.most_common(1)[0]
+    return greedy if used[tenant] + wanted <= share < most else None

@@ -6,10 +6,11 @@ One step, one token budget. Running sequences go first, in order of priority and
 decoding one takes a token, one in prefill takes a chunk of what the decodes leave over (chunked
 prefill), as far as that does not hold up the decoding ones (`pace.py`). What is left admits waiting
 sequences: lowest priority number first, then the tenant that was served least (`fairness.py`),
-then by arrival. A sequence is admitted only when the blocks of its whole prompt are there, so only
-decoding can run the pool dry; then the last running sequence gives all its blocks back and is
-computed again later (preemption by recompute). A tenant that holds more than an equal share of the
-slots or blocks gives one up when a tenant below its share waits.
+then by arrival (`waiting.py`); before prompts of a lower priority they begin at once. A sequence is
+admitted only when the blocks of its whole prompt are there, so only decoding can run the pool dry;
+then the last running sequence gives all its blocks back and is computed again later (preemption by
+recompute). A tenant that holds more than an equal share of the slots or blocks gives one up when a
+tenant below its share waits.
 """
 
 from bisect import insort
@@ -17,11 +18,12 @@ from collections import Counter
 
 from inference.engine.block_pool import BlockPool, hash_blocks
 from inference.engine.crowd import Places, who_gives_way
-from inference.engine.fairness import TenantCounters
+from inference.engine.fairness import TenantCounters, who_has_too_much
 from inference.engine.limits import SchedulerLimits
 from inference.engine.pace import Pace
 from inference.engine.plan import Plan, Row
 from inference.engine.request import FinishReason, Sequence
+from inference.engine.waiting import Waiting
 
 # Logits of all prompt positions are kept when their log-probabilities are wanted; this bounds them.
 PROMPT_LOGPROBS_CHUNK = 256
@@ -41,14 +43,13 @@ class Scheduler:
         self.pool = pool
         self.pace = Pace(limits.max_stretch, limits.token_budget)
         self.running: list[Sequence] = []  # sorted by rank
-        self._waiting: dict[tuple[int, str], list[Sequence]] = {}  # each sorted by arrival
+        self._waiting = Waiting()
         self._counters = TenantCounters()
         self._computing: dict[bytes, int] = {}  # hash of a prompt block in prefill -> its sequence
         self._short_of_blocks: Sequence | None = None  # whose turn it was, in vain
         self._released: list[int] = []
         self._arrivals = 0
         self._step = 0
-        self.num_waiting = 0
         self.num_preemptions = 0
         self.num_cached_tokens = 0  # prompt tokens found in the cache instead of computed
 
@@ -78,9 +79,14 @@ class Scheduler:
             return False
         return who_gives_way(tenant, priority, self.places() + coming) is None
 
+    @property
+    def num_waiting(self) -> int:
+        """Those that wait; on any thread, too."""
+        return self._waiting.num
+
     def places(self) -> Places:
         """Count the waiting ones; on any thread, too."""
-        return Places({place: len(queue) for place, queue in list(self._waiting.items())})
+        return self._waiting.places()
 
     def _room(self) -> int:
         return self.limits.max_waiting + self.limits.max_running - len(self.running)
@@ -90,15 +96,13 @@ class Scheduler:
         if place is None:
             return newcomer
         # What has started is not refused: something was computed for it.
-        fresh = [s for s in self._waiting[place] if s.num_cached is None]
+        fresh = [s for s in self._waiting.queue(place) if s.num_cached is None]
         return fresh[-1] if fresh else newcomer
 
     def _enqueue(self, sequence: Sequence) -> None:
-        active = {tenant for _, tenant in self._waiting} | {s.tenant for s in self.running}
+        active = self._waiting.tenants() | {s.tenant for s in self.running}
         self._counters.lift(sequence.tenant, active)
-        queue = self._waiting.setdefault((sequence.priority, sequence.tenant), [])
-        insort(queue, sequence, key=lambda waiting: waiting.arrival)
-        self.num_waiting += 1
+        self._waiting.add(sequence)
 
     def end(self, sequence: Sequence, reason: FinishReason, *, error: str = "") -> None:
         """Take a sequence out, running or waiting, and give its blocks back."""
@@ -107,17 +111,8 @@ class Scheduler:
             self.running.remove(sequence)
             self._give_back(sequence, trusted=reason is not FinishReason.ERROR)
         else:
-            self._dequeue(sequence)
+            self._waiting.remove(sequence)
         self._released.append(sequence.key)
-
-    def _dequeue(self, sequence: Sequence) -> None:
-        place = (sequence.priority, sequence.tenant)
-        queue = self._waiting.get(place, [])
-        if sequence in queue:
-            queue.remove(sequence)
-            self.num_waiting -= 1
-            if not queue:
-                del self._waiting[place]
 
     def _give_back(self, sequence: Sequence, *, trusted: bool = True) -> None:
         if not trusted:
@@ -137,16 +132,9 @@ class Scheduler:
 
     def schedule(self) -> Plan:
         """Choose the rows of the next step; empty only when idle, or when all are paused."""
-        victim = self._giving_way()
-        if victim is not None:
-            self._preempt(victim)
-        going = [sequence for sequence in self.running if not sequence.paused]
-        new = [sequence for sequence in going if sequence.num_uncomputed > 1]
-        num_decoding = len(going) - len(new)
-        room = self.limits.token_budget - num_decoding
-        num_present = min(len(self.running) + self.num_waiting, self.limits.max_running)
-        prompt = self._mean_prompt(new)
-        share = self.pace.allowance(num_decoding, num_present, prompt)  # of the room, for prompts
+        self._make_way()
+        _, num_decoding, share = self._outlook()
+        room = self.limits.token_budget - num_decoding  # of which prompts may have their share
         # Half of a small room, or where all texts repeat themselves no prompt would ever go on.
         most_drafts = min(self.limits.max_drafts, room // 2) // max(num_decoding, 1)
         rows: list[Row] = []
@@ -173,11 +161,37 @@ class Scheduler:
         released, self._released = tuple(self._released), []
         return Plan(self.next_step(), tuple(rows), released)
 
-    def _mean_prompt(self, new: list[Sequence]) -> float:
-        """Tokens that those who are in prefill, or next, have to compute in the mean."""
-        heads = (queue[0] for queue in self._waiting.values())
-        new = new + [head for head in heads if head.num_uncomputed > 1]
-        return sum(len(s.tokens) - (s.num_cached or 0) for s in new) / max(len(new), 1)
+    def _make_way(self) -> None:
+        """Preempt for the one whose turn it is, or start it before prompts of a lower priority.
+
+        Not before it can begin: while those that go first take the whole step, or it would compute
+        a prefix that another one is computing, a place would be taken away for nothing.
+        """
+        victim, self._short_of_blocks = self._giving_way(), None
+        head = self._waiting.next(self._counters, set())
+        last = self.running[-1] if self.running else None
+        if head is None or last is None or (victim is None and last.priority <= head.priority):
+            return
+        new, _, share = self._outlook(without=victim)
+        before = sum(self._chunk(s, share) for s in new if s.priority <= head.priority)
+        found = self._find_cached(head)
+        if found is None or before >= share:
+            return
+        if victim is not None:
+            self._preempt(victim)
+        if new and new[-1].priority > head.priority and len(self.running) < self.limits.max_running:
+            self._short_of_blocks = None if self._start(head, found) else head
+
+    def _outlook(self, without: Sequence | None = None) -> tuple[list[Sequence], int, int]:
+        """Return who is in prefill, how many decode, and the tokens of prompts that may run."""
+        going = [each for each in self.running if not each.paused and each is not without]
+        new = [sequence for sequence in going if sequence.num_uncomputed > 1]
+        num_decoding = len(going) - len(new)
+        num_present = min(len(self.running) + self.num_waiting, self.limits.max_running)
+        prompts = new + [head for head in self._waiting.heads() if head.num_uncomputed > 1]
+        mean = sum(len(s.tokens) - (s.num_cached or 0) for s in prompts) / max(len(prompts), 1)
+        allowance = self.pace.allowance(num_decoding, num_present, mean)
+        return new, num_decoding, min(allowance, self.limits.token_budget - num_decoding)
 
     def next_step(self) -> int:
         """Return the number of a new step."""
@@ -191,21 +205,18 @@ class Scheduler:
         however little a newcomer asks for. Shares are equal; nobody is brought below its own by
         another of the same priority.
         """
-        sequence = self._next_waiting(set())
+        sequence = self._waiting.next(self._counters, set())
         slots_full = len(self.running) == self.limits.max_running
         if sequence is None or not (slots_full or sequence is self._short_of_blocks):
             return None
         if self.running and self.running[-1].priority > sequence.priority:
             return self.running[-1]
-        used: Counter[str] = Counter({sequence.tenant: 0})
+        used = Counter({sequence.tenant: 0})
         for other in self.running:
             used[other.tenant] += 1 if slots_full else len(other.block_table)
         capacity = self.limits.max_running if slots_full else self.pool.num_blocks
-        share = capacity // len(used)
         wanted = 1 if slots_full else self._num_blocks(len(sequence.tokens))
-        greedy, most = used.most_common(1)[0]
-        if used[sequence.tenant] + wanted > share or most <= share:
-            return None
+        greedy = who_has_too_much(used, capacity, sequence.tenant, wanted)
         for other in reversed(self.running):
             if other.tenant == greedy and other.priority >= sequence.priority:
                 return other
@@ -268,9 +279,8 @@ class Scheduler:
     def _admit(self, spare: int) -> list[Row]:
         rows: list[Row] = []
         deferred: set[tuple[int, str]] = set()
-        self._short_of_blocks = None
         while spare > 0 and len(self.running) < self.limits.max_running:
-            sequence = self._next_waiting(deferred)
+            sequence = self._waiting.next(self._counters, deferred)
             if sequence is None:
                 break
             found = self._find_cached(sequence)
@@ -285,15 +295,6 @@ class Scheduler:
                 rows.append(self._row(sequence, count))
             spare -= count
         return rows
-
-    def _next_waiting(self, deferred: set[tuple[int, str]]) -> Sequence | None:
-        places = [place for place in self._waiting if place not in deferred]
-        if not places:
-            return None
-        return min(
-            (self._waiting[place][0] for place in places),
-            key=lambda head: (head.priority, self._counters.served(head.tenant), head.arrival),
-        )
 
     def _find_cached(self, sequence: Sequence) -> list[int] | None:
         """Return the cached blocks a sequence can start from; None: wait for another's prefill."""
@@ -318,7 +319,7 @@ class Scheduler:
         needed = self._num_blocks(len(sequence.tokens)) - len(found)
         if needed + len(self.running) > self.pool.num_free_without(found):
             return False
-        self._dequeue(sequence)
+        self._waiting.remove(sequence)
         self.pool.hold(found)
         sequence.block_table += found
         sequence.block_table += self.pool.allocate(needed)
@@ -392,5 +393,4 @@ class Scheduler:
         self.pool.check()
         held = {block for sequence in self.running for block in sequence.block_table}
         assert len(held) == self.pool.num_used, f"{self.pool.num_used - len(held)} blocks leaked"
-        assert self.num_waiting == sum(len(queue) for queue in self._waiting.values())
-        assert not any(s.block_table for queue in self._waiting.values() for s in queue)
+        self._waiting.check()

@@ -280,6 +280,75 @@ def test_it_takes_the_blocks_of_a_lower_priority_for_a_higher_one() -> None:
     desk.run()
 
 
+def full_of_texts(priority: int) -> tuple[Desk, list[Sequence]]:
+    """Four texts of one tenant hold all places; the last is joined by a long prompt, then ends."""
+    desk = Desk(make(num_blocks=512, max_model_len=512))
+    texts = [desk.submit([n], "many", max_tokens=300, priority=priority) for n in range(3)]
+    for _ in range(3):
+        desk.step()
+    desk.submit([50] * 400, "few", max_tokens=1)
+    desk.step()
+    return desk, texts
+
+
+@pytest.mark.parametrize("prompt", [[60] * 5, [50] * 401], ids=["another", "the same prefix"])
+@pytest.mark.parametrize("priority", [0, 1])
+def test_nobody_is_preempted_for_one_who_cannot_begin_yet(prompt: list[int], priority: int) -> None:
+    desk, texts = full_of_texts(priority)
+    newcomer = desk.submit(prompt, "few", max_tokens=1)
+    while newcomer.num_cached is None:
+        before = [text.num_generated for text in texts]
+        plan = desk.step()
+        gained = sum(text.num_generated for text in texts) - sum(before)
+        assert gained >= 2 + (newcomer.key not in {row.key for row in plan.rows})
+    assert desk.scheduler.num_preemptions <= 1
+    desk.run()
+
+
+def test_a_place_is_given_up_where_texts_take_the_whole_step() -> None:
+    desk = Desk(make(token_budget=4))
+    for n in range(4):
+        desk.submit([n], "many", max_tokens=60)
+    for _ in range(6):
+        desk.step()
+    polite = desk.submit([50, 51], "few", max_tokens=1)
+    for _ in range(3):
+        desk.step()
+    assert polite.finished
+    desk.run()
+
+
+def test_a_prompt_of_a_lower_priority_does_not_keep_a_higher_one_waiting() -> None:
+    desk = Desk(make(num_blocks=512, max_model_len=512))
+    desk.submit([1] * 500, priority=1)
+    desk.step()
+    person = desk.submit([9] * 3, max_tokens=1)
+    plan = desk.step()
+    assert [row.num_tokens for row in plan.rows] == [3, 13]
+    assert person.finished
+    desk.run()
+
+
+def test_nor_does_it_when_it_has_the_blocks() -> None:
+    desk = Desk(make(num_blocks=128, max_model_len=512))
+    desk.submit([1] * 500, priority=1)
+    desk.step()
+    person = desk.submit([9] * 40, max_tokens=1)
+    for _ in range(5):
+        desk.step()
+    assert person.finished
+    desk.run()
+
+
+def test_a_prompt_waits_for_its_prefix_whatever_priority_that_has() -> None:
+    desk = Desk(make(num_blocks=512, max_model_len=512))
+    desk.submit([1] * 200, priority=1)
+    desk.step()
+    person = desk.submit([1] * 202, max_tokens=1)
+    desk.run()
+    assert person.num_cached == 200
+
+
 def test_it_refuses_sizes_with_which_it_could_not_work() -> None:
     with pytest.raises(ValueError, match="token budget"):
         make(token_budget=2, max_running=4)

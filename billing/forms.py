@@ -15,6 +15,12 @@ from portal.lib.money import MAX_NANOS, NANOS_PER_DOLLAR, format_plain
 T = TypeVar("T")
 
 
+def not_nothing(amount: Decimal) -> None:
+    """Beside a minimum of 0; the least that there is would be called 1E-9 by whoever refuses it."""
+    if not amount:
+        raise forms.ValidationError(_("It must be more than 0."))
+
+
 class DollarsField(forms.DecimalField):
     """Dollars in the form, nanos in `cleaned_data` and `initial`; empty: none."""
 
@@ -57,7 +63,7 @@ class AlertsForm(forms.Form):
     )
     low_balance_nanos = DollarsField(
         label=_("Low balance in US dollars"),
-        min_value=Decimal("0.000000001"),
+        validators=[not_nothing],
         help_text=_("Told when the balance falls below it; empty: never."),
     )
     by_mail = forms.BooleanField(
@@ -148,8 +154,8 @@ class GrantForm(forms.Form):
 
     organisation = forms.CharField(label=_("Organisation id"), max_length=40)
     amount = forms.DecimalField(
-        label=_("Amount in US dollars"), min_value=Decimal("0.000000001"), max_digits=18,
-        decimal_places=9,
+        label=_("Amount in US dollars"), min_value=0, validators=[not_nothing],
+        max_digits=18, decimal_places=9,
     )  # fmt: skip
     reason = forms.CharField(label=_("Reason"), max_length=200)
     form_token = forms.CharField(

@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+from django.forms import Form
 from django.test import Client
 from django.urls import reverse
 
 from accounts import audit
 from accounts.models import ApiKey, Membership, Organisation, Role, User
 from billing import alert_settings, alerts
+from billing.forms import AlertsForm, GrantForm
 from billing.models import AlertPost, AlertSettings
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.management import Program
@@ -101,6 +103,16 @@ def test_a_wrong_wish_is_refused_beside_its_field(
     assert answer.status_code == 400
     assert list(answer.context["alerts_form"].errors) == [field]
     assert not AlertSettings.objects.exists()
+
+
+@pytest.mark.parametrize("form", [AlertsForm, GrantForm])
+def test_a_sum_of_nothing_is_refused_in_plain_words(form: type[Form]) -> None:
+    field = "amount" if form is GrantForm else "low_balance_nanos"
+    bound = form({field: "0"})
+    assert bound.errors[field] == ["It must be more than 0."]
+    assert 'min="0"' in str(bound[field])  # a browser's own refusal would read 1E-9 aloud
+    assert "1E-9" not in str(form({field: "-1"}).errors[field])
+    assert field not in form({field: "0.000000001"}).errors
 
 
 @pytest.mark.parametrize("role", Role)

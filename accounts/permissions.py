@@ -16,6 +16,8 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 def member_required(*roles: str) -> Callable[[View[P]], View[P]]:
     """Only members, and only those with one of `roles` when any are given (else 403).
 
+    The view tells its `roles`: menus lead nobody where they are refused.
+
     Views look objects up within `request.organisation`, so another's object is a 404.
     """
 
@@ -30,6 +32,7 @@ def member_required(*roles: str) -> Callable[[View[P]], View[P]]:
                 raise PermissionDenied
             return view(request, *args, **kwargs)
 
+        wrapped.roles = roles  # type: ignore[attr-defined]
         return cast("View[P]", wrapped)
 
     return decorate

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.forms import BoundField, CheckboxInput
 from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, resolve, reverse
 from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.translation import get_language, pgettext
@@ -169,7 +169,10 @@ class Link:
 
 @register.simple_tag(takes_context=True)
 def portal_links(context: dict[str, Any]) -> list[Link]:
-    """The portal's menu; the entry whose address is the longest start of this one is current."""
+    """The portal's menu, as far as this member's role goes.
+
+    The entry whose address is the longest start of this one is current.
+    """
     entries = [
         ("overview", _("Overview"), "home"),
         ("playground", _("Playground"), "play"),
@@ -181,7 +184,8 @@ def portal_links(context: dict[str, Any]) -> list[Link]:
         ("members", _("Members"), "people"),
         ("settings", _("Settings"), "gear"),
     ]
-    return links(entries, context["request"].path)
+    seen = [entry for entry in entries if may_see(context, address_of(entry[0]))]
+    return links(seen, context["request"].path)
 
 
 @register.simple_tag(takes_context=True)
@@ -221,10 +225,20 @@ def links(entries: list[tuple[str, str, str]], path: str) -> list[Link]:
     ]
 
 
-@register.simple_tag
-def address_if_any(name: str) -> str:
-    """The address of a page that an installation may lack."""
-    return address_of(name)
+@register.simple_tag(takes_context=True)
+def address_if_any(context: dict[str, Any], name: str) -> str:
+    """The address of a page that an installation may lack, or a member's role not include."""
+    address = address_of(name)
+    return address if may_see(context, address) else ""
+
+
+def may_see(context: dict[str, Any], address: str) -> bool:
+    """Whether the page would refuse this member; who is none yet is led there to sign in."""
+    membership = getattr(context.get("request"), "membership", None)
+    if not membership or not address:
+        return True
+    roles = getattr(resolve(address).func, "roles", ())
+    return not roles or membership.role in roles
 
 
 @register.simple_tag(takes_context=True)

@@ -1,5 +1,7 @@
 """Every address with an object's id, for every role, in one's own and in another organisation."""
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -126,3 +128,20 @@ def test_forms_need_their_token(name: str, alice: User, organisation: Organisati
 def test_odd_choices_of_an_organisation_are_not_found(chosen: str, alice_client: Client) -> None:
     answer = alice_client.post(reverse("organisation_switch"), {"organisation": chosen})
     assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("role", Role)
+def test_menus_lead_nobody_where_they_are_refused(
+    role: Role, bob: User, bob_client: Client
+) -> None:
+    Membership.objects.filter(user=bob).update(role=role)
+    page = bob_client.get(reverse("overview")).content.decode()
+    sidebar = page[page.index('id="sidebar"') : page.index("</nav>")]
+    addresses = set(re.findall(r'href="(/(?:portal|playground)/[^"]*)"', sidebar))
+    assert {address: bob_client.get(address).status_code for address in addresses} == dict.fromkeys(
+        addresses, 200
+    )
+    everywhere = {"overview", "keys", "usage", "requests", "limits", "members", "settings"}
+    also = {"playground": MAKERS, "billing": set(Role) - {Role.VIEWER}}
+    everywhere |= {name for name, roles in also.items() if role in roles}
+    assert addresses == {reverse(name) for name in everywhere}

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 # What the page fills in: a pane's settings, the text to send, and values of variables in it.
 Example = dict[str, Any]
@@ -81,7 +82,7 @@ def _working() -> list[Example]:
     }
     return [
         _example(
-            _("Code"),
+            pgettext("of programs", "Code"),
             _("A function with a test"),
             _("Write a function in {{language}} that {{task}}, and a test of it."),
             variables={"language": "Python", "task": _("finds the longest word of a text")},

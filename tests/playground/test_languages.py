@@ -6,6 +6,7 @@ from django.test import Client
 from django.utils import translation
 
 from inference import errors
+from playground.gallery import gallery
 from tests.playground.conftest import Site, run
 
 CHINESE = {"Accept-Language": "zh-CN,zh;q=0.9"}
@@ -32,6 +33,13 @@ async def test_programs_hear_english_whatever_their_headers_say(site: Site, secr
     async with httpx.AsyncClient(base_url=site.origin) as client:
         answer = await client.post("/v1/chat/completions", json=body, headers=headers)
     assert answer.json()["error"]["message"] == ENGLISH
+
+
+def test_code_to_write_is_no_code_to_sign_in_with() -> None:
+    with translation.override("zh-hans"):
+        groups = [example["group"] for example in gallery()]
+        assert "代码" in groups
+        assert translation.gettext("Code") == "验证码"  # of an authenticator, in a library's form
 
 
 def test_a_problem_is_put_into_words_when_it_is_read() -> None:

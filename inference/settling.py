@@ -26,7 +26,7 @@ from inference.engine.wire import engine_pb2 as wire
 from inference.engine.wire.messages import sampling_to_wire
 from inference.errors import ServiceError
 from inference.generation import Generation, SequenceState
-from inference.spec import Summary
+from inference.spec import Summary, tokens_per_s
 from portal.lib.db import commit
 
 logger = structlog.get_logger(__name__)
@@ -235,8 +235,8 @@ def summarise(generation: Generation, used: ledger.UsageDraft, balance_nanos: in
     assert generation.outcome is not None
     first, last = generation.first_token_at, generation.last_token_at
     speed = None
-    if first is not None and last is not None and last > first and generation.output_tokens > 1:
-        speed = (generation.output_tokens - 1) / (last - first)
+    if first is not None and last is not None:
+        speed = tokens_per_s(generation.output_tokens, last - first)
     return Summary(
         request_id=generation.request_id,
         model=generation.model,

@@ -11,6 +11,8 @@ from typing import Literal
 
 from inference.engine.params import Grammar, SamplingParams
 
+LEAST_MEASURED_S = 0.005
+
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
@@ -183,6 +185,7 @@ class Summary:
     """The last event of every generation that was settled: what was counted is what is billed.
 
     `ttft_ms` is None when no token came; times are in milliseconds since the request arrived.
+    `tokens_per_s` is None when they came too close together for a speed.
     """
 
     request_id: str
@@ -200,3 +203,14 @@ class Summary:
 
 
 Event = TextDelta | Summary
+
+
+def tokens_per_s(output_tokens: int, after_first_s: float) -> float | None:
+    """How fast the tokens after the first came; None where that is too short to be measured.
+
+    Tokens that a grammar or a guess lets come at once arrive together: all of an answer may, and
+    the microseconds between its parts tell nothing.
+    """
+    if output_tokens < 2 or after_first_s < LEAST_MEASURED_S:
+        return None
+    return (output_tokens - 1) / after_first_s

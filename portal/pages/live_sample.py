@@ -124,10 +124,12 @@ def line(**gain: str) -> str:
 def told(summary: Summary) -> str:
     facts = [
         _("first token after %(time)s") % {"time": ms(summary.ttft_ms)},
-        _("%(rate)s tokens per second") % {"rate": number(summary.tokens_per_s)},
         _("%(tokens)s tokens") % {"tokens": number(summary.completion_tokens)},
         _("%(cost)s, on us") % {"cost": nanos(summary.cost_nanos)},
     ]
+    if summary.tokens_per_s is not None:
+        rate = number(summary.tokens_per_s)
+        facts.insert(1, _("%(rate)s tokens per second") % {"rate": rate})
     return " · ".join(facts)
 
 

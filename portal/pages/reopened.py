@@ -21,7 +21,7 @@ from playground import history
 from playground.models import Conversation, Message, Mode
 from portal.pages import kept_runs
 from portal.pages.kept_runs import KeptRun
-from portal.pages.requests import BODY_READERS, tokens_per_s
+from portal.pages.requests import BODY_READERS, speed_of
 
 
 @require_POST
@@ -78,7 +78,7 @@ def measured(record: UsageRecord, seed: int | None) -> dict[str, Any]:
         "completion_tokens": record.output_tokens,
         "cost_nanos": record.cost_nanos,
         "ttft_ms": record.ttft_ms,
-        "tokens_per_s": tokens_per_s(record),
+        "tokens_per_s": speed_of(record),
         "duration_ms": record.duration_ms,
         "finish_reason": record.finish_reason,
         "outcome": record.outcome,

@@ -18,6 +18,7 @@ from accounts.permissions import member_required
 from billing import pricing
 from billing.models import Outcome, ServiceTier, UsageRecord
 from inference.log import bodies, metadata
+from inference.spec import tokens_per_s
 from portal.lib.money import (
     BASIS_POINTS,
     NANOS_PER_DOLLAR,
@@ -188,7 +189,7 @@ def request_detail(request: HttpRequest, request_id: str) -> HttpResponse:
         "member": names.of("member", record.user_id) if record.user_id else "",
         "error": words.of_error(record.error),
         "finish_reason": words.of_finish_reason(record.finish_reason),
-        "tokens_per_s": tokens_per_s(record),
+        "tokens_per_s": speed_of(record),
         "sum": sum_of(record),
         "metadata": metadata.of(organisation, [request_id]).get(request_id, {}),
         "bodies": kept,
@@ -240,9 +241,8 @@ def sum_of(record: UsageRecord) -> Sum:
     )
 
 
-def tokens_per_s(record: UsageRecord) -> float | None:
+def speed_of(record: UsageRecord) -> float | None:
     """Output tokens after the first, over the time after the first."""
-    if record.ttft_ms is None or record.output_tokens < 2:
+    if record.ttft_ms is None:
         return None
-    time_ms = record.duration_ms - record.ttft_ms
-    return (record.output_tokens - 1) * 1000 / time_ms if time_ms > 0 else None
+    return tokens_per_s(record.output_tokens, (record.duration_ms - record.ttft_ms) / 1000)

@@ -71,6 +71,18 @@ def test_a_bad_filter_is_named(alice_client: Client, query: str) -> None:
     assert f"<code>{query.partition('=')[0]}</code>" in page.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("duration_ms", "speed"), [(31, None), (34, None), (35, 3_000), (45, 1_000)]
+)
+def test_a_speed_is_told_where_there_was_time_to_measure_it(
+    alice_client: Client, organisation: Organisation, duration_ms: int, speed: float | None
+) -> None:
+    """An answer whose tokens came all at once would have had any number of them a second."""
+    record = make_record(organisation, ttft_ms=30, duration_ms=duration_ms, output_tokens=16)
+    page = alice_client.get(f"/portal/requests/{record.request_id}/")
+    assert page.context["tokens_per_s"] == (speed and pytest.approx(speed))
+
+
 def test_another_organisation_sees_neither_list_nor_request(
     charlie_client: Client, organisation: Organisation
 ) -> None:

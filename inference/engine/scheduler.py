@@ -188,8 +188,8 @@ class Scheduler:
         new = [sequence for sequence in going if sequence.num_uncomputed > 1]
         num_decoding = len(going) - len(new)
         num_present = min(len(self.running) + self.num_waiting, self.limits.max_running)
-        prompts = new + [head for head in self._waiting.heads() if head.num_uncomputed > 1]
-        mean = sum(len(s.tokens) - (s.num_cached or 0) for s in prompts) / max(len(prompts), 1)
+        tokens = sum(len(s.tokens) - (s.num_cached or 0) for s in new) + self._waiting.num_tokens
+        mean = tokens / max(len(new) + self._waiting.num, 1)
         allowance = self.pace.allowance(num_decoding, num_present, mean)
         return new, num_decoding, min(allowance, self.limits.token_budget - num_decoding)
 

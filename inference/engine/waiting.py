@@ -14,6 +14,7 @@ class Waiting:
         """Nobody waits."""
         self._queues: dict[tuple[int, str], list[Sequence]] = {}
         self.num = 0
+        self.num_tokens = 0  # of all of them
 
     def places(self) -> Places:
         """Count them by priority and tenant."""
@@ -27,15 +28,12 @@ class Waiting:
         """Return those of one priority and tenant, by arrival."""
         return self._queues.get(place, [])
 
-    def heads(self) -> list[Sequence]:
-        """Return the first of each queue."""
-        return [queue[0] for queue in self._queues.values()]
-
     def add(self, sequence: Sequence) -> None:
         """Put one into its queue, at the place of its arrival."""
         queue = self._queues.setdefault((sequence.priority, sequence.tenant), [])
         insort(queue, sequence, key=lambda waiting: waiting.arrival)
         self.num += 1
+        self.num_tokens += len(sequence.tokens)
 
     def remove(self, sequence: Sequence) -> None:
         """Take one out; nothing happens if it does not wait."""
@@ -44,6 +42,7 @@ class Waiting:
         if sequence in queue:
             queue.remove(sequence)
             self.num -= 1
+            self.num_tokens -= len(sequence.tokens)
             if not queue:
                 del self._queues[place]
 
@@ -53,7 +52,7 @@ class Waiting:
         The lowest priority number first, then the tenant that was served least, then by arrival.
         """
         return min(
-            (head for head in self.heads() if (head.priority, head.tenant) not in deferred),
+            (queue[0] for place, queue in self._queues.items() if place not in deferred),
             key=lambda head: (head.priority, counters.served(head.tenant), head.arrival),
             default=None,
         )
@@ -62,4 +61,5 @@ class Waiting:
         """Raise AssertionError unless all are counted and none holds a block."""
         waiting = [sequence for queue in self._queues.values() for sequence in queue]
         assert self.num == len(waiting)
+        assert self.num_tokens == sum(len(sequence.tokens) for sequence in waiting)
         assert not any(sequence.block_table for sequence in waiting)

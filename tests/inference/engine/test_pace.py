@@ -145,6 +145,20 @@ def test_however_many_wait_nobodys_step_takes_five_times_as_long() -> None:
     assert max(spent_s for *_, spent_s in machine.steps[1:]) < 5.2 * machine.quiet_s(40)
 
 
+def test_a_short_prompt_before_long_ones_makes_no_crowd_of_them() -> None:
+    machine = Machine()
+    bench = make(machine)
+    for texts in (1, 9):
+        run_texts(bench, texts)
+    machine.steps.clear()
+    for n in range(15):
+        bench.submit([n] * (2 if n % 5 == 0 else 800), max_tokens=4000)
+    for _ in range(5):
+        bench.step()
+    # Half as many more wait as decode: 150 tokens, and as many again by half.
+    assert all(tokens < 240 for _, tokens, _ in machine.steps)
+
+
 def test_one_who_waits_beside_many_is_no_crowd() -> None:
     pace = Pace(2.0, 4096)
     for rows in (20, 40):

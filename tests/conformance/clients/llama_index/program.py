@@ -5,6 +5,7 @@ import os
 import time
 from typing import Any, Literal
 
+import httpx
 import openai
 from llama_index.core.llms import ChatMessage
 from llama_index.core.prompts import PromptTemplate
@@ -198,13 +199,13 @@ def wait_as_told() -> float:
 
 
 def leave() -> str:
-    """Closes a stream after its first words."""
-    llm = talker(max_tokens=1500, additional_kwargs={"extra_body": {"ignore_eos": True}})
-    stream = llm.stream_chat(MESSAGES)
-    for answer in stream:
-        if answer.delta:
-            break
-    stream.close()  # type: ignore[attr-defined]
+    """Ends after a stream's first words: the library itself would let go of it with the program."""
+    settings = {"extra_body": {"ignore_eos": True}}
+    with httpx.Client() as connections:
+        llm = talker(max_tokens=1500, additional_kwargs=settings, http_client=connections)
+        for answer in llm.stream_chat(MESSAGES):
+            if answer.delta:
+                break
     return str(answer.raw.id)
 
 

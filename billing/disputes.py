@@ -2,8 +2,11 @@
 
 While a dispute is open, and when it is lost, its amount is taken from the balance, as far as there
 is one, and the organisation is suspended: keys and streams stop. A dispute that is won gives the
-amount back and lifts the suspension that it brought; after a lost one, an operator lifts it. An
-inquiry, which moves no money, changes nothing.
+amount back and lifts the suspension that it brought, unless the organisation is being deleted;
+after a lost one, an operator lifts it. An inquiry, which moves no money, changes nothing.
+
+A bank may want more than is left of a payment, of which a part was refunded: what is left is taken,
+and the nightly comparison shows the rest.
 """
 
 from django.db import transaction
@@ -12,7 +15,7 @@ from django.utils.translation import gettext_noop
 
 from accounts import flows
 from billing import ledger_payments, notices, shares, stripe_api, topups
-from billing.models import Dispute, TopUp, TransferKind
+from billing.models import Closing, Dispute, TopUp, TransferKind
 from billing.stripe_objects import StripeDispute
 
 MONEY_GONE = {"needs_response", "under_review", "lost"}
@@ -48,13 +51,18 @@ def _known(told: StripeDispute) -> Dispute:
 @transaction.atomic
 def _take(dispute: Dispute) -> None:
     top_up = TopUp.objects.select_for_update().get(pk=dispute.top_up_id)
-    share = shares.following(top_up, dispute.amount_cents)
+    amount_cents = min(dispute.amount_cents, top_up.paid_cents - top_up.gone_cents)
+    share = shares.following(top_up, amount_cents)
     rows = Dispute.objects.filter(pk=dispute.pk, taken=False)
-    if not rows.update(taken=True, tax_cents=share.tax_cents, discount_cents=share.discount_cents):
+    if not amount_cents or not rows.update(
+        taken=True, amount_cents=amount_cents, tax_cents=share.tax_cents,
+        discount_cents=share.discount_cents,
+    ):  # fmt: skip
         return
+    dispute.amount_cents = amount_cents
     organisation = top_up.organisation
     TopUp.objects.filter(pk=dispute.top_up_id).update(
-        disputed_cents=F("disputed_cents") + dispute.amount_cents
+        disputed_cents=F("disputed_cents") + amount_cents
     )
     ledger_payments.take_what_is_left(
         organisation.id, share, TransferKind.DISPUTE,
@@ -79,4 +87,5 @@ def _give_back(dispute: Dispute) -> None:
     brought = mine.filter(suspended=True).exists()
     if brought and not mine.filter(taken=True).exists():
         mine.update(suspended=False)
-        flows.resume(organisation)
+        if not Closing.objects.filter(pk=organisation.pk).exists():
+            flows.resume(organisation)

@@ -283,6 +283,35 @@ def test_disputes_told_in_any_order_and_twice_end_the_same(
     audit_is_clean()
 
 
+@pytest.mark.parametrize("won", [True, False])
+def test_a_dispute_of_more_than_is_left_takes_what_is_left(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp, won: bool
+) -> None:
+    double.refund(top_up.payment_intent_id or "", 1000)
+    dispute = double.dispute(top_up.payment_intent_id or "", 2500)
+    hear(double, alice_client)
+    organisation.refresh_from_db()
+    assert organisation.suspended_at is not None
+    assert (balance(organisation), Dispute.objects.get().amount_cents) == (TEN, 1500)
+    audit_is_clean()
+    double.close_dispute(dispute["id"], won=won)
+    hear(double, alice_client)
+    assert not WebhookDelivery.objects.exclude(error="").exists()
+    assert balance(organisation) == TEN + (1500 * NANOS_PER_CENT if won else 0)
+    audit_is_clean()
+
+
+def test_a_dispute_of_what_has_gone_back_takes_nothing(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp
+) -> None:
+    double.refund(top_up.payment_intent_id or "")
+    double.dispute(top_up.payment_intent_id or "", 2500)
+    hear(double, alice_client)
+    assert not WebhookDelivery.objects.exclude(error="").exists()
+    assert (balance(organisation), Dispute.objects.get().taken) == (TEN, False)
+    audit_is_clean()
+
+
 def test_a_won_dispute_does_not_lift_what_an_operator_has_suspended(
     double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp
 ) -> None:

@@ -114,6 +114,30 @@ class StripeDouble:
         self.emit("checkout.session.completed", session)
         return session
 
+    def pay_by_debit(self, session_id: str) -> Object:
+        """The page is filled in with a bank account: `answer_debit` says days later what came."""
+        session = self.get("checkout.session", session_id)
+        intent = self._intent(
+            session["amount_total"], session["currency"], session["customer"],
+            metadata=session["intent_metadata"],
+        )  # fmt: skip
+        intent["status"] = "processing"
+        session.update(status="complete", payment_status="unpaid", payment_intent=intent["id"])
+        self.emit("checkout.session.completed", session)
+        return session
+
+    def answer_debit(self, session_id: str, *, paid: bool) -> None:
+        session = self.get("checkout.session", session_id)
+        intent = self.get("payment_intent", session["payment_intent"])
+        if paid:
+            self._succeed(intent)
+            session["payment_status"] = "paid"
+            self.emit("checkout.session.async_payment_succeeded", session)
+        else:
+            intent["status"] = "requires_payment_method"
+            intent["last_payment_error"] = {"type": "card_error", "code": "debit_not_authorized"}
+            self.emit("checkout.session.async_payment_failed", session)
+
     def _pay(self, session: Object, discount: int) -> None:
         if discount and not session["allow_promotion_codes"]:
             raise Refused(400, "This page takes no promotion codes.")
@@ -258,13 +282,14 @@ class StripeDouble:
         self.get("charge", refund["charge"])["amount_refunded"] -= refund["amount"]
         self.emit("refund.failed", refund)
 
-    def dispute(self, intent_id: str) -> Object:
-        """The customer's bank takes a payment back."""
+    def dispute(self, intent_id: str, amount: int | None = None) -> Object:
+        """The customer's bank takes a payment back: what is left of it, or `amount` cents."""
         intent = self.get("payment_intent", intent_id)
         charge = self.get("charge", intent["latest_charge"])
         charge["disputed"] = True
         dispute = self.make(
-            "dispute", "dp", amount=charge["amount"] - charge["amount_refunded"],
+            "dispute", "dp",
+            amount=amount or charge["amount"] - charge["amount_refunded"],
             charge=charge["id"], payment_intent=intent_id, currency=intent["currency"],
             status="needs_response", reason="fraudulent",
         )  # fmt: skip

@@ -3,7 +3,8 @@
 Asked for, the organisation is suspended: keys and streams stop within two seconds and their holds
 end. Then, by a job that may be stopped anywhere and run twice: payment pages are ended or heard of,
 subscriptions and automatic top-up end, what can be refunded is, and what is left is given up, in
-one transaction with the deletion. While something is held or owed, or Stripe is away, it waits.
+one transaction with the deletion. While something is held or owed, a bank has not answered, or
+Stripe is away, it waits.
 """
 
 import logging
@@ -65,9 +66,10 @@ def run() -> None:
 def finish(closing: Closing) -> bool:
     """False while it has to wait. Raises StripeUnavailable."""
     organisation = closing.organisation
+    flows.suspend(organisation)  # a dispute that was won, or an operator, may have resumed it
     autotopup.turn_off(organisation)
-    if stripe_api.enabled():
-        _end_at_stripe(organisation)
+    if stripe_api.enabled() and not _end_at_stripe(organisation):
+        return False
     if not _holds(organisation).exists():
         postpaid.forgive_rest(organisation.pk)
     if _under_way(organisation):
@@ -90,7 +92,8 @@ def finish(closing: Closing) -> bool:
     return _delete(closing)
 
 
-def _end_at_stripe(organisation: Organisation) -> None:
+def _end_at_stripe(organisation: Organisation) -> bool:
+    """False while a bank has not answered for a page that was filled in."""
     for subscription in subscriptions.live(organisation.pk):
         stripe_billing.cancel(subscription.pk)
         subscriptions.hear(subscription.pk)
@@ -102,9 +105,11 @@ def _end_at_stripe(organisation: Organisation) -> None:
     pages = TopUp.objects.filter(
         organisation=organisation, state=TopUpState.CREATED, checkout_session_id__isnull=False
     )
+    waits = False
     for session_id in pages.values_list("checkout_session_id", flat=True):
         stripe_api.end_checkout(session_id or "")
-        reconciliation.hear_of(session_id or "")
+        waits |= reconciliation.hear_of(session_id or "")
+    return not waits
 
 
 def _holds(organisation: Organisation) -> QuerySet[Hold]:

@@ -90,15 +90,19 @@ def catch_up() -> None:
         return  # the next run asks again
 
 
-def hear_of(session_id: str) -> None:
-    """What became of a payment page. Raises StripeUnavailable."""
+def hear_of(session_id: str) -> bool:
+    """What became of a payment page; True while its bank has not answered.
+
+    Raises StripeUnavailable.
+    """
     session = stripe_api.fetch_checkout(session_id)
     try:
         topups.credit(session)
     except topups.PaymentRefused:
-        return  # the comparison will show it
+        return False  # the comparison will show it
     if session.status == "expired":
         topups.expire(session_id)
+    return topups.hear_bank(session)
 
 
 # --- Comparing -----------------------------------------------------------------------------------

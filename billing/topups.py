@@ -162,6 +162,21 @@ def is_ours(payment: Payment) -> bool:
     )
 
 
+def hear_bank(session: CheckoutSession) -> bool:
+    """Of a page that was filled in and is not paid: True while its bank has not answered.
+
+    A debit of a bank account takes days; one that was refused is noted. Raises StripeUnavailable.
+    """
+    if session.status != "complete" or session.payment_status != "unpaid":
+        return False
+    payment = stripe_api.fetch_payment(session.payment_intent_id)
+    if payment.status == "requires_payment_method":
+        TopUp.objects.filter(
+            checkout_session_id=session.session_id, state=TopUpState.CREATED
+        ).update(state=TopUpState.FAILED, failure=(payment.error or payment.status)[:100])
+    return payment.status == "processing"
+
+
 def expire(session_id: str) -> None:
     """Note that a payment page was left without paying."""
     TopUp.objects.filter(checkout_session_id=session_id, state=TopUpState.CREATED).update(

@@ -13,6 +13,7 @@ from django.http import (
     HttpResponseBase,
 )
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
@@ -40,6 +41,7 @@ from billing.models import (
     RefundState,
     StripeCustomer,
     TopUp,
+    TopUpState,
 )
 from billing.notices import PAYERS
 from portal.lib.money import NANOS_PER_CENT, format_dollars
@@ -59,7 +61,7 @@ def billing(request: HttpRequest) -> HttpResponseBase:
 @member_required(*PAYERS)
 @posted_from("billing")
 def top_up(request: HttpRequest) -> HttpResponseBase:
-    """Lead to Stripe's payment page; a form sent twice leads to the same one."""
+    """Lead to Stripe's payment page; a form sent twice leads to the same one, or to its end."""
     form = TopUpForm(request.POST)
     if not stripe_api.enabled():
         messages.error(request, _("Payments are not set up here; ask the operator for credit."))
@@ -79,6 +81,8 @@ def top_up(request: HttpRequest) -> HttpResponseBase:
     except stripe_api.StripeUnavailable:
         messages.error(request, _("Stripe does not answer just now. Nothing was charged."))
         return redirect("billing")
+    if top_up.state != TopUpState.CREATED:  # sent again by who went back: Stripe's page is over
+        return redirect(f"{reverse('billing')}?top_up={top_up.pk}")
     return redirect(top_up.checkout_url)
 
 

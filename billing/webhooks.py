@@ -150,6 +150,10 @@ def _checkout_paid(payload: dict[str, Any]) -> None:
         topups.credit(session)
 
 
+def _checkout_refused(payload: dict[str, Any]) -> None:
+    topups.hear_bank(stripe_api.fetch_checkout(payload["id"]))
+
+
 def _subscription_changed(payload: dict[str, Any]) -> None:
     subscriptions.hear(payload["id"])
 
@@ -197,6 +201,7 @@ HANDLERS: dict[str, Callable[[dict[str, Any]], None]] = {
     "charge.dispute.funds_withdrawn": _dispute_changed,
     "charge.dispute.updated": _dispute_changed,
     "checkout.session.completed": _checkout_paid,
+    "checkout.session.async_payment_failed": _checkout_refused,
     "checkout.session.async_payment_succeeded": _checkout_paid,
     "checkout.session.expired": _checkout_expired,
     "customer.updated": _customer_changed,

@@ -206,3 +206,45 @@ def test_once_however_often_it_is_finished(organisation: Organisation) -> None:
     assert Transfer.objects.filter(kind="given_up").count() == 1
     assert not StripeCustomer.objects.exists()
     audit_is_clean()
+
+
+@pytest.mark.parametrize("paid", [True, False])
+def test_it_waits_for_a_bank_that_has_not_answered(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, paid: bool
+) -> None:
+    begin(alice_client)
+    session_id = TopUp.objects.get().checkout_session_id or ""
+    double.pay_by_debit(session_id)
+    delete(alice_client)
+    assert not is_deleted(organisation), "its money would come to nobody"
+    double.answer_debit(session_id, paid=paid)
+    tasks.finish_closings()
+    assert is_deleted(organisation)
+    assert [each["amount"] for each in double.all("refund")] == ([2500] if paid else [])
+    audit_is_clean()
+
+
+def test_a_dispute_that_is_won_meanwhile_does_not_resume_it(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, paid: TopUp
+) -> None:
+    hold("req_1", organisation.pk, 1000)
+    dispute = double.dispute(paid.payment_intent_id or "")
+    hear(double, alice_client)
+    delete(alice_client)
+    double.close_dispute(dispute["id"], won=True)
+    hear(double, alice_client)
+    organisation.refresh_from_db()
+    assert organisation.suspended_at is not None
+
+
+def test_one_that_an_operator_resumes_is_deleted_all_the_same(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    hold("req_1", organisation.pk, 1000)
+    delete(alice_client)
+    organisation.refresh_from_db()
+    flows.resume(organisation)
+    ledger.settle("req_1", draft(600))
+    tasks.finish_closings()
+    assert is_deleted(organisation)
+    audit_is_clean()

@@ -8,11 +8,11 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Organisation
-from billing import ledger_payments, topups
+from billing import ledger_payments, reconciliation, topups
 from billing.models import TopUp, TopUpState, Transfer, WebhookDelivery
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import audit_is_clean
-from tests.billing.payments import TEN, balance, begin, deliver, paid_event, run_jobs
+from tests.billing.payments import TEN, balance, begin, deliver, hear, paid_event, run_jobs
 from tests.billing.stripe_double import StripeDouble
 
 
@@ -171,3 +171,57 @@ def test_an_unpaid_session_credits_nothing(double: StripeDouble, alice_client: C
 
     session = stripe_api.fetch_checkout(TopUp.objects.get().checkout_session_id or "")
     assert not topups.credit(session)
+
+
+# --- Sent again, and by debit --------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("end", "says"), [("pay", "$25.00 were credited"), ("expire", "left without paying")]
+)
+def test_a_form_that_comes_again_when_its_page_is_over_tells_its_end(
+    double: StripeDouble, alice_client: Client, end: str, says: str
+) -> None:
+    begin(alice_client)
+    getattr(double, end)(TopUp.objects.get().checkout_session_id)
+    hear(double, alice_client)
+    answer = begin(alice_client)  # by the browser's button
+    assert answer["Location"] == f"{reverse('billing')}?top_up={TopUp.objects.get().pk}"
+    page = alice_client.get(answer["Location"])
+    assert says in page.content.decode()
+    assert page.context["form"]["form_token"].value() != "form1"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_debit_is_credited_when_the_bank_has_paid(
+    double: StripeDouble, alice_client: Client, organisation: Organisation
+) -> None:
+    begin(alice_client)
+    session_id = TopUp.objects.get().checkout_session_id or ""
+    double.pay_by_debit(session_id)
+    hear(double, alice_client)
+    reconciliation.hear_of(session_id)
+    assert (balance(organisation), TopUp.objects.get().state) == (TEN, TopUpState.CREATED)
+    double.answer_debit(session_id, paid=True)
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + 2500 * NANOS_PER_CENT
+    audit_is_clean()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_debit_that_the_bank_refuses_is_told(
+    double: StripeDouble, alice_client: Client, organisation: Organisation
+) -> None:
+    begin(alice_client)
+    session_id = TopUp.objects.get().checkout_session_id or ""
+    double.pay_by_debit(session_id)
+    double.answer_debit(session_id, paid=False)
+    double.post.waiting.reverse()
+    hear(double, alice_client)
+    top_up = TopUp.objects.get()
+    assert (top_up.state, top_up.failure) == (TopUpState.FAILED, "debit_not_authorized")
+    page = alice_client.get(reverse("billing"), {"top_up": top_up.pk}).content.decode()
+    assert "The bank refused the payment" in page
+    assert balance(organisation) == TEN
+    audit_is_clean()

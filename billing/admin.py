@@ -140,7 +140,7 @@ class AccountAdmin(ReadOnlyAdmin):
             transfer = ledger.grant(
                 form.cleaned_data["organisation"],
                 form.amount_nanos,
-                reference=f"grant:console:{form.cleaned_data['form_token']}",
+                reference=form.reference,
                 description=form.cleaned_data["reason"],
                 actor=str(request.user),
             )

@@ -117,7 +117,8 @@ class CreditLineForm(forms.Form):
     )  # fmt: skip
 
     def clean_organisation(self) -> Organisation:
-        found = Organisation.objects.filter(pk=self.cleaned_data["organisation"].strip()).first()
+        living = Organisation.objects.filter(deleted_at=None)
+        found = living.filter(pk=self.cleaned_data["organisation"].strip()).first()
         if found is None:
             raise forms.ValidationError(_("There is no organisation with this id."))
         return found

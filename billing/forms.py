@@ -1,18 +1,22 @@
 """Forms of billing."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, ClassVar, TypeVar
 
 from django import forms
+from django.db.models import QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from billing import alert_settings, tiers, topups
-from billing.models import Account, Price, TierOverride
+from billing.models import Account, Price, TierOverride, Transfer, TransferKind
 from portal.lib.callbacks import MAX_URL
-from portal.lib.money import MAX_NANOS, NANOS_PER_DOLLAR, format_plain
+from portal.lib.money import BASIS_POINTS, MAX_NANOS, NANOS_PER_DOLLAR, format_dollars, format_plain
 
 T = TypeVar("T")
+SAME_GRANT_WITHIN = timedelta(days=1)
 
 
 def not_nothing(amount: Decimal) -> None:
@@ -158,15 +162,49 @@ class GrantForm(forms.Form):
         max_digits=18, decimal_places=9,
     )  # fmt: skip
     reason = forms.CharField(label=_("Reason"), max_length=200)
+    again = forms.BooleanField(
+        label=_("Grant it once more"), required=False, widget=forms.HiddenInput
+    )
     form_token = forms.CharField(
         max_length=64, widget=forms.HiddenInput, initial=topups.new_form_token
     )
 
     def clean_organisation(self) -> str:
         organisation_id: str = self.cleaned_data["organisation"].strip()
-        if not Account.objects.filter(organisation_id=organisation_id).exists():
+        living = Account.objects.filter(organisation__deleted_at=None)
+        if not living.filter(organisation_id=organisation_id).exists():
             raise forms.ValidationError(_("There is no organisation with this id."))
         return organisation_id
+
+    def clean(self) -> None:
+        if self.errors:
+            return
+        posted = Transfer.objects.filter(reference=self.reference).first()
+        if posted is not None and not self._same.filter(pk=posted.pk).exists():
+            amount = format_dollars(posted.amount_nanos)
+            text = _("This form has granted %(amount)s already; open it anew for another grant.")
+            self.add_error(None, text % {"amount": amount})
+        elif posted is None and not self.cleaned_data["again"] and self._same.exists():
+            # Who went back to see whether it worked finds the form filled in, with a new token.
+            self.fields["again"].widget = forms.CheckboxInput()
+            text = _("The same was granted within the last day: tick this to grant it once more.")
+            self.add_error("again", text)
+
+    @property
+    def _same(self) -> QuerySet[Transfer]:
+        """Grants of the last day that say what this form says."""
+        return Transfer.objects.filter(
+            kind=TransferKind.GRANT,
+            credit_account__organisation_id=self.cleaned_data["organisation"],
+            amount_nanos=self.amount_nanos,
+            description=self.cleaned_data["reason"],
+            created_at__gte=timezone.now() - SAME_GRANT_WITHIN,
+        )
+
+    @property
+    def reference(self) -> str:
+        """Of its transfer: the same form posts once."""
+        return f"grant:console:{self.cleaned_data['form_token']}"
 
     @property
     def amount_nanos(self) -> int:
@@ -186,6 +224,10 @@ class PriceForm(forms.ModelForm[Price]):
     output_nanos_per_mtok = DollarsField(
         label=_("Output, US dollars per million tokens"), required=True
     )
+    flex_multiplier_bp = forms.IntegerField(
+        label=_("Flex tier, in ten-thousandths of these"), min_value=0, max_value=BASIS_POINTS,
+        initial=BASIS_POINTS, help_text=_("5000 is half the price."),
+    )  # fmt: skip
 
     class Meta:
         model = Price
@@ -197,8 +239,6 @@ class PriceForm(forms.ModelForm[Price]):
             "flex_multiplier_bp",
             "effective_from",
         ]
-        labels: ClassVar = {"flex_multiplier_bp": _("Flex tier, in ten-thousandths of these")}
-        help_texts: ClassVar = {"flex_multiplier_bp": _("5000 is half the price.")}
 
 
 class TierForm(forms.ModelForm[TierOverride]):

@@ -92,6 +92,7 @@ class TopUp(models.Model):
     paid_at = models.DateTimeField(null=True)
 
     class Meta:
+        verbose_name = "top-up"
         constraints = [
             models.UniqueConstraint(
                 fields=["organisation", "form_token"], name="top_up_once_a_form"
@@ -217,6 +218,7 @@ class AutoTopUp(models.Model):
     set_by = models.CharField(max_length=254)
 
     class Meta:
+        verbose_name = "automatic top-up"
         constraints = [
             models.CheckConstraint(condition=Q(amount_cents__gt=0), name="auto_top_up_positive"),
             models.CheckConstraint(

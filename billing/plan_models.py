@@ -93,6 +93,8 @@ class PostPaid(models.Model):
     since = models.DateTimeField(default=timezone.now)
 
     class Meta:
+        verbose_name = "organisation that pays later"
+        verbose_name_plural = "organisations that pay later"
         constraints = [
             models.CheckConstraint(
                 condition=Q(metered_nanos__gte=0), name="post_paid_not_negative"

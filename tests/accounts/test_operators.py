@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 from accounts import operators
 from accounts.authentication import authenticate_key
 from accounts.models import ApiKey, Organisation, OutgoingMail, User
-from billing import ledger
+from billing import closing, ledger
 from billing.models import Price, Transfer
 from portal.lib.money import NANOS_PER_DOLLAR
 
@@ -130,6 +130,54 @@ def test_a_grant_needs_a_reason_and_is_posted_once(
     transfer = Transfer.objects.get(reference="grant:console:t")
     assert (transfer.description, transfer.actor) == ("Sorry", operators.FIRST_OPERATOR)
     assert ledger.balance(organisation.id).posted_nanos == 13 * NANOS_PER_DOLLAR
+
+
+def test_the_same_grant_again_is_asked_first(operator: Client, organisation: Organisation) -> None:
+    page = reverse("admin:billing_grant")
+    fields = {"organisation": organisation.id, "amount": "3", "reason": "Sorry", "form_token": "t"}
+    operator.post(page, fields)
+    back = {**fields, "form_token": "u"}  # the page is made anew, what was typed is there still
+    answer = operator.post(page, back)
+    assert answer.context["form"].errors.keys() == {"again"}
+    assert '<input type="checkbox" name="again"' in answer.content.decode()
+    assert ledger.balance(organisation.id).posted_nanos == 13 * NANOS_PER_DOLLAR
+    for changed in ({**back, "again": "on"}, {**fields, "form_token": "v", "reason": "Thanks"}):
+        assert operator.post(page, changed).status_code == 302
+    assert ledger.balance(organisation.id).posted_nanos == 19 * NANOS_PER_DOLLAR
+
+
+def test_a_grant_form_that_was_sent_takes_no_other_amount(
+    operator: Client, organisation: Organisation
+) -> None:
+    page = reverse("admin:billing_grant")
+    fields = {"organisation": organisation.id, "amount": "3", "reason": "Sorry", "form_token": "t"}
+    operator.post(page, fields)
+    answer = operator.post(page, {**fields, "amount": "30"})
+    assert "has granted $3.00 already" in answer.content.decode()
+    assert ledger.balance(organisation.id).posted_nanos == 13 * NANOS_PER_DOLLAR
+
+
+@pytest.mark.parametrize(
+    ("page", "more"),
+    [("billing_grant", {"amount": "3", "reason": "Sorry", "form_token": "t"}),
+     ("billing_credit_line", {"line": "3"})],
+)  # fmt: skip
+def test_a_deleted_organisation_gets_no_credit(
+    operator: Client, organisation: Organisation, page: str, more: dict[str, str]
+) -> None:
+    closing.ask(organisation, "alice@example.com")
+    answer = operator.post(reverse(f"admin:{page}"), {"organisation": organisation.pk, **more})
+    assert answer.context["form"].errors.keys() == {"organisation"}
+
+
+def test_a_flex_tier_above_the_price_is_refused_by_its_field(operator: Client) -> None:
+    fields = {
+        "model": "m", "input_nanos_per_mtok": "1", "cached_input_nanos_per_mtok": "1",
+        "output_nanos_per_mtok": "1", "flex_multiplier_bp": "10001",
+        "effective_from": "2026-01-01 00:00:00",
+    }  # fmt: skip
+    answer = operator.post(reverse("admin:billing_price_add"), fields)
+    assert answer.context["adminform"].form.errors.keys() == {"flex_multiplier_bp"}
 
 
 def test_a_price_is_written_and_shown_in_dollars(operator: Client) -> None:

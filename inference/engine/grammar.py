@@ -43,12 +43,16 @@ class Vocabulary:
 
 
 def read_vocabulary(codec: Codec, size: int) -> Vocabulary:
-    """Ask a codec for every token of a model with logits for `size` of them."""
+    """Ask a codec for every token of a model with logits for `size` of them.
+
+    What ends a text is no part of it, even where the tokenizer does not call it special.
+    """
     ids = range(size)
+    ends = tuple(token_id for token_id in codec.eos_token_ids if token_id < size)
     return Vocabulary(
         tokens=tuple(codec.token_bytes(token_id) for token_id in ids),
-        special=tuple(token_id for token_id in ids if codec.is_special(token_id)),
-        ends=tuple(token_id for token_id in codec.eos_token_ids if token_id < size),
+        special=tuple(number for number in ids if codec.is_special(number) or number in ends),
+        ends=ends,
         size=size,
     )
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from inference.engine.fake_codec import END_OF_TEXT, MESSAGE_START, FakeCodec
 from inference.engine.model import HuggingFaceModel
 from inference.engine.params import Grammar
 from tests.inference.engine.grammars import PERSON, SCHEMAS, schema
@@ -137,6 +138,21 @@ def test_log_probabilities_are_those_of_all_tokens(model: HuggingFaceModel) -> N
     assert one.top == other.top
     assert other.token_id == ord("Q")
     assert other.logprob <= min(top.logprob for top in other.top)
+
+
+def test_an_end_that_the_tokenizer_does_not_call_special_is_no_text(
+    model: HuggingFaceModel,
+) -> None:
+    class Plain(FakeCodec):
+        def is_special(self, token_id: int) -> bool:
+            return token_id == MESSAGE_START
+
+    bench = make_bench(model, codec=Plain())
+    asked: dict[str, Any] = {"max_tokens": 200, "logit_bias": ((END_OF_TEXT, 90.0),)}
+    wanted = {"type": "string", "minLength": 20, "maxLength": 30}
+    outcome = bench.submit([3], grammar=schema(wanted), **asked)
+    bench.run()
+    assert_fits(outcome, wanted)
 
 
 MIXED = [

@@ -29,7 +29,11 @@ class AnswerReader:
     def may_call(self) -> bool:
         return self._calls is not None
 
+    @property
+    def called_well(self) -> bool:
+        """Whether tools were called, and the last call is complete."""
+        return self._calls is not None and self._calls.ended_well
+
     def ended_for_calls(self, finish_reason: str | None) -> bool:
         """Whether the answer ended since its calls are to be answered."""
-        called = self._calls is not None and self._calls.ended_well
-        return called and finish_reason == "stop"
+        return self.called_well and finish_reason == "stop"

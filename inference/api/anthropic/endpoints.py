@@ -36,7 +36,7 @@ async def create(request: Request) -> Response:
     for delta in deltas:
         for _event in answer.take(delta):
             pass  # nobody listens
-    return json_response(answer.whole(summary))
+    return Response(answer.whole(summary), media_type="application/json")
 
 
 class _Events:

@@ -3,11 +3,11 @@
 A whole answer is made by the same steps, with nobody listening to the events.
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from inference.answer_parts import AnswerReader
+from inference.api.errors import encode
 from inference.generation import Generation
 from inference.spec import Summary, TextDelta
 from inference.tool_calls import ArgumentsPart, CallBegun, Part, Said
@@ -25,6 +25,7 @@ class Answer:
         self._blocks: list[dict[str, Any]] = []  # the last one grows until it is closed
         self._text: list[str] = []  # of the block that grows
         self._growing = False
+        self._inputs: dict[str, str] = {}  # of the uses that were not cut, by what stands for them
         self._ended_by: tuple[str | None, str | None] = (None, None)
 
     def begin(self) -> Iterator[Event]:
@@ -38,7 +39,7 @@ class Answer:
         for part in self._reader.parts(delta):
             yield from self._grow(part)
         if delta.finish_reason is not None:
-            yield from self._close()
+            yield from self._close(cut=not self._reader.called_well)
             self._ended_by = self._why(delta), delta.stop_sequence or None
 
     def end(self, summary: Summary) -> Iterator[Event]:
@@ -48,10 +49,17 @@ class Answer:
         yield {"type": "message_delta", "delta": told, "usage": usage}
         yield {"type": "message_stop"}
 
-    def whole(self, summary: Summary) -> dict[str, Any]:
-        """Without a use of a tool that was cut: its input would not be what the model meant."""
-        content = [block for block in self._blocks if block.get("input", {}) is not None]
-        return self._object(content, _usage_of(summary))
+    def whole(self, summary: Summary) -> bytes:
+        """The message as JSON, without a use of a tool that was cut: half of one means nothing.
+
+        An input stands there as the model wrote it, and as a stream has it: it may nest deeper than
+        Python reads, and hold numbers that it does not write.
+        """
+        content = [block for block in self._blocks if block.get("input", "") != {}]
+        message = encode(self._object(content, _usage_of(summary)))
+        for stand_in, text in self._inputs.items():
+            message = message.replace(encode(stand_in), text.encode(), 1)
+        return message
 
     def _grow(self, part: Part) -> Iterator[Event]:
         match part:
@@ -60,7 +68,7 @@ class Answer:
                     yield self._open({"type": "text", "text": ""})
                 yield self._more({"type": "text_delta", "text": text}, text)
             case CallBegun(_, name):
-                yield from self._close()
+                yield from self._close(cut=False)
                 use = {"type": "tool_use", "id": new_id("toolu"), "name": name, "input": {}}
                 yield self._open(use)
             case ArgumentsPart(_, text):
@@ -76,14 +84,15 @@ class Answer:
         self._text.append(text)
         return {"type": "content_block_delta", "index": len(self._blocks) - 1, "delta": delta}
 
-    def _close(self) -> Iterator[Event]:
+    def _close(self, *, cut: bool) -> Iterator[Event]:
         if not self._growing:
             return
         block, text = self._blocks[-1], "".join(self._text)
         if block["type"] == "text":
             block["text"] = text
-        else:
-            block["input"] = _parsed(text)
+        elif not cut:
+            block["input"] = f"input of {block['id']}"  # which no model can know
+            self._inputs[block["input"]] = text
         self._text, self._growing = [], False
         yield {"type": "content_block_stop", "index": len(self._blocks) - 1}
 
@@ -106,14 +115,6 @@ class Answer:
             "stop_sequence": sequence,
             "usage": usage,
         }
-
-
-def _parsed(text: str) -> Any:
-    """The input of a use; None when it was cut."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
 
 
 def _usage_of(summary: Summary) -> dict[str, Any]:

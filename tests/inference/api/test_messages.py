@@ -1,6 +1,8 @@
 """`POST /v1/messages`, in Anthropic's shape: whole, streamed, counted."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -9,6 +11,8 @@ from jsonschema import Draft202012Validator
 
 from inference import service
 from inference.engine.wire import engine_pb2 as wire
+from inference.models import ServedModel
+from portal.lib.db import db
 from tests.inference.api.anthropic_shape import (
     COUNT,
     PATH,
@@ -19,6 +23,7 @@ from tests.inference.api.anthropic_shape import (
 )
 from tests.inference.api.typed_events import stream_typed
 from tests.inference.conftest import Books
+from tests.inference.engines import FakeEngine
 
 
 async def test_a_message_is_answered_and_billed(api: httpx.AsyncClient, books: Books) -> None:
@@ -183,6 +188,40 @@ async def test_a_use_that_was_cut_is_not_handed_over_as_one(api: httpx.AsyncClie
         assert events[-2]["delta"]["stop_reason"] == "max_tokens"
         begun += any(event["type"] == "content_block_start" for event in events)
     assert begun >= 2  # of these a part was streamed
+
+
+WILD = '{"far": 1e999, "deep": ' + "[" * 1100 + "]" * 1100 + "}"
+
+
+@pytest.fixture
+async def wild(
+    running: service.Service, add_model: Callable[..., ServedModel]
+) -> AsyncIterator[str]:
+    """The name of a model whose call is valid JSON, and more than Python reads or writes."""
+    text = f'<tool_call>\n{{"name": "keep", "arguments": {WILD}}}\n</tool_call>'
+    engine = FakeEngine("wild", max_model_len=4096, fake_text=text)
+    await asyncio.to_thread(engine.start)
+    await db(add_model, "wild", max_model_len=4096)
+    await running.pool._follow()
+    assert await running.pool.wait_until_healthy("wild", 60)
+    yield "wild"
+    engine.stop()
+
+
+async def test_an_input_stands_as_the_model_wrote_it(
+    api: httpx.AsyncClient, wild: str, books: Books
+) -> None:
+    tools = [{"name": "keep", "input_schema": {"type": "object"}}]
+    body = ask(model=wild, tools=tools, tool_choice={"type": "any"})
+    response = await api.post(PATH, json=body | {"max_tokens": 3000})
+    assert response.status_code == 200, response.text
+    assert f'"name":"keep","input":{WILD}}}' in response.text
+    assert '"stop_reason":"tool_use"' in response.text
+    cut = await answer_to(api, body | {"max_tokens": 1500})
+    assert (cut["stop_reason"], cut["content"]) == ("max_tokens", [])
+    events = await stream_typed(api, PATH, body | {"max_tokens": 1500})
+    assert events[-2]["delta"]["stop_reason"] == "max_tokens"
+    await books.settled(3)
 
 
 async def test_it_tells_which_stop_sequence_ended_it(api: httpx.AsyncClient) -> None:

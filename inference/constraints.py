@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from inference import errors
 from inference.engine.lark import json_rule
 from inference.engine.params import Grammar, GrammarKind
-from inference.engine.tool_formats import FORMATS, calls_grammar
+from inference.engine.tool_formats import calls_grammar
 from inference.engine.wire import engine_pb2 as wire
 from inference.engine.wire.messages import grammar_to_wire
 from inference.errors import ServiceError
 from inference.spec import ChatPrompt, GenerationSpec, Tool, ToolUse
-from inference.tool_prompts import format_of
+from inference.tool_prompts import calls_several, format_of
 from portal.lib.strict_json import spell_path
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _grammar_of_calls(tools: tuple[Tool, ...], use: ToolUse, link: "EngineLink")
     rules = [
         (tool.name, json_rule(json.loads(tool.parameters), lenient=tool.lenient)) for tool in chosen
     ]
-    parallel = family in FORMATS if use.parallel is None else use.parallel
+    parallel = calls_several(family) if use.parallel is None else use.parallel
     lark = calls_grammar(format_of(family), rules, required=use.required, parallel=parallel)
     return _checked("lark", lark, "tools")
 

@@ -14,7 +14,8 @@ from typing import Any
 from inference.engine.tool_formats import FORMATS, HERMES, NAME, ToolFormat
 from inference.spec import ChatMessage, ChatPrompt, Tool
 
-CALL = f"{HERMES.trigger}\n{HERMES.head}ARGUMENTS{HERMES.tail}\n</tool_call>"
+BEFORE, AFTER = f"{HERMES.trigger}\n{HERMES.head}", f"{HERMES.tail}\n</tool_call>"
+CALL = f"{BEFORE}ARGUMENTS{AFTER}"
 INTRODUCTION = (
     "You can call tools. Each line describes one of them as JSON, with a JSON schema of its "
     "arguments:"
@@ -28,6 +29,11 @@ FORM = (
 def format_of(name: str) -> ToolFormat:
     """The form in which a model of this family calls tools; the family is the engine's word."""
     return FORMATS.get(name, HERMES)
+
+
+def calls_several(name: str) -> bool:
+    """Whether models of this family were made to call several tools at once."""
+    return name in FORMATS and not FORMATS[name].single
 
 
 def adapt(prompt: ChatPrompt, family: str) -> ChatPrompt:
@@ -85,7 +91,7 @@ def _written(function: dict[str, Any]) -> str:
     arguments = function["arguments"]
     if not isinstance(arguments, str):  # which a model wrote, and did not end
         arguments = json.dumps(arguments, ensure_ascii=False)
-    return CALL.replace(NAME, function["name"]).replace("ARGUMENTS", arguments)
+    return BEFORE.replace(NAME, function["name"]) + arguments + AFTER
 
 
 def _with_short_ids(message: ChatMessage) -> ChatMessage:

@@ -33,6 +33,7 @@ class ToolFormat:
     last: str
     whole: bool = False  # calls are the whole text, and their trigger may be left out
     short_ids: bool = False  # the template insists on ids of nine letters and digits
+    single: bool = False  # the template refuses a message with several calls
 
 
 HERMES = ToolFormat(  # Hermes 2 and 3, Qwen 2.5 and 3
@@ -57,6 +58,7 @@ LLAMA = ToolFormat(  # Llama 3.1 to 3.3
     following='"; "',
     last="",
     whole=True,
+    single=True,
 )
 MISTRAL = ToolFormat(  # Mistral 0.3, Nemo, Small, Large
     name="mistral",

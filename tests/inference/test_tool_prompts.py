@@ -2,14 +2,18 @@
 
 import json
 from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from inference.constraints import _grammar_of_calls
 from inference.conversation import read_arguments, template_call
 from inference.engine.codec import Chat
-from inference.spec import ChatMessage, ChatPrompt, Tool
+from inference.engine.wire.engine_pb2 import EngineInfo
+from inference.spec import ChatMessage, ChatPrompt, Tool, ToolUse
 from inference.tool_calls import CallBegun, CallReader
-from inference.tool_prompts import CALL, adapt, format_of, tools_json
+from inference.tool_prompts import CALL, adapt, calls_several, format_of, tools_json
 from tests.inference.engine.chat_templates import TEMPLATES, make_codec
 
 WEATHER = Tool(
@@ -48,6 +52,15 @@ def test_a_template_without_tools_gets_plain_messages() -> None:
     assert "Zürich" in call
 
 
+def test_a_call_keeps_its_name_whatever_that_is() -> None:
+    call = template_call("c", "NAME_ARGUMENTS", {"a": 1})
+    talk = (ChatMessage("assistant", "", extra_json=json.dumps({"tool_calls": [call]})),)
+    [message] = adapt(ChatPrompt(talk), "").messages
+    assert message.content == CALL.replace("NAME", "NAME_ARGUMENTS").replace(
+        ": ARGUMENTS", ': {"a": 1}'
+    )
+
+
 @pytest.mark.parametrize("role", ["system", "developer"])
 def test_the_tools_are_described_after_what_the_system_says(role: str) -> None:
     messages = (ChatMessage(role, "Be brief."), *TALK)
@@ -68,6 +81,30 @@ def test_every_family_renders_tools_calls_and_results() -> None:
         assert '"description": "Tells it."' in rendered
         assert "Zürich" in rendered
         assert "tool\nsunny" in rendered
+
+
+def test_what_a_family_calls_at_once_its_template_takes_back() -> None:
+    """Llama's refuses several calls in a message: made by default, they would be the last ones."""
+    [call] = json.loads(CALLS)["tool_calls"]
+    twice = json.dumps({"tool_calls": [call, call]})
+    prompt = ChatPrompt((TALK[0], ChatMessage("assistant", "", extra_json=twice)), (WEATHER,))
+    for family, template in TEMPLATES.items():
+        refused = pytest.raises(ValueError, match="single tool-calls")
+        with nullcontext() if calls_several(family) else refused:
+            rendered_by(template, adapt(prompt, family))
+    assert not calls_several("")
+
+
+@pytest.mark.parametrize("family", TEMPLATES)
+@pytest.mark.parametrize("asked", [None, True, False])
+def test_several_calls_are_allowed_where_they_are_asked_for_or_made_for(
+    family: str, asked: bool | None
+) -> None:
+    link: Any = SimpleNamespace(info=EngineInfo(tool_format=family))
+    use = ToolUse((0,), required=True, parallel=asked)
+    grammar = _grammar_of_calls((WEATHER,), use, link)
+    several = family != "llama" if asked is None else asked
+    assert (f"({format_of(family).following} call)*" in grammar.source) is several
 
 
 def test_every_family_is_shown_a_call_that_was_cut() -> None:

@@ -21,6 +21,8 @@ LLAMA = (
     "{% if tools %}<|start_header_id|>system\n{% for tool in tools %}{{ tool | tojson }}\n"
     "{% endfor %}<|end|>{% endif %}"
     f"{{% for message in messages %}}{_TURN}"
+    "{% if message.tool_calls and message.tool_calls | length != 1 %}"
+    "{{ raise_exception('This model only supports single tool-calls at once!') }}{% endif %}"
     "{% for call in message.tool_calls or [] %}"
     """{{ '{"name": "' + call.function.name + '", "parameters": ' }}"""
     "{{ call.function.arguments | tojson }}}"

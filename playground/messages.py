@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from inference.conversation import extra_json, read_arguments, template_call
 from inference.errors import invalid
@@ -13,16 +13,11 @@ from playground.strict import Part
 CallId = Annotated[str, Field(min_length=1, max_length=256)]
 
 
-def _check_arguments(text: str) -> str:
-    """A person may have written them; a call that was cut is not sent again."""
-    if isinstance(read_arguments(text), str):
-        raise ValueError("it must be the JSON text of an object")
-    return text
-
-
 class CalledFunction(Part):
+    """`arguments` may be any text, as in the API: that of a call which was cut is no JSON."""
+
     name: Name
-    arguments: Annotated[str, AfterValidator(_check_arguments)]
+    arguments: str
 
 
 class ToolCall(Part):

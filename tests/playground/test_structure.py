@@ -4,6 +4,7 @@ import json
 import math
 from typing import Any
 
+import pytest
 from django.test import Client
 
 from playground.models import Conversation, Message, Mode
@@ -67,6 +68,28 @@ async def test_a_call_of_a_tool_streams_is_kept_and_is_answered(
     assert rows[2].tool_call_id == call["id"]
     kept = (await db(Conversation.objects.get)).parameters
     assert kept["tools"] == [WEATHER]
+    await books.settled(2)
+
+
+async def test_a_call_that_was_cut_is_no_end_of_the_conversation(
+    site: Site, alice_browser: Client, books: Books
+) -> None:
+    """The page sends it back with what is said next, as it sends everything."""
+    question = {"role": "user", "content": "Is it raining in Zurich?"}
+    async with site.page(alice_browser) as page:
+        await page.say(**run(messages=[question], parameters=CALLED | {"max_tokens": 52}))
+        _, *deltas, finished = await page.hear_until("finished", "error")
+        assert finished["summary"]["finish_reason"] == "length"
+        [call] = joined(deltas)
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(call["function"]["arguments"])
+        messages = [
+            question,
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "user", "content": "Go on."},
+        ]
+        await page.say(**run(messages=messages, parameters={"tools": [WEATHER]}))
+        assert (await page.hear_until("finished", "error"))[-1]["type"] == "finished"
     await books.settled(2)
 
 

@@ -164,7 +164,7 @@ def answer_of(kept: Bodies, *, streamed: bool) -> tuple[str, list[dict[str, Any]
 
 def events(answer: bytes) -> Iterator[Any]:
     """The JSON of each server-sent event."""
-    for line in answer.decode().splitlines():
+    for line in answer.decode().split("\n"):  # the other ends of lines may stand in JSON
         data = line.removeprefix("data:").strip()
         if line.startswith("data:") and data != "[DONE]":
             yield json.loads(data)

@@ -68,11 +68,14 @@ def test_it_goes_on_from_what_was_sent_and_answered(
 def test_a_streamed_answer_is_put_together(
     alice_client: Client, organisation: Organisation
 ) -> None:
-    chunks = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in ("Re", "d.")]
-    lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in [*chunks, {"choices": []}]]
+    chunks = [
+        {"choices": [{"index": 0, "delta": {"content": text}}]} for text in ("Re", "d\u2028.")
+    ]
+    written = [json.dumps(chunk, ensure_ascii=False) for chunk in [*chunks, {"choices": []}]]
+    lines = [f"data: {chunk}\n\n" for chunk in written]
     stream = ("".join(lines) + "data: [DONE]\n\n").encode()
     alice_client.post(address(keep(organisation, answer=stream, stream=True)))
-    assert Conversation.objects.get().messages.last().content == "Red."  # type: ignore[union-attr]
+    assert Conversation.objects.get().messages.last().content == "Red\u2028."  # type: ignore[union-attr]
 
 
 TOOL = {

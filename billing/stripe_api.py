@@ -103,6 +103,8 @@ def default_card(customer_id: str) -> Card | None:
     """The card that is charged without its owner, as Stripe knows it now."""
     with calling():
         customer = client().v1.customers.retrieve(customer_id)
+        if getattr(customer, "deleted", False):  # in the dashboard: it has no settings any more
+            return None
         kept = customer.invoice_settings
         method = kept.default_payment_method if kept else None
         if method is None:

@@ -83,6 +83,19 @@ def test_a_card_removed_at_stripe_is_gone_here(
     assert charges(double) == []
 
 
+def test_the_card_of_a_customer_that_was_deleted_at_stripe_is_gone_here(
+    double: StripeDouble, alice_client: Client, low: Organisation
+) -> None:
+    customer = StripeCustomer.objects.get()
+    card = double.objects[customer.payment_method_id]
+    double.objects[customer.customer_id] = {
+        "id": customer.customer_id, "object": "customer", "deleted": True,
+    }  # fmt: skip
+    double.emit("payment_method.detached", {**card, "customer": None})
+    hear(double, alice_client)
+    assert StripeCustomer.objects.get().payment_method_id == ""
+
+
 def test_the_customer_portal_is_stripes_page_of_this_customer(
     double: StripeDouble, alice_client: Client
 ) -> None:

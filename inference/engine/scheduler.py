@@ -167,8 +167,8 @@ class Scheduler:
         Not before it can begin: while those that go first take the whole step, or it would compute
         a prefix that another one is computing, a place would be taken away for nothing.
         """
-        victim, self._short_of_blocks = self._giving_way(), None
-        head = self._waiting.next(self._counters, set())
+        head = self._waiting.next(self._counters)
+        victim, self._short_of_blocks = self._giving_way(head), None
         last = self.running[-1] if self.running else None
         if head is None or last is None or (victim is None and last.priority <= head.priority):
             return
@@ -198,14 +198,13 @@ class Scheduler:
         self._step += 1
         return self._step
 
-    def _giving_way(self) -> Sequence | None:
-        """Return who gives way to one of a better priority, or of a tenant below its share.
+    def _giving_way(self, sequence: Sequence | None) -> Sequence | None:
+        """Return who gives way to a waiting one of a better priority, or a tenant below its share.
 
         If nobody did, a flood of long generations would hold every slot (or block) until they end,
         however little a newcomer asks for. Shares are equal; nobody is brought below its own by
         another of the same priority.
         """
-        sequence = self._waiting.next(self._counters, set())
         slots_full = len(self.running) == self.limits.max_running
         if sequence is None or not (slots_full or sequence is self._short_of_blocks):
             return None
@@ -368,7 +367,8 @@ class Scheduler:
         """Whether the next step may be more than one token for each, once so many have ended."""
         num_left = len(self.running) - num_ending
         if self.num_waiting and (
-            num_left < self.limits.max_running or self._giving_way() is not None
+            num_left < self.limits.max_running
+            or self._giving_way(self._waiting.next(self._counters)) is not None
         ):
             return True
         return self.limits.max_drafts >= num_left and any(

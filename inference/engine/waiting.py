@@ -1,6 +1,7 @@
 """The sequences that wait for a place: a queue for each priority and tenant, each by arrival."""
 
 from bisect import insort
+from collections.abc import Set
 
 from inference.engine.crowd import Places
 from inference.engine.fairness import TenantCounters
@@ -46,7 +47,9 @@ class Waiting:
             if not queue:
                 del self._queues[place]
 
-    def next(self, counters: TenantCounters, deferred: set[tuple[int, str]]) -> Sequence | None:
+    def next(
+        self, counters: TenantCounters, deferred: Set[tuple[int, str]] = frozenset()
+    ) -> Sequence | None:
         """Return whose turn it is, of the queues that are not deferred.
 
         The lowest priority number first, then the tenant that was served least, then by arrival.

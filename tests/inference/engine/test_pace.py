@@ -99,24 +99,35 @@ def test_a_crowd_is_let_in_quickly() -> None:
     assert sum(bool(outcome.finish) for outcome in crowd) > 10
 
 
-def let_thirty_in(num_tokens: int) -> dict[int, int]:
-    """Tokens of prompts in the steps, by their rows, while thirty prompts join ten texts."""
-    machine = Machine()
+def with_ten_texts(machine: Machine) -> Bench:
+    """Ten texts that decode; the steps so far are forgotten."""
     bench = make(machine)
     for texts in (1, 9):
         run_texts(bench, texts)
     machine.steps.clear()
+    return bench
+
+
+def let_thirty_in(machine: Machine, num_tokens: int) -> None:
+    """Let thirty prompts join ten texts, until all decode."""
+    bench = with_ten_texts(machine)
     for n in range(30):
         bench.submit([n] * num_tokens, max_tokens=4000)
     while not machine.steps or machine.steps[-1][0] < 40:
         bench.step()
+
+
+def tokens_while_thirty_join(num_tokens: int) -> dict[int, int]:
+    """Tokens of prompts in the steps, by their rows, while thirty prompts join ten texts."""
+    machine = Machine()
+    let_thirty_in(machine, num_tokens)
     *steps, _last_chunk, _without = machine.steps
     return {rows: tokens for rows, tokens, _ in steps}
 
 
 def test_as_long_as_more_wait_than_decode_they_get_more_of_a_step() -> None:
     # Steps of forty take 44 ms, or 220 tokens: as much again for those who wait, or by majority.
-    tokens_at = let_thirty_in(300)
+    tokens_at = tokens_while_thirty_join(300)
     assert min(tokens_at) == 10
     assert all(tokens > 380 for rows, tokens in tokens_at.items() if rows < 15)
     assert all(210 < tokens < 230 for rows, tokens in tokens_at.items() if rows > 20)
@@ -124,7 +135,7 @@ def test_as_long_as_more_wait_than_decode_they_get_more_of_a_step() -> None:
 
 def test_whoever_waits_with_a_short_prompt_counts_as_sixteen_who_decode() -> None:
     # As above, but two who wait are as many as 32 who decode: steps are full almost to the end.
-    tokens_at = let_thirty_in(100)
+    tokens_at = tokens_while_thirty_join(100)
     assert all(tokens > 440 for rows, tokens in tokens_at.items() if rows <= 34)
     for rows, tokens in tokens_at.items():
         assert tokens < 220 * max(16 * (40 - rows) / rows, 1) + 5
@@ -133,24 +144,14 @@ def test_whoever_waits_with_a_short_prompt_counts_as_sixteen_who_decode() -> Non
 
 def test_however_many_wait_nobodys_step_takes_five_times_as_long() -> None:
     machine = Machine(token_s=0.0005)  # 512 tokens would take six times as long
-    bench = make(machine)
-    for texts in (1, 9):
-        run_texts(bench, texts)
-    machine.steps.clear()
-    for n in range(30):
-        bench.submit([n] * 40, max_tokens=4000)
-    while not machine.steps or machine.steps[-1][0] < 40:
-        bench.step()
+    let_thirty_in(machine, 40)
     assert 4 * machine.quiet_s(40) < max(spent_s for *_, spent_s in machine.steps[1:])
     assert max(spent_s for *_, spent_s in machine.steps[1:]) < 5.2 * machine.quiet_s(40)
 
 
 def test_a_short_prompt_before_long_ones_makes_no_crowd_of_them() -> None:
     machine = Machine()
-    bench = make(machine)
-    for texts in (1, 9):
-        run_texts(bench, texts)
-    machine.steps.clear()
+    bench = with_ten_texts(machine)
     for n in range(15):
         bench.submit([n] * (2 if n % 5 == 0 else 800), max_tokens=4000)
     for _ in range(5):

@@ -6,6 +6,7 @@ A refusal names the place that is at fault: the schema of one tool, or the keywo
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from inference import errors
@@ -46,10 +47,15 @@ async def prepare_grammar(spec: GenerationSpec, link: "EngineLink", tenant: str)
     return grammar
 
 
-def form_of_calls(spec: GenerationSpec, link: "EngineLink") -> str:
-    """The name of the form in which this model may call tools; empty when there are none."""
+def with_grammar(spec: GenerationSpec, grammar: Grammar, link: "EngineLink") -> GenerationSpec:
+    """The request with its compiled grammar, and the form in which this model calls tools."""
     assert link.info is not None
-    return format_of(link.info.tool_format).name if spec.tool_use is not None else ""
+    sampling = replace(spec.sampling, grammar=grammar)
+    if spec.tool_use is not None:
+        sampling = replace(sampling, tool_format=format_of(link.info.tool_format).name)
+        if spec.tool_use.required:  # calls are all there is, and no token ends a call
+            sampling = replace(sampling, stop_token_ids=())
+    return replace(spec, sampling=sampling)
 
 
 def _grammar_of_calls(tools: tuple[Tool, ...], use: ToolUse, link: "EngineLink") -> Grammar:

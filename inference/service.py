@@ -7,7 +7,6 @@ without them the first `prepare` starts it.
 """
 
 import asyncio
-import dataclasses
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -374,9 +373,7 @@ async def _ask_engine(
         prompts.prepare_all(spec, link, caller.organisation_id),
         constraints.prepare_grammar(spec, link, caller.organisation_id),
     )
-    form = constraints.form_of_calls(spec, link)
-    sampling = dataclasses.replace(spec.sampling, grammar=grammar, tool_format=form)
-    return dataclasses.replace(spec, sampling=sampling), prepared
+    return constraints.with_grammar(spec, grammar, link), prepared
 
 
 def _tokens_asked(spec: GenerationSpec, prepared: list[PreparedPrompt]) -> int:

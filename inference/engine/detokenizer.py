@@ -69,11 +69,16 @@ class Detokenizer:
         """Start with no text; `stops` end it, but no call of a tool that is written in `form`."""
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._stops = StopAutomaton(stops) if any(stops) else None
-        self._lead = Lead(form) if form is not None and self._stops is not None else None
+        self._lead = Lead(form) if form is not None else None
         self._node = 0
         self._spared = 0  # characters of the lead's that came when nothing could stop
         self._held = ""  # decoded, but possibly the start of a stop string
         self.stop_reason = ""  # the stop string that matched; no text comes after it
+
+    @property
+    def in_call(self) -> bool:
+        """Whether a call of a tool has begun: nothing ends it but its own end."""
+        return self._lead is not None and self._lead.called
 
     def feed(self, data: bytes, *, may_stop: bool = True) -> str:
         """Take the bytes of the next token; return the text that became decided.
@@ -95,6 +100,8 @@ class Detokenizer:
         if self.stop_reason or not (text or last):
             return ""
         if self._stops is None:
+            if self._lead is not None:
+                self._lead.feed(text)
             return text
         said, calls = (text, "") if self._lead is None else self._lead.feed(text)
         if last and self._lead is not None:

@@ -232,7 +232,8 @@ class EngineLoop:
         """Decide whether the sequence goes on after a token; return the text it decided."""
         params, detokenizer, count = sequence.params, sequence.detokenizer, sequence.num_generated
         ends = token_id in self._eos and not (params.ignore_eos and params.grammar is None)
-        if ends or (count > params.min_tokens and token_id in params.stop_token_ids):
+        stops = count > params.min_tokens and token_id in params.stop_token_ids
+        if ends or (stops and not detokenizer.in_call):
             text = detokenizer.flush()
             sequence.finish(FinishReason.STOP, stop_reason=detokenizer.stop_reason)
             return text

@@ -205,21 +205,37 @@ async def test_a_call_that_is_cut_is_said_to_be_cut(api: httpx.AsyncClient) -> N
 @pytest.mark.parametrize("stop", ["city", "}", "<", "tool"])
 async def test_a_stop_text_ends_no_call(api: httpx.AsyncClient, caller: str, stop: str) -> None:
     for choice in ("auto", "required"):
-        fields = {"model": caller, "tools": TOOLS, "tool_choice": choice, "stop": stop}
-        [answered] = (await ask(api, **fields))["choices"]
-        assert answered["finish_reason"] == "tool_calls"
-        [call] = answered["message"]["tool_calls"]
-        assert "city" in json.loads(call["function"]["arguments"])
-        events = await stream(api, PATH, chat(**fields))
-        assert events.finish_reasons == ["tool_calls"]
+        await _check_whole_call(api, model=caller, tool_choice=choice, stop=stop)
 
 
-async def test_a_stop_text_ends_what_is_said_before_a_call(
-    api: httpx.AsyncClient, caller: str
+@pytest.mark.parametrize(
+    ("choice", "token"),
+    [("auto", "{"), ("auto", "}"), ("auto", "y"), ("required", "<"), ("required", "y")],
+)
+async def test_a_stop_token_ends_no_call(
+    api: httpx.AsyncClient, caller: str, choice: str, token: str
 ) -> None:
-    fields = {"model": caller, "tools": TOOLS, "tool_choice": "auto", "stop": "look"}
+    await _check_whole_call(api, model=caller, tool_choice=choice, stop_token_ids=[ord(token)])
+
+
+async def _check_whole_call(api: httpx.AsyncClient, **fields: Any) -> None:
+    fields["tools"] = TOOLS
     [answered] = (await ask(api, **fields))["choices"]
-    assert (answered["finish_reason"], answered["message"]["content"]) == ("stop", "I ")
+    assert answered["finish_reason"] == "tool_calls"
+    [call] = answered["message"]["tool_calls"]
+    assert "city" in json.loads(call["function"]["arguments"])
+    events = await stream(api, PATH, chat(**fields))
+    assert events.finish_reasons == ["tool_calls"]
+
+
+@pytest.mark.parametrize(
+    ("stop", "said"), [({"stop": "look"}, "I "), ({"stop_token_ids": [ord("k")]}, "I loo")]
+)
+async def test_a_stop_ends_what_is_said_before_a_call(
+    api: httpx.AsyncClient, caller: str, stop: dict[str, object], said: str
+) -> None:
+    [answered] = (await ask(api, model=caller, tools=TOOLS, tool_choice="auto", **stop))["choices"]
+    assert (answered["finish_reason"], answered["message"]["content"]) == ("stop", said)
     assert "tool_calls" not in answered["message"]
 
 

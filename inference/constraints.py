@@ -5,13 +5,13 @@ A refusal names the place that is at fault: the schema of one tool, or the keywo
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inference import errors
 from inference.engine.lark import json_rule
 from inference.engine.params import Grammar, GrammarKind
+from inference.engine.schemas import InexactNumberError, check_numbers, find_keyword
 from inference.engine.tool_formats import calls_grammar
 from inference.engine.wire import engine_pb2 as wire
 from inference.engine.wire.messages import grammar_to_wire
@@ -62,12 +62,20 @@ def _grammar_of_calls(tools: tuple[Tool, ...], use: ToolUse, link: "EngineLink")
     assert link.info is not None
     family = link.info.tool_format
     chosen = [tools[place] for place in use.places]
-    rules = [
-        (tool.name, json_rule(json.loads(tool.parameters), lenient=tool.lenient)) for tool in chosen
-    ]
+    rules = [(tool.name, _rule_of(tool)) for tool in chosen]
     parallel = calls_several(family) if use.parallel is None else use.parallel
     lark = calls_grammar(format_of(family), rules, required=use.required, parallel=parallel)
     return _checked("lark", lark, "tools")
+
+
+def _rule_of(tool: Tool) -> str:
+    try:
+        return json_rule(json.loads(tool.parameters), lenient=tool.lenient)
+    except InexactNumberError as error:
+        message = f"'{tool.param}' cannot be used: {error}."
+        raise errors.invalid(
+            message, spell_path((tool.param, *error.steps)), "invalid_value"
+        ) from None
 
 
 def _checked(kind: GrammarKind, source: str, param: str, *, lenient: bool = False) -> Grammar:
@@ -108,26 +116,16 @@ def _invalid(refusal: str, grammar: Grammar, param: str) -> ServiceError:
 
 
 def _place_of_fault(grammar: Grammar, param: str, refusal: str) -> str:
-    """The path of the keyword that a refusal names, where it is found in the schema."""
-    named = _UNENFORCEABLE.search(refusal)
-    if named is None or grammar.kind != "json_schema":
+    """The path of the keyword or the number that a refusal names, if it is found in the schema."""
+    if grammar.kind != "json_schema":
         return param
-    path = _path_to(json.loads(grammar.source), named[1])
-    return spell_path((param, *path)) if path is not None else param
-
-
-def _path_to(node: Any, keyword: str) -> tuple[str | int, ...] | None:
-    """The steps to the first such keyword, itself included; None when there is none."""
-    if isinstance(node, dict):
-        if keyword in node:
-            return (keyword,)
-        parts: Iterable[tuple[str | int, Any]] = node.items()
-    elif isinstance(node, list):
-        parts = enumerate(node)
-    else:
-        return None
-    for step, value in parts:
-        path = _path_to(value, keyword)
-        if path is not None:
-            return (step, *path)
-    return None
+    named = _UNENFORCEABLE.search(refusal)
+    try:
+        schema = json.loads(grammar.source)
+        check_numbers(schema)
+        steps = find_keyword(schema, named[1]) if named is not None else None
+    except InexactNumberError as error:
+        steps = error.steps
+    except (ValueError, RecursionError):  # it is not JSON
+        steps = None
+    return spell_path((param, *(steps or ())))

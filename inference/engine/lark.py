@@ -7,6 +7,8 @@ Knows the dialect, not the library: whoever asks for a grammar writes it with th
 import json
 from typing import Any
 
+from inference.engine.schemas import check_numbers
+
 # Between the parts of a JSON text: room to indent, and an end to it. A model that is at a loss
 # would otherwise write spaces until its tokens run out.
 WHITESPACE = r"\n?[ ]{0,32}"
@@ -18,10 +20,14 @@ def literal(text: str) -> str:
 
 
 def json_rule(schema: Any, *, lenient: bool = False) -> str:
-    """Return what stands for a JSON value that fits a schema. ValueError when it is no schema."""
+    """Return what stands for a JSON value that fits a schema.
+
+    ValueError when it is no schema, or has a number that would become another one.
+    """
     if schema is True:
         schema = {}
     if not isinstance(schema, dict):
         raise ValueError("a JSON schema is an object")
+    check_numbers(schema)
     options = {"whitespace_pattern": WHITESPACE, "lenient": lenient}
     return "%json " + json.dumps({**schema, "x-guidance": options})

@@ -61,6 +61,9 @@ async def test_it_streams(api: httpx.AsyncClient, schema: OpenAISchema) -> None:
         ({"structured_outputs": {"json_object": True}}, {'{"":""}'}),
         ({"structured_outputs": {"json": {"const": [1, None]}}}, {"[1,null]"}),
         ({"structured_outputs": {"json": '{"const": 5}'}}, {"5"}),
+        ({"structured_outputs": {"json": {"enum": [2**53]}}}, {"9007199254740992"}),
+        ({"structured_outputs": {"json": {"const": 5, "default": 2**60}}}, {"5"}),
+        ({"structured_outputs": {"json": {"const": True, "title": "const"}}}, {"true"}),
         ({"structured_outputs": {"regex": "[xyz]{3}-[0-9]"}}, {"xxx-0"}),
         ({"structured_outputs": {"choice": ["maybe", "perhaps"]}}, {"maybe", "perhaps"}),
         (
@@ -129,6 +132,33 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {"response_format": json_schema({"properties": {"a": {"not": {}}}}, strict=True)},
         f"{SCHEMA}.properties.a.not",
+    ),
+    (
+        {"response_format": json_schema({"properties": {"not": {"not": {}}}}, strict=True)},
+        f"{SCHEMA}.properties.not.not",
+    ),
+    (
+        {"response_format": json_schema({"enum": [{"not": 1}], "items": {"not": {}}}, strict=True)},
+        f"{SCHEMA}.items.not",
+    ),
+    # Beyond 2 ** 53 the grammar library would take another number, and crashes at one of them.
+    ({"response_format": json_schema({"const": 2**53 + 1})}, f"{SCHEMA}.const"),
+    ({"response_format": json_schema({"const": -(2**63)}, strict=True)}, f"{SCHEMA}.const"),
+    (
+        {"response_format": json_schema({"properties": {"const": {"enum": [1, 2**63]}}})},
+        f"{SCHEMA}.properties.const.enum[1]",
+    ),
+    (
+        {"structured_outputs": {"json": {"const": {"a": [10**20]}}}},
+        "structured_outputs.json.const.a[0]",
+    ),
+    (
+        {
+            "structured_outputs": {
+                "json": '{"anyOf": [{"const": 1e2}, {"const": 9007199254740993}]}'
+            }
+        },
+        "structured_outputs.json.anyOf[1].const",
     ),
     ({"structured_outputs": {}}, "structured_outputs"),
     ({"structured_outputs": {"json_object": False}}, "structured_outputs"),

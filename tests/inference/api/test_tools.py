@@ -269,6 +269,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "tools[1].function.parameters.properties.x.not",
     ),
     (
+        {"tools": [tool("a"), tool("b", {"properties": {"x": {"enum": [2**53 + 1]}}})]},
+        "tools[1].function.parameters.properties.x.enum[0]",
+    ),
+    (
         {"tools": [tool("a"), tool("b", {"properties": {"x": {"$ref": "#/$defs/no"}}})]},
         "tools[1].function.parameters",
     ),

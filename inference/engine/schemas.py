@@ -1,0 +1,88 @@
+"""Where things stand in a JSON schema.
+
+Tells its keywords from what is only called like one: the name of a property, a part of an enum.
+Walks without recursion: schemas come from strangers, and nest.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+Step = str | int
+Trail = tuple["Trail", Step] | None  # the steps to a place, the last one outside
+
+# Beyond it neighbouring whole numbers are one float, which is how the grammar library keeps them.
+LARGEST_WHOLE = 1 << 53
+# Keywords whose members have names of the schema's author.
+NAMING = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
+# Keywords with values in which no schema stands.
+VALUES = frozenset({"const", "default", "enum", "examples"})
+
+
+class InexactNumberError(ValueError):
+    """A whole number that would become another one. `steps` lead to it."""
+
+    def __init__(self, number: int, steps: tuple[Step, ...]) -> None:
+        """Say which one, and what is possible."""
+        super().__init__(
+            f"its number {str(number)[:40]} is beyond {LARGEST_WHOLE}, up to which whole numbers "
+            "are exact"
+        )
+        self.steps = steps
+
+
+def check_numbers(schema: Any) -> None:
+    """Raise InexactNumberError for a value of `const` or `enum` that cannot be kept."""
+    for trail, keyword, value in _keywords(schema):
+        if keyword not in {"const", "enum"}:
+            continue
+        for place, number in _leaves(value, (trail, keyword)):
+            if type(number) is int and abs(number) > LARGEST_WHOLE:
+                raise InexactNumberError(number, _steps(place))
+
+
+def find_keyword(schema: Any, wanted: str) -> tuple[Step, ...] | None:
+    """Return the steps to the first such keyword, itself included; None when there is none."""
+    found = ((trail, word) for trail, word, _value in _keywords(schema) if word == wanted)
+    place = next(found, None)
+    return _steps(place) if place is not None else None
+
+
+def _keywords(schema: Any) -> Iterator[tuple[Trail, str, Any]]:
+    """Every keyword of a schema and of those inside, with the steps to where it stands."""
+    waiting: list[tuple[Trail, Any]] = [(None, schema)]
+    while waiting:
+        trail, node = waiting.pop()
+        if isinstance(node, list):
+            waiting += reversed(_parts(node, trail))
+        elif isinstance(node, dict):
+            inside: list[tuple[Trail, Any]] = []
+            for keyword, value in node.items():
+                yield trail, keyword, value
+                if keyword in NAMING and isinstance(value, dict):
+                    inside += _parts(value, (trail, keyword))
+                elif keyword not in VALUES:
+                    inside.append(((trail, keyword), value))
+            waiting += reversed(inside)
+
+
+def _leaves(value: Any, trail: Trail) -> Iterator[tuple[Trail, Any]]:
+    waiting = [(trail, value)]
+    while waiting:
+        place, node = waiting.pop()
+        if isinstance(node, dict | list):
+            waiting += reversed(_parts(node, place))
+        else:
+            yield place, node
+
+
+def _parts(node: dict[str, Any] | list[Any], trail: Trail) -> list[tuple[Trail, Any]]:
+    steps = node.items() if isinstance(node, dict) else enumerate(node)
+    return [((trail, step), part) for step, part in steps]
+
+
+def _steps(trail: Trail) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    while trail is not None:
+        trail, step = trail
+        steps.append(step)
+    return tuple(reversed(steps))

@@ -2,7 +2,8 @@
 
 A grammar is first tried in another process (`grammar_trial.py`) and compiled here only when that
 was quick. What was refused is remembered like what was accepted, and tenants take turns: one whose
-grammars take all of their second delays another by one second at most.
+grammars take all of their second delays another by one second at most, or by five where the machine
+stands still. What such a machine ended is not remembered.
 """
 
 import asyncio

@@ -2,8 +2,9 @@
 
 `Trial` starts this module as a child process at the first grammar and again after each that killed
 it. The child compiles a grammar, follows it for some random tokens, and says what it found. The
-kernel ends it when that takes longer than a second or more memory than it may have, whatever the
-library is doing, and whether or not its parent still lives.
+kernel ends it when that takes more than a second of processor time or more memory than it may have,
+whatever the library is doing, and whether or not its parent still lives. Where it got no processor,
+it ends as well, and nothing is said against the grammar.
 """
 
 import contextlib
@@ -24,11 +25,15 @@ from llguidance import LLMatcher
 from inference.engine.grammar import Grammars, Vocabulary
 from inference.engine.params import Grammar
 
-LIMIT_S = 1.0
+LIMIT_S = 1.0  # of processor time, so that a busy machine refuses nothing
+STALLED_S = 5.0  # of the clock: as long as others may have to wait
 MEMORY_BYTES = 2 << 30  # of addresses; the vocabulary's own are some hundred MiB
 # Less than a thread of the engine has: what does not overflow it here does not overflow it there.
 STACK_BYTES = 2 << 20
 NUM_STEPS = 32
+ENDING_S = 1.0  # between the end of what a child says and its own
+# How the child ends when its time is over by the clock, and when somebody ends it from outside.
+NOT_ITS_FAULT = (-signal.SIGALRM, -signal.SIGKILL, -signal.SIGTERM)
 TOO_MUCH = "it is too complex: compiling it takes longer than a second, or too much memory"
 
 
@@ -50,7 +55,10 @@ class Trial:
         child = self._child or self._start()
         answer = _ask(child, [grammar.kind, grammar.source, grammar.lenient])
         if not answer:
+            status = _status(child)
             self.stop()
+            if status in NOT_ITS_FAULT:
+                raise ChildProcessError("the process in which grammars are tried was held up")
             raise ValueError(TOO_MUCH)
         if complaint := json.loads(answer):
             raise ValueError(complaint)
@@ -92,6 +100,14 @@ def _ask(child: subprocess.Popen[bytes], question: Any) -> bytes:
         return b""
 
 
+def _status(child: subprocess.Popen[bytes]) -> int | None:
+    """How a child that says nothing any more has ended; None when it has not."""
+    try:
+        return child.wait(ENDING_S)
+    except subprocess.TimeoutExpired:
+        return None
+
+
 def _line(value: Any) -> bytes:
     return json.dumps(value).encode() + b"\n"
 
@@ -108,10 +124,16 @@ def serve() -> None:
     _answer("ready")
     for line in sys.stdin.buffer:
         grammar = Grammar(*json.loads(line))
-        signal.setitimer(signal.ITIMER_REAL, LIMIT_S)  # its signal is not handled: it kills
+        _limit_time(LIMIT_S, STALLED_S)
         complaint = try_out(grammars, grammar)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _limit_time(0, 0)
         _answer(complaint)
+
+
+def _limit_time(processor_s: float, clock_s: float) -> None:
+    """Set both timers, whose signals are not handled: they kill. 0 stops them."""
+    signal.setitimer(signal.ITIMER_PROF, processor_s)
+    signal.setitimer(signal.ITIMER_REAL, clock_s)
 
 
 def _answer(value: str) -> None:

@@ -1,10 +1,11 @@
 """Strangers' grammars are compiled within bounds, or refused with a sentence; nobody waits."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -12,7 +13,7 @@ from inference.engine import fake
 from inference.engine.fake_codec import FakeCodec
 from inference.engine.grammar import CompiledGrammar, Grammars, Vocabulary, read_vocabulary
 from inference.engine.grammar_compiler import CompilingFailedError, GrammarCompiler
-from inference.engine.grammar_trial import LIMIT_S
+from inference.engine.grammar_trial import LIMIT_S, STALLED_S
 from inference.engine.params import Grammar
 from inference.engine.server import EngineServer
 from inference.engine.wire import engine_pb2
@@ -32,6 +33,15 @@ async def compiler() -> AsyncIterator[GrammarCompiler]:
     made = GrammarCompiler(Grammars(read_vocabulary(codec, codec.vocab_size)))
     yield made
     made.stop()
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("words", REFUSED)
@@ -112,6 +122,34 @@ async def test_the_next_grammar_is_not_blamed_for_a_child_that_died(
     with pytest.raises(ValueError, match="takes longer than a second"):
         await compiler.compile(SLOW, "alice")
     await compiler.compile(Grammar("regex", "c"), "alice")
+
+
+async def test_a_machine_that_stood_still_is_not_the_grammars_fault(
+    compiler: GrammarCompiler,
+) -> None:
+    await compiler.compile(Grammar("regex", "warm"), "alice")
+    child = compiler._trial._child
+    assert child is not None
+    grammar = schema({"type": "integer", "multipleOf": 49_999})  # a fifth of a second
+    held_up = asyncio.create_task(compiler.compile(grammar, "alice"))
+    await asyncio.sleep(0.05)
+    with stopped(child.pid):
+        await asyncio.sleep(LIMIT_S + 0.2)
+    await held_up
+
+
+async def test_what_the_clock_ended_is_tried_again(compiler: GrammarCompiler) -> None:
+    await compiler.compile(Grammar("regex", "warm"), "alice")
+    child = compiler._trial._child
+    assert child is not None
+    held_up = asyncio.create_task(compiler.compile(SLOW, "alice"))
+    await asyncio.sleep(0.2)
+    with stopped(child.pid):
+        await asyncio.sleep(STALLED_S)
+    with pytest.raises(CompilingFailedError):
+        await held_up
+    with pytest.raises(ValueError, match="takes longer than a second"):
+        await compiler.compile(SLOW, "alice")
 
 
 async def test_no_grammar_is_blamed_for_a_child_that_does_not_start(

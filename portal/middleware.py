@@ -1,13 +1,14 @@
-"""What every request of the Django side passes: an id is given, a slash is added."""
+"""What every request of the Django side passes: an id, a slash that lacks, the right host."""
 
 from collections.abc import Awaitable, Callable
 
 import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
-from portal.failures import API
+from portal.failures import API, bad_request
 from portal.lib.ids import new_id
 
 Next = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
@@ -62,6 +63,33 @@ def slash_is_optional(get_response: Next) -> Next:
 
     async def answer(request: HttpRequest) -> HttpResponseBase:
         awaitable = get_response(complete(request))
+        assert isinstance(awaitable, Awaitable)
+        response: HttpResponseBase = await awaitable
+        return response
+
+    return answer
+
+
+@sync_and_async_middleware
+def foreign_host_is_refused(get_response: Next) -> Next:
+    """Of programs, here: with DEBUG Django would answer with a page of its own."""
+
+    def refusal(request: HttpRequest) -> HttpResponseBase | None:
+        if request.path.startswith(API):
+            try:
+                request.get_host()
+            except DisallowedHost as error:
+                return bad_request(request, error)
+        return None
+
+    if not iscoroutinefunction(get_response):
+        return lambda request: refusal(request) or get_response(request)
+
+    async def answer(request: HttpRequest) -> HttpResponseBase:
+        refused = refusal(request)
+        if refused is not None:
+            return refused
+        awaitable = get_response(request)
         assert isinstance(awaitable, Awaitable)
         response: HttpResponseBase = await awaitable
         return response

@@ -7,6 +7,7 @@ from django.template.loader import render_to_string
 from django.test import Client, RequestFactory
 from django.urls import path
 from django.views.defaults import bad_request, permission_denied, server_error
+from pytest_django.fixtures import Settings
 
 from portal import urls
 from portal.urls import urlpatterns as ours
@@ -48,8 +49,12 @@ def test_a_program_gets_json(db: None) -> None:
     assert "secret" not in response.content.decode()
 
 
-@pytest.mark.parametrize("path", ["/api/balance/", "/api/schema/", "/api/nothing/"])
-def test_a_program_that_names_another_host_gets_json(path: str) -> None:
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("path", ["/api/balance/", "/api/schema/", "/api/nothing/", "/api/balance"])
+def test_a_program_that_names_another_host_gets_json(
+    path: str, debug: bool, settings: Settings
+) -> None:
+    settings.DEBUG = debug
     response = Client().get(path, headers={"host": "elsewhere.example"})
     assert response.status_code == 400
     error = response.json()["error"]

@@ -63,11 +63,12 @@ class EngineSizes:
 def build_real(args: argparse.Namespace) -> Served:
     """Load what the command line asks for. ValueError with the reason when it cannot be served."""
     device = choose_device(args.device)
-    dtype = choose_dtype(args.dtype, args.path, device, int8=args.quantize == "int8")
+    halvable = has_half_the_bits(args.path)
+    dtype = choose_dtype(args, halvable, device)
     sizes = EngineSizes(
         max_model_len=args.max_model_len,
         kv_blocks=args.kv_blocks,
-        kv_cache_dtype=choose_cache_dtype(args, device, dtype),
+        kv_cache_dtype=choose_cache_dtype(args, halvable, device, dtype),
         memory_fraction=args.memory_fraction,
         # Ranks on CPUs share this machine's memory; on GPUs each has its own.
         memory_shares=args.memory_shares * (args.tensor_parallel if device.type == "cpu" else 1),
@@ -155,22 +156,23 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted, 0) if wanted == "cuda" else torch.device(wanted)
 
 
-def choose_dtype(wanted: str, path: str, device: torch.device, *, int8: bool) -> torch.dtype:
+def choose_dtype(args: argparse.Namespace, halvable: bool, device: torch.device) -> torch.dtype:
     """Return what is asked for, or what suits a checkpoint and a device.
 
     On CPUs float32, except where the products are bfloat16's anyway, or those of bfloat16 weights
     are twice as fast.
     """
+    wanted = args.dtype
     if wanted == "auto":
-        on_cuda = device.type == "cuda"
-        halved = on_cuda or int8 or (_has_half_the_bits(path) and multiplies_bfloats())
+        rounded = device.type == "cuda" or args.quantize == "int8"
+        halved = rounded or (halvable and multiplies_bfloats())
         wanted = "bfloat16" if halved else "float32"
     dtype: torch.dtype = getattr(torch, wanted)
     return dtype
 
 
 def choose_cache_dtype(
-    args: argparse.Namespace, device: torch.device, dtype: torch.dtype
+    args: argparse.Namespace, halvable: bool, device: torch.device, dtype: torch.dtype
 ) -> torch.dtype:
     """Return what keys and values are kept in beside a model of `dtype`.
 
@@ -179,7 +181,7 @@ def choose_cache_dtype(
     ValueError on GPUs, whose kernels know one dtype.
     """
     if args.kv_cache_dtype == "auto":
-        halved = device.type == "cpu" and args.dtype == "auto" and _has_half_the_bits(args.path)
+        halved = device.type == "cpu" and args.dtype == "auto" and halvable
         return torch.bfloat16 if halved else dtype
     wanted: torch.dtype = getattr(torch, args.kv_cache_dtype)
     if device.type != "cpu" and wanted is not dtype:
@@ -190,7 +192,7 @@ def choose_cache_dtype(
     return wanted
 
 
-def _has_half_the_bits(path: str) -> bool:
+def has_half_the_bits(path: str) -> bool:
     """Whether a checkpoint has bfloat16 weights, and a form that takes them as they are."""
     config = AutoConfig.from_pretrained(path)
     return getattr(config, "dtype", None) is torch.bfloat16 and config.model_type in FAMILIES

@@ -44,16 +44,21 @@ class CodecServicer:
         self._vocab_size = vocab_size
         self._asked_bytes = 0  # in this turn of the event loop
 
-    def full_for_ms(self, place: engine_pb2.Place) -> int:
-        """Say when to come back; 0: what is for this place may be submitted now."""
-        return 0
+    def full_for_ms(self, place: engine_pb2.Place, amount: int) -> int:
+        """Say when to come back; 0: so much may be submitted for this place now.
+
+        The amount is of what the engine's queue is measured in: sequences, or tokens of inputs.
+        """
+        raise NotImplementedError
 
     async def Tokenize(  # noqa: N802  (the protocol's name)
         self, request: engine_pb2.TokenizeRequest
     ) -> engine_pb2.TokenizeReply:
         """Encode a prompt: at once, or off the event loop when that takes longer."""
-        if request.HasField("place") and (full_for_ms := self.full_for_ms(request.place)):
-            return engine_pb2.TokenizeReply(full_for_ms=full_for_ms)
+        if request.HasField("place"):
+            place = request.place
+            if full_for_ms := self.full_for_ms(place, place.num_sequences):
+                return engine_pb2.TokenizeReply(full_for_ms=full_for_ms)
         num_bytes = request.ByteSize()
         if self._is_little(num_bytes):
             return self._tokenize(request)

@@ -74,9 +74,9 @@ class EngineServicer(CodecServicer):
             raise CallError(Code.INVALID_ARGUMENT, str(error)) from None
         return engine_pb2.CheckGrammarReply()
 
-    def full_for_ms(self, place: engine_pb2.Place) -> int:
-        """See the base. What may come is expected from now on."""
-        full_for_s = self._server.loop.full_for_s(place.tenant, place.priority, place.num_sequences)
+    def full_for_ms(self, place: engine_pb2.Place, amount: int) -> int:
+        """See the base: of sequences. What may come is expected from now on."""
+        full_for_s = self._server.loop.full_for_s(place.tenant, place.priority, amount)
         return math.ceil(full_for_s * 1000)
 
     def Generate(self, stream: Stream) -> "GenerateStream":  # noqa: N802

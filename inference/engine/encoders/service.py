@@ -62,12 +62,13 @@ class EncoderServicer(CodecServicer):
         self, request: engine_pb2.TokenizeAllRequest
     ) -> engine_pb2.TokenizeAllReply:
         """Encode plain texts off the event loop, unless their job would be refused anyway."""
+        asks_for_a_place = request.HasField("place")
         least = request.num_tokens + len(request.texts)
-        if full_for_ms := self._full_for_ms(request, least):
+        if asks_for_a_place and (full_for_ms := self.full_for_ms(request.place, least)):
             return engine_pb2.TokenizeAllReply(full_for_ms=full_for_ms)
         encoded = await self._aside(request.ByteSize(), self._encode_all, request.texts)
         num_tokens = request.num_tokens + sum(map(len, encoded))
-        if full_for_ms := self._full_for_ms(request, num_tokens):
+        if asks_for_a_place and (full_for_ms := self.full_for_ms(request.place, num_tokens)):
             return engine_pb2.TokenizeAllReply(full_for_ms=full_for_ms)
         return engine_pb2.TokenizeAllReply(
             encoded=[engine_pb2.TokenIds(ids=token_ids) for token_ids in encoded]
@@ -76,14 +77,10 @@ class EncoderServicer(CodecServicer):
     def _encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         return [self._server.served.codec.encode_text(text) for text in texts]
 
-    def _full_for_ms(self, request: engine_pb2.TokenizeAllRequest, num_tokens: int) -> int:
-        """When to come back; 0: so many tokens may be submitted, or are not going to be."""
-        if not request.HasField("place"):
-            return 0
-        place = request.place
-        return math.ceil(
-            1000 * self._server.loop.full_for_s(place.tenant, place.priority, num_tokens)
-        )
+    def full_for_ms(self, place: engine_pb2.Place, amount: int) -> int:
+        """See the base: of tokens."""
+        full_for_s = self._server.loop.full_for_s(place.tenant, place.priority, amount)
+        return math.ceil(full_for_s * 1000)
 
     async def Embed(  # noqa: N802
         self, request: engine_pb2.EmbedRequest

@@ -17,6 +17,7 @@ from inference.engine.build import (
     choose_dtype,
     digest,
     eos_token_ids,
+    has_half_the_bits,
     physical_cores,
 )
 from inference.engine.fake_codec import FakeCodec
@@ -126,9 +127,10 @@ def test_on_a_cpu_it_halves_the_bits_only_where_that_is_exact_and_fast(
 ) -> None:
     monkeypatch.setattr(build, "multiplies_bfloats", lambda: multiplies)
     save_config(tmp_path, family, weights)
-    cpu = torch.device("cpu")
-    assert choose_dtype("auto", str(tmp_path), cpu, int8=False) is chosen
-    assert choose_dtype("float16", str(tmp_path), cpu, int8=False) is torch.float16
+    halvable = has_half_the_bits(str(tmp_path))
+    for wanted, dtype in (("auto", chosen), ("float16", torch.float16)):
+        args = build_parser().parse_args(["--dtype", wanted])
+        assert choose_dtype(args, halvable, torch.device("cpu")) is dtype
 
 
 def save_config(folder: Path, family: str, weights: torch.dtype) -> None:
@@ -159,15 +161,14 @@ def test_the_cache_has_the_dtype_of_the_checkpoint_or_the_one_that_is_asked_for(
 ) -> None:
     save_config(tmp_path, family, weights)
     args = build_parser().parse_args(["--path", str(tmp_path), *options.split()])
-    assert choose_cache_dtype(args, torch.device("cpu"), model_dtype) is chosen
+    halvable = has_half_the_bits(str(tmp_path))
+    assert choose_cache_dtype(args, halvable, torch.device("cpu"), model_dtype) is chosen
 
 
-def test_on_gpus_the_cache_has_the_models_own_dtype(tmp_path: Path) -> None:
-    save_config(tmp_path, "llama", torch.bfloat16)
+def test_on_gpus_the_cache_has_the_models_own_dtype() -> None:
     gpu = torch.device("cuda")
-    line = ["--path", str(tmp_path), "--kv-cache-dtype"]
     for wanted in ("auto", "float32"):
-        args = build_parser().parse_args([*line, wanted])
-        assert choose_cache_dtype(args, gpu, torch.float32) is torch.float32
+        args = build_parser().parse_args(["--kv-cache-dtype", wanted])
+        assert choose_cache_dtype(args, True, gpu, torch.float32) is torch.float32
     with pytest.raises(ValueError, match="--kv-cache-dtype must be bfloat16"):
-        choose_cache_dtype(args, gpu, torch.bfloat16)
+        choose_cache_dtype(args, True, gpu, torch.bfloat16)

@@ -108,12 +108,12 @@ class Service:
     ) -> Generation:
         if self.draining:
             raise errors.overloaded(_("The server is shutting down."))
-        await catalog.refresh()
-        entry = catalog.resolve(spec.model, caller)
-        check_kind(entry, spec)
         allowance = Allowance()
         try:
             await self.limits.take(caller, "requests", 1, allowance)
+            await catalog.refresh()
+            entry = catalog.resolve(spec.model, caller)
+            check_kind(entry, spec)
             link = self.link_to(entry)
             with link.announced(len(spec.prompts) * (spec.best_of or spec.n)):
                 spec, prepared = await _ask_engine(spec, link, caller)
@@ -325,10 +325,10 @@ async def tokenizer_info(model: str, caller: Caller) -> tuple[dict[str, object],
 
 
 async def _unbilled(model: str, caller: Caller) -> tuple[Service, CatalogEntry, Allowance]:
-    service = await _service()
+    service, allowance = await _service(), await count(caller)
     await catalog.refresh()
     entry = catalog.resolve(model or _default_model(caller), caller)
-    return service, entry, await count(caller)
+    return service, entry, allowance
 
 
 async def count(caller: Caller) -> Allowance:

@@ -96,6 +96,16 @@ async def test_what_is_refused_for_another_reason_says_what_is_left(
 
 
 @pytest.mark.parametrize(
+    ("path", "body"), [(PATH, chat(model="none")), ("/tokenize", {"prompt": "a", "model": "none"})]
+)
+async def test_asking_for_models_that_are_not_there_counts_too(
+    six_a_minute: None, api: httpx.AsyncClient, path: str, body: dict[str, object]
+) -> None:
+    answers = [await api.post(path, json=body) for _ in range(7)]
+    assert [answer.status_code for answer in answers] == [404] * 6 + [429]
+
+
+@pytest.mark.parametrize(
     ("method", "path", "body"),
     [
         ("POST", "/tokenize", {"prompt": "a"}),

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 
+from billing import tiers
 from portal.lib import env
 
 
@@ -21,6 +22,16 @@ def check_stripe(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Check
                 id="parlance.E001",
             )
         ]
+    return []
+
+
+@register()
+def check_tiers(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Every request asks for its tier: a table that makes no sense would refuse all of them."""
+    try:
+        tiers.table()
+    except ValueError as error:
+        return [Error(f"{error}.", id="parlance.E007")]
     return []
 
 

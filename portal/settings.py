@@ -8,12 +8,12 @@ import shlex
 import tempfile
 import zlib
 from pathlib import Path
-from urllib.parse import unquote, urlparse
+from urllib.parse import urlparse
 
 import django_stubs_ext
 from csp.constants import NONE, SELF
 
-from portal.lib import env
+from portal.lib import addresses, env
 from portal.lib.money import parse_dollars
 
 django_stubs_ext.monkeypatch()  # lets annotations such as ModelAdmin[User] run
@@ -23,8 +23,8 @@ DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "data"))).resolve()
 
 # --- The site ---------------------------------------------------------------------------------
 SITE_NAME = env.text("SITE_NAME", "Parlance")
-PORT = env.integer("PORT", 8000)
-BASE_URL = env.text("BASE_URL", f"http://localhost:{PORT}").rstrip("/")
+PORT = env.integer("PORT", 8000, 1, 65_535)
+BASE_URL = env.parsed("BASE_URL", f"http://localhost:{PORT}", addresses.site)
 ADDRESS_FILE = DATA_DIR / "address"  # BASE_URL of the last `serve`, for commands beside it
 PRODUCTION = env.flag("PRODUCTION", default=False)
 DEBUG = env.flag("DEBUG", default=False)
@@ -36,8 +36,8 @@ CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", BASE_URL)
 SUPPORT_EMAIL = env.text("SUPPORT_EMAIL")
 
 # --- The API ----------------------------------------------------------------------------------
-API_MAX_BODY_BYTES = env.integer("API_MAX_BODY_BYTES", 4 * 1024 * 1024)
-API_MAX_SEQUENCES = env.integer("API_MAX_SEQUENCES", 128)  # n x prompts of one request
+API_MAX_BODY_BYTES = env.integer("API_MAX_BODY_BYTES", 4 * 1024 * 1024, 1)
+API_MAX_SEQUENCES = env.integer("API_MAX_SEQUENCES", 128, 1)  # n x prompts of one request
 REQUEST_DEADLINE_S = env.integer("REQUEST_DEADLINE_S", 3600)  # waiting and answering; 0: none
 KEPT_BODY_MAX_BYTES = env.integer("KEPT_BODY_MAX_BYTES", 256 * 1024)  # each, for who keeps bodies
 REPLAY_MAX_BYTES = env.integer(
@@ -57,10 +57,10 @@ TRUST_FORWARDED_FOR = env.flag("TRUST_FORWARDED_FOR", default=False)  # behind y
 
 # --- Engines ----------------------------------------------------------------------------------
 # NAME=ADDRESS pairs of engines that run elsewhere; without them `serve` starts its own.
-ENGINES = env.pairs("ENGINES")
+ENGINES = env.pairs("ENGINES", addresses.engine)
 ENGINE_FAKE = env.flag("ENGINE_FAKE", default=False)  # the site without torch
-ENGINE_DEVICE = env.text("ENGINE_DEVICE", "auto")
-ENGINE_ARGS = shlex.split(env.text("ENGINE_ARGS"))  # more for `python -m inference.engine`
+ENGINE_DEVICE = env.choice("ENGINE_DEVICE", "auto", ("auto", "cpu", "cuda"))
+ENGINE_ARGS = env.parsed("ENGINE_ARGS", "", shlex.split)  # more for `python -m inference.engine`
 STARTER_DIR = BASE_DIR / "inference" / "starter"
 # A unix socket's path holds 107 bytes at most; a deep DATA_DIR gets a short folder of its own.
 ENGINE_SOCKET_DIR = (
@@ -76,21 +76,21 @@ STRIPE_API_BASE = env.text("STRIPE_API_BASE")  # another address for Stripe's AP
 # Tax is Stripe Tax's to work out; promotion codes are made in Stripe's dashboard.
 STRIPE_AUTOMATIC_TAX = env.flag("STRIPE_AUTOMATIC_TAX", default=False)
 STRIPE_PROMOTION_CODES = env.flag("STRIPE_PROMOTION_CODES", default=False)
-TOP_UP_CENTS = [int(cents) for cents in env.words("TOP_UP_CENTS", "500,1000,2500,10000")]
-TOP_UP_MIN_CENTS = env.integer("TOP_UP_MIN_CENTS", 500)
-TOP_UP_MAX_CENTS = env.integer("TOP_UP_MAX_CENTS", 1_000_000)
+TOP_UP_CENTS = env.integers("TOP_UP_CENTS", "500,1000,2500,10000")
+TOP_UP_MIN_CENTS = env.integer("TOP_UP_MIN_CENTS", 500, 1)
+TOP_UP_MAX_CENTS = env.integer("TOP_UP_MAX_CENTS", 1_000_000, TOP_UP_MIN_CENTS)
 REFUND_DAYS = env.integer("REFUND_DAYS", 14)  # for customers, of unused credit; 0: none
 # Whether customers' alerts may be posted into this site's own network, and without TLS.
 WEBHOOKS_TO_PRIVATE_ADDRESSES = env.flag("WEBHOOKS_TO_PRIVATE_ADDRESSES", default=False)
-WELCOME_CREDIT_NANOS = parse_dollars(
-    env.text("WELCOME_CREDIT", "0" if STRIPE_SECRET_KEY else "5.00")
+WELCOME_CREDIT_NANOS = env.parsed(
+    "WELCOME_CREDIT", "0" if STRIPE_SECRET_KEY else "5.00", parse_dollars
 )
 # What the live answers on the home page may cost a month; 0: there are none.
-HOME_SAMPLE_NANOS = parse_dollars(env.text("HOME_SAMPLE_BUDGET", "1.00"))
+HOME_SAMPLE_NANOS = env.parsed("HOME_SAMPLE_BUDGET", "1.00", parse_dollars)
 HOLD_LEASE_S = 20
 HOLD_RENEW_S = 5
 HOLD_SWEEP_S = 5
-HOLD_WINDOW_TOKENS = env.integer("HOLD_WINDOW_TOKENS", 256)  # when max_tokens is left out
+HOLD_WINDOW_TOKENS = env.integer("HOLD_WINDOW_TOKENS", 256, 1)  # when max_tokens is left out
 
 # --- Django -----------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -179,20 +179,14 @@ def _database(url: str) -> dict[str, object]:
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
             },
         }
-    parts = urlparse(url)
-    if parts.scheme not in {"postgres", "postgresql"}:
-        raise ValueError(f"DATABASE_URL must begin with postgres://, not {parts.scheme}://")
     return {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": parts.path.lstrip("/"),
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": unquote(parts.hostname or ""),
-        "PORT": str(parts.port or ""),
+        **addresses.postgres(url),
         # While the server is away a request waits for `timeout` before it is refused. An attempt to
         # connect that is given up soon lets the next request make a new one: the pool's own pauses
         # between attempts grow with the outage.
         "OPTIONS": {
+            **addresses.parameters(url),
             "pool": {
                 "min_size": 1,
                 "max_size": DB_THREADS + 8,
@@ -203,10 +197,10 @@ def _database(url: str) -> dict[str, object]:
     }
 
 
-DB_THREADS = env.integer("DB_THREADS", 8)
+DB_THREADS = env.integer("DB_THREADS", 8, 1)
 DATABASE_URL = env.text("DATABASE_URL")
-DATABASES = {"default": _database(DATABASE_URL)}
-REDIS_URL = env.text("REDIS_URL")
+DATABASES = {"default": env.parsed("DATABASE_URL", "", _database)}
+REDIS_URL = env.parsed("REDIS_URL", "", addresses.redis)
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -315,7 +309,7 @@ SIGNUP_OPEN = env.flag("SIGNUP_OPEN", default=True)
 # --- Mail: rows first, then a task sends them ----------------------------------------------------
 EMAIL_BACKEND = "accounts.mail.OutboxBackend"
 EMAIL_HOST = env.text("EMAIL_HOST")
-EMAIL_PORT = env.integer("EMAIL_PORT", 587)
+EMAIL_PORT = env.integer("EMAIL_PORT", 587, 1, 65_535)
 EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
 EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
 EMAIL_USE_TLS = env.flag("EMAIL_USE_TLS", default=True)
@@ -370,7 +364,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 # --- Logs -------------------------------------------------------------------------------------
-LOG_LEVEL = env.text("LOG_LEVEL", "INFO")
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 LOG_JSON = env.flag("LOG_JSON", default=PRODUCTION)
 LOGGING_CONFIG = "portal.logs.configure"
 LOGGING = {"level": LOG_LEVEL, "json": LOG_JSON}

@@ -2,7 +2,13 @@
 
 import os
 import secrets
+import tempfile
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def text(name: str, default: str = "") -> str:
@@ -21,14 +27,32 @@ def flag(name: str, *, default: bool) -> bool:
     raise ValueError(f"{name} must be true or false, not {value!r}")
 
 
-def integer(name: str, default: int) -> int:
+def integer(name: str, default: int, least: int = 0, most: int = 2**63 - 1) -> int:
     value = text(name)
     if not value:
         return default
     try:
-        return int(value)
+        number = int(value)
     except ValueError:
         raise ValueError(f"{name} must be a whole number, not {value!r}") from None
+    if not least <= number <= most:
+        raise ValueError(f"{name} must be from {least} to {most}, not {number}")
+    return number
+
+
+def choice(name: str, default: str, choices: Collection[str]) -> str:
+    value = text(name, default)
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+    return value
+
+
+def parsed(name: str, default: str, parse: Callable[[str], T]) -> T:
+    """What `parse` makes of the variable's value; its ValueError says what is wrong with that."""
+    try:
+        return parse(text(name, default))
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be used: {error}") from None
 
 
 def words(name: str, default: str = "") -> list[str]:
@@ -36,14 +60,31 @@ def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
 
 
-def pairs(name: str) -> list[tuple[str, str]]:
-    """A list such as `llama=gpu1:50051,llama=gpu2:50051`; a key may come more than once."""
+def integers(name: str, default: str) -> list[int]:
+    """A comma-separated list of numbers above 0."""
+    try:
+        numbers = [int(word) for word in words(name, default)]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise ValueError(f"{name} must be a list of whole numbers above 0, not {text(name)!r}")
+    return numbers
+
+
+def pairs(name: str, check: Callable[[str], str] = str) -> list[tuple[str, str]]:
+    """A list such as `llama=gpu1:50051,llama=gpu2:50051`; a key may come more than once.
+
+    `check` returns each value, or raises ValueError with what is wrong with it.
+    """
     found = []
     for word in words(name):
         key, equals, value = word.partition("=")
         if not equals or not key or not value:
             raise ValueError(f"{name} must be a list of NAME=VALUE, but holds {word!r}")
-        found.append((key, value))
+        try:
+            found.append((key, check(value)))
+        except ValueError as error:
+            raise ValueError(f"{name} cannot be used: {error}") from None
     return found
 
 
@@ -53,12 +94,21 @@ def secret(name: str, kept_in: Path, length: int = 50) -> str:
     if value:
         return value
     if not kept_in.exists():
-        kept_in.parent.mkdir(parents=True, exist_ok=True)
-        made = secrets.token_urlsafe(length)
-        try:
-            descriptor = os.open(kept_in, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:  # another process of the same start was first
-            return kept_in.read_text().strip()
+        _keep(secrets.token_urlsafe(length), kept_in)
+    value = kept_in.read_text().strip()
+    if not value:
+        raise ValueError(f"{name} is kept in {kept_in}, which is empty: put it back, or delete it")
+    return value
+
+
+def _keep(made: str, kept_in: Path) -> None:
+    """Write the file whole or not at all; another process of the same start may be first."""
+    kept_in.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, draft = tempfile.mkstemp(dir=kept_in.parent, prefix=kept_in.name)  # mode 0600
+    try:
         with os.fdopen(descriptor, "w") as file:
             file.write(made)
-    return kept_in.read_text().strip()
+        with suppress(FileExistsError):
+            os.link(draft, kept_in)
+    finally:
+        Path(draft).unlink()

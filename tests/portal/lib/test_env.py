@@ -1,11 +1,13 @@
 """Settings from the environment: defaults, and errors that name the variable."""
 
+import errno
 import os
+import shlex
 from pathlib import Path
 
 import pytest
 
-from portal.lib import env
+from portal.lib import addresses, env
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +41,14 @@ def test_it_reads_pairs_with_repeated_names(variable: pytest.MonkeyPatch) -> Non
     [
         (lambda: env.flag("KNOB", default=True), "maybe"),
         (lambda: env.integer("KNOB", 1), "1.5"),
+        (lambda: env.integer("KNOB", 1), "-1"),
+        (lambda: env.integer("KNOB", 8000, 1, 65_535), "65536"),
+        (lambda: env.integers("KNOB", "1"), "5,x"),
+        (lambda: env.integers("KNOB", "1"), "5,0"),
+        (lambda: env.choice("KNOB", "auto", ("auto", "cpu")), "gpu"),
+        (lambda: env.parsed("KNOB", "", shlex.split), "--a 'b"),
         (lambda: env.pairs("KNOB"), "no-equals"),
+        (lambda: env.pairs("KNOB", addresses.engine), "name=no-port"),
         (lambda: env.pairs("KNOB"), "=address"),
     ],
 )
@@ -57,6 +66,27 @@ def test_a_secret_is_made_once_and_kept_private(tmp_path: Path) -> None:
     assert len(made) >= 50
     assert env.secret("KNOB", kept_in) == made
     assert kept_in.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_secret_that_was_never_written_is_not_used(tmp_path: Path) -> None:
+    kept_in = tmp_path / "secret"
+    kept_in.touch()
+    with pytest.raises(ValueError, match=r"KNOB is kept in .*, which is empty"):
+        env.secret("KNOB", kept_in)
+
+
+def test_a_secret_is_there_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdopen", full)
+        with pytest.raises(OSError, match="No space left"):
+            env.secret("KNOB", tmp_path / "secret")
+    assert list(tmp_path.iterdir()) == []
+    assert len(env.secret("KNOB", tmp_path / "secret")) >= 50
 
 
 def test_a_secret_from_the_environment_wins(variable: pytest.MonkeyPatch, tmp_path: Path) -> None:

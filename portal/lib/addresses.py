@@ -1,0 +1,60 @@
+"""Addresses that operators write into settings; ValueError says what is wrong with one."""
+
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+
+def site(url: str) -> str:
+    """The address of the site, without a slash at its end."""
+    parts = _split(url, ("http", "https"))
+    if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(f"it is scheme and host alone, as https://example.com, unlike {url!r}")
+    return url.rstrip("/")
+
+
+def redis(url: str) -> str:
+    """Empty, or where a Redis listens."""
+    if url:
+        _split(url, ("redis", "rediss", "unix"))
+    return url
+
+
+def postgres(url: str) -> dict[str, str]:
+    """What Django calls the parts of `postgres://user:password@host:port/name`."""
+    parts = _split(url, ("postgres", "postgresql"))
+    name = unquote(parts.path.lstrip("/"))
+    if not name:
+        raise ValueError("it names no database: postgres://user:password@host:5432/name does")
+    return {
+        "NAME": name,
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": unquote(parts.hostname or ""),
+        "PORT": str(parts.port or ""),
+    }
+
+
+def parameters(url: str) -> dict[str, str]:
+    """What stands behind the question mark: parameters of the connection, as libpq names them."""
+    return dict(parse_qsl(urlsplit(url).query, strict_parsing=bool(urlsplit(url).query)))
+
+
+def engine(address: str) -> str:
+    """`host:port` or `unix:/path`, as it is."""
+    host, _, port = address.rpartition(":")
+    is_path = address.startswith("unix:/")
+    if not is_path and not (host and port.isdecimal() and 0 < int(port) < 1 << 16):
+        raise ValueError(f"an engine's address is host:port or unix:/path, unlike {address!r}")
+    return address
+
+
+def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:
+    """The parts; what is refused is not repeated, since it may hold a password."""
+    parts = urlsplit(url)
+    if parts.scheme not in schemes:
+        known = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise ValueError(f"it begins with {known}")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("its port is not a number from 0 to 65535") from None
+    return parts

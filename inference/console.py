@@ -66,7 +66,8 @@ def shares_since(moment: datetime) -> dict[str, list[Share]]:
     """By model, the largest first: of what was computed for requests that have ended since."""
     computed = Sum(F("uncached_tokens") + F("output_tokens") + F("waived_tokens"))
     recent = UsageRecord.objects.filter(created_at__gte=moment).order_by()
-    rows = recent.values("model", "organisation__name").annotate(tokens=computed)
+    # By the organisation, not its name: two may have the same.
+    rows = recent.values("model", "organisation_id", "organisation__name").annotate(tokens=computed)
     found: dict[str, list[tuple[str, int]]] = {}
     for row in rows:
         found.setdefault(row["model"], []).append((row["organisation__name"], row["tokens"]))

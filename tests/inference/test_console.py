@@ -95,3 +95,15 @@ def test_it_says_whose_requests_a_model_served_in_the_last_hour(
     make_record(other, at=timezone.now() - timedelta(hours=2), output_tokens=999)
     page = operator(is_superuser=True).get(PAGE).content.decode()
     assert "Acme 75% · Other 25%" in page
+
+
+def test_organisations_of_one_name_have_a_share_each(
+    organisation: Organisation, charlie: User
+) -> None:
+    other = charlie.memberships.get().organisation
+    other.name = organisation.name
+    other.save(update_fields=["name"])
+    make_record(organisation, uncached_tokens=60, output_tokens=15)
+    make_record(other, uncached_tokens=20, output_tokens=5)
+    page = operator(is_superuser=True).get(PAGE).content.decode()
+    assert "Acme 75% · Acme 25%" in page

@@ -1,5 +1,6 @@
 """The portal's first page: what is left, what was spent, how fast it was, what to do next."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,12 +12,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from accounts.models import ApiKey, Organisation, User
+from accounts.models import ApiKey, Organisation, Role, User
 from accounts.permissions import member_required
 from billing.models import Account, AutoTopUp, UsageRecord
 from billing.notices import PAYERS
+from playground.admission import SPENDERS
 from portal.pages import measures, periods
 from portal.pages.charts import METRICS, Line, chart
+from portal.pages.keys import MAKERS, role_of
 from portal.templatetags.parlance import address_of
 
 LATENCY_OVER = timedelta(hours=24)
@@ -30,6 +33,7 @@ class Step:
     address: str
     action: str
     done: bool
+    roles: Container[str] = tuple(Role)  # who can take it
 
 
 @require_safe
@@ -43,7 +47,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     days = measures.over_time(records, period)
     recent_latency = records.filter(created_at__gte=timezone.now() - LATENCY_OVER)
     spend = METRICS["spend"]
-    steps = open_steps(organisation, user)
+    steps = open_steps(organisation, user, role_of(request))
     context = {
         "zone": zone,
         "auto": AutoTopUp.objects.filter(organisation=organisation).first(),
@@ -63,8 +67,8 @@ def overview(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/overview.html", context)
 
 
-def open_steps(organisation: Organisation, user: User) -> list[Step]:
-    """What a newcomer still has to do; empty once everything is done."""
+def open_steps(organisation: Organisation, user: User, role: str) -> list[Step]:
+    """What a newcomer of this role still has to do; empty once everything is done."""
     records = UsageRecord.objects.filter(organisation=organisation)
     account = Account.objects.filter(organisation=organisation).first()
     steps = [
@@ -74,6 +78,7 @@ def open_steps(organisation: Organisation, user: User) -> list[Step]:
             address_of("billing"),
             _("Top up"),
             account is not None and account.credits_posted > 0,
+            PAYERS,
         ),
         Step(
             _("Create an API key"),
@@ -81,6 +86,7 @@ def open_steps(organisation: Organisation, user: User) -> list[Step]:
             address_of("keys"),
             _("Create a key"),
             ApiKey.objects.filter(organisation=organisation).exists(),
+            MAKERS,
         ),
         Step(
             _("Make the first call"),
@@ -88,6 +94,7 @@ def open_steps(organisation: Organisation, user: User) -> list[Step]:
             reverse("docs_page", args=["quickstart"]),
             _("Read the quickstart"),
             records.filter(face="api").exists(),
+            MAKERS,
         ),
         Step(
             _("Try the playground"),
@@ -95,6 +102,7 @@ def open_steps(organisation: Organisation, user: User) -> list[Step]:
             address_of("playground"),
             _("Open it"),
             records.filter(face="playground").exists(),
+            SPENDERS,
         ),
         Step(
             _("Protect your sign-in"),
@@ -104,4 +112,5 @@ def open_steps(organisation: Organisation, user: User) -> list[Step]:
             Authenticator.objects.filter(user=user).exists(),
         ),
     ]
+    steps = [step for step in steps if role in step.roles]
     return [] if all(step.done for step in steps) else steps

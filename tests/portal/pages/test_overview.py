@@ -7,7 +7,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import flows
-from accounts.models import Organisation, User
+from accounts.models import Membership, Organisation, Role, User
 from billing import ledger
 from billing.models import Outcome
 from portal.pages import periods
@@ -84,6 +84,25 @@ def test_next_steps_go_away_once_they_are_done(
     make_record(organisation, face="playground")
     alice.authenticator_set.create(type="totp", data={"secret": "x"})
     assert alice_client.get("/portal/").context["steps"] == []
+
+
+@pytest.mark.parametrize(
+    ("role", "steps"),
+    [
+        (Role.ADMIN, ["Have some credit", "Create an API key", "Make the first call",
+                      "Try the playground", "Protect your sign-in"]),
+        (Role.DEVELOPER, ["Create an API key", "Make the first call", "Try the playground",
+                          "Protect your sign-in"]),
+        (Role.BILLING, ["Have some credit", "Protect your sign-in"]),
+        (Role.VIEWER, ["Protect your sign-in"]),
+    ],
+)  # fmt: skip
+def test_next_steps_are_those_that_a_role_can_take(
+    role: Role, steps: list[str], bob: User, bob_client: Client
+) -> None:
+    Membership.objects.filter(user=bob).update(role=role)
+    page = bob_client.get("/portal/")
+    assert [step.title for step in page.context["steps"]] == steps
 
 
 def test_the_chart_and_its_table_hold_the_same_numbers(

@@ -28,8 +28,8 @@ Row = Mapping[str, Any]  # of measures.rows_over_time, split by every group
 
 MOST_LINES = 4
 CSV_HEAD = (
-    "start", "model", "key", "member", "requests", "failed", "input_tokens", "cached_input_tokens",
-    "output_tokens", "cost_usd", "cost_nanos",
+    "start", "model", "key", "member", "requests", "failed", "uncached_input_tokens",
+    "cached_input_tokens", "output_tokens", "cost_usd", "cost_nanos",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from datetime import timedelta
 
 import pytest
@@ -156,6 +157,20 @@ def test_the_csv_adds_up_to_what_was_billed(
     assert sum(int(line["requests"]) for line in lines) == 3
     assert sum(int(line["failed"]) for line in lines) == 1
     assert {line["member"] for line in lines} == {"No member", alice.email}
+
+
+def test_columns_of_input_say_which_part_of_it_they_hold(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    """Both are prices of their own: their sum is what the page counts as tokens in."""
+    make_record(organisation, uncached_tokens=1_100, cached_tokens=700)
+    page = alice_client.get("/portal/usage/")
+    heads = re.findall(r'<th scope="col"[^>]*>([^<]+)</th>', page.content.decode())
+    assert heads.count("Uncached input") == heads.count("Cached input") == 4
+    assert "Input" not in heads
+    assert page.context["totals"].prompt_tokens == 1_800
+    (line,) = lines_of(alice_client)
+    assert (line["uncached_input_tokens"], line["cached_input_tokens"]) == ("1100", "700")
 
 
 def test_the_csv_holds_no_formula(

@@ -101,6 +101,7 @@ class UsageDraft:
     cost_nanos: int
     ttft_ms: int | None
     duration_ms: int
+    decode_ms: int | None
 
 
 _USED = tuple(field.name for field in fields(UsageDraft))
@@ -368,6 +369,7 @@ def _release(request_id: str) -> bool:
             outcome=Outcome.FAILED, finish_reason="", error="web_process_lost",
             uncached_tokens=0, cached_tokens=0, output_tokens=0, waived_tokens=0, cost_nanos=0,
             ttft_ms=None, duration_ms=max(0, int(lasted.total_seconds() * 1000)),
+            decode_ms=None,
         ),
     )  # fmt: skip
     logger.warning("released the hold of %s: its web process is gone", request_id)

@@ -311,6 +311,9 @@ class UsageRecord(models.Model):
     started_at = models.DateTimeField()
     ttft_ms = models.PositiveIntegerField(null=True)
     duration_ms = models.PositiveIntegerField()
+    # From the first token to the last as the engine made them; none in records from before that
+    # was kept, and where no token came.
+    decode_ms = models.PositiveIntegerField(null=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

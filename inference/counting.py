@@ -63,6 +63,7 @@ def draft_usage(generation: Generation) -> UsageDraft:
         cost_nanos=cost,
         ttft_ms=milliseconds(generation.arrived, _first_readable_at(generation)),
         duration_ms=milliseconds(generation.arrived, time.monotonic()) or 0,
+        decode_ms=_decode_ms(generation),
     )
 
 
@@ -85,6 +86,12 @@ def _first_readable_at(generation: Generation) -> float | None:
     """When there was a token that the reader could have: it may be sampled before the hold."""
     first = generation.first_token_at
     return None if first is None else max(first, generation.readable_at)
+
+
+def _decode_ms(generation: Generation) -> int | None:
+    """From the first token to the last: the engine's time alone, whatever the hold waited for."""
+    first, last = generation.first_token_at, generation.last_token_at
+    return None if first is None else milliseconds(first, last)
 
 
 def finish_reason_of(generation: Generation) -> str:

@@ -233,10 +233,6 @@ async def _book(generation: Generation, verb: Callable[[str, Q], R], what: Q) ->
 
 def summarise(generation: Generation, used: ledger.UsageDraft, balance_nanos: int) -> Summary:
     assert generation.outcome is not None
-    first, last = generation.first_token_at, generation.last_token_at
-    speed = None
-    if first is not None and last is not None:
-        speed = tokens_per_s(generation.output_tokens, last - first)
     return Summary(
         request_id=generation.request_id,
         model=generation.model,
@@ -248,7 +244,7 @@ def summarise(generation: Generation, used: ledger.UsageDraft, balance_nanos: in
         finish_reason=counting.finish_reason_of(generation),
         ttft_ms=used.ttft_ms,
         duration_ms=used.duration_ms,
-        tokens_per_s=speed,
+        tokens_per_s=tokens_per_s(used.output_tokens, used.decode_ms),
         balance_nanos=balance_nanos,
     )
 

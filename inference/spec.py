@@ -11,7 +11,7 @@ from typing import Literal
 
 from inference.engine.params import Grammar, SamplingParams
 
-LEAST_MEASURED_S = 0.005
+LEAST_MEASURED_MS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +205,14 @@ class Summary:
 Event = TextDelta | Summary
 
 
-def tokens_per_s(output_tokens: int, after_first_s: float) -> float | None:
+def tokens_per_s(output_tokens: int, decode_ms: int | None) -> float | None:
     """How fast the tokens after the first came; None where that is too short to be measured.
+
+    Of whole milliseconds, as they are on record: all who tell of a request tell the same speed.
 
     Tokens that a grammar or a guess lets come at once arrive together: all of an answer may, and
     the microseconds between its parts tell nothing.
     """
-    if output_tokens < 2 or after_first_s < LEAST_MEASURED_S:
+    if output_tokens < 2 or decode_ms is None or decode_ms < LEAST_MEASURED_MS:
         return None
-    return (output_tokens - 1) / after_first_s
+    return (output_tokens - 1) * 1000 / decode_ms

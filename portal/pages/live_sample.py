@@ -39,7 +39,7 @@ from inference.generation import Generation
 from inference.models import ModelKind
 from inference.spec import ChatMessage, ChatPrompt, GenerationSpec, Summary
 from portal.lib.db import db
-from portal.templatetags.parlance import ms, nanos, number
+from portal.templatetags.parlance import ms, nanos, number, rate
 
 HOUSE = "org_homepage"
 NDJSON = "application/x-ndjson"
@@ -128,8 +128,8 @@ def told(summary: Summary) -> str:
         _("%(cost)s, on us") % {"cost": nanos(summary.cost_nanos)},
     ]
     if summary.tokens_per_s is not None:
-        rate = number(summary.tokens_per_s)
-        facts.insert(1, _("%(rate)s tokens per second") % {"rate": rate})
+        speed = rate(summary.tokens_per_s)
+        facts.insert(1, _("%(rate)s tokens per second") % {"rate": speed})
     return " · ".join(facts)
 
 

@@ -9,8 +9,10 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from django.db.models import Count, ExpressionWrapper, F, IntegerField, Max, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
 
 from billing.models import Outcome, UsageRecord
+from inference.spec import LEAST_MEASURED_MS
 from portal.pages.periods import Period
 
 Records = QuerySet[UsageRecord]
@@ -122,13 +124,16 @@ def speeds(since: datetime, models: Iterable[str]) -> dict[str, Speed]:
 
 
 def speed(records: Records) -> Speed:
-    """Tokens after a request's first over the time after its first, summed over requests."""
-    decoding = records.filter(output_tokens__gt=1).exclude(ttft_ms=None)
-    time_ms = ExpressionWrapper(F("duration_ms") - F("ttft_ms"), output_field=IntegerField())
-    sums = decoding.aggregate(
-        tokens=Sum("output_tokens", default=0), first=Count("pk"), ms=Sum(time_ms, default=0)
+    """Tokens after a request's first over the time after its first, summed over requests.
+
+    Of the requests whose own speed is told (`inference.spec.tokens_per_s`).
+    """
+    after_first = ExpressionWrapper(F("duration_ms") - F("ttft_ms"), output_field=IntegerField())
+    told = records.filter(output_tokens__gt=1).annotate(ms=Coalesce("decode_ms", after_first))
+    sums = told.filter(ms__gte=LEAST_MEASURED_MS).aggregate(
+        tokens=Sum("output_tokens", default=0), first=Count("pk"), time_ms=Sum("ms", default=0)
     )
-    rate = (sums["tokens"] - sums["first"]) * 1000 / sums["ms"] if sums["ms"] > 0 else None
+    rate = (sums["tokens"] - sums["first"]) * 1000 / sums["time_ms"] if sums["time_ms"] else None
     return Speed(records.count(), percentile(records, "ttft_ms", 0.5), rate)
 
 

@@ -242,7 +242,8 @@ def sum_of(record: UsageRecord) -> Sum:
 
 
 def speed_of(record: UsageRecord) -> float | None:
-    """Output tokens after the first, over the time after the first."""
-    if record.ttft_ms is None:
-        return None
-    return tokens_per_s(record.output_tokens, (record.duration_ms - record.ttft_ms) / 1000)
+    """What the playground told of it; of older records, by the time after the first token."""
+    decode_ms = record.decode_ms
+    if decode_ms is None and record.ttft_ms is not None:
+        decode_ms = record.duration_ms - record.ttft_ms
+    return tokens_per_s(record.output_tokens, decode_ms)

@@ -17,7 +17,7 @@ def draft(cost_nanos: int, **changes: Any) -> UsageDraft:
     fields: dict[str, Any] = {
         "outcome": Outcome.FINISHED, "finish_reason": "stop", "error": "", "uncached_tokens": 10,
         "cached_tokens": 0, "output_tokens": 5, "waived_tokens": 0, "cost_nanos": cost_nanos,
-        "ttft_ms": 12, "duration_ms": 34,
+        "ttft_ms": 12, "duration_ms": 34, "decode_ms": 20,
     }  # fmt: skip
     return UsageDraft(**{**fields, **changes})
 

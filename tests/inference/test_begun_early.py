@@ -21,6 +21,7 @@ from inference.engine.wire.asking import ask
 from inference.engine.wire.methods import INFO
 from inference.generation import Generation
 from portal.lib.db import db
+from portal.pages.requests import speed_of
 from tests.inference.conftest import Books, chat
 from tests.inference.engines import SLOW_TOKENS_PER_S, FakeEngine
 
@@ -284,8 +285,8 @@ async def test_whoever_waits_for_the_hold_is_not_a_stalled_reader(
     await books.audit()
 
 
-async def test_the_speed_is_the_engine_s(
-    running: service.Service, api: httpx.AsyncClient, late_holds: Holds
+async def test_the_speed_is_the_engine_s_and_one_wherever_it_is_told(
+    running: service.Service, api: httpx.AsyncClient, late_holds: Holds, books: Books
 ) -> None:
     await known(api, late_holds)
     asked, generation = await begin(running, api, late_holds, model="slow", max_tokens=60)
@@ -294,6 +295,9 @@ async def test_the_speed_is_the_engine_s(
     await asked
     assert generation.summary is not None
     assert generation.summary.tokens_per_s == pytest.approx(SLOW_TOKENS_PER_S, rel=0.3)
+    [*_others, record] = await books.records()
+    assert record.request_id == generation.request_id
+    assert speed_of(record) == generation.summary.tokens_per_s
 
 
 def counted(engine: FakeEngine) -> wire.EngineStats:

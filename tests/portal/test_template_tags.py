@@ -25,6 +25,21 @@ def test_nanos_shows_every_digit(nanos: int | None, shown: str) -> None:
     assert parlance.nanos(nanos) == shown
 
 
+@pytest.mark.parametrize("language", ["en", "zh-hans"])
+@pytest.mark.parametrize(
+    ("rate", "shown"),
+    [
+        (0.0, "0.0"), (12.345, "12.3"), (50.25, "50.3"), (99.96, "100.0"), (100.5, "101"),
+        (1146.94, "1,147"), (None, "–"),
+    ],
+)  # fmt: skip
+def test_a_rate_is_rounded_as_the_playground_rounds_it(
+    rate: float | None, shown: str, language: str
+) -> None:
+    with override(language):
+        assert parlance.rate(rate) == shown
+
+
 @pytest.mark.parametrize(
     ("nanos", "shown"),
     [

@@ -122,7 +122,9 @@ test("counts, times and rates are for the eye", () => {
   assert.equal(count(null), "–");
   assert.equal(duration(84.2), "84 ms");
   assert.equal(duration(1240), "1.24 s");
-  assert.equal(rate(12.345), "12.3");
+  // The pages' filter of the same name: tests/portal/test_template_tags.py.
+  for (const [told, shown] of [[0, "0.0"], [12.345, "12.3"], [50.25, "50.3"], [99.96, "100.0"],
+    [100.5, "101"], [1146.94, "1,147"]]) assert.equal(rate(told), shown);
   assert.equal(rate(null), "–");
   assert.equal(fill("{a} of {b}", { a: "1" }), "1 of {b}");
 });

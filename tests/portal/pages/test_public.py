@@ -45,10 +45,13 @@ def test_models_lists_what_is_on_offer_and_its_measured_speed(
     offer_starter()
     for ttft_ms in (100, 200, 400):
         make_record(organisation, ttft_ms=ttft_ms, duration_ms=ttft_ms + 1000, output_tokens=51)
+    make_record(organisation, ttft_ms=200, duration_ms=9_000, decode_ms=1000, output_tokens=51)
+    # All at once: a speed that is told nowhere else is no part of the models' either.
+    make_record(organisation, ttft_ms=200, duration_ms=201, decode_ms=1, output_tokens=900)
     make_record(organisation, at=timezone.now() - timedelta(hours=2), ttft_ms=9_000)
     page = client.get("/models/").content.decode()
     assert "200 ms" in page  # the median of the last hour
-    assert ">50<" in page  # 50 tokens after the first, in a second
+    assert ">50.0<" in page  # 50 tokens after the first, in a second
     assert "9.00 s" not in page
 
 

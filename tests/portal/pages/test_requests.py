@@ -83,6 +83,15 @@ def test_a_speed_is_told_where_there_was_time_to_measure_it(
     assert page.context["tokens_per_s"] == (speed and pytest.approx(speed))
 
 
+def test_the_speed_is_that_of_the_tokens_whatever_else_took_time(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    """A hold that is late, or an extension of it, is in the duration."""
+    record = make_record(organisation, ttft_ms=30, duration_ms=900, decode_ms=100, output_tokens=16)
+    page = alice_client.get(f"/portal/requests/{record.request_id}/")
+    assert page.context["tokens_per_s"] == 150
+
+
 def test_another_organisation_sees_neither_list_nor_request(
     charlie_client: Client, organisation: Organisation
 ) -> None:

@@ -30,8 +30,11 @@ class EnginePool:
         self._leaving: dict[asyncio.Task[None], EngineLink] = {}
 
     async def start(self) -> None:
-        """Connect, and wait until every engine was asked once."""
-        await self._follow()
+        """Connect, and wait until every engine was asked once.
+
+        Where the list cannot be read now, engines are found when it can be.
+        """
+        await self._try_to_follow()
         self._follower = asyncio.create_task(self._follow_forever(), name="follow engines")
         await asyncio.gather(*(link.first_poll() for link in self._links.values()))
 
@@ -72,12 +75,15 @@ class EnginePool:
     async def _follow_forever(self) -> None:
         while True:
             await asyncio.sleep(FOLLOW_ADDRESSES_S)
-            try:
-                await self._follow()
-            except Exception as error:  # the database may be away; the links live on
-                logger.warning("the list of engines cannot be read", error=str(error))
+            await self._try_to_follow()
             healthy = sum(link.healthy for link in self._links.values())
             metrics.ENGINES_HEALTHY.set(healthy)
+
+    async def _try_to_follow(self) -> None:
+        try:
+            await self._follow()
+        except Exception as error:  # the database may be away; the links live on
+            logger.warning("the list of engines cannot be read", error=str(error))
 
     async def _follow(self) -> None:
         wanted = await self._read_addresses()

@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -12,15 +13,17 @@ import uvicorn
 from portal.serving.http import BoundedHead
 
 MOST_FILES = 65_536
+STARTUP_FAILURE = 3  # the status of uvicorn's own command
 
 
-def serve(application: str, host: str, port: int) -> None:
-    """Listen until SIGINT or SIGTERM; what is answered then has 35 s to come to its end."""
+def serve(application: str, listener: socket.socket) -> None:
+    """Listen until SIGINT or SIGTERM; what is answered then has 35 s to come to its end.
+
+    SystemExit when the application does not start.
+    """
     take_more_files()
     config = uvicorn.Config(
         application,
-        host=host,
-        port=port,
         log_config=None,
         access_log=False,
         workers=1,  # uvicorn would take WEB_CONCURRENCY to mean its own children
@@ -30,13 +33,17 @@ def serve(application: str, host: str, port: int) -> None:
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=35,
         http=BoundedHead,
+        lifespan="on",  # "auto" would go on without the service where that fails to start
         # Tasks of requests would carry what imports and the lifespan have set: each line of the
         # log goes through all of it.
         reset_contextvars=True,
         proxy_headers=False,  # portal.forwarded reads them
     )
+    server = Server(config)
     with suppress(KeyboardInterrupt):
-        Server(config).run(sockets=[config.bind_socket()])
+        server.run(sockets=[listener])
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 def take_more_files() -> None:

@@ -1,13 +1,15 @@
 """`manage.py serve`: the whole product in one command."""
 
 import os
+import socket
 import sys
 import warnings
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
 
 from inference import catalog
 from portal import static
@@ -32,6 +34,7 @@ class Command(BaseCommand):
     def handle(self, *, port: int | None, host: str, web_only: bool, **_options: Any) -> None:
         if port is not None and port != settings.PORT:
             become_port(port)
+        listener = listen(host, settings.PORT)
         if not web_only:
             self.prepare()
         # Whitenoise hands its small files over as plain iterators; nobody can do anything about it.
@@ -43,16 +46,18 @@ class Command(BaseCommand):
         if jobs is not None:
             jobs.start()
         try:
-            serve("portal.asgi:application", host, settings.PORT)
+            serve("portal.asgi:application", listener)
         finally:
             if jobs is not None:
                 jobs.stop()
             if supervisor is not None:
                 supervisor.stop()
+            if not web_only:
+                fold_log()
 
     def prepare(self) -> None:
         """Bring database and static files up to date, and say where everything is."""
-        settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+        settings.DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.stdout.write("Preparing the database …")
         call_command("migrate", verbosity=0)
         static.collect()
@@ -64,6 +69,27 @@ class Command(BaseCommand):
         call_command("operatorlink", stdout=self.stdout)
         self.stdout.write(f"  Data and logs   {settings.DATA_DIR}\n\n")
         self.stdout.flush()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the port before anything is begun in vain; nobody is let in yet."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or str(error)
+        raise CommandError(f"Cannot listen on {host}, PORT {port}: {reason}.") from None
+    return listener
+
+
+def fold_log() -> None:
+    """Write SQLite's log into its file: whoever copies or replaces that file may not know of it."""
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def become_port(port: int) -> None:

@@ -1,0 +1,50 @@
+"""What `deploy/` and `.env.example` give operators: read by what reads them there."""
+
+import shutil
+import subprocess
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+from tests.environment import REPOSITORY
+
+UNITS = sorted((REPOSITORY / "deploy" / "systemd").glob("*.service"))
+BURST, WITHIN_S = 5, 10  # systemd's defaults: who is started more often is given up
+
+
+def section(unit: Path, name: str) -> dict[str, str]:
+    parser = ConfigParser(interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(unit)
+    return dict(parser[name])
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_is_started_again_however_long_something_is_away(unit: Path) -> None:
+    service = section(unit, "Service")
+    assert service["Restart"] == "always"
+    assert float(service["RestartSec"]) * BURST > WITHIN_S
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
+def test_systemd_understands_every_unit(tmp_path: Path) -> None:
+    """But for what is only there once it is installed."""
+    for unit in UNITS:
+        text = unit.read_text().replace("/opt/parlance/.venv/bin/", "/usr/bin/env ")
+        (tmp_path / unit.name.replace("@.", "@8001.")).write_text(text)
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", *map(str, tmp_path.iterdir())],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert [line for line in verified.stderr.splitlines() if str(tmp_path) in line] == []
+
+
+def test_a_shell_reads_the_example_as_systemd_does() -> None:
+    """Management commands need the units' settings."""
+    script = '. ./.env.example; printf %s "$DEFAULT_FROM_EMAIL"'
+    shell = ["sh", "-euc", script]
+    read = subprocess.run(shell, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert read.stdout == "Parlance <no-reply@parlance.example.com>"

@@ -102,8 +102,11 @@ def secret(name: str, kept_in: Path, length: int = 50) -> str:
 
 
 def _keep(made: str, kept_in: Path) -> None:
-    """Write the file whole or not at all; another process of the same start may be first."""
-    kept_in.parent.mkdir(parents=True, exist_ok=True)
+    """Write the file whole or not at all; another process of the same start may be first.
+
+    A folder that is made for it is for nobody else's eyes: passwords' hashes and mails lie in it.
+    """
+    kept_in.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, draft = tempfile.mkstemp(dir=kept_in.parent, prefix=kept_in.name)  # mode 0600
     try:
         with os.fdopen(descriptor, "w") as file:

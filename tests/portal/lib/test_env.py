@@ -66,6 +66,7 @@ def test_a_secret_is_made_once_and_kept_private(tmp_path: Path) -> None:
     assert len(made) >= 50
     assert env.secret("KNOB", kept_in) == made
     assert kept_in.stat().st_mode & 0o777 == 0o600
+    assert kept_in.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_secret_that_was_never_written_is_not_used(tmp_path: Path) -> None:

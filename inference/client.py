@@ -9,13 +9,15 @@ engine is lost, every sink is told once.
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
 from google.protobuf.message import Message
 
 from inference import metrics
+from inference.engine.codec_service import LONG_PROMPT_BYTES
 from inference.engine.wire import engine_pb2 as wire
 from inference.engine.wire import methods
 from inference.engine.wire.calling import Caller, Stream, connect_to
@@ -53,7 +55,7 @@ class EngineRefusedError(Exception):
 
 
 class EngineFullError(Exception):
-    """The engine's queue is full for this tenant."""
+    """The engine's queue is full for this tenant; 0: nobody knows for how long."""
 
     def __init__(self, retry_after_ms: int) -> None:
         self.retry_after_ms = retry_after_ms
@@ -75,6 +77,7 @@ class EngineLink:
         self._stream: Stream | None = None  # there is one while the engine answers
         self._sinks: dict[int, Sink] = {}
         self._announced = 0
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._ids = itertools.count(1)
         self._polled = asyncio.Event()
         self._poller = asyncio.create_task(self._poll_forever(), name=f"poll {address}")
@@ -105,6 +108,28 @@ class EngineLink:
             yield
         finally:
             self._announced -= num_sequences
+
+    @contextlib.asynccontextmanager
+    async def turn(self, tenant: str, num_bytes: int) -> AsyncIterator[None]:
+        """Hold it around a call that encodes or decodes so much.
+
+        An engine has one thread for all that is long: of an organisation's it gets one at a time,
+        so that a crowd of them waits here, and not before everybody else's. Raises EngineFullError
+        when those before it take too long.
+        """
+        if num_bytes <= LONG_PROMPT_BYTES:
+            yield
+            return
+        lock = self._turns.setdefault(tenant, asyncio.Lock())
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await lock.acquire()
+        except TimeoutError:
+            raise EngineFullError(0) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     async def first_poll(self) -> None:
         await self._polled.wait()

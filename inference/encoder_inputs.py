@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from inference import errors
 from inference.engine.wire import engine_pb2 as wire
 from inference.generation import PreparedPrompt, queue_full
-from inference.prompts import check_ids
+from inference.prompts import check_ids, check_size
 from inference.spec import Embed, FillMask, GenerationSpec, TextPrompt, TokenPrompt
 
 if TYPE_CHECKING:
@@ -59,8 +59,12 @@ async def _encode(spec: GenerationSpec, link: "EngineLink", tenant: str) -> list
         place=wire.Place(tenant=tenant, priority=int(spec.batch)),
         num_tokens=sum(map(len, given)),
     )
+    for prompt in spec.prompts:
+        if isinstance(prompt, TextPrompt):
+            check_size(len(prompt.text.encode()), prompt.param, link)
     try:
-        encoded = iter(await link.tokenize_all(request))
+        async with link.turn(tenant, request.ByteSize()):
+            encoded = iter(await link.tokenize_all(request))
     except link.FULL as full:
         raise queue_full(full.retry_after_ms) from None
     except link.REFUSED as refusal:

@@ -130,6 +130,18 @@ def context_too_long(
     return ServiceError(400, "invalid_request_error", "context_length_exceeded", message, param)
 
 
+def text_too_long(*, num_bytes: int, most: int, limit: int, param: str) -> ServiceError:
+    """It is not even encoded. `limit` is the model's context, in OpenAI's words as above."""
+    message = Sentence(
+        _(
+            "This model's maximum context length is %(limit)s tokens: of a text at most %(most)s "
+            "bytes are encoded, and yours has %(num_bytes)s. Please shorten or divide it."
+        ),
+        limit=limit, most=most, num_bytes=num_bytes,
+    )  # fmt: skip
+    return ServiceError(400, "invalid_request_error", "context_length_exceeded", message, param)
+
+
 def overloaded(message: Text | Sentence, retry_after_s: float = 2.0) -> ServiceError:
     return ServiceError(503, "overloaded", "overloaded", message, None, retry_after(retry_after_s))
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from inference.client import EngineLink
 
 
+# The longest text that is encoded: so much, or so much for each token of the context. Documents are
+# counted by whoever cuts them, and there are tokens of many letters, so both are generous.
+MAX_TEXT_BYTES = 1 << 20
+MAX_BYTES_PER_TOKEN = 16
 SPECIAL_TOKENS = (
     "bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token",
 )  # fmt: skip
@@ -62,7 +66,7 @@ async def _prepare(
     info = link.info
     assert info is not None
     param = prompt.param
-    token_ids = (await encode(prompt, link, place=place)).token_ids
+    token_ids = (await encode(prompt, link, place.tenant, place=place)).token_ids
     if isinstance(prompt, TokenPrompt):
         check_ids(param, token_ids, info)
     if not token_ids:
@@ -81,13 +85,17 @@ async def _prepare(
         )
     text = ""
     if spec.echo:
-        text = prompt.text if isinstance(prompt, TextPrompt) else await decode(token_ids, link)
+        if isinstance(prompt, TextPrompt):
+            text = prompt.text
+        else:
+            text = await decode(token_ids, link, place.tenant)
     return PreparedPrompt(token_ids, room if spec.max_tokens is None else spec.max_tokens, text)
 
 
 async def encode(
     prompt: Prompt,
     link: "EngineLink",
+    tenant: str,
     *,
     with_tokens: bool = False,
     add_generation_prompt: bool = True,
@@ -100,7 +108,7 @@ async def encode(
     """
     if isinstance(prompt, TokenPrompt):
         if place is not None:
-            await _ask(wire.TokenizeRequest(place=place), prompt, link)
+            await _ask(wire.TokenizeRequest(place=place), prompt, link, tenant)
         return Encoded(prompt.token_ids)
     if isinstance(prompt, TextPrompt):
         request = wire.TokenizeRequest(
@@ -116,15 +124,18 @@ async def encode(
         request = wire.TokenizeRequest(
             chat=chat, with_tokens=with_tokens, place=place, add_special_tokens=add_special_tokens
         )
-    reply = await _ask(request, prompt, link)
+    reply = await _ask(request, prompt, link, tenant)
     return Encoded(reply.token_ids, reply.tokens)
 
 
 async def _ask(
-    request: wire.TokenizeRequest, prompt: Prompt, link: "EngineLink"
+    request: wire.TokenizeRequest, prompt: Prompt, link: "EngineLink", tenant: str
 ) -> wire.TokenizeReply:
+    num_bytes = request.ByteSize()
+    check_size(num_bytes, prompt.param, link)
     try:
-        return await link.tokenize(request)
+        async with link.turn(tenant, num_bytes):
+            return await link.tokenize(request)
     except link.FULL as full:
         raise queue_full(full.retry_after_ms) from None
     except link.REFUSED as refusal:
@@ -133,12 +144,24 @@ async def _ask(
         raise errors.engine_silent() from None
 
 
-async def decode(token_ids: Sequence[int], link: "EngineLink") -> str:
-    """The text of ids, special tokens written out."""
+def check_size(num_bytes: int, param: str, link: "EngineLink") -> None:
+    """Raises ServiceError (400) for a text that is too long to be encoded."""
+    assert link.info is not None
+    context = link.info.max_model_len
+    most = max(MAX_TEXT_BYTES, MAX_BYTES_PER_TOKEN * context)
+    if num_bytes > most:
+        raise errors.text_too_long(num_bytes=num_bytes, most=most, limit=context, param=param)
+
+
+async def decode(token_ids: Sequence[int], link: "EngineLink", tenant: str) -> str:
+    """The text of ids, special tokens written out. Raises as `prepare_all` does."""
     assert link.info is not None
     check_ids("tokens", token_ids, link.info)
     try:
-        return await link.detokenize(token_ids)
+        async with link.turn(tenant, len(token_ids)):
+            return await link.detokenize(token_ids)
+    except link.FULL as full:
+        raise queue_full(full.retry_after_ms) from None
     except link.REFUSED as refusal:
         raise errors.invalid(str(refusal), "tokens") from None
     except link.UNAVAILABLE:

@@ -305,6 +305,7 @@ async def tokenize(
     encoded = await prompts.encode(
         prompt,
         link,
+        caller.organisation_id,
         with_tokens=with_tokens,
         add_generation_prompt=add_generation_prompt,
         add_special_tokens=add_special_tokens,
@@ -316,7 +317,8 @@ async def detokenize(
     model: str, token_ids: tuple[int, ...], caller: Caller
 ) -> tuple[str, Allowance]:
     service, entry, allowance = await _unbilled(model, caller)
-    return await prompts.decode(token_ids, service.link_to(entry)), allowance
+    text = await prompts.decode(token_ids, service.link_to(entry), caller.organisation_id)
+    return text, allowance
 
 
 async def tokenizer_info(model: str, caller: Caller) -> tuple[dict[str, object], Allowance]:

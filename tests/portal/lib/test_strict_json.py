@@ -56,13 +56,13 @@ def test_it_refuses_more_than_ten_thousand_keys() -> None:
         parse(body(10_001))
 
 
-def test_it_refuses_more_than_a_million_values() -> None:
+def test_it_refuses_more_values_than_a_request_may_have() -> None:
     def body(values: int) -> bytes:
         return b"[%b]" % b",".join([b"1"] * values)
 
-    assert len(parse(body(1_000_000))) == 1_000_000
-    with pytest.raises(StrictJSONError, match="more than 1,000,000 values"):
-        parse(body(1_000_001))
+    assert len(parse(body(400_000))) == 400_000
+    with pytest.raises(StrictJSONError, match="more than 400,000 values"):
+        parse(body(400_001))
     assert parse(b'"%b"' % (b"," * 1_000_000)) == "," * 1_000_000
 
 

@@ -12,15 +12,14 @@ import contextlib
 import heapq
 import itertools
 import logging
-import math
 import queue
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from inference.engine.client_stream import ClientStream
 from inference.engine.codec import Codec
 from inference.engine.crowd import Coming, num_before
 from inference.engine.lookahead import Steps
@@ -38,17 +37,6 @@ T = TypeVar("T")
 REST_S = 0.05
 # What goes to each stream after a step; None: nothing more will come.
 Frames = list[tuple[Hashable, engine_pb2.StepFrame | None]]
-
-
-@dataclass(eq=False, slots=True)
-class _Stream:
-    """The live sequences of one client stream, and their news of this step."""
-
-    handle: Hashable
-    sequences: dict[int, Sequence] = field(default_factory=dict)  # by the client's number
-    frame: engine_pb2.StepFrame = field(default_factory=engine_pb2.StepFrame)
-    held: bool = False  # until its client has taken what was sent
-    half_closed: bool = False  # no more requests will come, but the client still listens
 
 
 class EngineLoop:
@@ -75,8 +63,8 @@ class EngineLoop:
         self._coming = Coming()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._next_key = itertools.count(1)
-        self._streams: dict[Hashable, _Stream] = {}
-        self._live: dict[int, tuple[_Stream, Sequence]] = {}  # by key
+        self._streams: dict[Hashable, ClientStream] = {}
+        self._live: dict[int, tuple[ClientStream, Sequence]] = {}  # by key
         self._drained: list[Future[None]] = []
         self._steps = Steps(scheduler, runner)
         self._step = 0
@@ -203,7 +191,7 @@ class EngineLoop:
         self.statistics.count_step(plan, num_accepted)
 
     def _accept_all(
-        self, stream: _Stream, sequence: Sequence, first: Sampled, further: list[Sampled]
+        self, stream: ClientStream, sequence: Sequence, first: Sampled, further: list[Sampled]
     ) -> int:
         """Take the first and, while the sequence goes on, what its drafts brought; how many."""
         self._accept(stream, sequence, first)
@@ -214,13 +202,13 @@ class EngineLoop:
             self._accept(stream, sequence, sampled)
         return 1 + len(further)
 
-    def _accept(self, stream: _Stream, sequence: Sequence, sampled: Sampled) -> None:
+    def _accept(self, stream: ClientStream, sequence: Sequence, sampled: Sampled) -> None:
         """Take a sampled token: it is counted whatever becomes of its text."""
         self.scheduler.append(sequence, sampled.token_id)
         text = self._judge(sequence, sampled.token_id)
-        delta = _new_delta(stream, sequence, self.codec)
+        delta = stream.news(sequence, self.codec)
         delta.token_ids.append(sampled.token_id)
-        delta.text = text
+        delta.text += text
         if sampled.logprobs is not None:
             delta.logprobs.append(logprobs_to_wire(sampled.logprobs, self.codec.token_bytes))
         if sequence.finished:
@@ -253,11 +241,11 @@ class EngineLoop:
 
     def _send(self) -> None:
         frames: Frames = []
+        now = self._clock()
         for stream in list(self._streams.values()):
-            if stream.frame.deltas:
-                stream.frame.step = self._step
-                frames.append((stream.handle, stream.frame))
-                stream.frame = engine_pb2.StepFrame()
+            frame = stream.take(self._step, now)
+            if frame is not None:
+                frames.append((stream.handle, frame))
             if not stream.sequences:
                 del self._streams[stream.handle]
                 if stream.half_closed:
@@ -273,15 +261,15 @@ class EngineLoop:
 
     def _on_submit(self, handle: Hashable, sequence: Sequence) -> None:
         self._coming.receive((sequence.priority, sequence.tenant))
-        stream = self._streams.setdefault(handle, _Stream(handle))
+        stream = self._streams.setdefault(handle, ClientStream(handle))
         complaint = self._complaint(stream, sequence)
         if complaint:
             sequence.finish(FinishReason.ERROR, error=complaint)
-            _add_last_delta(stream, sequence, self.codec)
+            stream.add_end(sequence, self.codec)
             return
         if self.draining or self._would_begin_too_late(sequence):
             sequence.finish(FinishReason.OVERLOADED)
-            _add_last_delta(stream, sequence, self.codec)
+            stream.add_end(sequence, self.codec)
             return
         sequence.held = stream.held
         stream.sequences[sequence.sequence_id] = sequence
@@ -302,7 +290,7 @@ class EngineLoop:
         sequence.retry_after_s = max(before * turnover.place_s - sequence.deadline_s, 0.0)
         return sequence.retry_after_s > 0
 
-    def _complaint(self, stream: _Stream, sequence: Sequence) -> str:
+    def _complaint(self, stream: ClientStream, sequence: Sequence) -> str:
         longest = self.scheduler.limits.max_model_len - 1
         if sequence.sequence_id in stream.sequences:
             return f"Sequence {sequence.sequence_id} of this stream is still running."
@@ -336,7 +324,7 @@ class EngineLoop:
                 sequence.held = held
 
     def _on_half_close(self, handle: Hashable) -> None:
-        self._streams.setdefault(handle, _Stream(handle)).half_closed = True
+        self._streams.setdefault(handle, ClientStream(handle)).half_closed = True
 
     def _on_drain(self, future: Future[None]) -> None:
         self.draining = True
@@ -349,14 +337,14 @@ class EngineLoop:
         self._stopped = True
 
     def _end(
-        self, stream: _Stream, sequence: Sequence, reason: FinishReason, *, error: str = ""
+        self, stream: ClientStream, sequence: Sequence, reason: FinishReason, *, error: str = ""
     ) -> None:
         """End a sequence for another reason than its last token."""
         sequence.finish(reason, error=error)
-        _add_last_delta(stream, sequence, self.codec)
+        stream.add_end(sequence, self.codec)
         self._forget(stream, sequence)
 
-    def _forget(self, stream: _Stream, sequence: Sequence) -> None:
+    def _forget(self, stream: ClientStream, sequence: Sequence) -> None:
         self.scheduler.end(sequence, sequence.finish_reason)
         del stream.sequences[sequence.sequence_id]
         del self._live[sequence.key]
@@ -376,24 +364,3 @@ def _extend_prompt_logprobs(sequence: Sequence, row: Row, result: StepResult) ->
     known = len(sequence.prompt_logprobs)
     if sequence.num_deltas == 0:
         sequence.prompt_logprobs += entries[known - first :]
-
-
-def _new_delta(stream: _Stream, sequence: Sequence, codec: Codec) -> engine_pb2.SequenceDelta:
-    """Add a delta; the first one carries what is said once about the prompt."""
-    delta = stream.frame.deltas.add()
-    delta.sequence_id = sequence.sequence_id
-    if sequence.num_deltas == 0:
-        delta.cached_tokens = sequence.num_cached or 0
-        delta.prompt_logprobs.extend(
-            logprobs_to_wire(entry, codec.token_bytes) for entry in sequence.prompt_logprobs
-        )
-        sequence.prompt_logprobs.clear()
-    sequence.num_deltas += 1
-    return delta
-
-
-def _add_last_delta(stream: _Stream, sequence: Sequence, codec: Codec) -> None:
-    delta = _new_delta(stream, sequence, codec)
-    delta.finish_reason = finish_to_wire(sequence.finish_reason)
-    delta.error = sequence.error
-    delta.retry_after_ms = math.ceil(sequence.retry_after_s * 1000)

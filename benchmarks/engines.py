@@ -194,6 +194,15 @@ class VLLMAllCores(VLLM):
         self.env["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"
 
 
+class VLLMInPieces(VLLMAllCores):
+    """With two tokens in each of its messages, about what ours sends where many stream."""
+
+    name = "vllm-in-pieces"
+
+    def command(self) -> list[str]:
+        return [*super().command(), "--stream-interval", "2"]
+
+
 class VLLMInFloats(VLLMAllCores):
     """In the dtype that is faster where the processor does not multiply bfloat16."""
 
@@ -241,5 +250,13 @@ class Transformers(Server):
 
 ENGINES: dict[str, type[Server]] = {
     engine.name: engine
-    for engine in (Parlance, ParlanceEngine, VLLM, VLLMAllCores, VLLMInFloats, Transformers)
+    for engine in (
+        Parlance,
+        ParlanceEngine,
+        VLLM,
+        VLLMAllCores,
+        VLLMInPieces,
+        VLLMInFloats,
+        Transformers,
+    )
 }

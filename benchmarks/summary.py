@@ -15,6 +15,7 @@ COLUMNS = {
     "ttft_ms_p99": "TTFT p99",
     "itl_ms_p50": "ITL p50",
     "itl_ms_p99": "ITL p99",
+    "tokens_per_arrival": "tokens at once",
     "num_requests": "requests",
 }
 

@@ -87,5 +87,6 @@ def _counter(per_minute: int, redis_url: str) -> Throttled:
 def _store(redis_url: str) -> store.BaseStore:
     """Shared by all web processes where there is a Redis, else this process's own."""
     if redis_url:
-        return store.RedisStore(server=redis_url)
+        options = {"CONNECTION_POOL_KWARGS": settings.REDIS_CONNECTIONS}
+        return store.RedisStore(server=redis_url, options=options)
     return store.MemoryStore(options={"MAX_SIZE": _MEMORY_KEYS})

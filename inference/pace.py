@@ -9,14 +9,22 @@ import math
 from time import monotonic
 from typing import NamedTuple
 
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from throttled.asyncio import RateLimiterType, Throttled, rate_limiter, store
 
 MINUTE_S = 60.0
 _MOST_NAMES = 100_000
-# A few connections are shared: redis-py's own pool fails where it has no more to give.
+# A few connections are shared: redis-py's own pool fails where it has no more to give. One that a
+# restart of Redis or a firewall has ended is noticed when it is used next, and made again.
 REDIS_OPTIONS = {
     "CONNECTION_POOL_CLASS": "redis.asyncio.BlockingConnectionPool",
-    "CONNECTION_POOL_KWARGS": {"max_connections": 32, "timeout": 5},
+    "CONNECTION_POOL_KWARGS": {
+        "max_connections": 32,
+        "timeout": 5,
+        "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+    },
     "SOCKET_TIMEOUT": 5,
     "SOCKET_CONNECT_TIMEOUT": 5,
 }

@@ -201,10 +201,12 @@ DB_THREADS = env.integer("DB_THREADS", 8, 1)
 DATABASE_URL = env.text("DATABASE_URL")
 DATABASES = {"default": env.parsed("DATABASE_URL", "", _database)}
 REDIS_URL = env.parsed("REDIS_URL", "", addresses.redis)
+REDIS_CONNECTIONS = {"socket_timeout": 5, "socket_connect_timeout": 5}  # else for ever
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
+        "OPTIONS": REDIS_CONNECTIONS,
     }
     if REDIS_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}

@@ -10,6 +10,8 @@ from django.core.checks import CheckMessage, Error, register
 from billing import tiers
 from portal.lib import env
 
+SECRET_LENGTH = 50
+
 
 @register()
 def check_stripe(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -40,10 +42,10 @@ def check_production(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
     if not settings.PRODUCTION:
         return []
     problems: list[CheckMessage] = []
-    if not env.text("SECRET_KEY"):
+    if len(env.text("SECRET_KEY")) < SECRET_LENGTH:
         problems.append(
             Error(
-                "PRODUCTION needs SECRET_KEY: a generated one differs between machines.",
+                "PRODUCTION needs a long SECRET_KEY; a generated one differs between machines.",
                 hint="Set SECRET_KEY to at least 50 random characters.",
                 id="parlance.E002",
             )

@@ -28,6 +28,7 @@ STEADY_S = 60.0  # after this long a restart begins again with the shortest back
 STOP_S = 40.0  # longer than an engine's own patience with what it still runs
 CANNOT_SERVE = 2  # the status of an engine that says why it does not start
 SAYS = "engine: "  # how its sentence begins
+MISREADS = "inference.engine: error: "  # and one about its command line
 LOG_TAIL_BYTES = 4096
 
 
@@ -131,8 +132,10 @@ class EngineProcess:
     def _reason(self, code: int) -> str:
         """What the engine said last, if it said why it cannot serve."""
         lines = _tail(self.log_path).splitlines()
-        said = [line for line in lines if line.startswith(SAYS)]
+        said = [line for line in lines if line.startswith((SAYS, MISREADS))]
         if code == CANNOT_SERVE and said:
+            if said[-1].startswith(MISREADS):
+                return f"{said[-1].removeprefix(MISREADS)} (see ENGINE_ARGS)"
             return said[-1].removeprefix(SAYS)
         return f"It ended with status {code}; its log is {self.log_path}."
 

@@ -63,6 +63,18 @@ def test_it_starts_the_child_and_stops_it(make: Callable[[list[str]], EngineProc
         os.kill(pid, 0)
 
 
+def test_arguments_that_no_engine_knows_are_named(
+    make: Callable[[list[str]], EngineProcess], tmp_path: Path
+) -> None:
+    more = ["--thread", "0"]
+    engine = make(engine_command("m", "", f"unix:{tmp_path}/s", device="cpu", fake=True,
+                                 max_model_len=9, more=more))  # fmt: skip
+    engine.tick()
+    wait_for_death(engine)
+    engine.tick()
+    assert engine.problem == "argument --threads: it must be at least 1, not 0 (see ENGINE_ARGS)"
+
+
 def test_a_dead_child_is_restarted_after_its_back_off(
     make: Callable[[list[str]], EngineProcess], clock: Clock
 ) -> None:

@@ -88,7 +88,7 @@ class Answering:
                 message = "Conversations belong to people: only a session saves them, not a key."
                 raise errors.invalid(message, "conversation")
             self.conversation = history.choose(
-                self.frame.conversation, self.credentials.user_id, caller.organisation_id
+                self.frame, self.credentials.user_id, caller.organisation_id
             )
         return caller
 

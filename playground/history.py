@@ -51,16 +51,26 @@ def search(found: QuerySet[Conversation], words: str) -> QuerySet[Conversation]:
     return found
 
 
-def choose(asked: str, user_id: int, organisation_id: str) -> str:
+def choose(run: Run, user_id: int, organisation_id: str) -> str:
     """The id to save into: a new one, or the member's own. Raises ServiceError (404)."""
-    if asked == NEW:
+    if run.conversation == NEW:
         return new_conversation_id()
-    if not conversations(user_id, organisation_id).filter(pk=asked).exists():
+    asked = conversations(user_id, organisation_id).filter(pk=run.conversation).first()
+    if asked is None:
         message = _("There is no such conversation.")
         raise ServiceError(
             404, "invalid_request_error", "conversation_not_found", message, "conversation"
         )
-    return asked
+    return asked.pk if _goes_on(asked, run) else new_conversation_id()
+
+
+def _goes_on(conversation: Conversation, run: Run) -> bool:
+    """Whether its last answer is one that the sender knows of, where it says which it knows.
+
+    Another tab may have gone on with the conversation: what it got must not be written over.
+    """
+    last = conversation.messages.exclude(request_id="").last()
+    return not run.after or last is None or last.request_id == run.after
 
 
 def save(
@@ -68,14 +78,17 @@ def save(
 ) -> None:
     """Make the conversation say what the run sent and got.
 
-    A conversation that was deleted while its answer streamed stays deleted.
+    A conversation that was deleted while its answer streamed stays deleted; one that went on in
+    another tab meanwhile stays as it is, and the run is a conversation of its own.
     """
     with transaction.atomic():
         mine = conversations(user_id, organisation_id).select_for_update()
         conversation = mine.filter(pk=conversation_id).first()
+        if conversation is None and run.conversation == conversation_id:
+            return
+        if conversation is not None and not _goes_on(conversation, run):
+            conversation, conversation_id = None, new_conversation_id()
         if conversation is None:
-            if run.conversation != NEW:
-                return
             conversation = Conversation(
                 id=conversation_id,
                 user_id=user_id,
@@ -87,7 +100,7 @@ def save(
         conversation.parameters = run.parameters.model_dump(by_alias=True, exclude_defaults=True)
         conversation.save()
         earlier: Earlier = defaultdict(deque)
-        for message in conversation.messages.exclude(request_id=""):
+        for message in Message.objects.filter(conversation=run.conversation).exclude(request_id=""):
             earlier[said_by(message)].append(message)
         conversation.messages.all().delete()
         Message.objects.bulk_create(_messages(conversation, run, earlier, answer))

@@ -42,7 +42,7 @@ class Run(Part):
     """Generate; exactly one of `messages` (chat) and `prompt` (completion) is there.
 
     `conversation` is the id of a conversation of the member's to save into, or `new`; left out,
-    nothing is kept.
+    nothing is kept. `after` is the request of the last answer in it that the sender knows of.
     """
 
     type: Literal["run"]
@@ -52,6 +52,7 @@ class Run(Part):
     prompt: Annotated[str, Field(min_length=1)] | None = None
     parameters: Parameters = Parameters()
     conversation: Annotated[str, Field(pattern=r"^[a-z]+(_[A-Za-z0-9]+)?$", max_length=40)] = ""
+    after: Annotated[str, Field(pattern=r"^(req_[A-Za-z0-9]+)?$", max_length=40)] = ""
 
     def to_spec(self) -> GenerationSpec:
         """Raises ServiceError naming the field that does not fit the others."""

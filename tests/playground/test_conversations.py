@@ -49,6 +49,48 @@ async def test_it_goes_on_in_the_same_conversation_and_keeps_what_was_measured(
     assert after[3].request_id != after[1].request_id
 
 
+async def test_what_another_tab_got_is_not_written_over(
+    site: Site, alice_browser: Client, books: Books
+) -> None:
+    async with site.page(alice_browser) as page:
+        await page.say(**run(conversation="new"))
+        started, *_, finished = await page.hear_until("finished")
+        kept = started["conversation"]
+        first = [{"role": row.role, "content": row.content} for row in await rows(kept)]
+        fields = {"conversation": kept, "after": finished["summary"]["request_id"]}
+        places = []
+        for question in ("first tab", "second tab"):
+            messages = [*first, {"role": "user", "content": question}]
+            await page.say(**run(messages=messages, **fields))
+            begun, *_ = await page.hear_until("finished")
+            places.append(begun["conversation"])
+    assert places[0] == kept != places[1]
+    for place, question in zip(places, ("first tab", "second tab"), strict=True):
+        _asked, answer, more, _new = await rows(place)
+        assert more.content == question
+        assert answer.measured == finished["summary"]
+
+
+async def test_tabs_that_run_at_once_do_not_write_over_each_other(
+    site: Site, alice_browser: Client, books: Books
+) -> None:
+    async with site.page(alice_browser) as page:
+        await page.say(**run(conversation="new"))
+        started, *_, finished = await page.hear_until("finished")
+        kept = started["conversation"]
+        fields = {"conversation": kept, "after": finished["summary"]["request_id"]}
+        slow = {"model": "slow", "parameters": {"max_tokens": 30}}
+        await page.say(**run("slow", "slow", **slow, **fields))
+        await page.hear_until("delta")
+        await page.say(**run("quick", "quick", **fields))
+        ended: set[str] = set()
+        while len(ended) < 2:
+            ended.add((await page.hear_until("finished"))[-1]["id"])
+    questions = await db(lambda: set(Message.objects.filter(role="user").values_list("content")))
+    assert questions == {("slow",), ("quick",)}
+    assert len(await rows(kept)) == 2
+
+
 async def test_two_answers_that_say_the_same_keep_what_each_measured(
     site: Site, alice_browser: Client, books: Books
 ) -> None:

@@ -112,7 +112,7 @@ export class Pane {
   frame(id, turns) {
     const { chat } = this.store;
     const { mode, variables } = this.desk;
-    const kept = turns ? {} : { conversation: chat.conversation };
+    const kept = turns ? {} : { conversation: chat.conversation, latest: chat.latest };
     const asked = { id, mode, settings: this.asks, turns: turns ?? chat.turns, variables };
     return runFrame({ ...asked, ...kept });
   }

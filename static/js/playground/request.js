@@ -69,8 +69,9 @@ export function show(parameter, value) {
  * @param {import("./state.js").Turn[]} parts.turns of a completion, the first is its prompt
  * @param {Record<string, string>} [parts.variables]
  * @param {string} [parts.conversation] empty: one that is not saved yet
+ * @param {string} [parts.latest] the last answer in it that this page knows of
  */
-export function runFrame({ id, mode, settings, turns, variables = {}, conversation }) {
+export function runFrame({ id, mode, settings, turns, variables = {}, conversation, latest }) {
   const { model, system, parameters } = settings;
   /** @param {string} text */
   const fill = (text) => filled(text, variables);
@@ -80,7 +81,10 @@ export function runFrame({ id, mode, settings, turns, variables = {}, conversati
       ? { prompt: fill(said[0]?.content ?? "") }
       : { messages: messagesOf(said, fill(system), fill) };
   const frame = { type: "run", id, model, ...asked, parameters };
-  return conversation === undefined ? frame : { ...frame, conversation: conversation || "new" };
+  if (conversation === undefined) return frame;
+  // Another tab may have gone on with it: then this run is kept beside what that one got.
+  const after = conversation && latest ? { after: latest } : {};
+  return { ...frame, conversation: conversation || "new", ...after };
 }
 
 /**

@@ -38,12 +38,13 @@
  * @typedef {object} Chat
  * @property {Turn[]} turns
  * @property {string} conversation its id on the server; empty: not saved yet
+ * @property {string} latest the request of the last answer saved in it that this page knows of
  * @property {number} nextKey
  */
 
 /** @returns {Chat} */
 export function emptyChat() {
-  return { turns: [], conversation: "", nextKey: 1 };
+  return { turns: [], conversation: "", latest: "", nextKey: 1 };
 }
 
 /** @param {Turn} turn */
@@ -104,28 +105,27 @@ const CHANGES = {
       status: "streaming",
     })),
   finished: (chat, frame) =>
-    mapped(chat, byRun(frame.id), (turn) => ({
+    mapped(saved(chat, frame), byRun(frame.id), (turn) => ({
       ...turn,
       status: "finished",
       summary: frame.summary,
     })),
   error: (chat, frame) =>
-    mapped(chat, byRun(frame.id), (turn) => ({
+    mapped(saved(chat, frame), byRun(frame.id), (turn) => ({
       ...turn,
       status: "error",
       error: frame.error,
       summary: frame.summary ?? null,
     })),
   lost: (chat, { note }) => mapped(chat, isRunning, (turn) => ({ ...turn, status: "lost", note })),
-  found: (chat, { requestId, content, calls, summary, note }) =>
-    mapped(chat, (turn) => turn.requestId === requestId, (turn) => ({
-      ...turn,
-      content,
-      calls,
-      summary,
-      status: "finished",
-      note,
-    })),
+  found: (chat, { requestId, content, calls, summary, note }) => {
+    const isLast = chat.turns.at(-1)?.requestId === requestId;
+    return mapped(
+      isLast ? { ...chat, latest: requestId } : chat,
+      (turn) => turn.requestId === requestId,
+      (turn) => ({ ...turn, content, calls, summary, status: "finished", note }),
+    );
+  },
   note: (chat, { key, note }) =>
     mapped(chat, byKey(key), (turn) => ({ ...turn, status: "error", note })),
 };
@@ -282,6 +282,19 @@ function mapped(chat, isIt, change) {
 }
 
 /**
+ * What of the conversation the server has kept when a run has ended; where it was deleted in another
+ * tab, the next run begins a new one.
+ * @param {Chat} chat
+ * @param {Record<string, any>} frame
+ * @returns {Chat}
+ */
+function saved(chat, { id, summary, error }) {
+  if (!chat.turns.some(byRun(id))) return chat;
+  if (error?.code === "conversation_not_found") return { ...chat, conversation: "", latest: "" };
+  return summary ? { ...chat, latest: summary.request_id } : chat;
+}
+
+/**
  * @param {Record<string, any>} conversation as the server keeps it
  * @param {number} nextKey
  */
@@ -301,6 +314,7 @@ function loaded(conversation, nextKey) {
       status: made ? "finished" : "still",
       note: error ?? "",
     });
+    if (made) chat.latest = message.request_id;
   }
   return chat;
 }

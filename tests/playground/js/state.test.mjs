@@ -109,6 +109,35 @@ test("a run of a chat that was left lends its conversation to no other", () => {
   assert.equal(chat.conversation, "");
 });
 
+test("a page knows the last answer that was saved", () => {
+  const summary = { request_id: "req_1" };
+  assert.equal(after(...ASKED).latest, "");
+  const kept = after(...ASKED, { type: "finished", id: "r1", summary });
+  assert.equal(kept.latest, "req_1");
+  const error = { message: "no", code: "overloaded", status: 503 };
+  const more = [{ type: "begin", runId: "r2" }, { type: "error", id: "r2", error }];
+  assert.equal(more.reduce(reduce, kept).latest, "req_1");
+  const [say, begin, started] = ASKED;
+  const left = after(say, begin, started, { type: "clear" }, { type: "finished", id: "r1", summary });
+  assert.equal(left.latest, "");
+});
+
+test("a lost answer that is found is the last that was saved, unless more was asked since", () => {
+  const found = { type: "found", requestId: "req_1", content: "Hello", calls: [], summary: {}, note: "" };
+  const lost = after(...ASKED, { type: "lost", note: "gone" });
+  assert.equal(reduce(lost, found).latest, "req_1");
+  const more = [{ type: "say", content: "and?" }, found];
+  assert.equal(more.reduce(reduce, lost).latest, "");
+});
+
+test("a conversation that was deleted elsewhere is begun anew by the next run", () => {
+  const error = { message: "gone", code: "conversation_not_found", status: 404 };
+  const more = [{ type: "begin", runId: "r2" }, { type: "error", id: "r2", error }];
+  const chat = more.reduce(reduce, after(...ANSWERED));
+  assert.equal(chat.conversation, "");
+  assert.equal(chat.turns[0].content, "hi");
+});
+
 test("a lost answer keeps its text and is found again by its request", () => {
   const lost = after(...ANSWERED.slice(0, 4), { type: "lost", note: "lost" });
   assert.deepEqual([lost.turns[1].status, lost.turns[1].content], ["lost", "Hel"]);

@@ -6,6 +6,7 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path, reverse
@@ -55,6 +56,8 @@ class OrganisationAdmin(admin.ModelAdmin[Organisation]):
     list_filter = [("suspended_at", admin.EmptyFieldListFilter)]
     search_fields = ["name", "id", "members__email"]
     fields = ["name", "multiplier_bp", "suspended_at"]
+    # Its two actions change it: a form would write back what it was when it was opened.
+    readonly_fields = ["suspended_at"]
     inlines = [MembershipInline]
     actions = ["suspend", "resume"]
 
@@ -66,6 +69,12 @@ class OrganisationAdmin(admin.ModelAdmin[Organisation]):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False  # its ledger stays
+
+    def save_model(
+        self, request: HttpRequest, obj: Organisation, form: ModelForm[Organisation], change: bool
+    ) -> None:
+        """What the form changed, and nothing that somebody else changes meanwhile."""
+        obj.save(update_fields=form.changed_data)
 
     @admin.display(description=gettext_lazy("balance"))
     def balance(self, organisation: Any) -> str:

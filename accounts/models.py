@@ -77,6 +77,7 @@ class User(AbstractUser):
         return self.name or self.email.partition("@")[0]
 
 
+MAX_MULTIPLIER_BP = 100_000
 MAX_RETENTION_DAYS = 365
 _retention_validators = [MinValueValidator(1), MaxValueValidator(MAX_RETENTION_DAYS)]
 
@@ -89,7 +90,9 @@ class Organisation(models.Model):
     # What is left of a deleted one is its ledger.
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Basis points of the list price this organisation pays: 10,000 is the list price itself.
-    multiplier_bp = models.PositiveIntegerField(default=10_000)
+    multiplier_bp = models.PositiveIntegerField(
+        default=10_000, validators=[MaxValueValidator(MAX_MULTIPLIER_BP)]
+    )
     # The request log. Usage records are not part of it: they are the bill, and stay.
     keeps_bodies = models.BooleanField(
         _("keep requests and answers"),
@@ -113,7 +116,8 @@ class Organisation(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(multiplier_bp__lte=100_000), name="organisation_multiplier_sane"
+                condition=models.Q(multiplier_bp__lte=MAX_MULTIPLIER_BP),
+                name="organisation_multiplier_sane",
             ),
             models.CheckConstraint(
                 condition=models.Q(deleted_at=None) | models.Q(suspended_at__isnull=False),

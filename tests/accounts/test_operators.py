@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.models import signals
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from accounts import operators
+from accounts import flows, operators
 from accounts.authentication import authenticate_key
 from accounts.models import ApiKey, Organisation, OutgoingMail, User
 from billing import closing, ledger
@@ -208,6 +209,58 @@ def test_suspending_from_the_console(operator: Client, organisation: Organisatio
     operator.post(page, {"action": "resume", "_selected_action": [organisation.pk]})
     organisation.refresh_from_db()
     assert organisation.suspended_at is None
+
+
+def organisation_form(client: Client, organisation: Organisation) -> dict[str, str]:
+    """What a browser sends back of the console's form, untouched."""
+    page = client.get(reverse("admin:accounts_organisation_change", args=[organisation.pk]))
+    admin_form, [members] = page.context["adminform"], page.context["inline_admin_formsets"]
+    boxes = [*admin_form.form, *members.formset.management_form]
+    for form in members.formset.initial_forms:
+        boxes += list(form)
+    return {box.html_name: str(box.value()) for box in boxes}
+
+
+def test_an_old_form_does_not_undo_a_suspension_or_a_choice_made_meanwhile(
+    operator: Client, organisation: Organisation
+) -> None:
+    sent = organisation_form(operator, organisation)
+    flows.suspend(organisation)
+    suspended = Organisation.objects.get().suspended_at
+    address = reverse("admin:accounts_organisation_change", args=[organisation.pk])
+    assert operator.post(address, {**sent, "name": "New"}).status_code == 302
+    organisation.refresh_from_db()
+    assert (organisation.name, organisation.suspended_at) == ("New", suspended)
+
+
+def test_the_form_writes_what_it_changed_and_nothing_else(
+    operator: Client, organisation: Organisation
+) -> None:
+    sent = organisation_form(operator, organisation)
+
+    def suspended_meanwhile(*_args: object, **_kwargs: object) -> None:
+        flows.suspend(organisation)
+
+    signals.pre_save.connect(suspended_meanwhile, Organisation, dispatch_uid="meanwhile")
+    try:
+        address = reverse("admin:accounts_organisation_change", args=[organisation.pk])
+        assert operator.post(address, {**sent, "name": "New"}).status_code == 302
+    finally:
+        signals.pre_save.disconnect(sender=Organisation, dispatch_uid="meanwhile")
+    organisation.refresh_from_db()
+    assert organisation.name == "New"
+    assert organisation.suspended_at is not None
+
+
+def test_too_large_a_multiplier_is_refused_by_its_field(
+    operator: Client, organisation: Organisation
+) -> None:
+    sent = {**organisation_form(operator, organisation), "multiplier_bp": "100001"}
+    address = reverse("admin:accounts_organisation_change", args=[organisation.pk])
+    errors = operator.post(address, sent).context["adminform"].form.errors
+    assert errors.keys() == {"multiplier_bp"}
+    assert "100000" in str(errors)
+    assert operator.post(address, {**sent, "multiplier_bp": "100000"}).status_code == 302
 
 
 def test_revoking_from_the_console(operator: Client, api_key: tuple[ApiKey, str]) -> None:

@@ -52,18 +52,24 @@ def ensure_organisation(user: User, *, welcome: bool = True) -> Organisation:
     return create_organisation(user, name, welcome=welcome)
 
 
-def suspend(organisation: Organisation) -> bool:
-    """Stop its keys and running streams within two seconds; False when it was suspended before."""
+def suspend(organisation: Organisation, *, anew: bool = False) -> bool:
+    """Stop its keys and running streams within two seconds; False when it was suspended before.
+
+    Its moment names a suspension. `anew` puts a new one in the place of one that there is, which
+    whoever brought that one does not lift.
+    """
     now = timezone.now()
-    rows = Organisation.objects.filter(pk=organisation.pk, suspended_at=None)
+    rows = Organisation.objects.filter(pk=organisation.pk)
+    rows = rows if anew else rows.filter(suspended_at=None)
     return audit.noted(rows.update(suspended_at=now), organisation, suspended_at=now)
 
 
-def resume(organisation: Organisation) -> bool:
-    """Undo `suspend`; False when it was not suspended."""
+def resume(organisation: Organisation, *, since: datetime | None = None) -> bool:
+    """Undo `suspend`, or only the suspension of that moment; False when it was not suspended."""
     rows = Organisation.objects.filter(pk=organisation.pk, deleted_at=None).exclude(
         suspended_at=None
     )
+    rows = rows if since is None else rows.filter(suspended_at=since)
     return audit.noted(rows.update(suspended_at=None), organisation, suspended_at=None)
 
 

@@ -287,7 +287,7 @@ class RefundAdmin(ReadOnlyAdmin):
 
 @admin.register(Dispute)
 class DisputeAdmin(ReadOnlyAdmin):
-    list_display = ["created_at", "top_up", "amount", "status", "reason", "taken", "suspended"]
+    list_display = ["created_at", "top_up", "amount", "status", "reason", "taken", "suspended_at"]
     list_filter = ["status", "taken"]
     search_fields = ["dispute_id", "top_up__id", "top_up__organisation__name"]
 

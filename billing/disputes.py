@@ -2,8 +2,10 @@
 
 While a dispute is open, and when it is lost, its amount is taken from the balance, as far as there
 is one, and the organisation is suspended: keys and streams stop. A dispute that is won gives the
-amount back and lifts the suspension that it brought, unless the organisation is being deleted;
-after a lost one, an operator lifts it. An inquiry, which moves no money, changes nothing.
+amount back and lifts the suspension that it brought, unless another stands under it as well or the
+organisation is being deleted; after a lost one, an operator lifts it. A suspension is named by its
+moment: one that an operator set before, or since, stays. An inquiry, which moves no money, changes
+nothing.
 
 A bank may want more than is left of a payment, of which a part was refunded: what is left is taken,
 and the nightly comparison shows the rest.
@@ -14,6 +16,7 @@ from django.db.models import F
 from django.utils.translation import gettext_noop
 
 from accounts import flows
+from accounts.models import Organisation
 from billing import ledger_payments, notices, shares, stripe_api, topups
 from billing.models import Closing, Dispute, TopUp, TransferKind
 from billing.stripe_objects import StripeDispute
@@ -69,23 +72,46 @@ def _take(dispute: Dispute) -> None:
         reference=dispute.reference,
         description=gettext_noop("Payment taken back by the payer's bank"),
     )  # fmt: skip
-    Dispute.objects.filter(pk=dispute.pk).update(suspended=flows.suspend(organisation))
+    _suspend(dispute)
     notices.payment_disputed(dispute)
+
+
+def _suspend(dispute: Dispute) -> None:
+    """The caller has a transaction."""
+    organisation = _locked(dispute)
+    brought = flows.suspend(organisation)
+    organisation.refresh_from_db(fields=["suspended_at"])
+    since = organisation.suspended_at
+    of_another = Dispute.objects.filter(top_up__organisation=organisation, suspended_at=since)
+    if brought or of_another.exists():
+        Dispute.objects.filter(pk=dispute.pk).update(suspended_at=since)
 
 
 @transaction.atomic
 def _give_back(dispute: Dispute) -> None:
+    TopUp.objects.select_for_update().get(pk=dispute.top_up_id)
     rows = Dispute.objects.filter(pk=dispute.pk, taken=True)
     if not rows.update(taken=False):
         return
+    dispute.refresh_from_db()  # another worker may have taken it since this one looked
     TopUp.objects.filter(pk=dispute.top_up_id).update(
         disputed_cents=F("disputed_cents") - dispute.amount_cents
     )
     ledger_payments.give_back(dispute.reference, "Dispute decided in our favour")
-    organisation = dispute.top_up.organisation
-    mine = Dispute.objects.filter(top_up__organisation=organisation)
-    brought = mine.filter(suspended=True).exists()
-    if brought and not mine.filter(taken=True).exists():
-        mine.update(suspended=False)
-        if not Closing.objects.filter(pk=organisation.pk).exists():
-            flows.resume(organisation)
+    _resume(dispute)
+
+
+def _resume(dispute: Dispute) -> None:
+    """The caller has a transaction."""
+    organisation, since = _locked(dispute), dispute.suspended_at
+    if since is None or Closing.objects.filter(pk=organisation.pk).exists():
+        return
+    mine = Dispute.objects.filter(top_up__organisation=organisation, suspended_at=since)
+    if not mine.filter(taken=True).exists():
+        flows.resume(organisation, since=since)
+
+
+def _locked(dispute: Dispute) -> Organisation:
+    """Its organisation, whose suspension no other dispute looks at until this transaction ends."""
+    rows = Organisation.objects.select_for_update(no_key=True)
+    return rows.get(pk=dispute.top_up.organisation_id)

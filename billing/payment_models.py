@@ -296,8 +296,8 @@ class Dispute(models.Model):
     reason = models.CharField(max_length=100, blank=True)  # Stripe's
     # Whether the amount stands in `disputed_cents` and in the ledger now.
     taken = models.BooleanField(default=False)
-    # Whether it brought the organisation's suspension, which it then may lift.
-    suspended = models.BooleanField(default=False)
+    # The organisation's suspension that it brought, or found brought by another: it may lift it.
+    suspended_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 from django.conf import LazySettings as Settings
+from django.test import Client
 
+from accounts.models import Organisation
+from billing.models import TopUp
+from tests.billing.payments import begin, hear
+from tests.billing.saved_cards import save_card, turn_on
 from tests.billing.stripe_double import SECRET_KEY, WEBHOOK_SECRET, StripeDouble, stripe_double
 
 
@@ -17,3 +22,20 @@ def double(settings: Settings, reference_data: Callable[[str], Path]) -> Iterato
         settings.STRIPE_WEBHOOK_SECRET = WEBHOOK_SECRET
         settings.STRIPE_API_BASE = running.url
         yield running
+
+
+@pytest.fixture
+def top_up(double: StripeDouble, alice_client: Client, organisation: Organisation) -> TopUp:
+    """Twenty-five dollars paid, beside ten that were given."""
+    begin(alice_client)
+    double.pay(TopUp.objects.get().checkout_session_id or "")
+    hear(double, alice_client)
+    return TopUp.objects.get()
+
+
+@pytest.fixture
+def low(double: StripeDouble, alice_client: Client, organisation: Organisation) -> Organisation:
+    """Ten dollars are left where the card is charged under twenty."""
+    save_card(double, alice_client)
+    assert turn_on(alice_client).status_code == 302
+    return organisation

@@ -4,32 +4,21 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.core import mail
 from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import flows
 from accounts.models import Organisation, User
 from billing import ledger, refunds, tiers
-from billing.models import Dispute, Refund, TopUp, Transfer, WebhookDelivery
+from billing.models import Refund, TopUp, Transfer, WebhookDelivery
 from portal.lib.money import NANOS_PER_CENT
-from tests.billing.money import account_of, audit_is_clean, draft, hold
+from tests.billing.money import audit_is_clean, draft, hold
 from tests.billing.payments import TEN, balance, begin, deliver, hear, run_jobs
 from tests.billing.stripe_double import StripeDouble
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAID = 2500 * NANOS_PER_CENT
-
-
-@pytest.fixture
-def top_up(double: StripeDouble, alice_client: Client, organisation: Organisation) -> TopUp:
-    """Twenty-five dollars paid, beside ten that were given."""
-    begin(alice_client)
-    double.pay(TopUp.objects.get().checkout_session_id or "")
-    hear(double, alice_client)
-    return TopUp.objects.get()
 
 
 def use(organisation: Organisation, nanos: int) -> None:
@@ -225,112 +214,3 @@ def test_a_refund_of_another_business_is_none_of_ours(
     hear(double, alice_client)
     assert "another account" in WebhookDelivery.objects.get(event_type="refund.created").error
     assert not Refund.objects.exists()
-
-
-# --- Disputes ------------------------------------------------------------------------------------
-
-
-def test_a_dispute_takes_the_payment_back_and_suspends(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp
-) -> None:
-    use(organisation, TEN + NANOS_PER_CENT)
-    dispute = double.dispute(top_up.payment_intent_id or "")
-    hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is not None
-    assert balance(organisation) == 0
-    assert Transfer.objects.filter(kind="dispute").count() == 2, "what was left, and our loss"
-    assert [message.to for message in mail.outbox] == [["alice@example.com"]]
-    assert "$25.00" in str(mail.outbox[0].body)
-    audit_is_clean()
-    double.close_dispute(dispute["id"], won=True)
-    hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is None
-    assert balance(organisation) == PAID - NANOS_PER_CENT
-    assert account_of(organisation.id).debits_pending == 0
-    audit_is_clean()
-
-
-def test_a_lost_dispute_stays_until_an_operator_lifts_it(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp
-) -> None:
-    dispute = double.dispute(top_up.payment_intent_id or "")
-    hear(double, alice_client)
-    double.close_dispute(dispute["id"], won=False)
-    hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is not None
-    assert balance(organisation) == TEN
-    audit_is_clean()
-
-
-@pytest.mark.parametrize("won", [True, False])
-def test_disputes_told_in_any_order_and_twice_end_the_same(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp, won: bool
-) -> None:
-    dispute = double.dispute(top_up.payment_intent_id or "")
-    double.close_dispute(dispute["id"], won=won)
-    double.post.waiting = double.post.waiting[::-1] * 2
-    hear(double, alice_client)
-    WebhookDelivery.objects.update(processed_at=None)
-    run_jobs()
-    assert not WebhookDelivery.objects.exclude(error="").exists()
-    assert balance(organisation) == (TEN + PAID if won else TEN)
-    assert (Dispute.objects.get().taken, TopUp.objects.get().disputed_cents) == (
-        (False, 0) if won else (True, 2500)
-    )
-    audit_is_clean()
-
-
-@pytest.mark.parametrize("won", [True, False])
-def test_a_dispute_of_more_than_is_left_takes_what_is_left(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp, won: bool
-) -> None:
-    double.refund(top_up.payment_intent_id or "", 1000)
-    dispute = double.dispute(top_up.payment_intent_id or "", 2500)
-    hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is not None
-    assert (balance(organisation), Dispute.objects.get().amount_cents) == (TEN, 1500)
-    audit_is_clean()
-    double.close_dispute(dispute["id"], won=won)
-    hear(double, alice_client)
-    assert not WebhookDelivery.objects.exclude(error="").exists()
-    assert balance(organisation) == TEN + (1500 * NANOS_PER_CENT if won else 0)
-    audit_is_clean()
-
-
-def test_a_dispute_of_what_has_gone_back_takes_nothing(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp
-) -> None:
-    double.refund(top_up.payment_intent_id or "")
-    double.dispute(top_up.payment_intent_id or "", 2500)
-    hear(double, alice_client)
-    assert not WebhookDelivery.objects.exclude(error="").exists()
-    assert (balance(organisation), Dispute.objects.get().taken) == (TEN, False)
-    audit_is_clean()
-
-
-def test_a_won_dispute_does_not_lift_what_an_operator_has_suspended(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp
-) -> None:
-    flows.suspend(organisation)
-    dispute = double.dispute(top_up.payment_intent_id or "")
-    hear(double, alice_client)
-    double.close_dispute(dispute["id"], won=True)
-    hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is not None
-
-
-def test_an_inquiry_changes_nothing(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp
-) -> None:
-    dispute = double.dispute(top_up.payment_intent_id or "")
-    double.objects[dispute["id"]]["status"] = "warning_needs_response"
-    hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is None
-    assert balance(organisation) == TEN + PAID
-    assert Dispute.objects.get().status == "warning_needs_response"

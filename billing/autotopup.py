@@ -2,7 +2,8 @@
 
 Guarantees: one at a time for an organisation (a constraint), and never twice (the top-up's id is
 Stripe's idempotency key; the payment's id is the transfer's reference); within the ceiling of a
-calendar month (UTC; a constraint), which counts credit: tax comes on top. A bank that wants its
+calendar month (UTC; a constraint), which counts credit: tax comes on top, and what is paid after
+it had failed counts, too, though nothing stops it at the ceiling. A bank that wants its
 owner's consent (3-D Secure), an address that is missing where tax depends on it, and the third
 failure in a row stop it, with a mail and a banner, until a card is saved or it is turned on again.
 
@@ -10,13 +11,16 @@ The balance that counts is what is posted: what running requests hold may come b
 """
 
 import logging
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import BigIntegerField, F, Q, Value
 from django.db.models.functions import Cast, Greatest
 from django.utils import timezone
 
+from accounts import audit
 from accounts.models import Organisation
 from billing import customers, ledger, notices, stripe_api, topups
 from billing.models import AutoTopUp, AutoTopUpState, StripeCustomer, TopUp, TopUpState
@@ -42,7 +46,10 @@ logger = logging.getLogger(__name__)
 def turn_on(
     organisation: Organisation, threshold_cents: int, amount_cents: int, ceiling_cents: int, by: str
 ) -> None:
-    """Set it and turn it on. Raises ValueError when this month's charges are above the ceiling."""
+    """Set it and turn it on; the audit log has what changed.
+
+    Raises ValueError when this month's charges are above the ceiling.
+    """
     chosen = {
         "threshold_cents": threshold_cents, "amount_cents": amount_cents,
         "ceiling_cents": ceiling_cents, "set_by": by, "state": AutoTopUpState.ACTIVE,
@@ -53,17 +60,32 @@ def turn_on(
             organisation=organisation, defaults=chosen
         )
         if created:
+            _note(organisation, {"state": AutoTopUpState.OFF}, chosen)
             return
-        charged = charged_cents(auto)
-        if charged > ceiling_cents:
+        _note(organisation, vars(auto), chosen)
+        if charged_cents(auto) > ceiling_cents:
             raise ValueError("less than this month's charges")
-        AutoTopUp.objects.filter(pk=auto.pk).update(
-            **chosen, charged_cents=charged, month=ledger.month_of(timezone.now())
-        )
+        AutoTopUp.objects.filter(pk=auto.pk).update(**chosen, **_this_month(auto))
 
 
+@transaction.atomic
 def turn_off(organisation: Organisation) -> None:
-    AutoTopUp.objects.filter(organisation=organisation).update(state=AutoTopUpState.OFF)
+    """The audit log has it, if it was on."""
+    on = AutoTopUp.objects.select_for_update().exclude(state=AutoTopUpState.OFF)
+    auto = on.filter(organisation=organisation).first()
+    if auto is not None:
+        AutoTopUp.objects.filter(pk=auto.pk).update(state=AutoTopUpState.OFF)
+        _note(organisation, vars(auto), {"state": AutoTopUpState.OFF})
+
+
+def _note(organisation: Organisation, before: Mapping[str, Any], chosen: Mapping[str, Any]) -> None:
+    changed = {
+        f"auto_top_up.{name}": (before.get(name, ""), chosen[name])
+        for name in ("state", "threshold_cents", "amount_cents", "ceiling_cents")
+        if name in chosen and before.get(name) != chosen[name]
+    }
+    if changed:
+        audit.note(organisation, changed)
 
 
 def keep_card(session: CheckoutSession) -> None:
@@ -78,6 +100,13 @@ def keep_card(session: CheckoutSession) -> None:
 def charged_cents(auto: AutoTopUp) -> int:
     """What was charged this month, with what is under way."""
     return auto.charged_cents if auto.month == ledger.month_of(timezone.now()) else 0
+
+
+def _this_month(auto: AutoTopUp) -> dict[str, Any]:
+    """Its columns of the month that it is: those of another month begin anew."""
+    month = ledger.month_of(timezone.now())
+    late_cents = auto.late_cents if auto.month == month else 0
+    return {"month": month, "charged_cents": charged_cents(auto), "late_cents": late_cents}
 
 
 def cents(auto: AutoTopUp | None) -> dict[str, int]:
@@ -146,12 +175,11 @@ def begin(organisation_id: str) -> TopUp | None:
         return None
     if ledger.balance(organisation_id).posted_nanos >= auto.threshold_cents * NANOS_PER_CENT:
         return None
-    charged = charged_cents(auto) + auto.amount_cents
-    if charged > auto.ceiling_cents:
+    month = _this_month(auto)
+    month["charged_cents"] += auto.amount_cents
+    if month["charged_cents"] > auto.ceiling_cents:
         return None
-    AutoTopUp.objects.filter(pk=auto.pk).update(
-        month=ledger.month_of(timezone.now()), charged_cents=charged
-    )
+    AutoTopUp.objects.filter(pk=auto.pk).update(**month)
     return TopUp.objects.create(
         organisation_id=organisation_id, amount_cents=auto.amount_cents, automatic=True,
         payment_method_id=method, form_token=topups.new_form_token(), created_by=auto.set_by,
@@ -221,7 +249,13 @@ def _paid(top_up: TopUp, payment: Payment) -> None:
             f"paid {payment.amount_cents} {payment.currency} where {top_up.paid_cents} usd "
             "were asked for"
         )
+    given_up = TopUp.objects.select_for_update().filter(pk=top_up.pk, state=TopUpState.FAILED)
+    late_cents = top_up.amount_cents if given_up.exists() else 0
     topups.book(top_up, payment.payment_intent_id, "Automatic top-up", tax_cents=top_up.tax_cents)
+    # Its room in the ceiling was given back when it failed, and may be taken.
+    AutoTopUp.objects.filter(
+        pk=top_up.organisation_id, month=ledger.month_of(top_up.created_at)
+    ).update(charged_cents=F("charged_cents") + late_cents, late_cents=F("late_cents") + late_cents)
     AutoTopUp.objects.filter(pk=top_up.organisation_id).exclude(
         state=AutoTopUpState.STOPPED
     ).update(failures=0)

@@ -199,8 +199,9 @@ MAX_AUTO_TOP_UP_FAILURES = 3
 class AutoTopUp(models.Model):
     """When an organisation's saved card is charged by itself, and what it was this month.
 
-    `charged_cents` counts what is paid and what is under way, of the month (UTC) `month`; the
-    ceiling above it is a constraint.
+    `charged_cents` counts what is paid and what is under way, of the month (UTC) `month`; of it,
+    `late_cents` is what was paid after its room had been given to others. The ceiling above what
+    was begun is a constraint.
     """
 
     organisation = models.OneToOneField(
@@ -214,6 +215,7 @@ class AutoTopUp(models.Model):
     next_attempt_at = models.DateTimeField(default=timezone.now)
     month = models.DateField(null=True)
     charged_cents = models.PositiveIntegerField(default=0)
+    late_cents = models.PositiveIntegerField(default=0)
     # Who turned it on: an e-mail address for the record and the receipts.
     set_by = models.CharField(max_length=254)
 
@@ -222,7 +224,11 @@ class AutoTopUp(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(amount_cents__gt=0), name="auto_top_up_positive"),
             models.CheckConstraint(
-                condition=Q(charged_cents__lte=F("ceiling_cents")), name="auto_top_up_ceiling"
+                condition=Q(charged_cents__lte=F("ceiling_cents") + F("late_cents")),
+                name="auto_top_up_ceiling",
+            ),
+            models.CheckConstraint(
+                condition=Q(late_cents__lte=F("charged_cents")), name="auto_top_up_late_within"
             ),
             models.CheckConstraint(
                 condition=~Q(state=AutoTopUpState.ACTIVE)

@@ -50,6 +50,10 @@ CAPABILITIES: dict[str, Promise] = {
 # What of an organisation changes beside the columns of its row.
 AUDITED: dict[str, Promise] = {
     "monthly_cap_nanos": _("monthly cap"),
+    "auto_top_up.state": _("automatic top-up on or off"),
+    "auto_top_up.threshold_cents": _("threshold of the automatic top-up"),
+    "auto_top_up.amount_cents": _("amount of the automatic top-up"),
+    "auto_top_up.ceiling_cents": _("monthly ceiling of the automatic top-up"),
     "alerts.percentages": _("percentages of the alerts"),
     "alerts.low_balance_nanos": _("low balance of the alerts"),
     "alerts.by_mail": _("alerts by mail"),

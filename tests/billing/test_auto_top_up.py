@@ -21,14 +21,6 @@ from tests.billing.stripe_double import AUTHENTICATION_CARD, DECLINED_CARD, Stri
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def low(double: StripeDouble, alice_client: Client, organisation: Organisation) -> Organisation:
-    """Ten dollars are left where the card is charged under twenty."""
-    save_card(double, alice_client)
-    assert turn_on(alice_client).status_code == 302
-    return organisation
-
-
 # --- Customers and cards -------------------------------------------------------------------------
 
 
@@ -103,44 +95,6 @@ def test_the_customer_portal_is_stripes_page_of_this_customer(
     answer = alice_client.post(reverse("billing_stripe_portal"))
     session = double.objects[answer["Location"].rpartition("/")[2]]
     assert session["customer"] == StripeCustomer.objects.get().customer_id
-
-
-# --- Turning it on -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"amount": "4.99"}, "amount"), ({"amount": "10000.01", "ceiling": "20000"}, "amount"),
-        ({"ceiling": "24.99"}, "ceiling"), ({"threshold": "0.99"}, "threshold"),
-        ({"threshold": "NaN"}, "threshold"), ({"ceiling": "99999999999"}, "ceiling"),
-        ({"amount": "25.001"}, "amount"),
-    ],
-)  # fmt: skip
-def test_what_makes_no_sense_is_refused_by_name(
-    double: StripeDouble, alice_client: Client, changes: dict[str, str], field: str
-) -> None:
-    save_card(double, alice_client)
-    answer = turn_on(alice_client, **changes)
-    assert answer.status_code == 400
-    assert field in answer.context["auto_form"].errors
-    assert not AutoTopUp.objects.exists()
-
-
-def test_without_a_card_it_is_not_turned_on(double: StripeDouble, alice_client: Client) -> None:
-    turn_on(alice_client)
-    assert "Save a card first" in alice_client.get(reverse("billing")).content.decode()
-    assert not AutoTopUp.objects.exists()
-
-
-def test_only_those_who_may_pay_may_turn_it_on(
-    double: StripeDouble, bob_client: Client, bob: User
-) -> None:
-    for name in ("billing_auto_top_up", "billing_save_card", "billing_stripe_portal"):
-        assert bob_client.post(reverse(name)).status_code == 403
-        assert Client().post(reverse(name)).status_code == 302
-        assert bob_client.get(reverse(name)).status_code in {403, 405}
-    assert double.all("customer") == []
 
 
 # --- Charging ------------------------------------------------------------------------------------
@@ -313,6 +267,51 @@ def test_a_failure_told_late_does_not_undo_a_payment(
     autotopup.run()
     autotopup.fail(TopUp.objects.get(), "card_declined")
     assert (TopUp.objects.get().state, auto().failures, mail.outbox) == ("paid", 0, [])
+
+
+def test_a_payment_that_failed_first_and_is_paid_later_counts_in_the_months_ceiling(
+    double: StripeDouble, alice_client: Client, low: Organisation
+) -> None:
+    turn_on(alice_client, threshold="1000.00")
+    save_card(double, alice_client, DECLINED_CARD)
+    autotopup.run()
+    [failed] = double.all("payment_intent")
+    save_card(double, alice_client)
+    again()
+    double._succeed(failed)
+    for _ in range(2):
+        hear(double, alice_client)
+        WebhookDelivery.objects.update(processed_at=None)
+    assert balance(low) == TEN + 2 * CHARGE
+    assert (auto().charged_cents, auto().late_cents) == (5000, 2500)
+    again()
+    assert charges(double) == [2500, 2500], "75 dollars would be above 60"
+    audit_is_clean()
+
+
+def test_a_late_payment_above_the_ceiling_is_credited_and_nothing_more_is_charged(
+    double: StripeDouble, alice_client: Client, low: Organisation
+) -> None:
+    turn_on(alice_client, threshold="1000.00")
+    save_card(double, alice_client, DECLINED_CARD)
+    autotopup.run()
+    [failed] = double.all("payment_intent")
+    save_card(double, alice_client)
+    for _ in range(2):
+        again()
+    double._succeed(failed)
+    hear(double, alice_client)
+    assert balance(low) == TEN + 3 * CHARGE
+    assert auto().charged_cents == 7500
+    answer = turn_on(alice_client, threshold="1000.00", ceiling="74.99")
+    assert "ceiling" in answer.context["auto_form"].errors
+    assert turn_on(alice_client, threshold="1000.00", ceiling="99.99").status_code == 302
+    again()
+    assert charges(double) == [2500] * 3
+    AutoTopUp.objects.update(month=timezone.now().date().replace(day=1) - timedelta(days=1))
+    again()
+    assert (auto().charged_cents, auto().late_cents) == (2500, 0)
+    audit_is_clean()
 
 
 def test_the_mail_goes_to_whoever_may_pay(

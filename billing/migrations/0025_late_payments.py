@@ -1,0 +1,26 @@
+"""What was paid late counts in the month of an automatic top-up, which may go over its ceiling."""
+
+from django.db import migrations, models
+from django.db.models import F, Q
+
+
+class Migration(migrations.Migration):
+    dependencies = [("billing", "0024_suspensions")]
+
+    operations = [
+        migrations.AddField("autotopup", "late_cents", models.PositiveIntegerField(default=0)),
+        migrations.RemoveConstraint("autotopup", "auto_top_up_ceiling"),
+        migrations.AddConstraint(
+            "autotopup",
+            models.CheckConstraint(
+                condition=Q(charged_cents__lte=F("ceiling_cents") + F("late_cents")),
+                name="auto_top_up_ceiling",
+            ),
+        ),
+        migrations.AddConstraint(
+            "autotopup",
+            models.CheckConstraint(
+                condition=Q(late_cents__lte=F("charged_cents")), name="auto_top_up_late_within"
+            ),
+        ),
+    ]

@@ -1,0 +1,68 @@
+"""Automatic top-ups: who turns them on, with what, and where it is recorded."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts import audit
+from accounts.models import Organisation, User
+from billing.models import AutoTopUp
+from tests.billing.saved_cards import save_card, turn_on
+from tests.billing.stripe_double import StripeDouble
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"amount": "4.99"}, "amount"), ({"amount": "10000.01", "ceiling": "20000"}, "amount"),
+        ({"ceiling": "24.99"}, "ceiling"), ({"threshold": "0.99"}, "threshold"),
+        ({"threshold": "NaN"}, "threshold"), ({"ceiling": "99999999999"}, "ceiling"),
+        ({"amount": "25.001"}, "amount"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_by_name(
+    double: StripeDouble, alice_client: Client, changes: dict[str, str], field: str
+) -> None:
+    save_card(double, alice_client)
+    answer = turn_on(alice_client, **changes)
+    assert answer.status_code == 400
+    assert field in answer.context["auto_form"].errors
+    assert not AutoTopUp.objects.exists()
+
+
+def test_who_turned_it_on_or_off_or_changed_it_is_in_the_audit_log(
+    alice_client: Client, low: Organisation
+) -> None:
+    turn_on(alice_client)  # as it is
+    turn_on(alice_client, amount="30.00")
+    turn_on(alice_client, amount="99.99")  # refused: above the ceiling
+    for _ in range(2):
+        alice_client.post(reverse("billing_auto_top_up"), {"off": "yes"})
+    changes = [entry.changes_dict for entry in audit.entries(low)]
+    assert changes[:2] == [
+        {"auto_top_up.state": ["active", "off"]}, {"auto_top_up.amount_cents": ["2500", "3000"]},
+    ]  # fmt: skip
+    assert changes[2]["auto_top_up.state"] == ["off", "active"]
+    assert changes[2]["auto_top_up.ceiling_cents"] == ["", "6000"]
+    assert not any("auto_top_up" in str(change) for change in changes[3:])
+    assert str(audit.entries(low)[0].actor) == "alice@example.com"
+    page = alice_client.get(reverse("members")).content.decode()
+    assert "automatic top-up on or off" in page
+
+
+def test_without_a_card_it_is_not_turned_on(double: StripeDouble, alice_client: Client) -> None:
+    turn_on(alice_client)
+    assert "Save a card first" in alice_client.get(reverse("billing")).content.decode()
+    assert not AutoTopUp.objects.exists()
+
+
+def test_only_those_who_may_pay_may_turn_it_on(
+    double: StripeDouble, bob_client: Client, bob: User
+) -> None:
+    for name in ("billing_auto_top_up", "billing_save_card", "billing_stripe_portal"):
+        assert bob_client.post(reverse(name)).status_code == 403
+        assert Client().post(reverse(name)).status_code == 302
+        assert bob_client.get(reverse(name)).status_code in {403, 405}
+    assert double.all("customer") == []

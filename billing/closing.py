@@ -94,6 +94,7 @@ def finish(closing: Closing) -> bool:
 
 def _end_at_stripe(organisation: Organisation) -> bool:
     """False while a bank has not answered for a page that was filled in."""
+    subscriptions.end_page(organisation)
     for subscription in subscriptions.live(organisation.pk):
         stripe_billing.cancel(subscription.pk)
         subscriptions.hear(subscription.pk)

@@ -37,6 +37,7 @@ from billing.plan_models import (
     Plan,
     PostPaid,
     Subscription,
+    SubscriptionPage,
     UsageInvoice,
     new_batch_id,
 )
@@ -49,9 +50,9 @@ __all__ = [
     "AutoTopUpState", "Closing", "Difference", "DifferenceKind", "Dispute", "Hold", "HoldState",
     "KeySpend", "LateWaiver", "MeterBatch", "Outcome", "Plan", "PostPaid", "Price",
     "Reconciliation", "Refund", "RefundState", "ServiceTier", "StripeCustomer", "Subscription",
-    "TierOverride", "TopUp", "TopUpSource", "TopUpState", "Transfer", "TransferKind",
-    "UsageInvoice", "UsageRecord", "WebhookDelivery", "new_batch_id", "new_refund_id",
-    "new_top_up_id",
+    "SubscriptionPage", "TierOverride", "TopUp", "TopUpSource", "TopUpState", "Transfer",
+    "TransferKind", "UsageInvoice", "UsageRecord", "WebhookDelivery", "new_batch_id",
+    "new_refund_id", "new_top_up_id",
 ]  # fmt: skip
 
 

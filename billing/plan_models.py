@@ -72,6 +72,26 @@ class Subscription(models.Model):
         return self.status not in OVER
 
 
+def new_page_key() -> str:
+    return new_id("subpage")
+
+
+class SubscriptionPage(models.Model):
+    """Stripe's page on which an organisation may subscribe: one, however many tabs are open."""
+
+    organisation = models.OneToOneField(
+        Organisation, primary_key=True, on_delete=models.CASCADE, related_name="subscription_page"
+    )
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="+")
+    # Stripe's idempotency key is made of it; who replaces the page asks for the one they saw.
+    key = models.CharField(max_length=40, unique=True, default=new_page_key)
+    checkout_session_id = models.CharField(max_length=255, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return str(self.organisation_id)
+
+
 class PostPaid(models.Model):
     """An organisation that uses first and pays by Stripe's invoice later, up to a credit line.
 

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from billing.models import MeterBatch, Plan, PostPaid
 from billing.stripe_api import RequestRefused, add_codes_and_tax, billing_page, calling, client
-from billing.stripe_objects import id_of, label
+from billing.stripe_objects import CheckoutSession, id_of, label, session_of
 
 if TYPE_CHECKING:
     from stripe.params import SubscriptionCreateParams
@@ -70,8 +70,8 @@ def fetch_price(price_id: str) -> tuple[int, str]:
     return price.unit_amount, price.recurring.interval
 
 
-def subscribe_page(plan: Plan, customer_id: str, key: str) -> str:
-    """The address of a hosted page that begins a subscription; the same when called again."""
+def create_subscribe_page(plan: Plan, customer_id: str, key: str) -> CheckoutSession:
+    """A hosted page that begins a subscription; as it was made when called again."""
     parameters: SessionCreateParams = {
         "mode": "subscription",
         "customer": customer_id,
@@ -81,8 +81,9 @@ def subscribe_page(plan: Plan, customer_id: str, key: str) -> str:
     }
     add_codes_and_tax(parameters)
     with calling():
-        session = client().v1.checkout.sessions.create(parameters, {"idempotency_key": key})
-    return session.url or ""
+        return session_of(
+            client().v1.checkout.sessions.create(parameters, {"idempotency_key": key})
+        )
 
 
 def fetch_subscription(subscription_id: str) -> StripeSubscription:

@@ -10,7 +10,7 @@ import stripe
 class CheckoutSession:
     session_id: str
     url: str
-    mode: str  # payment, or setup for a card that is saved
+    mode: str  # payment, subscription, or setup for a card that is saved
     created_at: datetime
     status: str
     payment_status: str
@@ -18,6 +18,7 @@ class CheckoutSession:
     setup_intent_id: str
     customer_id: str
     invoice_id: str
+    subscription_id: str
     subtotal_cents: int  # what was asked for
     discount_cents: int
     tax_cents: int
@@ -87,6 +88,7 @@ def session_of(session: stripe.checkout.Session) -> CheckoutSession:
         setup_intent_id=id_of(session.setup_intent),
         customer_id=id_of(session.customer),
         invoice_id=id_of(session.invoice),
+        subscription_id=id_of(session.subscription),
         subtotal_cents=session.amount_subtotal or 0,
         discount_cents=totals.amount_discount if totals else 0,
         tax_cents=totals.amount_tax if totals else 0,

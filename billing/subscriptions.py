@@ -1,18 +1,23 @@
 """Plans with included credit: subscribing, what Stripe says of a subscription, and its end.
 
+Guarantees: an organisation has one page at a time on which it may subscribe (its row's key), and
+none while it has a subscription: who asks for another plan ends the page that is open first.
+
 A subscription's row is what Stripe said last; credit comes from paid invoices alone
 (`billing.invoices`), so a row that is late costs nobody anything.
 """
 
 from contextlib import suppress
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import Organisation
 from billing import customers, ledger_payments, stripe_api, stripe_billing, topups
-from billing.models import Plan, PostPaid, StripeCustomer, Subscription
-from billing.plan_models import OVER
+from billing.models import Plan, PostPaid, StripeCustomer, Subscription, SubscriptionPage
+from billing.plan_models import OVER, new_page_key
 from billing.stripe_billing import StripeSubscription
+from billing.stripe_objects import CheckoutSession
 
 ENDED = OVER | {"unpaid"}
 
@@ -22,16 +27,55 @@ def live(organisation_id: str) -> list[Subscription]:
     return [each for each in rows.order_by("subscription_id") if each.is_live]
 
 
-def begin(organisation: Organisation, plan: Plan, form_token: str) -> str:
-    """The address of Stripe's page; a form sent twice leads to one page.
+def begin(organisation: Organisation, plan: Plan) -> str:
+    """The address of Stripe's page, the same for all tabs.
 
     Raises ValueError, to be shown, when there is a subscription; StripeUnavailable.
     """
-    if live(organisation.pk):
-        raise ValueError(_("There is a subscription already."))
-    customer = customers.customer_of(organisation)
-    key = f"subscribe:{organisation.pk}:{plan.pk}:{form_token}"
-    return stripe_billing.subscribe_page(plan, customer.customer_id, key)
+    for _again in range(5):  # others may ask for another plan meanwhile
+        if live(organisation.pk):
+            raise ValueError(_("There is a subscription already."))
+        page, _created = SubscriptionPage.objects.get_or_create(
+            organisation=organisation, defaults={"plan": plan}
+        )
+        session = _session(page)
+        if session.status == "open" and page.plan_id == plan.pk:
+            return session.url
+        _end(session)
+        SubscriptionPage.objects.filter(pk=page.pk, key=page.key).update(
+            plan=plan, key=new_page_key(), checkout_session_id="", created_at=timezone.now()
+        )
+    raise ValueError(_("Another tab is subscribing just now; please try again."))
+
+
+def end_page(organisation: Organisation) -> None:
+    """Nobody subscribes on it any more; who has just done is heard of. Raises StripeUnavailable."""
+    page = SubscriptionPage.objects.filter(organisation=organisation).first()
+    if page is not None:
+        _end(_session(page))
+
+
+def _session(page: SubscriptionPage) -> CheckoutSession:
+    """The page as Stripe knows it, made when there is none."""
+    if page.checkout_session_id:
+        return stripe_api.fetch_checkout(page.checkout_session_id)
+    customer_id = customers.customer_of(page.organisation).customer_id
+    made = stripe_billing.create_subscribe_page(
+        page.plan, customer_id, f"subscribe:{page.key}:{customer_id}"
+    )
+    SubscriptionPage.objects.filter(pk=page.pk, key=page.key).update(
+        checkout_session_id=made.session_id
+    )
+    return stripe_api.fetch_checkout(made.session_id)  # a repeated answer is an old one
+
+
+def _end(session: CheckoutSession) -> None:
+    """Its subscription, if there is one, has its row afterwards."""
+    if session.status == "open":
+        stripe_api.end_checkout(session.session_id)
+        session = stripe_api.fetch_checkout(session.session_id)
+    if session.subscription_id:
+        hear(session.subscription_id)
 
 
 def end_with_period(subscription: Subscription, *, ends: bool) -> None:

@@ -1,14 +1,13 @@
 """Plans: subscribing to one on Stripe's page, and ending it with its period."""
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponseBadRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from accounts.permissions import member_required
 from billing import stripe_api, subscriptions
-from billing.forms import FormToken
 from billing.models import Plan, Subscription
 from billing.notices import PAYERS
 
@@ -16,14 +15,11 @@ from billing.notices import PAYERS
 @member_required(*PAYERS)
 @require_POST
 def subscribe(request: HttpRequest, plan_id: int) -> HttpResponseBase:
-    """Lead to Stripe's page; a form sent twice leads to the same one."""
+    """Lead to Stripe's page; sent twice, or from two tabs, it leads to the same one."""
     plan = get_object_or_404(Plan, pk=plan_id, active=True)
-    form = FormToken(request.POST)
-    if not form.is_valid():
-        return HttpResponseBadRequest()
     organisation = request.organisation  # type: ignore[attr-defined]
     try:
-        return redirect(subscriptions.begin(organisation, plan, form.cleaned_data["form_token"]))
+        return redirect(subscriptions.begin(organisation, plan))
     except ValueError as error:
         messages.error(request, str(error))
     except stripe_api.StripeUnavailable:

@@ -138,7 +138,7 @@ class AccountAdmin(ReadOnlyAdmin):
         form = GrantForm(request.POST) if request.method == "POST" else GrantForm(initial=initial)
         if form.is_bound and form.is_valid():
             transfer = ledger.grant(
-                form.cleaned_data["organisation"],
+                form.cleaned_data["organisation"].pk,
                 form.amount_nanos,
                 reference=form.reference,
                 description=form.cleaned_data["reason"],

@@ -9,9 +9,9 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.models import Organisation
 from billing import postpaid, stripe_api, stripe_billing
 from billing.admin_base import ReadOnlyAdmin
+from billing.forms import OrganisationField
 from billing.models import Account, Closing, MeterBatch, Plan, PostPaid, Subscription
 from portal.lib.money import NANOS_PER_DOLLAR, format_dollars
 
@@ -110,18 +110,11 @@ class ClosingAdmin(ReadOnlyAdmin):
 class CreditLineForm(forms.Form):
     """How much an organisation may owe; 0: it pays in advance."""
 
-    organisation = forms.CharField(label=gettext_lazy("Organisation id"), max_length=40)
+    organisation = OrganisationField()
     line = forms.IntegerField(
         label=gettext_lazy("Credit line in US dollars; 0: it pays in advance"),
         min_value=0, max_value=1_000_000,
     )  # fmt: skip
-
-    def clean_organisation(self) -> Organisation:
-        living = Organisation.objects.filter(deleted_at=None)
-        found = living.filter(pk=self.cleaned_data["organisation"].strip()).first()
-        if found is None:
-            raise forms.ValidationError(_("There is no organisation with this id."))
-        return found
 
 
 def set_credit_line(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:

@@ -10,8 +10,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import Organisation
 from billing import alert_settings, tiers, topups
-from billing.models import Account, Price, TierOverride, Transfer, TransferKind
+from billing.models import Price, TierOverride, Transfer, TransferKind
 from portal.lib.callbacks import MAX_URL
 from portal.lib.money import BASIS_POINTS, MAX_NANOS, NANOS_PER_DOLLAR, format_dollars, format_plain
 
@@ -153,10 +154,24 @@ class AutoTopUpForm(forms.Form):
         return int(self.cleaned_data[name] * 100)
 
 
+class OrganisationField(forms.CharField):
+    """The id in the form, the organisation in `cleaned_data`; one that is deleted is none."""
+
+    def __init__(self) -> None:
+        super().__init__(label=_("Organisation id"), max_length=40)
+
+    def clean(self, value: Any) -> Organisation:
+        living = Organisation.objects.filter(deleted_at=None, account__isnull=False)
+        found = living.filter(pk=super().clean(value)).first()
+        if found is None:
+            raise forms.ValidationError(_("There is no organisation with this id."))
+        return found
+
+
 class GrantForm(forms.Form):
     """An operator's gift, with the reason that the customer will read in the ledger."""
 
-    organisation = forms.CharField(label=_("Organisation id"), max_length=40)
+    organisation = OrganisationField()
     amount = forms.DecimalField(
         label=_("Amount in US dollars"), min_value=0, validators=[not_nothing],
         max_digits=18, decimal_places=9,
@@ -168,13 +183,6 @@ class GrantForm(forms.Form):
     form_token = forms.CharField(
         max_length=64, widget=forms.HiddenInput, initial=topups.new_form_token
     )
-
-    def clean_organisation(self) -> str:
-        organisation_id: str = self.cleaned_data["organisation"].strip()
-        living = Account.objects.filter(organisation__deleted_at=None)
-        if not living.filter(organisation_id=organisation_id).exists():
-            raise forms.ValidationError(_("There is no organisation with this id."))
-        return organisation_id
 
     def clean(self) -> None:
         if self.errors:
@@ -195,7 +203,7 @@ class GrantForm(forms.Form):
         """Grants of the last day that say what this form says."""
         return Transfer.objects.filter(
             kind=TransferKind.GRANT,
-            credit_account__organisation_id=self.cleaned_data["organisation"],
+            credit_account__organisation=self.cleaned_data["organisation"],
             amount_nanos=self.amount_nanos,
             description=self.cleaned_data["reason"],
             created_at__gte=timezone.now() - SAME_GRANT_WITHIN,

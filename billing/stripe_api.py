@@ -32,6 +32,7 @@ API_VERSION = "2026-10-28.endive"
 TIMEOUT_S = 10
 # Stripe forgets idempotency keys after a day: from then on a thing is looked for, not made.
 KEY_LIVES = timedelta(hours=20)
+CLOCKS_DIFFER = timedelta(hours=1)
 CONSENT = "authentication_required"  # 3-D Secure
 NO_ADDRESS = "customer_tax_location_invalid"
 
@@ -306,10 +307,11 @@ def fetch_payment(payment_intent_id: str) -> Payment:
 
 
 def find_payment(top_up: TopUp, customer_id: str) -> Payment | None:
-    """The payment that was made for a top-up whose answer was lost."""
+    """The payment that was made for a top-up whose answer was lost, by whichever clock."""
+    since = top_up.created_at - CLOCKS_DIFFER
     with calling():
         intents = client().v1.payment_intents.list(
-            {"customer": customer_id, "created": {"gte": int(top_up.created_at.timestamp())}}
+            {"customer": customer_id, "created": {"gte": _seconds(since)}}
         )
         for intent in intents.auto_paging_iter():
             if (payment := payment_of(intent)).top_up_id == top_up.id:

@@ -1,8 +1,12 @@
 """An organisation's customer at Stripe, and its saved card.
 
-Guarantees: one customer an organisation; the row's card is the one Stripe would charge, asked for
+Guarantees: one customer an organisation, and a new one in the place of one that somebody deleted in
+Stripe's dashboard, once it is needed; the row's card is the one Stripe would charge, asked for
 again whenever Stripe says that something changed.
 """
+
+from collections.abc import Callable
+from typing import TypeVar
 
 from django.db.models import Q
 
@@ -10,6 +14,8 @@ from accounts.models import Organisation
 from billing import stripe_api
 from billing.models import StripeCustomer
 from billing.stripe_objects import CheckoutSession
+
+T = TypeVar("T")
 
 
 def customer_of(organisation: Organisation) -> StripeCustomer:
@@ -23,6 +29,26 @@ def customer_of(organisation: Organisation) -> StripeCustomer:
         organisation=organisation, defaults={"customer_id": customer_id}
     )
     return customer
+
+
+def with_customer(organisation: Organisation, call: Callable[[str], T]) -> T:
+    """What `call` answers for the customer's id. Raises StripeUnavailable."""
+    customer_id = customer_of(organisation).customer_id
+    try:
+        return call(customer_id)
+    except stripe_api.CustomerGone:
+        return call(_replace(organisation, customer_id))
+
+
+def _replace(organisation: Organisation, gone_id: str) -> str:
+    """The id of a new customer; its card went with the old one."""
+    customer_id = stripe_api.create_customer(organisation.id, instead_of=gone_id)
+    stripe_api.name_customer(customer_id, organisation.name)
+    StripeCustomer.objects.filter(organisation=organisation, customer_id=gone_id).update(
+        customer_id=customer_id, payment_method_id="", card_brand="", card_last4="",
+        card_expires="", card_asked_at=None,
+    )  # fmt: skip
+    return customer_of(organisation).customer_id
 
 
 def keep_card(session: CheckoutSession) -> StripeCustomer | None:

@@ -18,7 +18,15 @@ from django.utils.translation import gettext_noop
 
 from accounts.models import Organisation
 from billing import notices, postpaid, stripe_billing, subscriptions, topups
-from billing.models import Plan, StripeCustomer, TopUp, TopUpSource, UsageInvoice
+from billing.models import (
+    Plan,
+    PostPaid,
+    StripeCustomer,
+    Subscription,
+    TopUp,
+    TopUpSource,
+    UsageInvoice,
+)
 from billing.stripe_billing import StripeInvoice, StripeSubscription
 
 OF_A_PERIOD = {"subscription_create", "subscription_cycle"}
@@ -62,10 +70,15 @@ def hear_paid(invoice_id: str) -> None:
 
 
 def _organisation(invoice: StripeInvoice) -> Organisation:
-    customer = StripeCustomer.objects.filter(customer_id=invoice.customer_id).first()
-    if customer is None:
+    """Its customer's, or its subscription's: a customer that was deleted has another's place."""
+    found = (
+        StripeCustomer.objects.filter(customer_id=invoice.customer_id).first()
+        or Subscription.objects.filter(pk=invoice.subscription_id).first()
+        or PostPaid.objects.filter(subscription_id=invoice.subscription_id).first()
+    )
+    if found is None:
         raise topups.PaymentRefused(f"{invoice.customer_id} is no customer of ours")
-    return customer.organisation
+    return found.organisation
 
 
 def parts_of(invoice: StripeInvoice, plan: Plan | None) -> Parts:

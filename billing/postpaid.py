@@ -126,7 +126,10 @@ def run() -> None:
         return
     try:
         for post_paid in PostPaid.objects.order_by("since"):
-            tell(post_paid)
+            try:
+                tell(post_paid)
+            except stripe_api.RequestRefused as refused:  # the others are told all the same
+                logger.error("Stripe refuses the usage of %s: %s", post_paid.pk, refused)
     except stripe_api.StripeUnavailable as away:  # the others would only wait as well
         logger.warning("usage will be told again: %s", away)
 
@@ -145,10 +148,12 @@ def tell(post_paid: PostPaid) -> None:
 
 
 def _subscribe(post_paid: PostPaid) -> None:
-    customer = customers.customer_of(post_paid.organisation)
-    subscription_id = stripe_billing.subscribe_to_usage(
-        post_paid, customer.customer_id, has_card=bool(customer.payment_method_id)
-    )
+    def subscribe(customer_id: str) -> str:
+        saved = StripeCustomer.objects.filter(customer_id=customer_id)
+        has_card = saved.exclude(payment_method_id="").exists()
+        return stripe_billing.subscribe_to_usage(post_paid, customer_id, has_card=has_card)
+
+    subscription_id = customers.with_customer(post_paid.organisation, subscribe)
     PostPaid.objects.filter(pk=post_paid.pk, term=post_paid.term).update(
         subscription_id=subscription_id
     )

@@ -45,6 +45,10 @@ class RequestRefused(StripeUnavailable):
     """Stripe said no to what was asked, and would again."""
 
 
+class CustomerGone(RequestRefused):
+    """The customer that was named is deleted at Stripe."""
+
+
 class CardRefused(Exception):  # noqa: N818  reads as a state
     """It will not be charged; `code` is Stripe's, such as CONSENT or NO_ADDRESS."""
 
@@ -73,7 +77,9 @@ def calling() -> Iterator[None]:
     try:
         yield
     except stripe.InvalidRequestError as error:
-        raise RequestRefused(error.user_message or "invalid request") from error
+        gone = error.code == "resource_missing" and error.param == "customer"
+        refusal = CustomerGone if gone else RequestRefused
+        raise refusal(error.user_message or "invalid request") from error
     except stripe.StripeError as error:
         raise StripeUnavailable(error.user_message or type(error).__name__) from error
 
@@ -81,15 +87,17 @@ def calling() -> Iterator[None]:
 # --- Customers and their cards ---------------------------------------------------------------
 
 
-def create_customer(organisation_id: str) -> str:
+def create_customer(organisation_id: str, instead_of: str = "") -> str:
     """The id of an organisation's customer at Stripe; the same one when called again.
 
-    What may change, such as a name, stays out: the same key needs the same parameters.
+    `instead_of`: the one that was deleted. What may change, such as a name, stays out: the same key
+    needs the same parameters.
     """
+    key = f"customer:{organisation_id}"
     with calling():
         customer = client().v1.customers.create(
             {"metadata": {"organisation_id": organisation_id}},
-            {"idempotency_key": f"customer:{organisation_id}"},
+            {"idempotency_key": f"{key}:{instead_of}" if instead_of else key},
         )
     return customer.id
 
@@ -186,9 +194,10 @@ def create_checkout(top_up: TopUp, customer_id: str) -> CheckoutSession:
         "cancel_url": billing_page(),
     }
     add_codes_and_tax(parameters)
+    key = f"{top_up.id}:{customer_id}"
     with calling():
         return session_of(
-            client().v1.checkout.sessions.create(parameters, {"idempotency_key": top_up.id})
+            client().v1.checkout.sessions.create(parameters, {"idempotency_key": key})
         )
 
 

@@ -59,9 +59,11 @@ def _session(page: SubscriptionPage) -> CheckoutSession:
     """The page as Stripe knows it, made when there is none."""
     if page.checkout_session_id:
         return stripe_api.fetch_checkout(page.checkout_session_id)
-    customer_id = customers.customer_of(page.organisation).customer_id
-    made = stripe_billing.create_subscribe_page(
-        page.plan, customer_id, f"subscribe:{page.key}:{customer_id}"
+    made = customers.with_customer(
+        page.organisation,
+        lambda customer_id: stripe_billing.create_subscribe_page(
+            page.plan, customer_id, f"subscribe:{page.key}:{customer_id}"
+        ),
     )
     SubscriptionPage.objects.filter(pk=page.pk, key=page.key).update(
         checkout_session_id=made.session_id
@@ -112,14 +114,19 @@ def catch_up() -> None:
 def _write(known: Subscription | None, told: StripeSubscription) -> bool:
     """False when somebody has written since Stripe was asked: what it said may be old."""
     plan = Plan.objects.filter(stripe_price_id=told.price_id).first()
+    if plan is None and known is not None:
+        plan = (
+            known.plan
+        )  # an operator gave it another price at Stripe: its end counts all the same
     customer = StripeCustomer.objects.filter(customer_id=told.customer_id).first()
-    if customer is None or plan is None:
+    if plan is None or (customer is None and known is None):
         return True  # another business's of the same Stripe account
     values = {
         "plan": plan, "status": told.status, "cancels": told.cancels,
         "period_ends_at": told.period_ends_at,
     }  # fmt: skip
     if known is None:
+        assert customer is not None
         _row, created = Subscription.objects.get_or_create(
             pk=told.subscription_id,
             defaults={**values, "organisation_id": customer.organisation_id},

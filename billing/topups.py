@@ -46,8 +46,8 @@ def begin(organisation: Organisation, amount_cents: int, form_token: str, email:
         defaults={"amount_cents": amount_cents, "created_by": email},
     )
     if not top_up.checkout_url:
-        session = stripe_api.create_checkout(
-            top_up, customers.customer_of(organisation).customer_id
+        session = customers.with_customer(
+            organisation, lambda customer_id: stripe_api.create_checkout(top_up, customer_id)
         )
         TopUp.objects.filter(pk=top_up.pk).update(
             checkout_session_id=session.session_id, checkout_url=session.url

@@ -83,8 +83,8 @@ def _to_stripe(request: HttpRequest, address_of: Callable[[str], str]) -> HttpRe
         messages.error(request, _("Payments are not set up here; ask the operator for credit."))
         return redirect("billing")
     try:
-        customer = customers.customer_of(request.organisation)  # type: ignore[attr-defined]
-        return redirect(address_of(customer.customer_id))
+        organisation = request.organisation  # type: ignore[attr-defined]
+        return redirect(customers.with_customer(organisation, address_of))
     except stripe_api.StripeUnavailable:
         messages.error(request, _("Stripe does not answer just now. Nothing was charged."))
         return redirect("billing")

@@ -182,6 +182,16 @@ def test_events_in_any_order_end_the_same(
     all_is_well()
 
 
+def test_the_end_of_one_that_an_operator_gave_another_price_is_heard_of(
+    double: StripeDouble, alice_client: Client, subscribed: str
+) -> None:
+    other = subscriptions.make_plan_price(double, 900)  # of no plan
+    double.get("subscription", subscribed)["items"]["data"][0]["price"] = other
+    subscriptions.cancel(double, subscribed)
+    hear(double, alice_client)
+    assert Subscription.objects.get().status == "canceled"
+
+
 def test_a_payment_that_fails_gives_nothing_and_payers_are_told(
     double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
 ) -> None:

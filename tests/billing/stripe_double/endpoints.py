@@ -101,7 +101,7 @@ def update_customer(double: StripeDouble, fields: Object, customer_id: str) -> O
 
 def create_session(double: StripeDouble, fields: Object, _id: str) -> Object:
     if customer := fields.get("customer"):
-        double.get("customer", customer)
+        double.customer(customer)
     amount = None
     if fields["mode"] == "subscription":
         amount = double.get("price", fields["line_items"][0]["price"])["unit_amount"]
@@ -184,7 +184,7 @@ def expire_session(double: StripeDouble, _fields: Object, session_id: str) -> Ob
 
 
 def create_portal_session(double: StripeDouble, fields: Object, _id: str) -> Object:
-    customer = double.get("customer", fields["customer"])
+    customer = double.customer(fields["customer"])
     session = double.make(
         "billing_portal.session", "bps", customer=customer["id"], return_url=fields["return_url"]
     )
@@ -199,7 +199,7 @@ def create_payment(double: StripeDouble, fields: Object, _id: str) -> Object:
 
 
 def calculate_tax(double: StripeDouble, fields: Object, _id: str) -> Object:
-    address = double.get("customer", fields["customer"])["address"]
+    address = double.customer(fields["customer"])["address"]
     if not (address and address["country"]):
         text = "We could not determine the customer's tax location."
         raise Refused(400, text, code="customer_tax_location_invalid")

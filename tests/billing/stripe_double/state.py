@@ -65,6 +65,27 @@ class StripeDouble:
             raise Refused(404, f"No such {kind}: '{object_id}'", code="resource_missing")
         return found
 
+    def customer(self, customer_id: str) -> Object:
+        """One that a request names: a deleted one can be looked at, and nothing else."""
+        found = self.objects.get(customer_id)
+        if found is None or found.get("deleted"):
+            text = f"No such customer: '{customer_id}'"
+            raise Refused(404, text, code="resource_missing", param="customer")
+        return found
+
+    def delete_customer(self, customer_id: str) -> None:
+        """As an operator does in the dashboard; subscriptions end with it, cards are detached."""
+        from tests.billing.stripe_double import subscriptions  # it knows this module
+
+        for each in self.all("subscription"):
+            if each["customer"] == customer_id and each["status"] != "canceled":
+                subscriptions.cancel(self, each["id"])
+        self.objects[customer_id] = {"id": customer_id, "object": "customer", "deleted": True}
+        for each in self.all("payment_method"):
+            if each["customer"] == customer_id:
+                each["customer"] = None
+                self.emit("payment_method.detached", each)
+
     def all(self, kind: str) -> list[Object]:
         """Newest first, as Stripe lists."""
         found = [each for each in self.objects.values() if each["object"] == kind]

@@ -30,7 +30,7 @@ def make_plan_price(double: StripeDouble, cents: int) -> Object:
 def begin(double: StripeDouble, fields: Object) -> Object:
     """A subscription; of a plan, its first invoice is paid at once."""
     price = double.get("price", fields["items"][0]["price"])
-    customer = double.get("customer", fields["customer"])
+    customer = double.customer(fields["customer"])
     subscription = double.make(
         "subscription", "sub", customer=customer["id"], status="active", cancel_at=None,
         cancel_at_period_end=False, metadata=fields.get("metadata", {}), price=price["id"],
@@ -147,7 +147,7 @@ def count(double: StripeDouble, fields: Object) -> Object:
     identifier, payload = fields["identifier"], fields["payload"]
     if any(each["identifier"] == identifier for each in double.all("billing.meter_event")):
         raise Refused(400, f"An event already exists with identifier {identifier}.")
-    double.get("customer", payload["stripe_customer_id"])
+    double.customer(payload["stripe_customer_id"])
     if not payload["value"].isdigit():
         raise Refused(400, "The value of a meter event is a whole number.")
     return double.make(

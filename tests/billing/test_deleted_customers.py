@@ -1,0 +1,97 @@
+"""A customer whom somebody deleted in Stripe's dashboard: a new one takes its place, once."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import Organisation
+from billing import autotopup, ledger, postpaid
+from billing.models import Plan, PostPaid, StripeCustomer, Subscription
+from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
+from tests.billing.money import audit_is_clean, draft, hold
+from tests.billing.payments import TEN, balance, begin, hear, told
+from tests.billing.saved_cards import CHARGE, auto, save_card, turn_on
+from tests.billing.stripe_double import StripeDouble, subscriptions
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def plan(double: StripeDouble) -> Plan:
+    price = subscriptions.make_plan_price(double, 2000)
+    return Plan.objects.create(
+        name="Team", stripe_price_id=price["id"], price_cents=2000, interval="month",
+        credit_cents=2200,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def gone(double: StripeDouble, alice_client: Client) -> str:
+    """The customer that Alice's organisation had, with its card."""
+    customer_id = save_card(double, alice_client).customer_id
+    double.delete_customer(customer_id)
+    return customer_id
+
+
+@pytest.mark.parametrize("way", ["save_card", "stripe_portal", "top_up", "subscribe"])
+def test_every_way_to_stripe_leads_there(
+    double: StripeDouble, alice_client: Client, plan: Plan, gone: str, way: str
+) -> None:
+    arguments = [plan.pk] if way == "subscribe" else []
+    fields = {"amount": "25.00", "form_token": "form1"}
+    for _ in range(2):
+        answer = alice_client.post(reverse(f"billing_{way}", args=arguments), fields)
+        assert answer["Location"].startswith(double.url)
+    customer = StripeCustomer.objects.get()
+    assert (customer.customer_id == gone, customer.payment_method_id) == (False, "")
+    assert double.get("customer", customer.customer_id)["name"] == "Acme"
+    assert len(double.all("customer")) == 2
+
+
+def test_what_is_paid_and_saved_afterwards_is_the_new_ones(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, gone: str
+) -> None:
+    begin(alice_client)
+    double.pay(list(double.sessions)[-1])
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + CHARGE
+    save_card(double, alice_client)
+    turn_on(alice_client, threshold="50.00")
+    autotopup.run()
+    assert (balance(organisation), auto().failures) == (TEN + 2 * CHARGE, 0)
+    audit_is_clean()
+
+
+def test_a_subscription_that_ended_with_its_customer_is_heard_of_and_can_be_had_again(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, plan: Plan
+) -> None:
+    alice_client.post(reverse("billing_subscribe", args=[plan.pk]))
+    double.pay(next(iter(double.sessions)))
+    hear(double, alice_client)
+    subscriptions.invoice(double, Subscription.objects.get().pk)  # heard of at the end
+    double.delete_customer(StripeCustomer.objects.get().customer_id)
+    alice_client.post(reverse("billing_stripe_portal"))  # the new one comes first
+    hear(double, alice_client)
+    assert Subscription.objects.get().status == "canceled"
+    assert balance(organisation) == TEN + 2 * 2200 * NANOS_PER_CENT
+    again = alice_client.post(reverse("billing_subscribe", args=[plan.pk]))
+    assert again["Location"].startswith(double.url)
+    audit_is_clean()
+
+
+def test_the_usage_of_others_is_told_all_the_same(
+    double: StripeDouble, organisation: Organisation, alice_client: Client, charlie_client: Client
+) -> None:
+    save_card(double, alice_client)
+    other = Organisation.objects.exclude(pk=organisation.pk).get()
+    for each in (organisation, other):
+        postpaid.turn_on(each, 50 * NANOS_PER_DOLLAR, "operator")
+    postpaid.run()
+    double.delete_customer(StripeCustomer.objects.get(pk=organisation.pk).customer_id)
+    for each in (organisation, other):
+        used = balance(each) + NANOS_PER_DOLLAR
+        hold(f"req_{each.pk}", each.pk, used)
+        ledger.settle(f"req_{each.pk}", draft(used))
+    PostPaid.objects.filter(pk=organisation.pk).update(subscription_id=None)
+    postpaid.run()
+    assert NANOS_PER_DOLLAR in told(double)

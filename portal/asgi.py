@@ -32,7 +32,7 @@ from portal.forwarded import seen_by_proxy  # noqa: E402
 from portal.languages import SocketLanguage  # noqa: E402
 from portal.origin import BrowserOriginOnly  # noqa: E402
 
-API_PREFIXES = ("/v1/", "/tokenize", "/detokenize", "/tokenizer_info")
+API_PREFIXES = ("/v1/", "//v1/", "/tokenize", "/detokenize", "/tokenizer_info")
 OPERATIONS_PATHS = ("/healthz", "/readyz", "/metrics")
 STORE_S = 5.0  # for answers that have just ended
 

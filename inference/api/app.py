@@ -168,7 +168,7 @@ def _is_anthropics(path: str, headers: Headers) -> bool:
     path = f"{path}/"
     if path.startswith("/v1/models/"):
         return VERSION_HEADER in headers
-    return path.startswith(("/v1/messages/", "/messages/", "/v1/v1/messages/"))
+    return path.startswith(("/v1/messages/", "/messages/", "/v1/v1/messages/", "//v1/messages/"))
 
 
 def _check_host(headers: Headers) -> None:

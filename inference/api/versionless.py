@@ -1,7 +1,8 @@
 """Addresses with no /v1, or two: what a client asks for whose base URL has not the end it wants.
 
 OpenAI's libraries want a base URL that ends in /v1, Anthropic's one that does not. Most addresses
-without it are nothing at all, but `/models` is a page for people. Who is a program is told.
+without it are nothing at all, but `/models` is a page for people. Who is a program is told,
+and so is who puts a slash too many before /v1.
 """
 
 from django.conf import settings
@@ -38,4 +39,6 @@ def explanation(path: str) -> str:
     if path.startswith("/v1/v1/"):
         shown = settings.BASE_URL + path.removeprefix("/v1")
         return f"This client adds /v1 to its base URL, which must not end in it: {shown}"
+    if path.startswith("//v1/"):
+        return f"One slash too many before /v1: this would be {settings.BASE_URL}{path[1:]}"
     return ""

@@ -56,6 +56,21 @@ async def test_a_version_that_was_said_twice_is_explained(path: str) -> None:
     assert "/v1/v1" not in sentence.partition(". ")[2]
 
 
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions", "/v1/models"])
+async def test_a_slash_too_many_is_explained(path: str) -> None:
+    """As of a base URL that ends in a slash, and an address put behind it."""
+    answer = await ask(
+        "GET" if path.endswith("models") else "POST", f"http://localhost/{path}", KEY
+    )
+    assert answer.status_code == 404
+    told = answer.json()
+    assert (told.get("type") == "error") == path.endswith("messages")
+    sentence = told["error"]["message"]
+    assert "slash too many" in sentence
+    assert sentence.endswith(path)
+    assert not sentence.endswith(f"/{path}"), "the address that it would be"
+
+
 async def ask(method: str, path: str, headers: dict[str, str]) -> httpx.Response:
     transport = httpx.ASGITransport(application)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:

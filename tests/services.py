@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.environment import CI
@@ -86,8 +87,9 @@ def postgres_server(like: Path | None = None, keep: Path | None = None) -> Itera
                 stdout=log, stderr=log, cwd=folder, **unprivileged.options(),
             )  # fmt: skip
         with _stopped_afterwards(process, signal.SIGINT):
-            _wait(lambda: _accepts(port), process, folder / "log")
-            yield f"postgres://parlance@127.0.0.1:{port}/postgres"
+            address = f"postgres://parlance@127.0.0.1:{port}/postgres"
+            _wait(lambda: _answers(address), process, folder / "log")
+            yield address
         if keep is not None:
             subprocess.run(["cp", "-a", data, keep], check=True)  # perhaps on another disk
     finally:
@@ -133,6 +135,15 @@ def _stopped_afterwards(process: subprocess.Popen[bytes], by: signal.Signals) ->
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _answers(address: str) -> bool:
+    """PostgreSQL takes connections before it is ready, and says so on them."""
+    try:
+        psycopg.connect(address, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _accepts(port: int) -> bool:

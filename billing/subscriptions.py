@@ -115,9 +115,8 @@ def _write(known: Subscription | None, told: StripeSubscription) -> bool:
     """False when somebody has written since Stripe was asked: what it said may be old."""
     plan = Plan.objects.filter(stripe_price_id=told.price_id).first()
     if plan is None and known is not None:
-        plan = (
-            known.plan
-        )  # an operator gave it another price at Stripe: its end counts all the same
+        # An operator gave it another price at Stripe: its end counts all the same.
+        plan = known.plan
     customer = StripeCustomer.objects.filter(customer_id=told.customer_id).first()
     if plan is None or (customer is None and known is None):
         return True  # another business's of the same Stripe account

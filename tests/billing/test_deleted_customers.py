@@ -5,11 +5,11 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Organisation
-from billing import autotopup, ledger, postpaid
-from billing.models import Plan, PostPaid, StripeCustomer, Subscription
-from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
-from tests.billing.money import audit_is_clean, draft, hold
-from tests.billing.payments import TEN, balance, begin, hear, told
+from billing import autotopup
+from billing.models import Plan, StripeCustomer, Subscription
+from portal.lib.money import NANOS_PER_CENT
+from tests.billing.money import audit_is_clean
+from tests.billing.payments import TEN, balance, begin, hear
 from tests.billing.saved_cards import CHARGE, auto, save_card, turn_on
 from tests.billing.stripe_double import StripeDouble, subscriptions
 
@@ -77,21 +77,3 @@ def test_a_subscription_that_ended_with_its_customer_is_heard_of_and_can_be_had_
     again = alice_client.post(reverse("billing_subscribe", args=[plan.pk]))
     assert again["Location"].startswith(double.url)
     audit_is_clean()
-
-
-def test_the_usage_of_others_is_told_all_the_same(
-    double: StripeDouble, organisation: Organisation, alice_client: Client, charlie_client: Client
-) -> None:
-    save_card(double, alice_client)
-    other = Organisation.objects.exclude(pk=organisation.pk).get()
-    for each in (organisation, other):
-        postpaid.turn_on(each, 50 * NANOS_PER_DOLLAR, "operator")
-    postpaid.run()
-    double.delete_customer(StripeCustomer.objects.get(pk=organisation.pk).customer_id)
-    for each in (organisation, other):
-        used = balance(each) + NANOS_PER_DOLLAR
-        hold(f"req_{each.pk}", each.pk, used)
-        ledger.settle(f"req_{each.pk}", draft(used))
-    PostPaid.objects.filter(pk=organisation.pk).update(subscription_id=None)
-    postpaid.run()
-    assert NANOS_PER_DOLLAR in told(double)

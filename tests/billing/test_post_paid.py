@@ -3,12 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from django.conf import LazySettings as Settings
 from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Organisation
-from billing import ledger, ledger_payments, postpaid, refunds, stripe_billing, tasks
+from accounts.models import Organisation, User
+from billing import customers, ledger, ledger_payments, postpaid, refunds, stripe_billing, tasks
 from billing.models import MeterBatch, PostPaid, StripeCustomer, TopUp
 from portal.lib.ids import new_id
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
@@ -335,3 +336,18 @@ def test_the_line_is_nobodys_whose_operator_did_not_say_so(organisation: Organis
     ledger_payments.set_credit_line(organisation.pk, 0)
     with pytest.raises(ledger.InsufficientCredit):
         hold("req_1", organisation.pk, TEN + 1)
+
+
+def test_what_stripe_refuses_of_one_keeps_nobody_elses_usage_from_being_told(
+    double: StripeDouble, organisation: Organisation, charlie: User, settings: Settings
+) -> None:
+    settings.STRIPE_AUTOMATIC_TAX = True
+    other = charlie.memberships.get().organisation
+    for each in (organisation, other):  # in this order
+        postpaid.turn_on(each, LINE, "operator")
+    customer = customers.customer_of(other)
+    double.objects[customer.customer_id]["address"] = {"country": "US"}
+    use(other, balance(other) + NANOS_PER_DOLLAR)
+    postpaid.run()
+    assert PostPaid.objects.get(pk=organisation.pk).subscription_id is None
+    assert told(double) == [NANOS_PER_DOLLAR]

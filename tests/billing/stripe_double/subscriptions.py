@@ -31,6 +31,10 @@ def begin(double: StripeDouble, fields: Object) -> Object:
     """A subscription; of a plan, its first invoice is paid at once."""
     price = double.get("price", fields["items"][0]["price"])
     customer = double.customer(fields["customer"])
+    taxed = fields.get("automatic_tax", {}).get("enabled") == "true"
+    if taxed and not (customer["address"] and customer["address"]["country"]):
+        text = "We could not determine the customer's tax location."
+        raise Refused(400, text, code="customer_tax_location_invalid")
     subscription = double.make(
         "subscription", "sub", customer=customer["id"], status="active", cancel_at=None,
         cancel_at_period_end=False, metadata=fields.get("metadata", {}), price=price["id"],

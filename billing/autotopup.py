@@ -199,18 +199,27 @@ def attempt(top_up: TopUp) -> None:
     """
     customer_id = StripeCustomer.objects.get(pk=top_up.organisation_id).customer_id
     try:
-        if timezone.now() - top_up.created_at < KEY_LIVES:
+        wanted = _is_wanted(top_up)
+        if wanted and timezone.now() - top_up.created_at < KEY_LIVES:
             _work_out_tax(top_up, customer_id)
             settle(top_up, stripe_api.charge_card(top_up, customer_id))
         elif (payment := stripe_api.find_payment(top_up, customer_id)) is not None:
             settle(top_up, payment)
-        else:
+        elif wanted:
             fail(top_up, "not_reached")
+        else:
+            _give_up(top_up, TopUpState.EXPIRED, "")
     except stripe_api.CardRefused as refused:
         fail(top_up, refused.code)
     except stripe_api.RequestRefused as refused:  # the customer is gone from Stripe, say
         logger.warning("Stripe refuses the automatic top-up %s: %s", top_up.id, refused)
         fail(top_up, "refused")
+
+
+def _is_wanted(top_up: TopUp) -> bool:
+    """False when it was turned off, or its organisation suspended, while Stripe was away."""
+    on = AutoTopUp.objects.filter(organisation__suspended_at=None).exclude(state=AutoTopUpState.OFF)
+    return on.filter(pk=top_up.organisation_id).exists()
 
 
 def _work_out_tax(top_up: TopUp, customer_id: str) -> None:
@@ -249,7 +258,9 @@ def _paid(top_up: TopUp, payment: Payment) -> None:
             f"paid {payment.amount_cents} {payment.currency} where {top_up.paid_cents} usd "
             "were asked for"
         )
-    given_up = TopUp.objects.select_for_update().filter(pk=top_up.pk, state=TopUpState.FAILED)
+    given_up = TopUp.objects.select_for_update().filter(
+        pk=top_up.pk, state__in=[TopUpState.FAILED, TopUpState.EXPIRED]
+    )
     late_cents = top_up.amount_cents if given_up.exists() else 0
     topups.book(top_up, payment.payment_intent_id, "Automatic top-up", tax_cents=top_up.tax_cents)
     # Its room in the ceiling was given back when it failed, and may be taken.
@@ -263,15 +274,11 @@ def _paid(top_up: TopUp, payment: Payment) -> None:
 
 @transaction.atomic
 def fail(top_up: TopUp, code: str) -> None:
-    """Give the month's ceiling its room back, count the failure, and stop when it is enough."""
-    rows = TopUp.objects.filter(pk=top_up.pk, state=TopUpState.CREATED)
-    if not rows.update(state=TopUpState.FAILED, failure=code[:100]):
+    """Count the failure, and stop when it is enough."""
+    if not _give_up(top_up, TopUpState.FAILED, code):
         return
     auto = AutoTopUp.objects.select_for_update().get(pk=top_up.organisation_id)
     mine = AutoTopUp.objects.filter(pk=auto.pk)
-    mine.filter(month=ledger.month_of(top_up.created_at)).update(
-        charged_cents=Greatest(F("charged_cents") - top_up.amount_cents, Value(0))
-    )
     failures = min(auto.failures + 1, MAX_AUTO_TOP_UP_FAILURES)
     state = auto.state
     if state == AutoTopUpState.ACTIVE and code in WAITS:
@@ -281,3 +288,15 @@ def fail(top_up: TopUp, code: str) -> None:
     wait = RETRY_AFTER[min(failures, len(RETRY_AFTER)) - 1]
     mine.update(failures=failures, state=state, next_attempt_at=timezone.now() + wait)
     notices.top_up_failed(top_up, state)
+
+
+@transaction.atomic
+def _give_up(top_up: TopUp, state: TopUpState, code: str) -> bool:
+    """Give the month's ceiling its room back; False when it is not under way any more."""
+    rows = TopUp.objects.filter(pk=top_up.pk, state=TopUpState.CREATED)
+    if not rows.update(state=state, failure=code[:100]):
+        return False
+    AutoTopUp.objects.filter(
+        pk=top_up.organisation_id, month=ledger.month_of(top_up.created_at)
+    ).update(charged_cents=Greatest(F("charged_cents") - top_up.amount_cents, Value(0)))
+    return True

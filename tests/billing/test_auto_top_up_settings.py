@@ -1,13 +1,16 @@
 """Automatic top-ups: who turns them on, with what, and where it is recorded."""
 
 import pytest
+from django.core import mail
 from django.test import Client
 from django.urls import reverse
 
-from accounts import audit
+from accounts import audit, flows
 from accounts.models import Organisation, User
-from billing.models import AutoTopUp
-from tests.billing.saved_cards import save_card, turn_on
+from billing import autotopup
+from billing.models import AutoTopUp, TopUp
+from tests.billing.payments import TEN, balance
+from tests.billing.saved_cards import CHARGE, auto, charges, save_card, turn_on
 from tests.billing.stripe_double import StripeDouble
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -50,6 +53,35 @@ def test_who_turned_it_on_or_off_or_changed_it_is_in_the_audit_log(
     assert str(audit.entries(low)[0].actor) == "alice@example.com"
     page = alice_client.get(reverse("members")).content.decode()
     assert "automatic top-up on or off" in page
+
+
+@pytest.mark.parametrize("how", ["off", "suspended"])
+def test_what_had_not_reached_stripe_when_it_was_turned_off_is_not_charged(
+    double: StripeDouble, alice_client: Client, low: Organisation, how: str
+) -> None:
+    double.down = True
+    autotopup.run()
+    assert auto().charged_cents == 2500
+    if how == "off":
+        alice_client.post(reverse("billing_auto_top_up"), {"off": "yes"})
+    else:
+        flows.suspend(low)
+    double.down = False
+    autotopup.run()
+    assert charges(double) == []
+    assert (TopUp.objects.get().state, auto().charged_cents, auto().failures) == ("expired", 0, 0)
+    assert mail.outbox == []
+
+
+def test_what_had_reached_stripe_when_it_was_turned_off_is_credited(
+    double: StripeDouble, alice_client: Client, low: Organisation
+) -> None:
+    double.lost_answers = 3
+    autotopup.run()
+    alice_client.post(reverse("billing_auto_top_up"), {"off": "yes"})
+    autotopup.run()
+    assert charges(double) == [2500]
+    assert (balance(low), auto().charged_cents) == (TEN + CHARGE, 2500)
 
 
 def test_without_a_card_it_is_not_turned_on(double: StripeDouble, alice_client: Client) -> None:

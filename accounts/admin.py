@@ -4,9 +4,9 @@ from typing import Any
 
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
-from django.forms import ModelForm
+from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path, reverse
@@ -17,15 +17,38 @@ from django.utils.translation import gettext_lazy
 
 from accounts import flows, visits
 from accounts.forms import VisitForm
-from accounts.models import ApiKey, Membership, Organisation, OutgoingMail, User
+from accounts.models import ApiKey, Membership, Organisation, OutgoingMail, Role, User
 from portal.lib.money import format_dollars
 
 # The console's own sign-in page knows neither rate limits nor a second factor.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 
+class MembershipFormSet(BaseInlineFormSet[Membership, Model, Any]):
+    """Members of an organisation, or organisations of a person: none is left without an owner."""
+
+    def clean(self) -> None:
+        super().clean()
+        if any(self.errors):
+            return
+        shown = [form.instance.pk for form in self.initial_forms]
+        said = [form.cleaned_data for form in self.forms if form.cleaned_data]
+        owned = {
+            each["organisation"]
+            for each in said
+            if each["role"] == Role.OWNER and not each.get("DELETE")
+        }
+        # The console saves in one transaction: owners are locked until its end, as in `flows`.
+        owners = Membership.objects.select_for_update().filter(role=Role.OWNER)
+        for owner in owners.filter(pk__in=shown).select_related("organisation"):
+            others = owners.filter(organisation=owner.organisation).exclude(pk__in=shown)
+            if owner.organisation not in owned and not others.exists():
+                raise ValidationError(flows.WITHOUT_OWNER)
+
+
 class MembershipInline(admin.StackedInline[Membership, Model]):
     model = Membership
+    formset = MembershipFormSet
     extra = 0
     autocomplete_fields = ["user", "organisation"]
 

@@ -16,6 +16,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts import audit, keys
 from accounts.models import ApiKey, Invitation, Membership, Organisation, Role, Scope, User
@@ -25,6 +26,7 @@ INVITATION_LASTS = timedelta(days=7)
 ROTATION_OVERLAP = timedelta(hours=24)
 MAX_IP_RANGES = 20
 MAX_INVITATIONS_A_DAY = 50
+WITHOUT_OWNER = gettext_lazy("An organisation needs an owner; make somebody else one first.")
 
 
 @transaction.atomic
@@ -283,7 +285,7 @@ def _keep_an_owner(membership: Membership) -> None:
         organisation_id=membership.organisation_id, role=Role.OWNER
     )
     if [owner.pk for owner in owners] == [membership.pk]:
-        raise ValueError(_("An organisation needs an owner; make somebody else one first."))
+        raise ValueError(WITHOUT_OWNER)
 
 
 def hash_token(token: str) -> bytes:

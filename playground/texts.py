@@ -67,6 +67,7 @@ ACTIONS: Texts = {
     "version": _("Version"),
     "delete": _("Delete"),
     "delete_conversation": _("Delete “{title}” and its links for good?"),
+    "not_deleted": _("This could not be deleted. Please try again."),
     "delete_preset": _("Delete “{name}” with all its versions?"),
     "withdraw": _("Withdraw"),
     "withdraw_link": _("Withdraw this link? Whoever has it will find nothing there."),

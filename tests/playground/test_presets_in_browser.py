@@ -14,6 +14,14 @@ from tests.story.site import Site
 pytestmark = pytest.mark.browser
 
 MOST_BYTES = 250_000
+# Lost in the page: what the network loses stands in the console, which has to stay empty.
+LOSE_NEXT_REQUEST = """() => {
+  const ask = window.fetch;
+  window.fetch = () => {
+    window.fetch = ask;
+    return Promise.reject(new TypeError("lost"));
+  };
+}"""
 
 
 def test_a_ready_preset_is_changed_saved_and_opened_by_the_palette(
@@ -81,9 +89,16 @@ def test_the_history_is_searched_and_deleted_from_and_keys_are_listed(
         delete.click()
         page.keyboard.press("Escape")
         expect(found).to_have_count(1)
+        failed = page.get_by_role("alert").filter(has_text="could not be deleted")
+        page.evaluate(LOSE_NEXT_REQUEST)
+        delete.click()
+        asked.get_by_role("button", name="Delete").click()
+        expect(failed).to_be_visible()
+        expect(found).to_have_count(1)
         delete.click()
         asked.get_by_role("button", name="Delete").click()
         expect(found).to_have_count(0)
+        expect(failed).to_be_hidden()
         search.fill("haystack")
         expect(page.locator("#history")).to_contain_text("Nothing in your history")
         page.get_by_role("button", name="New chat").focus()

@@ -24,6 +24,7 @@ export class HistoryView {
     this.csrf = csrf;
     this.texts = texts;
     this.onDeleted = onDeleted;
+    this.problem = /** @type {HTMLElement} */ (document.getElementById("history-error"));
     this.search = /** @type {HTMLInputElement} */ (document.getElementById("history-search"));
     this.search.addEventListener("input", () => this.#typed());
     place.addEventListener("click", (event) => void this.#pressed(event));
@@ -65,12 +66,15 @@ export class HistoryView {
     );
     if (!button || !(await this.#mayDelete(button))) return;
     button.disabled = true;
+    this.problem.hidden = true;
     const answer = await fetch(button.dataset.delete ?? "", {
       method: "POST",
       headers: { "X-CSRFToken": this.csrf },
     }).catch(() => null);
     if (!answer || (!answer.ok && answer.status !== 404)) {
       button.disabled = false;
+      this.problem.textContent = this.texts.not_deleted;
+      this.problem.hidden = false;
       return;
     }
     this.onDeleted(button.dataset.id ?? "");

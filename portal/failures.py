@@ -1,17 +1,23 @@
 """What answers where no view does: pages for people, JSON for programs of the management API."""
 
+import sys
 from collections.abc import Callable
 from functools import wraps
 
 from django.core.exceptions import DisallowedHost
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
+from redis.exceptions import RedisError
 
 from portal.lib.rest_errors import envelope
 
 API = "/api/"
 READING = ("GET", "HEAD")
+# The database or Redis cannot be asked just now.
+AWAY = (OperationalError, InterfaceError, RedisError)
+AWAY_S = "5"
 View = Callable[[HttpRequest], HttpResponseBase]
 
 
@@ -35,11 +41,26 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
+    """Of whatever no view has caught, which Django handles while this is called."""
+    if isinstance(sys.exc_info()[1], AWAY):
+        return _away(request)
     if request.path.startswith(API):
         request_id = getattr(request, "request_id", "")
         message = f"Something went wrong on our side. Its id is {request_id}."
         return JsonResponse(envelope(500, message, "internal_error"), status=500)
     return defaults.server_error(request)
+
+
+def _away(request: HttpRequest) -> HttpResponseBase:
+    """Worth another try, as programs and proxies see by its status."""
+    if request.path.startswith(API):
+        message = "A service that is needed for this is away. Please try again in a moment."
+        told: HttpResponseBase = JsonResponse(envelope(503, message, "unavailable"))
+    else:
+        told = defaults.server_error(request, "503.html")
+    told.status_code = 503
+    told["Retry-After"] = AWAY_S
+    return told
 
 
 def read_only(view: View) -> View:

@@ -2,12 +2,14 @@
 
 import pytest
 from django.core.exceptions import SuspiciousOperation
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.test import Client, RequestFactory
+from django.test import AsyncClient, Client, RequestFactory
 from django.urls import path
 from django.views.defaults import bad_request, permission_denied, server_error
 from pytest_django.fixtures import Settings
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from portal import urls
 from portal.urls import urlpatterns as ours
@@ -21,8 +23,18 @@ def suspect(request: HttpRequest) -> HttpResponse:
     raise SuspiciousOperation("a secret of the inside")
 
 
+def find_redis_away(request: HttpRequest) -> HttpResponse:
+    raise RedisConnectionError("a secret of the inside")
+
+
+def find_database_away(request: HttpRequest) -> HttpResponse:
+    raise OperationalError("a secret of the inside")
+
+
 urlpatterns = [
-    *ours, path("broken/", break_down), path("api/broken/", break_down), path("api/odd/", suspect)
+    *ours, path("broken/", break_down), path("api/broken/", break_down), path("api/odd/", suspect),
+    path("redis/", find_redis_away), path("database/", find_database_away),
+    path("api/redis/", find_redis_away),
 ]  # fmt: skip
 handler400, handler404, handler500 = urls.handler400, urls.handler404, urls.handler500
 
@@ -97,6 +109,24 @@ def test_a_500_says_nothing_about_the_inside(db: None) -> None:
     assert "secret" not in page
 
 
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("path", ["/redis/", "/database/"])
+async def test_a_page_whose_services_are_away_says_when_to_come_back(path: str) -> None:
+    told = await AsyncClient(raise_request_exception=False).get(path)
+    assert (told.status_code, told["Retry-After"]) == (503, "5")
+    page = told.content.decode()
+    assert "Back in a moment" in page
+    assert "secret" not in page
+
+
+@pytest.mark.urls(__name__)
+def test_a_program_whose_services_are_away_is_told_to_come_back() -> None:
+    told = Client(raise_request_exception=False).get("/api/redis/")
+    assert (told.status_code, told["Retry-After"]) == (503, "5")
+    assert told.json()["error"]["code"] == "unavailable"
+    assert "secret" not in told.content.decode()
+
+
 def test_a_500_needs_neither_request_nor_database() -> None:
     assert "Something broke" in server_error(RequestFactory().get("/")).content.decode()
 
@@ -117,5 +147,5 @@ def test_the_other_failures_have_pages(client: Client, db: None, view: object, s
 
 
 def test_every_failure_template_renders_without_a_context() -> None:
-    for name in ("400", "403", "404", "403_csrf", "500"):
+    for name in ("400", "403", "404", "403_csrf", "500", "503"):
         assert "<h1>" in render_to_string(f"{name}.html")

@@ -15,6 +15,7 @@ from django.db.backends.signals import connection_created
 from django.db.backends.sqlite3.operations import DatabaseOperations
 from django.dispatch import receiver
 from django.test import Client, override_settings
+from django.utils import translation
 
 from accounts import flows
 from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
@@ -80,6 +81,13 @@ def _passwords_are_hashed_fast() -> Iterator[None]:
     """A good hash is slow on purpose; sites of the story have it."""
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_test_hears_another_ones_language() -> Iterator[None]:
+    """A test's client leaves the language of its last request behind."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(scope="session")

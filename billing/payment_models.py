@@ -215,7 +215,7 @@ class AutoTopUp(models.Model):
     next_attempt_at = models.DateTimeField(default=timezone.now)
     month = models.DateField(null=True)
     charged_cents = models.PositiveIntegerField(default=0)
-    late_cents = models.PositiveIntegerField(default=0)
+    late_cents = models.PositiveIntegerField(default=0, db_default=0)
     # Who turned it on: an e-mail address for the record and the receipts.
     set_by = models.CharField(max_length=254)
 

@@ -8,7 +8,10 @@ class Migration(migrations.Migration):
     dependencies = [("billing", "0024_suspensions")]
 
     operations = [
-        migrations.AddField("autotopup", "late_cents", models.PositiveIntegerField(default=0)),
+        # Its default is in the database: old processes go on writing while a release is rolled out.
+        migrations.AddField(
+            "autotopup", "late_cents", models.PositiveIntegerField(default=0, db_default=0)
+        ),
         migrations.RemoveConstraint("autotopup", "auto_top_up_ceiling"),
         migrations.AddConstraint(
             "autotopup",

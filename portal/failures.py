@@ -55,7 +55,7 @@ def _away(request: HttpRequest) -> HttpResponseBase:
     """Worth another try, as programs and proxies see by its status."""
     if request.path.startswith(API):
         message = "A service that is needed for this is away. Please try again in a moment."
-        told: HttpResponseBase = JsonResponse(envelope(503, message, "unavailable"))
+        told: HttpResponseBase = JsonResponse(envelope(503, message, "overloaded"))
     else:
         told = defaults.server_error(request, "503.html")
     told.status_code = 503

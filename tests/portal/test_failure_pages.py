@@ -123,7 +123,7 @@ async def test_a_page_whose_services_are_away_says_when_to_come_back(path: str) 
 def test_a_program_whose_services_are_away_is_told_to_come_back() -> None:
     told = Client(raise_request_exception=False).get("/api/redis/")
     assert (told.status_code, told["Retry-After"]) == (503, "5")
-    assert told.json()["error"]["code"] == "unavailable"
+    assert told.json()["error"]["code"] == "overloaded"
     assert "secret" not in told.content.decode()
 
 

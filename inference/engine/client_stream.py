@@ -55,6 +55,7 @@ class ClientStream:
         """Add to a sequence's news that it has ended, and why."""
         delta = self.news(sequence, codec)
         delta.finish_reason = finish_to_wire(sequence.finish_reason)
+        delta.stop_reason = sequence.stop_reason
         delta.error = sequence.error
         delta.retry_after_ms = math.ceil(sequence.retry_after_s * 1000)
 

@@ -28,7 +28,7 @@ from inference.engine.request import FinishReason, Sequence
 from inference.engine.scheduler import Scheduler
 from inference.engine.statistics import Statistics
 from inference.engine.wire import engine_pb2
-from inference.engine.wire.messages import finish_to_wire, logprobs_to_wire
+from inference.engine.wire.messages import logprobs_to_wire
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -212,8 +212,6 @@ class EngineLoop:
         if sampled.logprobs is not None:
             delta.logprobs.append(logprobs_to_wire(sampled.logprobs, self.codec.token_bytes))
         if sequence.finished:
-            delta.finish_reason = finish_to_wire(sequence.finish_reason)
-            delta.stop_reason = sequence.stop_reason
             self._forget(stream, sequence)
 
     def _judge(self, sequence: Sequence, token_id: int) -> str:
@@ -341,10 +339,11 @@ class EngineLoop:
     ) -> None:
         """End a sequence for another reason than its last token."""
         sequence.finish(reason, error=error)
-        stream.add_end(sequence, self.codec)
         self._forget(stream, sequence)
 
     def _forget(self, stream: ClientStream, sequence: Sequence) -> None:
+        """Tell of the end of a sequence that has finished, and let it go."""
+        stream.add_end(sequence, self.codec)
         self.scheduler.end(sequence, sequence.finish_reason)
         del stream.sequences[sequence.sequence_id]
         del self._live[sequence.key]

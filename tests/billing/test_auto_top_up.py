@@ -271,14 +271,20 @@ def test_a_failure_told_late_does_not_undo_a_payment(
     assert (TopUp.objects.get().state, auto().failures, mail.outbox) == ("paid", 0, [])
 
 
+def charged_in_vain(double: StripeDouble, client: Client) -> dict[str, Any]:
+    """A payment of a card that was declined; the one that is saved now is not."""
+    turn_on(client, threshold="1000.00")
+    save_card(double, client, DECLINED_CARD)
+    autotopup.run()
+    [failed] = double.all("payment_intent")
+    save_card(double, client)
+    return failed
+
+
 def test_a_payment_that_failed_first_and_is_paid_later_counts_in_the_months_ceiling(
     double: StripeDouble, alice_client: Client, low: Organisation
 ) -> None:
-    turn_on(alice_client, threshold="1000.00")
-    save_card(double, alice_client, DECLINED_CARD)
-    autotopup.run()
-    [failed] = double.all("payment_intent")
-    save_card(double, alice_client)
+    failed = charged_in_vain(double, alice_client)
     again()
     double._succeed(failed)
     for _ in range(2):
@@ -294,11 +300,7 @@ def test_a_payment_that_failed_first_and_is_paid_later_counts_in_the_months_ceil
 def test_a_late_payment_above_the_ceiling_is_credited_and_nothing_more_is_charged(
     double: StripeDouble, alice_client: Client, low: Organisation
 ) -> None:
-    turn_on(alice_client, threshold="1000.00")
-    save_card(double, alice_client, DECLINED_CARD)
-    autotopup.run()
-    [failed] = double.all("payment_intent")
-    save_card(double, alice_client)
+    failed = charged_in_vain(double, alice_client)
     for _ in range(2):
         again()
     double._succeed(failed)

@@ -1,5 +1,7 @@
 """Disputes: what a bank takes back, what it gives back, and the suspension meanwhile."""
 
+from typing import Any
+
 import pytest
 from django.core import mail
 from django.test import Client
@@ -18,6 +20,15 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PAID = 2500 * NANOS_PER_CENT
 
 
+def close(double: StripeDouble, client: Client, dispute: dict[str, Any], *, won: bool) -> None:
+    double.close_dispute(dispute["id"], won=won)
+    hear(double, client)
+
+
+def is_suspended(organisation: Organisation) -> bool:
+    return Organisation.objects.get(pk=organisation.pk).suspended_at is not None
+
+
 def test_a_dispute_takes_the_payment_back_and_suspends(
     double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp
 ) -> None:
@@ -25,17 +36,14 @@ def test_a_dispute_takes_the_payment_back_and_suspends(
     ledger.settle("req_used", draft(TEN + NANOS_PER_CENT))
     dispute = double.dispute(top_up.payment_intent_id or "")
     hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is not None
+    assert is_suspended(organisation)
     assert balance(organisation) == 0
     assert Transfer.objects.filter(kind="dispute").count() == 2, "what was left, and our loss"
     assert [message.to for message in mail.outbox] == [["alice@example.com"]]
     assert "$25.00" in str(mail.outbox[0].body)
     audit_is_clean()
-    double.close_dispute(dispute["id"], won=True)
-    hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is None
+    close(double, alice_client, dispute, won=True)
+    assert not is_suspended(organisation)
     assert balance(organisation) == PAID - NANOS_PER_CENT
     assert account_of(organisation.id).debits_pending == 0
     audit_is_clean()
@@ -46,10 +54,8 @@ def test_a_lost_dispute_stays_until_an_operator_lifts_it(
 ) -> None:
     dispute = double.dispute(top_up.payment_intent_id or "")
     hear(double, alice_client)
-    double.close_dispute(dispute["id"], won=False)
-    hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is not None
+    close(double, alice_client, dispute, won=False)
+    assert is_suspended(organisation)
     assert balance(organisation) == TEN
     audit_is_clean()
 
@@ -79,8 +85,7 @@ def test_a_dispute_of_more_than_is_left_takes_what_is_left(
     double.refund(top_up.payment_intent_id or "", 1000)
     dispute = double.dispute(top_up.payment_intent_id or "", 2500)
     hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is not None
+    assert is_suspended(organisation)
     assert (balance(organisation), Dispute.objects.get().amount_cents) == (TEN, 1500)
     audit_is_clean()
     double.close_dispute(dispute["id"], won=won)
@@ -107,10 +112,8 @@ def test_a_won_dispute_does_not_lift_what_an_operator_has_suspended(
     flows.suspend(organisation)
     dispute = double.dispute(top_up.payment_intent_id or "")
     hear(double, alice_client)
-    double.close_dispute(dispute["id"], won=True)
-    hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is not None
+    close(double, alice_client, dispute, won=True)
+    assert is_suspended(organisation)
 
 
 @pytest.mark.parametrize("lifted_before", [True, False])
@@ -128,10 +131,8 @@ def test_a_won_dispute_does_not_lift_what_an_operator_has_suspended_since(
     console = reverse("admin:accounts_organisation_changelist")
     for action in ("resume", "suspend") if lifted_before else ("suspend",):
         operator.post(console, {"action": action, "_selected_action": [organisation.pk]})
-    double.close_dispute(dispute["id"], won=True)
-    hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is not None
+    close(double, alice_client, dispute, won=True)
+    assert is_suspended(organisation)
     assert balance(organisation) == TEN + PAID
 
 
@@ -152,14 +153,10 @@ def test_the_last_of_two_disputes_lifts_the_suspension_whichever_brought_it(
     other = second_payment(double, alice_client)
     disputes = [double.dispute(payment) for payment in (top_up.payment_intent_id or "", other)]
     hear(double, alice_client)
-    double.close_dispute(disputes[first]["id"], won=True)
-    hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is not None
-    double.close_dispute(disputes[1 - first]["id"], won=True)
-    hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is None
+    close(double, alice_client, disputes[first], won=True)
+    assert is_suspended(organisation)
+    close(double, alice_client, disputes[1 - first], won=True)
+    assert not is_suspended(organisation)
 
 
 def test_a_dispute_lost_and_lifted_long_ago_does_not_keep_a_later_suspension(
@@ -167,17 +164,13 @@ def test_a_dispute_lost_and_lifted_long_ago_does_not_keep_a_later_suspension(
 ) -> None:
     other = second_payment(double, alice_client)
     lost = double.dispute(top_up.payment_intent_id or "")
-    double.close_dispute(lost["id"], won=False)
-    hear(double, alice_client)
+    close(double, alice_client, lost, won=False)
     assert flows.resume(organisation)
     later = double.dispute(other)
     hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is not None
-    double.close_dispute(later["id"], won=True)
-    hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is None
+    assert is_suspended(organisation)
+    close(double, alice_client, later, won=True)
+    assert not is_suspended(organisation)
 
 
 def test_an_inquiry_changes_nothing(
@@ -186,7 +179,6 @@ def test_an_inquiry_changes_nothing(
     dispute = double.dispute(top_up.payment_intent_id or "")
     double.objects[dispute["id"]]["status"] = "warning_needs_response"
     hear(double, alice_client)
-    organisation.refresh_from_db()
-    assert organisation.suspended_at is None
+    assert not is_suspended(organisation)
     assert balance(organisation) == TEN + PAID
     assert Dispute.objects.get().status == "warning_needs_response"

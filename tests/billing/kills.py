@@ -43,7 +43,6 @@ from billing.audit import audit  # noqa: E402
 from billing.models import (  # noqa: E402
     Closing,
     Hold,
-    Plan,
     PostPaid,
     StripeCustomer,
     TopUp,
@@ -51,6 +50,7 @@ from billing.models import (  # noqa: E402
 )
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR  # noqa: E402
 from tests.billing.money import draft, hold  # noqa: E402
+from tests.billing.payments import make_plan  # noqa: E402
 from tests.billing.stripe_double import (  # noqa: E402
     SECRET_KEY,
     WEBHOOK_SECRET,
@@ -200,13 +200,10 @@ def a_dispute_that_was_won(site: Site) -> Case:
 
 
 def a_plans_invoice(site: Site) -> Case:
-    price = subscriptions.make_plan_price(site.double, 2000)
-    Plan.objects.create(
-        name="Team", stripe_price_id=price["id"], price_cents=2000, interval="month",
-        credit_cents=2200,
-    )  # fmt: skip
+    plan = make_plan(site.double)
     customer_id = StripeCustomer.objects.get(pk=site.with_card().pk).customer_id
-    subscriptions.begin(site.double, {"customer": customer_id, "items": [{"price": price["id"]}]})
+    items = [{"price": plan.stripe_price_id}]
+    subscriptions.begin(site.double, {"customer": customer_id, "items": items})
     return site.hearing("invoice.paid", 22 * DOLLAR)
 
 

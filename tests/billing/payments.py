@@ -7,10 +7,11 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Organisation
-from billing import ledger, webhooks
+from billing import ledger, stripe_billing, webhooks
 from billing.models import TopUp, WebhookDelivery
+from billing.plan_models import Plan
 from portal.lib.money import NANOS_PER_DOLLAR
-from tests.billing.stripe_double import StripeDouble, sign
+from tests.billing.stripe_double import StripeDouble, sign, subscriptions
 
 TEN = 10 * NANOS_PER_DOLLAR
 WEBHOOK = "/webhooks/stripe/"
@@ -59,3 +60,15 @@ def hear(double: StripeDouble, client: Client) -> None:
 def told(double: StripeDouble) -> list[int]:
     """What the meter of usage was told, in order."""
     return [int(each["payload"]["value"]) for each in double.all("billing.meter_event")[::-1]]
+
+
+def make_plan(
+    double: StripeDouble, name: str = "Team", cents: int = 2000, credit_cents: int = 2200
+) -> Plan:
+    """As the console makes it, of a price that stands at Stripe."""
+    price = subscriptions.make_plan_price(double, cents)
+    price_cents, interval = stripe_billing.fetch_price(price["id"])
+    return Plan.objects.create(
+        name=name, stripe_price_id=price["id"], price_cents=price_cents, interval=interval,
+        credit_cents=credit_cents,
+    )  # fmt: skip

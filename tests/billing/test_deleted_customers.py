@@ -9,7 +9,7 @@ from billing import autotopup
 from billing.models import Plan, StripeCustomer, Subscription
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import audit_is_clean
-from tests.billing.payments import TEN, balance, begin, hear
+from tests.billing.payments import TEN, balance, begin, hear, make_plan
 from tests.billing.saved_cards import CHARGE, auto, save_card, turn_on
 from tests.billing.stripe_double import StripeDouble, subscriptions
 
@@ -18,11 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def plan(double: StripeDouble) -> Plan:
-    price = subscriptions.make_plan_price(double, 2000)
-    return Plan.objects.create(
-        name="Team", stripe_price_id=price["id"], price_cents=2000, interval="month",
-        credit_cents=2200,
-    )  # fmt: skip
+    return make_plan(double)
 
 
 @pytest.fixture

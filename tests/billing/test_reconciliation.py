@@ -12,7 +12,6 @@ from billing import ledger, ledger_payments, postpaid, reconciliation, tasks
 from billing.models import (
     Difference,
     MeterBatch,
-    Plan,
     PostPaid,
     Reconciliation,
     Refund,
@@ -21,7 +20,7 @@ from billing.models import (
 )
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
 from tests.billing.money import audit_is_clean, draft, hold
-from tests.billing.payments import TEN, balance, begin, hear, told
+from tests.billing.payments import TEN, balance, begin, hear, make_plan, told
 from tests.billing.stripe_double import StripeDouble, subscriptions
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -235,11 +234,7 @@ def test_invoices_whose_webhooks_were_lost_are_credited_or_told_again(
 def test_a_plan_whose_webhooks_were_lost_gives_its_credit_and_an_end_is_heard_of(
     double: StripeDouble, alice_client: Client, organisation: Organisation
 ) -> None:
-    price = subscriptions.make_plan_price(double, 2000)
-    plan = Plan.objects.create(
-        name="Team", stripe_price_id=price["id"], price_cents=2000, interval="month",
-        credit_cents=2200,
-    )  # fmt: skip
+    plan = make_plan(double)
     double.post.losing = True
     alice_client.post(reverse("billing_subscribe", args=[plan.pk]), {"form_token": "t"})
     double.pay(next(iter(double.sessions)))

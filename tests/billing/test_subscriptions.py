@@ -9,12 +9,12 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Organisation
-from billing import closing, invoices, ledger, postpaid, stripe_billing, tasks, topups
+from billing import closing, invoices, ledger, postpaid, tasks, topups
 from billing.models import Plan, PostPaid, Subscription, SubscriptionPage, TopUp, WebhookDelivery
 from portal.lib.ids import new_id
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
 from tests.billing.money import audit_is_clean, draft, hold
-from tests.billing.payments import TEN, balance, hear, run_jobs, told
+from tests.billing.payments import TEN, balance, hear, make_plan, run_jobs, told
 from tests.billing.rules import broken
 from tests.billing.stripe_double import StripeDouble, subscriptions
 
@@ -25,21 +25,12 @@ CREDIT = 2200 * NANOS_PER_CENT
 @pytest.fixture
 def plan(double: StripeDouble) -> Plan:
     """Twenty dollars a month for twenty-two of credit."""
-    price = subscriptions.make_plan_price(double, 2000)
-    cents, interval = stripe_billing.fetch_price(price["id"])
-    return Plan.objects.create(
-        name="Team", stripe_price_id=price["id"], price_cents=cents, interval=interval,
-        credit_cents=2200,
-    )  # fmt: skip
+    return make_plan(double)
 
 
 @pytest.fixture
 def large(double: StripeDouble) -> Plan:
-    price = subscriptions.make_plan_price(double, 5000)
-    return Plan.objects.create(
-        name="Large", stripe_price_id=price["id"], price_cents=5000, interval="month",
-        credit_cents=6000,
-    )  # fmt: skip
+    return make_plan(double, "Large", 5000, 6000)
 
 
 def subscribe(client: Client, plan: Plan) -> Any:

@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any
 
 import httpx
 import pytest
@@ -23,6 +24,9 @@ from tests.environment import CI, REFERENCE_DATA
 from tests.inference.api.openai_schema import DESCRIPTION, OpenAISchema
 from tests.inference.api.witness import Witness
 from tests.inference.engines import FakeEngine
+
+# Makes a model of this name and an engine for it, as `serve` says.
+Serve = Callable[..., AbstractAsyncContextManager[FakeEngine]]
 
 
 @pytest.fixture
@@ -79,6 +83,28 @@ async def running_service() -> AsyncIterator[service.Service]:
         yield started
     finally:
         await service.stop(drain_s=5)
+
+
+@pytest.fixture
+def serve(running: service.Service, add_model: Callable[..., ServedModel]) -> Serve:
+    """Makes a model and an engine of its own for a part of a test."""
+
+    @asynccontextmanager
+    async def serving(
+        name: str, *, flags: Sequence[str] = (), **options: Any
+    ) -> AsyncIterator[FakeEngine]:
+        engine = FakeEngine(name, **options)
+        engine.flags = list(flags)
+        await asyncio.to_thread(engine.start)
+        try:
+            await db(add_model, name)
+            await running.pool._follow()
+            assert await running.pool.wait_until_healthy(name, 60)
+            yield engine
+        finally:
+            engine.stop()
+
+    return serving
 
 
 @pytest.fixture

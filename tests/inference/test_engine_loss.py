@@ -2,9 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
@@ -14,33 +12,10 @@ from inference import service
 from inference.models import ServedModel
 from portal.lib.db import db
 from tests.inference.api.events import Events, parse_events, stream
-from tests.inference.conftest import Books, chat
+from tests.inference.conftest import Books, Serve, chat
 from tests.inference.engines import FakeEngine
 
 PATH = "/v1/chat/completions"
-Serve = Callable[..., AbstractAsyncContextManager[FakeEngine]]
-
-
-@pytest.fixture
-def serve(running: service.Service, add_model: Callable[..., ServedModel]) -> Serve:
-    """Makes a model and an engine of its own for a part of a test."""
-
-    @asynccontextmanager
-    async def serving(
-        name: str, *, flags: Sequence[str] = (), **options: Any
-    ) -> AsyncIterator[FakeEngine]:
-        engine = FakeEngine(name, **options)
-        engine.flags = list(flags)
-        await asyncio.to_thread(engine.start)
-        try:
-            await db(add_model, name)
-            await running.pool._follow()
-            assert await running.pool.wait_until_healthy(name, 60)
-            yield engine
-        finally:
-            engine.stop()
-
-    return serving
 
 
 @pytest.fixture

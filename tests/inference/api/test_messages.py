@@ -1,8 +1,7 @@
 """`POST /v1/messages`, in Anthropic's shape: whole, streamed, counted."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -11,8 +10,6 @@ from jsonschema import Draft202012Validator
 
 from inference import service
 from inference.engine.wire import engine_pb2 as wire
-from inference.models import ServedModel
-from portal.lib.db import db
 from tests.inference.api.anthropic_shape import (
     COUNT,
     PATH,
@@ -22,8 +19,7 @@ from tests.inference.api.anthropic_shape import (
     ask,
 )
 from tests.inference.api.typed_events import stream_typed
-from tests.inference.conftest import Books
-from tests.inference.engines import FakeEngine
+from tests.inference.conftest import Books, Serve
 
 
 async def test_a_message_is_answered_and_billed(api: httpx.AsyncClient, books: Books) -> None:
@@ -194,18 +190,11 @@ WILD = '{"far": 1e999, "deep": ' + "[" * 1100 + "]" * 1100 + "}"
 
 
 @pytest.fixture
-async def wild(
-    running: service.Service, add_model: Callable[..., ServedModel]
-) -> AsyncIterator[str]:
+async def wild(serve: Serve) -> AsyncIterator[str]:
     """The name of a model whose call is valid JSON, and more than Python reads or writes."""
     text = f'<tool_call>\n{{"name": "keep", "arguments": {WILD}}}\n</tool_call>'
-    engine = FakeEngine("wild", max_model_len=4096, fake_text=text)
-    await asyncio.to_thread(engine.start)
-    await db(add_model, "wild", max_model_len=4096)
-    await running.pool._follow()
-    assert await running.pool.wait_until_healthy("wild", 60)
-    yield "wild"
-    engine.stop()
+    async with serve("wild", max_model_len=4096, fake_text=text) as engine:
+        yield engine.model
 
 
 async def test_an_input_stands_as_the_model_wrote_it(

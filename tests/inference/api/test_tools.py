@@ -15,8 +15,8 @@ from inference.models import ServedModel
 from portal.lib.db import db
 from tests.inference.api.events import Events, stream
 from tests.inference.api.openai_schema import OpenAISchema
-from tests.inference.conftest import Books, chat
-from tests.inference.engines import FakeEngine, RealEngine
+from tests.inference.conftest import Books, Serve, chat
+from tests.inference.engines import RealEngine
 
 PATH = "/v1/chat/completions"
 WEATHER = {
@@ -138,19 +138,12 @@ async def test_a_model_may_speak_before_it_calls(
 
 
 @pytest.fixture
-async def twice(
-    running: service.Service, add_model: Callable[..., ServedModel]
-) -> AsyncIterator[str]:
+async def twice(serve: Serve) -> AsyncIterator[str]:
     """The name of a model that calls a tool for each of two cities, where it may."""
     calls = [{"name": "get_weather", "arguments": {"city": city}} for city in ("Bern", "Oslo")]
     text = "\n".join(f"<tool_call>\n{json.dumps(call)}\n</tool_call>" for call in calls)
-    engine = FakeEngine("twice", max_model_len=2048, fake_text=text)
-    await asyncio.to_thread(engine.start)
-    await db(add_model, "twice", max_model_len=2048)
-    await running.pool._follow()
-    assert await running.pool.wait_until_healthy("twice", 60)
-    yield "twice"
-    engine.stop()
+    async with serve("twice", max_model_len=2048, fake_text=text) as engine:
+        yield engine.model
 
 
 @pytest.mark.parametrize("choice", ["auto", "required"])

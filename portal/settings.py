@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 from urllib.parse import urlparse
 
+import allauth
 import django_stubs_ext
 from csp.constants import NONE, SELF
 
@@ -93,6 +94,16 @@ HOLD_SWEEP_S = 5
 HOLD_WINDOW_TOKENS = env.integer("HOLD_WINDOW_TOKENS", 256, 1)  # when max_tokens is left out
 
 # --- Django -----------------------------------------------------------------------------------
+
+
+def _social_provider(name: str) -> str:
+    """The application of allauth's provider of this name."""
+    folder = Path(allauth.__file__).parent / "socialaccount" / "providers" / name
+    if not name.isidentifier() or not (folder / "urls.py").exists():
+        raise ValueError(f"allauth has no provider {name!r}")
+    return f"allauth.socialaccount.providers.{name}"
+
+
 INSTALLED_APPS = [
     "portal",
     "accounts",
@@ -111,7 +122,7 @@ INSTALLED_APPS = [
     "allauth.mfa",
     "allauth.socialaccount",
     "allauth.usersessions",
-    *[f"allauth.socialaccount.providers.{name}" for name in env.words("SOCIAL_PROVIDERS")],
+    *env.words("SOCIAL_PROVIDERS", check=_social_provider),
     "auditlog",
     "channels",
     "csp",

@@ -55,9 +55,16 @@ def parsed(name: str, default: str, parse: Callable[[str], T]) -> T:
         raise ValueError(f"{name} cannot be used: {error}") from None
 
 
-def words(name: str, default: str = "") -> list[str]:
-    """A comma-separated list, without empty entries."""
-    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+def words(name: str, default: str = "", check: Callable[[str], str] = str) -> list[str]:
+    """A comma-separated list, without empty entries.
+
+    `check` returns each word as it is used, or raises ValueError with what is wrong with it.
+    """
+    found = [word.strip() for word in text(name, default).split(",") if word.strip()]
+    try:
+        return [check(word) for word in found]
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be used: {error}") from None
 
 
 def integers(name: str, default: str) -> list[int]:

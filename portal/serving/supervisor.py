@@ -9,6 +9,7 @@ from django.db import DatabaseError, close_old_connections
 
 from inference import catalog
 from inference.models import ServedModel
+from portal.serving import folders
 from portal.serving.engine_meter import EngineMeter
 from portal.serving.engine_process import EngineProcess, engine_command
 
@@ -37,7 +38,8 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        settings.ENGINE_SOCKET_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Raises TakenError when the sockets' folder is somebody else's."""
+        folders.make_private(settings.ENGINE_SOCKET_DIR, like=settings.DATA_DIR)
         self._thread.start()
 
     def stop(self) -> None:

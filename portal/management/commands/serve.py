@@ -15,6 +15,7 @@ from inference import catalog
 from portal import static
 from portal.celery import EmbeddedCelery
 from portal.lib import env
+from portal.serving import folders
 from portal.serving.server import serve
 from portal.serving.supervisor import Supervisor
 
@@ -35,8 +36,18 @@ class Command(BaseCommand):
         if port is not None and port != settings.PORT:
             become_port(port)
         listener = listen(host, settings.PORT)
-        if not web_only:
-            self.prepare()
+        if web_only:
+            self.run(listener, web_only=True)
+            return
+        try:
+            with folders.alone_in(settings.DATA_DIR):
+                self.prepare()
+                self.run(listener, web_only=False)
+        except folders.TakenError as error:
+            raise CommandError(str(error)) from None
+
+    def run(self, listener: socket.socket, *, web_only: bool) -> None:
+        """Serve until SIGINT or SIGTERM."""
         # Whitenoise hands its small files over as plain iterators; nobody can do anything about it.
         warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous")
         supervisor = None if web_only or settings.ENGINES else Supervisor()
@@ -57,7 +68,6 @@ class Command(BaseCommand):
 
     def prepare(self) -> None:
         """Bring database and static files up to date, and say where everything is."""
-        settings.DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.stdout.write("Preparing the database …")
         call_command("migrate", verbosity=0)
         static.collect()

@@ -47,6 +47,8 @@ def test_an_engine_listens_on_a_port_or_a_path(address: str) -> None:
         ("PORT", "0"),
         ("REDIS_URL", "127.0.0.1:6379"),
         ("REQUEST_DEADLINE_S", "-1"),
+        ("SOCIAL_PROVIDERS", "github,gogle"),
+        ("SOCIAL_PROVIDERS", "../github"),
         ("TOP_UP_CENTS", "5.00,10.00"),
         ("WELCOME_CREDIT", "$5"),
     ],

@@ -13,7 +13,7 @@ import pytest
 
 from tests.databases import SQLITE
 from tests.environment import REPOSITORY, site_environment
-from tests.story.site import embedded_site, wait_until_ready
+from tests.story.site import embedded_site, free_port, wait_until_ready
 
 OPERATIONS = (REPOSITORY / "docs" / "operations.md").read_text()
 COUNT_KEYS = "SELECT COUNT(*) FROM accounts_apikey"
@@ -34,6 +34,28 @@ def test_a_port_that_is_taken_is_named_before_anything_begins(tmp_path: Path) ->
     expected = f"CommandError: Cannot listen on 127.0.0.1, PORT {port}: Address already in use."
     assert started.stderr.strip().splitlines()[-1] == expected
     assert not (tmp_path / SQLITE).exists()
+
+
+def test_a_second_one_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    """Also one on another port; after `kill -9` the folder is free at once."""
+    with embedded_site(tmp_path, ENGINE_FAKE="true") as site:
+        second = subprocess.run(
+            [sys.executable, "manage.py", "serve", "--port", str(free_port())],
+            cwd=REPOSITORY,
+            env=site.env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert second.returncode == 1
+        expected = f"CommandError: Another serve runs in DATA_DIR {tmp_path}."
+        assert second.stderr.strip().splitlines()[-1] == expected
+        assert "Preparing" not in second.stdout
+        wait_until_ready(site)
+        site.processes["serve"].kill()
+        site.restart("serve")
+        wait_until_ready(site)
 
 
 BROKEN = """

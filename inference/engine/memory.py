@@ -4,6 +4,7 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -47,12 +48,25 @@ def num_weights_in(folder: Path) -> int:
     """Count the numbers in a folder's safetensors files, by their headers."""
     total = 0
     for file in folder.glob("*.safetensors"):
-        with file.open("rb") as content:
-            length = int.from_bytes(content.read(HEADER_BYTES), "little")
-            header = json.loads(content.read(length))
-        shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
-        total += sum(math.prod(shape) for shape in shapes)
+        header = _header(file)
+        total += sum(math.prod(entry["shape"]) for entry in header.values())
     return total
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """Return what a safetensors file says of each tensor.
+
+    ValueError when the file is not whole: a download that broke off, or Git LFS's stand-in.
+    """
+    size = file.stat().st_size
+    with file.open("rb") as content:
+        length = int.from_bytes(content.read(HEADER_BYTES), "little")
+        begin = HEADER_BYTES + length
+        header: dict[str, Any] = json.loads(content.read(length)) if begin <= size else {}
+    header.pop("__metadata__", None)
+    if not header or begin + max(entry["data_offsets"][1] for entry in header.values()) > size:
+        raise ValueError(f"{file.name} is not a whole file of weights; download it again.")
+    return header
 
 
 def free_memory() -> int:

@@ -35,7 +35,7 @@ from inference.engine.cuda import set_precision
 from inference.engine.kv_cache import KVCache
 from inference.engine.model import HuggingFaceModel
 from inference.engine.plan import DEVICE_LOST_STATUS, DeviceLostError
-from inference.engine.support import check_supported
+from inference.engine.support import check_complete, check_supported
 from inference.engine.transfers import to_device
 
 logger = logging.getLogger(__name__)
@@ -258,6 +258,13 @@ def _load_part(part: Part, store: Any) -> Any:
         rank=part.rank,
         world_size=part.size,
     )
-    return AutoModelForCausalLM.from_pretrained(
-        part.path, dtype=part.dtype, distributed_config=DistributedConfig(tp_size=part.size)
+    auto: Any = AutoModelForCausalLM
+    module, told = auto.from_pretrained(
+        part.path,
+        dtype=part.dtype,
+        distributed_config=DistributedConfig(tp_size=part.size),
+        output_loading_info=True,
     )
+    if part.rank == 0:  # it says why; the ends of the others would only be in its way
+        check_complete(told["missing_keys"])
+    return module

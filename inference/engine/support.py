@@ -4,6 +4,7 @@ Loading proves it once more: the first thing a loaded model does is to agree wit
 (`model.verify`). This module exists to refuse early and to say why.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from transformers import AutoModelForCausalLM, PretrainedConfig
@@ -30,6 +31,8 @@ def check_supported(config: PretrainedConfig) -> None:
             f"{name} does not go through transformers' attention interface, which the paged cache "
             "needs."
         )
+    if not hasattr(config, "max_position_embeddings"):
+        raise ValueError(f"{name} is made of several models; only those of text alone are served.")
     kinds = set(getattr(config, "layer_types", None) or [FULL_ATTENTION]) - {FULL_ATTENTION}
     kinds |= {"state space"} & {"state space" for key in vars(config) if key.startswith("mamba")}
     if kinds - {"sliding_attention"}:
@@ -39,6 +42,14 @@ def check_supported(config: PretrainedConfig) -> None:
     for key, description in UNSUPPORTED_SETTINGS.items():
         if getattr(config, key, None) not in (None, False, "absolute", "rotary", "rope"):
             raise ValueError(f"{name} uses {description}, which are not supported.")
+
+
+def check_complete(missing: Iterable[str]) -> None:
+    """Raise ValueError when a checkpoint lacks weights, which transformers makes up at random."""
+    names = sorted(missing)
+    if names:
+        others = f" and {len(names) - 1} more" if names[1:] else ""
+        raise ValueError(f"Its weights lack {names[0]}{others}.")
 
 
 def causal_class(config: PretrainedConfig) -> Any:

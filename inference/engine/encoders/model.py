@@ -18,6 +18,7 @@ from inference.engine.encoders.batches import cut
 from inference.engine.encoders.checkpoint import EncoderFacts
 from inference.engine.encoders.jobs import Answer, MaskFill, Row
 from inference.engine.runner import guard
+from inference.engine.support import check_complete
 
 # How far a row's numbers may be apart alone and in company, of their own spread.
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 5e-2, torch.bfloat16: 2e-1}
@@ -195,7 +196,5 @@ def load_masked_model(
 def _load(auto: Any, path: str, device: torch.device, dtype: torch.dtype) -> Any:
     module, told = auto.from_pretrained(path, dtype=dtype, output_loading_info=True)
     # What only pools for classifiers is not used here, and often left out.
-    missing = sorted(key for key in told["missing_keys"] if not key.startswith("pooler."))
-    if missing:
-        raise ValueError(f"Its weights lack {missing[0]} and {len(missing) - 1} others.")
+    check_complete(key for key in told["missing_keys"] if not key.startswith("pooler."))
     return module.to(device)

@@ -57,6 +57,22 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_loaded(
         check_weights_fit(str(tmp_path), CUDA, dtype)
 
 
+@pytest.mark.parametrize("left", [0, 3, 8, 200, -1])
+def test_weights_that_are_not_whole_are_refused_by_their_file(tmp_path: Path, left: int) -> None:
+    write_checkpoint(tmp_path)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:left])
+    with pytest.raises(ValueError, match=r"model\.safetensors is not a whole file of weights"):
+        check_weights_fit(str(tmp_path), CPU, torch.float32)
+
+
+def test_so_is_what_stands_for_weights_until_git_fetches_them(tmp_path: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4265312\n"
+    (tmp_path / "model.safetensors").write_text(pointer)
+    with pytest.raises(ValueError, match="not a whole file of weights"):
+        check_weights_fit(str(tmp_path), CPU, torch.float32)
+
+
 def test_a_model_of_the_hub_is_not_looked_up(tmp_path: Path) -> None:
     check_weights_fit("some/model", CPU, torch.float32)
 

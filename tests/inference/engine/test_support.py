@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     BertConfig,
     BloomConfig,
     Gemma2Config,
+    Gemma3Config,
     Gemma3TextConfig,
     Llama4TextConfig,
     LlamaConfig,
@@ -22,9 +24,9 @@ from transformers import (
 )
 
 from inference.engine.check import describe
-from inference.engine.model import HuggingFaceModel
+from inference.engine.model import HuggingFaceModel, load_model
 from inference.engine.support import check_supported
-from tests.inference.engine.tiny import CONFIGS
+from tests.inference.engine.tiny import CONFIGS, random_module
 
 _SMALL = {
     "vocab_size": 64,
@@ -45,6 +47,7 @@ def test_it_accepts_the_tested_families(name: str) -> None:
     ("config", "reason"),
     [
         (T5Config(), "encoder-decoder"),
+        (Gemma3Config(), "made of several models"),
         (BloomConfig(), "attention interface"),
         (MambaConfig(), "attention interface"),
         (MiniMaxConfig(), "unsupported kind: linear_attention"),
@@ -99,6 +102,18 @@ def test_it_refuses_a_configuration_without_a_causal_model() -> None:
 
     with pytest.raises(ValueError, match="no causal language model"):
         check_supported(OddConfig())
+
+
+@pytest.mark.parametrize("name", ["llama", "llama-tied"])
+def test_weights_that_are_missing_are_named_and_not_made_up(name: str, tmp_path: Path) -> None:
+    random_module(name).save_pretrained(tmp_path)
+    load_model(str(tmp_path), torch.device("cpu"), torch.float32)
+    weights = load_file(tmp_path / "model.safetensors")
+    for layer in (1, 2):
+        del weights[f"model.layers.{layer}.mlp.down_proj.weight"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"lack model\.layers\.1\.mlp.* and 1 more"):
+        load_model(str(tmp_path), torch.device("cpu"), torch.float32)
 
 
 def test_it_describes_a_checkpoint_by_its_configuration(tmp_path: Path) -> None:

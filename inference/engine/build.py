@@ -28,6 +28,7 @@ from inference.engine.runner import LaunchingRunner, ModelRunner
 from inference.engine.sampler import Sampler
 from inference.engine.scheduler import Scheduler
 from inference.engine.server import Served
+from inference.engine.support import longest_text
 from inference.engine.tokenizer import HuggingFaceCodec, load_codec
 
 logger = logging.getLogger(__name__)
@@ -240,8 +241,10 @@ def _cpu_budget(model: HuggingFaceModel, max_running: int) -> int:
 
 
 def _choose_length(model: HuggingFaceModel, sizes: EngineSizes) -> int:
-    longest = int(model.config.max_position_embeddings)
+    longest, positions = longest_text(model.config), model.config.max_position_embeddings
     wanted = sizes.max_model_len or longest
+    if longest < positions:
+        logger.info("of %d tokens %d are served: longer texts rotate anew", positions, longest)
     if wanted > longest:
         raise ValueError(f"The model was made for at most {longest} tokens, not {wanted}.")
     return wanted

@@ -10,7 +10,7 @@ import sys
 from transformers import AutoConfig
 
 from inference.engine.encoders.checkpoint import encoder_facts
-from inference.engine.support import check_supported
+from inference.engine.support import check_supported, longest_text
 
 
 def describe(path: str) -> dict[str, object]:
@@ -22,7 +22,7 @@ def describe(path: str) -> dict[str, object]:
     return {
         "model_type": config.model_type,
         "kind": "text" if facts is None else facts.kind,
-        "max_model_len": config.max_position_embeddings if facts is None else facts.max_model_len,
+        "max_model_len": longest_text(config) if facts is None else facts.max_model_len,
         "vocab_size": config.vocab_size,
         "num_layers": config.num_hidden_layers,
         "hidden_size": config.hidden_size,

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from inference.engine.model import HuggingFaceModel
 from inference.engine.quantised import Int8Embedding, Int8Linear
+from inference.engine.support import longest_text
 
 # model_type of configurations whose layers are what `LayerWeights` holds and nothing else.
 FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3", "phi3"})
-# Rotary embeddings that are the same whatever the length of the sequence.
-STEADY_ROTATIONS = frozenset({"default", "linear", "llama3", "yarn"})
+# Rotary embeddings that are the same whatever the length of the sequence, up to `longest_text`.
+STEADY_ROTATIONS = frozenset({"default", "linear", "llama3", "longrope", "yarn"})
 
 # What holds numbers: tensors, or their rounded kinds.
 E = TypeVar("E")
@@ -136,9 +137,8 @@ def _fused(parent: Any, *choices: tuple[str, ...]) -> Projection | Int8Linear:
 
 
 def _rotations(base: HuggingFaceModel) -> tuple[Tensor, Tensor]:
-    """Return float32 cosines and sines (positions, half) for every position of the model."""
-    length = base.config.max_position_embeddings
-    positions = torch.arange(length, device=base.device).unsqueeze(0)
+    """Return float32 cosines and sines (positions, half) for every position of a text."""
+    positions = torch.arange(longest_text(base.config), device=base.device).unsqueeze(0)
     like = torch.empty(0, dtype=torch.float32, device=base.device)
     cosines, sines = base.module.model.rotary_emb(like, positions)  # (1, positions, 2 half)
     half = cosines.shape[-1] // 2

@@ -44,6 +44,21 @@ def check_supported(config: PretrainedConfig) -> None:
             raise ValueError(f"{name} uses {description}, which are not supported.")
 
 
+def longest_text(config: PretrainedConfig) -> int:
+    """Return up to how many tokens of a text a token is computed from those before it alone.
+
+    LongRoPE turns all tokens of a text in another way as soon as it is longer than those of the
+    first training: what the cache holds would not fit any more, nor the shorter texts of the step.
+    """
+    rotation = getattr(config, "rope_parameters", None) or {}
+    changing = (
+        int(each["original_max_position_embeddings"])
+        for each in (rotation, *rotation.values())  # some have one for each kind of layer
+        if isinstance(each, dict) and each.get("rope_type") == "longrope"
+    )
+    return min([int(config.max_position_embeddings), *changing])
+
+
 def check_complete(missing: Iterable[str]) -> None:
     """Raise ValueError when a checkpoint lacks weights, which transformers makes up at random."""
     names = sorted(missing)
@@ -65,4 +80,4 @@ def _window(config: PretrainedConfig, *, sliding_layers: bool) -> bool:
         return sliding_layers
     if getattr(config, "use_sliding_window", None) is False and not sliding_layers:
         return False
-    return bool(window < config.max_position_embeddings)
+    return bool(window < longest_text(config))

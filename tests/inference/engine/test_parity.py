@@ -1,5 +1,6 @@
 """The engine's greedy tokens are those of `transformers.generate`, whatever happens around them."""
 
+import copy
 import random
 from dataclasses import dataclass, replace
 from functools import cache
@@ -232,6 +233,33 @@ def test_it_refuses_a_model_whose_attention_it_does_not_reproduce(
     sizes = EngineSizes(kv_blocks=32, kv_cache_dtype=cached)
     with pytest.raises(ValueError, match="cannot be served"):
         assemble("tiny", "1", model, FakeCodec(), sizes)
+
+
+def test_a_rotation_that_changes_with_the_length_is_served_as_far_as_it_does_not() -> None:
+    config = copy.deepcopy(CONFIGS["phi3"])
+    config.original_max_position_embeddings = 64
+    config.rope_parameters = {
+        "rope_type": "longrope",
+        "rope_theta": 1e4,
+        "factor": 8.0,
+        "original_max_position_embeddings": 64,
+        "short_factor": [1 + n / 20 for n in range(8)],
+        "long_factor": [2 + 3 * n for n in range(8)],
+    }
+    torch.manual_seed(0)
+    module = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    prompts = [list(range(54)), [5, 9, 2]]
+    expected = [reference_greedy(module, prompt, 10) for prompt in prompts]
+    model = HuggingFaceModel(module)
+    served = assemble("tiny", "1", model, FakeCodec(), EngineSizes(kv_blocks=32))
+    assert served.scheduler.limits.max_model_len == 64
+    with pytest.raises(ValueError, match="at most 64 tokens"):
+        assemble("tiny", "1", model, FakeCodec(), EngineSizes(max_model_len=65))
+    for form in (lambda _: model, lambda cache: lean_model(model, cache)):
+        bench = make_bench(model, form=form, max_model_len=64)
+        outcomes = [bench.submit(prompt, max_tokens=10) for prompt in prompts]
+        bench.run()
+        assert [outcome.token_ids for outcome in outcomes] == expected
 
 
 def test_it_pads_the_vocabulary_of_the_tiny_models_like_the_fake() -> None:

@@ -25,7 +25,7 @@ from transformers import (
 
 from inference.engine.check import describe
 from inference.engine.model import HuggingFaceModel, load_model
-from inference.engine.support import check_supported
+from inference.engine.support import check_supported, longest_text
 from tests.inference.engine.tiny import CONFIGS, random_module
 
 _SMALL = {
@@ -120,3 +120,15 @@ def test_it_describes_a_checkpoint_by_its_configuration(tmp_path: Path) -> None:
     CONFIGS["llama"].save_pretrained(tmp_path)
     facts = describe(str(tmp_path))
     assert (facts["model_type"], facts["max_model_len"]) == ("llama", 512)
+
+
+def test_texts_are_as_long_as_all_of_them_rotate_alike(tmp_path: Path) -> None:
+    rotation = {
+        "rope_type": "longrope", "rope_theta": 1e4, "factor": 8.0,
+        "original_max_position_embeddings": 64, "short_factor": [1.0] * 6, "long_factor": [2.0] * 6,
+    }  # fmt: skip
+    config = LlamaConfig(**_SMALL, rope_parameters=rotation)
+    config.save_pretrained(tmp_path)
+    assert describe(str(tmp_path))["max_model_len"] == 64
+    config.rope_parameters = {"full_attention": rotation}
+    assert longest_text(config) == 64

@@ -1,12 +1,13 @@
-"""Which organisation a signed-in person works in: `request.organisation`, `request.membership`.
+"""Which organisation a signed-in person works in, and the way out to who signs people in for us.
 
-Both are lazy, since most requests need neither. The choice is kept in the session; a choice that
-is no longer a membership counts for nothing.
+`request.organisation` and `request.membership` are lazy, since most requests need neither. The
+choice is kept in the session; a choice that is no longer a membership counts for nothing.
 """
 
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse
+from csp.decorators import csp_replace
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils.functional import SimpleLazyObject
 
@@ -14,6 +15,7 @@ from accounts import visits
 from accounts.models import Membership, Organisation
 
 SESSION_KEY = "organisation_id"
+SOCIAL_PROVIDERS = "allauth.socialaccount.providers."
 
 
 class OrganisationMiddleware:
@@ -43,3 +45,22 @@ def organisation_of(request: HttpRequest) -> Organisation | None:
     membership = request.membership  # type: ignore[attr-defined]
     # A lazy object that holds None is false without being None.
     return membership.organisation if membership else None
+
+
+def social_sign_in_may_leave(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Let the form that begins a social sign-in be answered with the provider's address.
+
+    Browsers count a redirect as the form's own address, and the provider's may be anywhere: with
+    OpenID Connect it stands in a row of the console. That page has no other form.
+    """
+
+    def respond(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        match = request.resolver_match
+        if match is not None and match.func.__module__.startswith(SOCIAL_PROVIDERS):
+            return csp_replace({"form-action": ["*"]})(lambda _request: response)(request)
+        return response
+
+    return respond

@@ -2,7 +2,7 @@
 
 Two spellings of bytes are in use: byte-level BPE writes each byte as a printable character (GPT-2),
 sentencepiece writes spaces as "▁" and lone bytes as "<0x0A>". For any other, a token's bytes are
-what the tokenizer decodes it to by itself.
+what it adds to a text: WordPiece and others write the spaces that their tokens do not have.
 """
 
 import json
@@ -23,7 +23,7 @@ def read_token_bytes(tokenizer: Any) -> list[bytes]:
         elif spelling == "sentencepiece":
             table[token_id] = _from_sentencepiece(piece)
         else:
-            table[token_id] = tokenizer.decode([token_id]).encode()
+            table[token_id] = _added(tokenizer.backend_tokenizer, token_id, spelling).encode()
     for token_id, added in tokenizer.added_tokens_decoder.items():
         table[token_id] = added.content.encode()
     return table
@@ -37,7 +37,14 @@ def _spelling(tokenizer: Any) -> str:
         return "byte-level"
     if kinds & {"ByteFallback", "Metaspace"}:
         return "sentencepiece"
-    return "other"
+    return "spaces after" if "BPEDecoder" in kinds else "spaces before"
+
+
+def _added(backend: Any, token_id: int, spelling: str) -> str:
+    """Return what a token adds beside another one: what it is twice, less what it is once."""
+    once = backend.decode([token_id], skip_special_tokens=False)
+    twice: str = backend.decode([token_id] * 2, skip_special_tokens=False)
+    return twice.removesuffix(once) if spelling == "spaces after" else twice.removeprefix(once)
 
 
 def _byte_of_char() -> dict[str, int]:

@@ -214,6 +214,29 @@ def test_the_bytes_of_tokens_are_the_text(text: str, name: str) -> None:
     assert out + detokenizer.flush() == expected
 
 
+@pytest.mark.parametrize(
+    ("model", "decoder", "pieces"),
+    [
+        (models.WordPiece, decoders.WordPiece(), "play ##ing foot ##balls again ."),
+        (models.WordLevel, decoders.BPEDecoder("</w>"), "play ing</w> foot balls</w> again</w> ."),
+        (models.WordLevel, decoders.Fuse(), "play ing foot balls ."),
+        (models.WordLevel, None, "playing footballs again ."),
+    ],
+    ids=["wordpiece", "ends of words", "none", "between all"],
+)
+def test_spaces_that_only_the_decoder_writes_are_written(
+    model: Any, decoder: Any, pieces: str
+) -> None:
+    vocabulary = {piece: number for number, piece in enumerate(pieces.split())}
+    backend = Tokenizer(model(vocabulary, unk_token="."))
+    if decoder is not None:
+        backend.decoder = decoder
+    codec = HuggingFaceCodec(wrap(backend), ())
+    token_ids = list(range(len(vocabulary)))
+    text = b"".join(map(codec.token_bytes, token_ids)).decode()
+    assert text.strip() == codec.decode(token_ids)
+
+
 def test_it_knows_which_tokens_add_no_text(name: str) -> None:
     codec = CODECS[name]
     (number,) = codec.encode_text("<|im_end|>")

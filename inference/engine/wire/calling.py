@@ -15,6 +15,7 @@ from inference.engine.wire.addresses import connect
 from inference.engine.wire.connection import Connection
 from inference.engine.wire.errors import CallError, Code, ProtocolError
 from inference.engine.wire.frames import (
+    LARGEST_ID,
     MAX_PAYLOAD_BYTES,
     Frame,
     Kind,
@@ -102,7 +103,7 @@ class Caller(Connection):
     def __init__(self) -> None:
         """Made by `connect_to`."""
         super().__init__()
-        self._ids = itertools.count(1)
+        self._ids = itertools.count()
         self._calls: dict[int, tuple[Method[Any, Any], asyncio.Future[Any]]] = {}
         self._streams: dict[int, tuple[Stream, Receiver]] = {}
         self._why_lost = Code.UNAVAILABLE, "The connection was lost."
@@ -127,7 +128,7 @@ class Caller(Connection):
         """Ask and wait for the answer. CallError when there is none."""
         if self.ending:
             raise CallError(*self._why_lost)
-        call_id = next(self._ids)
+        call_id = self._new_id()
         answer: asyncio.Future[R] = self.events.create_future()
         self.send(pack_call(call_id, method.name, request))
         self._calls[call_id] = method, answer
@@ -144,11 +145,16 @@ class Caller(Connection):
         """Begin a stream. CallError when the connection has ended."""
         if self.ending:
             raise CallError(*self._why_lost)
-        call_id = next(self._ids)
+        call_id = self._new_id()
         stream = Stream(self, call_id, method)
         self.send(pack_call(call_id, method.name))
         self._streams[call_id] = stream, receiver
         return stream
+
+    def _new_id(self) -> int:
+        """Return the next number that no call has: after weeks of many calls they come again."""
+        ids = (number % LARGEST_ID + 1 for number in self._ids)
+        return next(n for n in ids if n not in self._calls and n not in self._streams)
 
     def cancel(self, call_id: int) -> None:
         """Tell the engine that nobody waits any more, unless it has answered."""

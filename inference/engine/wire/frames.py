@@ -21,6 +21,7 @@ HELLO = MAGIC + b"2\n"
 MAX_PAYLOAD_BYTES = 64 << 20
 _HEADER = struct.Struct("!IBI")
 HEADER_BYTES = _HEADER.size
+LARGEST_ID = (1 << 32) - 1  # of a call
 
 
 class Kind(enum.IntEnum):

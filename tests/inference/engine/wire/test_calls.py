@@ -1,6 +1,7 @@
 """Calls over a real socket: answered, refused, given up, and told of the connection's end."""
 
 import asyncio
+import itertools
 import logging
 
 import pytest
@@ -31,6 +32,18 @@ async def test_many_calls_at_once_get_each_its_own_answer(socket: str) -> None:
     ):
         answers = await asyncio.gather(*(detokenize(caller, n, n + 1) for n in range(200)))
         assert answers == [f"{n} {n + 1}" for n in range(200)]
+        assert not slow.done()
+
+
+async def test_the_numbers_of_calls_come_again_but_not_those_under_way(socket: str) -> None:
+    async with (
+        serving(socket) as (address, _, servicer),
+        connected(address) as caller,
+        waiting(caller, servicer) as slow,
+    ):
+        caller._ids = itertools.count(frames.LARGEST_ID - 2)
+        answers = [await detokenize(caller, n) for n in range(6)]
+        assert answers == [str(n) for n in range(6)]
         assert not slow.done()
 
 

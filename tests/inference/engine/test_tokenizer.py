@@ -258,6 +258,22 @@ def test_a_checkpoint_that_would_cut_and_pad_texts_does_not() -> None:
     assert len(codec.encode_text("h")) == 1
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ messages[0]['content'] | dictsort }}",
+        "{{ messages[0]['content'].index('system') }}",
+        "{{ messages | length // (messages | length - 1) }}",
+        "{% for n in range(10 ** 9) %}{% endfor %}",
+    ],
+)
+def test_a_template_that_fails_on_the_messages_refuses_them(template: str) -> None:
+    tokenizer = byte_level()
+    tokenizer.chat_template = template
+    with pytest.raises(ValueError, match="chat template refused the messages: "):
+        HuggingFaceCodec(tokenizer, (0,)).encode_chat(user("hi"))
+
+
 def test_it_says_so_when_there_is_no_template_or_the_template_refuses() -> None:
     tokenizer = byte_level()
     tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"

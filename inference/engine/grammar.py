@@ -8,8 +8,11 @@ from a stranger: `grammar_compiler.py` lets one compile here only after it was t
 import json
 import re
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -26,6 +29,7 @@ NUM_KEPT = 64  # compiled grammars that no sequence uses
 STEP_FUEL = 100_000  # of the lexer: about 10 ms
 MAX_SYMBOLS = 100_000
 MAX_LEXER_STATES = 50_000  # about a kilobyte each
+RENEWAL_S = 0.05  # that compiling once more may take: the loop waits for it
 MAX_SENTENCE_CHARS = 200
 # What messages of the library begin with: a place in our text, and words we know better ones for.
 WHERE = re.compile(r"at \d+\(\d+\): (failed to compile JSON schema: )?")
@@ -58,15 +62,33 @@ def read_vocabulary(codec: Codec, size: int) -> Vocabulary:
 
 
 class CompiledGrammar:
-    """A grammar that was accepted."""
+    """A grammar that was accepted.
 
-    def __init__(self, matcher: LLMatcher) -> None:
-        """Keep a matcher that stands at the beginning."""
-        self._matcher = matcher
+    Its matchers share what texts have made of it: each finds the states that another has come to,
+    and all have come to too many when one has.
+    """
+
+    def __init__(self, make: Callable[[], LLMatcher]) -> None:
+        """Keep a matcher that stands at the beginning, and how it is made."""
+        began = time.perf_counter()
+        self._make, self._matcher = make, make()
+        self._soon_made = time.perf_counter() - began <= RENEWAL_S
 
     def start(self) -> LLMatcher:
         """Return a matcher of its own for one sequence."""
         return self._matcher.deep_copy()
+
+    def start_afresh(self) -> LLMatcher | None:
+        """Return one that knows of no text so far, nor do those after it; None: it takes long."""
+        if not self._soon_made:
+            return None
+        self._matcher = self._make()
+        return self.start()
+
+    @property
+    def error(self) -> str:
+        """Why it cannot be followed; "" if it can."""
+        return self._matcher.get_error() if self._matcher.is_error() else ""
 
 
 class Grammars:
@@ -107,10 +129,11 @@ class Grammars:
             max_lexer_states=MAX_LEXER_STATES,
             verbose_errors=False,
         )
-        matcher = LLMatcher(self._tokenizer, to_lark(grammar), log_level=0, limits=limits)
-        if matcher.is_error():
-            raise ValueError(_in_plain_words(matcher.get_error()))
-        compiled = CompiledGrammar(matcher)
+        source = to_lark(grammar)
+        make = partial(LLMatcher, self._tokenizer, source, log_level=0, limits=limits)
+        compiled = CompiledGrammar(make)
+        if compiled.error:
+            raise ValueError(_in_plain_words(compiled.error))
         with self._lock:
             self._alive[grammar] = compiled
             self._keep(grammar, compiled)

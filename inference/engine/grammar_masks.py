@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from llguidance import LLMatcher
 
-from inference.engine.grammar import Grammars
+from inference.engine.grammar import CompiledGrammar, Grammars
 from inference.engine.plan import Row
 
 TOO_COMPLEX = "The text's grammar became too complex to follow."
@@ -71,11 +71,18 @@ class GrammarMasks:
 
     def _fill(self, group: list[Row], bits: Bits, failures: dict[int, str]) -> None:
         """Fill in one sequence's masks, up to the first draft that the grammar does not allow."""
+        if self._follow(group, bits):
+            return
+        # Other texts with the grammar may be what was too much: it is begun again without them.
+        if not self._begin_afresh(group[0]) or not self._follow(group, bits):
+            failures[group[0].key] = TOO_COMPLEX
+
+    def _follow(self, group: list[Row], bits: Bits) -> bool:
+        """Whether there is a mask for the sequence's next token."""
         row = group[0]
         matcher = self._caught_up(row)
         if matcher is None:
-            failures[row.key] = TOO_COMPLEX
-            return
+            return False
         num_tried = -1
         for ahead, allowed in zip(group, bits, strict=True):
             if ahead is not row and not matcher.try_consume_tokens([ahead.tokens[-1]]):
@@ -91,19 +98,15 @@ class GrammarMasks:
                     allowed[:] = others
         if not matcher.is_error():
             matcher.rollback(num_tried)
-        elif bits[0].any():
-            del self._by_key[row.key]  # only a guess was too much: begin again
-        else:
-            failures[row.key] = TOO_COMPLEX
+            return True
+        del self._by_key[row.key]
+        return bool(bits[0].any())  # only a guess was too much
 
     def _caught_up(self, row: Row) -> LLMatcher | None:
         """Return where a row is; None: begun again, its text became more than can be followed."""
         progress = self._by_key.get(row.key)
         if progress is None:
-            assert row.params.grammar is not None
-            compiled = self._grammars.find(row.params.grammar)
-            assert compiled is not None, "a sequence holds its compiled grammar"
-            progress = _Progress(compiled.start(), row.num_prompt_tokens)
+            progress = _Progress(self._compiled(row).start(), row.num_prompt_tokens)
             self._by_key[row.key] = progress
         new = row.tokens[progress.num_tokens : row.length]
         num_taken = progress.matcher.try_consume_tokens(new)
@@ -112,6 +115,18 @@ class GrammarMasks:
             return None
         progress.num_tokens += len(new)
         return progress.matcher
+
+    def _begin_afresh(self, row: Row) -> bool:
+        matcher = self._compiled(row).start_afresh()
+        if matcher is not None:
+            self._by_key[row.key] = _Progress(matcher, row.num_prompt_tokens)
+        return matcher is not None
+
+    def _compiled(self, row: Row) -> CompiledGrammar:
+        assert row.params.grammar is not None
+        compiled = self._grammars.find(row.params.grammar)
+        assert compiled is not None, "a sequence holds its compiled grammar"
+        return compiled
 
 
 def _holds_off_the_end(row: Row) -> bool:

@@ -268,6 +268,27 @@ def test_what_becomes_too_complex_is_told_as_such_beside_guesses(model: HuggingF
     assert heard(8) == plain
 
 
+def test_what_all_texts_of_a_grammar_have_come_to_is_too_much_for_none_of_them(
+    model: HuggingFaceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each comes to about 100 states of it, and 250 are kept."""
+    with monkeypatch.context() as patch:
+        patch.setattr("inference.engine.grammar.MAX_LEXER_STATES", 250)
+        grammar = Grammar("regex", "|".join(f"{letter}[x{letter}]{{100}}" for letter in "abcdefgh"))
+        bench = make_bench(model)
+        params: dict[str, Any] = {"max_tokens": 120, "grammar": grammar}
+        outcomes = [
+            bench.submit([1], logit_bias=((ord(letter), 100.0),), **params) for letter in "abc"
+        ]
+        bench.run()
+        outcomes += [
+            bench.submit([1], logit_bias=((ord(letter), 100.0),), **params) for letter in "defgh"
+        ]
+        bench.run()
+    assert [outcome.text[:1] for outcome in outcomes] == list("abcdefgh")
+    assert {(outcome.finish, len(outcome.text)) for outcome in outcomes} == {("FINISH_STOP", 101)}
+
+
 def test_sequences_that_ended_are_forgotten(model: HuggingFaceModel) -> None:
     bench = make_bench(model)
     texts(bench)

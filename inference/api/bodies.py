@@ -108,6 +108,8 @@ def _validate(model: type[Model], body: Any, place: tuple[str | int, ...]) -> Mo
 def _unsupported(name: str) -> ServiceError:
     message = f"'{name}' is not supported by this server"
     message += f"; use '{INSTEAD[name]}'." if name in INSTEAD else " yet."
+    if name == "thread":  # Anthropic's library then sends the whole conversation by itself
+        return invalid(message, name, "thread_unsupported_request")
     return invalid(message, name, "unsupported_parameter")
 
 
@@ -133,7 +135,7 @@ def _empty_but(**harmless: Any) -> AsksForNothing:
 
 
 NOTHING = one_of([], {}, "", False)
-# Older names of what we do.
+# Older names of what we do, and other ways to it.
 INSTEAD = {
     "functions": "tools",
     "function_call": "tool_choice",
@@ -142,6 +144,7 @@ INSTEAD = {
     "guided_choice": "structured_outputs",
     "guided_grammar": "structured_outputs",
     "output_format": "output_config.format",
+    "thread": "messages",
 }
 # Known fields we do not act on, each with a test for values that ask for nothing.
 _GUIDED: Mapping[str, AsksForNothing] = {
@@ -171,15 +174,20 @@ RESPONSES_UNSUPPORTED: Mapping[str, AsksForNothing] = {
     "truncation": one_of("disabled"),
 }
 MESSAGES_UNSUPPORTED: Mapping[str, AsksForNothing] = {
+    "billing_policy": _empty_but(type="billing_policy", bill_to="self"),
+    "compaction": _never,
     "container": NOTHING,
     "context_management": NOTHING,
     "diagnostics": NOTHING,
+    "fallback_credit_token": NOTHING,
+    "fallbacks": one_of([], "default"),
     "inference_geo": _never,
     "mcp_servers": NOTHING,
     "output_format": NOTHING,
     "prefill": NOTHING,
     "speed": one_of("standard"),
     "thinking": one_of({"type": "disabled"}),
+    "thread": _never,
     "user_profile_id": _never,
     "workspace_id": _never,
 }

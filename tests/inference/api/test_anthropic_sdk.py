@@ -141,6 +141,26 @@ async def test_tools_are_used_and_answered(client: AsyncAnthropic) -> None:
     assert final.content[0].input["city"] in {"Bern", "Oslo"}
 
 
+async def test_the_runner_of_tools_sends_the_whole_conversation(
+    client: AsyncAnthropic, caller: str, books: Books
+) -> None:
+    """It would have the server hold the conversation, and send the results of tools alone."""
+
+    @anthropic.beta_async_tool
+    async def get_weather(city: str) -> str:
+        """Tell the weather."""
+        return f"17 °C in {city}"
+
+    runner = client.beta.messages.tool_runner(
+        model=caller, max_tokens=200, messages=HELLO, tools=[get_weather], max_iterations=2
+    )
+    answers = [answer async for answer in runner]
+    assert [answer.stop_reason for answer in answers] == ["tool_use", "tool_use"]
+    first, second = await books.settled(2)
+    # The conversation so far, with its call, and what the tool had to say.
+    assert second.prompt_tokens > first.prompt_tokens + first.output_tokens
+
+
 async def test_structured_output_is_parsed(client: AsyncAnthropic) -> None:
     message = await client.messages.parse(
         model="starter", max_tokens=200, messages=HELLO, output_format=Weather

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anthropic.types.beta import message_count_tokens_params as beta_count_params
+from anthropic.types.beta import message_create_params as beta_params
 from anthropic.types.message_count_tokens_params import MessageCountTokensParams
 from anthropic.types.message_create_params import MessageCreateParamsBase
 
@@ -86,10 +88,15 @@ def test_openais_fields_inside(
 
 @pytest.mark.parametrize(
     ("params", "body"),
-    [(MessageCreateParamsBase, MessagesBody), (MessageCountTokensParams, PromptBody)],
+    [
+        (MessageCreateParamsBase, MessagesBody),
+        (MessageCountTokensParams, PromptBody),
+        (beta_params.MessageCreateParamsBase, MessagesBody),
+        (beta_count_params.MessageCountTokensParams, PromptBody),
+    ],
 )
 def test_anthropics_fields(params: type, body: type[RequestBody]) -> None:
-    fields = set(typing.get_type_hints(params))
+    fields = set(typing.get_type_hints(params)) - {"betas"}  # which its library makes a header of
     assert {"messages", "system", "tools"} <= fields
     assert fields - known(body, MESSAGES_UNSUPPORTED) == set()
 

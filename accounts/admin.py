@@ -1,8 +1,15 @@
-"""The operator's console for people: users, organisations, keys, and the outbox of mail."""
+"""The operator's console for people: users, organisations, keys, the outbox of mail, sign-ins."""
 
-from typing import Any
+from typing import Any, ClassVar
 
+# These register their own pages first, which are replaced below.
+import allauth.mfa.admin
+import allauth.usersessions.admin  # noqa: F401
 from allauth.account.decorators import secure_admin_login
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from auditlog.admin import LogEntryAdmin
+from auditlog.models import LogEntry
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
@@ -22,6 +29,9 @@ from portal.lib.money import format_dollars
 
 # The console's own sign-in page knows neither rate limits nor a second factor.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+# The packages' own pages search columns that our users lack, show what one-time codes are made
+# from, and forget a session without ending it.
+admin.site.unregister([Authenticator, UserSession, LogEntry])
 
 
 class MembershipFormSet(BaseInlineFormSet[Membership, Model, Any]):
@@ -202,3 +212,42 @@ class OutgoingMailAdmin(admin.ModelAdmin[OutgoingMail]):
         # urlize escapes everything that is not a link of its own making.
         linked = mark_safe(urlize(mail.text, nofollow=True, autoescape=True))  # noqa: S308
         return format_html('<div class="readonly mail-text">{}</div>', linked)
+
+
+class SignInAdmin(admin.ModelAdmin[Any]):
+    """Rows that come from signing in: to be looked at, or taken away."""
+
+    list_select_related = ["user"]
+    exclude: ClassVar = ["data"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Authenticator)
+class AuthenticatorAdmin(SignInAdmin):
+    list_display = ["user", "type", "created_at", "last_used_at"]
+    list_filter = ["type"]
+    search_fields = ["user__email"]
+
+
+@admin.register(UserSession)
+class UserSessionAdmin(SignInAdmin):
+    list_display = ["user", "created_at", "last_seen_at", "ip", "user_agent"]
+    search_fields = ["user__email", "ip"]
+
+    def delete_model(self, request: HttpRequest, obj: UserSession) -> None:
+        """Sign them out there."""
+        obj.end()
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[UserSession]) -> None:
+        for session in queryset:
+            session.end()
+
+
+@admin.register(LogEntry)
+class ChangeAdmin(LogEntryAdmin):  # type: ignore[misc]  # auditlog has no types
+    search_fields: ClassVar = ["object_repr", "changes", "actor__email", "actor__name"]

@@ -25,12 +25,16 @@ class PlanForm(forms.ModelForm[Plan]):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        try:
-            price = stripe_billing.fetch_price(cleaned.get("stripe_price_id", ""))
-        except (stripe_api.StripeUnavailable, ValueError) as error:
-            self.add_error("stripe_price_id", str(error))
+        price_id = cleaned.get("stripe_price_id")
+        if price_id:
+            try:
+                price = stripe_billing.fetch_price(price_id)
+            except (stripe_api.StripeUnavailable, ValueError) as error:
+                self.add_error("stripe_price_id", str(error))
+                return cleaned
+            self.instance.price_cents, self.instance.interval = price
+        elif not self.instance.price_cents:  # a plan that is there keeps its price's amount
             return cleaned
-        self.instance.price_cents, self.instance.interval = price
         if cleaned.get("credit_cents", 0) < self.instance.price_cents:
             self.add_error("credit_cents", _("It must give at least what it costs."))
         return cleaned

@@ -5,9 +5,12 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django.contrib import admin
 from django.core.management import CommandError, call_command
 from django.db.models import signals
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django.fixtures import Settings
@@ -116,6 +119,36 @@ def test_every_page_of_the_console_works(
     name: str, operator: Client, organisation: Organisation
 ) -> None:
     assert operator.get(reverse(name)).status_code == 200
+
+
+def test_every_list_of_the_console_can_be_searched(
+    operator: Client, organisation: Organisation
+) -> None:
+    """Also those of packages, whose people have other names than ours."""
+    for model, shown in admin.site._registry.items():
+        page = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        if shown.get_search_fields(RequestFactory().get(page)):
+            for query in ("alice", "1", "2026-02-30"):
+                assert operator.get(page, {"q": query}).status_code == 200, page
+
+
+def test_a_session_that_an_operator_deletes_has_ended(
+    operator: Client, alice_client: Client, alice: User
+) -> None:
+    assert alice_client.get(reverse("overview")).status_code == 200
+    session = UserSession.objects.create(
+        user=alice, session_key=alice_client.session.session_key, ip="127.0.0.1", user_agent="A"
+    )
+    page = reverse("admin:usersessions_usersession_delete", args=[session.pk])
+    assert operator.post(page, {"post": "yes"}).status_code == 302
+    assert alice_client.get(reverse("overview")).status_code == 302
+
+
+def test_what_codes_are_made_from_is_not_shown(operator: Client, alice: User) -> None:
+    factor = Authenticator.objects.create(user=alice, type="totp", data={"secret": "HUSHHUSH"})
+    page = operator.get(reverse("admin:mfa_authenticator_change", args=[factor.pk]))
+    assert alice.email in page.content.decode()
+    assert "HUSH" not in page.content.decode()
 
 
 def test_a_grant_needs_a_reason_and_is_posted_once(

@@ -15,7 +15,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import auth
-from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.models import Session
 from django.db.models import Q
 from django.utils import timezone
@@ -71,7 +70,6 @@ class _KnownKey:
     expires_at: datetime | None
     revoked_at: datetime | None
     suspended_at: datetime | None
-    last_used_at: datetime | None
     read_at: float
 
 
@@ -138,7 +136,6 @@ def _read_key(key_hash: bytes) -> _KnownKey:
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         suspended_at=row.organisation.suspended_at,
-        last_used_at=row.last_used_at,
         read_at=time.monotonic(),
     )
 
@@ -256,14 +253,6 @@ def opened_by(session: Session, user: User) -> bool:
     return content.get(auth.SESSION_KEY) == str(user.pk) and any(
         constant_time_compare(content.get(auth.HASH_SESSION_KEY, ""), each) for each in hashes
     )
-
-
-def session_key_of(session: SessionBase) -> str:
-    """The key of a saved session; an unsaved one is saved first."""
-    if session.session_key is None:
-        session.save()
-    assert session.session_key is not None
-    return session.session_key
 
 
 class ManagementKeyAuthentication(BaseAuthentication):

@@ -54,6 +54,7 @@ def ensure_organisation(user: User, *, welcome: bool = True) -> Organisation:
     return create_organisation(user, name, welcome=welcome)
 
 
+@transaction.atomic
 def suspend(organisation: Organisation, *, anew: bool = False) -> bool:
     """Stop its keys and running streams within two seconds; False when it was suspended before.
 
@@ -66,6 +67,7 @@ def suspend(organisation: Organisation, *, anew: bool = False) -> bool:
     return audit.noted(rows.update(suspended_at=now), organisation, suspended_at=now)
 
 
+@transaction.atomic
 def resume(organisation: Organisation, *, since: datetime | None = None) -> bool:
     """Undo `suspend`, or only the suspension of that moment; False when it was not suspended."""
     rows = Organisation.objects.filter(pk=organisation.pk, deleted_at=None).exclude(

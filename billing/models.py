@@ -1,7 +1,8 @@
 """Money and usage: accounts, transfers, holds, prices, usage records.
 
 The words are TigerBeetle's. Every invariant that matters is a constraint here or a trigger made
-in `billing.triggers`; `billing.ledger` is the only writer of accounts, transfers and holds.
+in `billing.triggers`; `billing.ledger` (with `ledger_payments`) is the only writer of accounts,
+transfers and holds.
 All amounts are integer nano-US-dollars; prices are nanos per million tokens. What Stripe is told
 and tells is in `billing.payment_models`.
 """
@@ -149,7 +150,8 @@ class TransferKind(models.TextChoices):
 class Transfer(models.Model):
     """Posted money: immutable, double-entry, with a unique reference that makes it idempotent."""
 
-    # usage:<request id> · payment:<payment intent> · grant:<id> · refund:<id> · dispute:<id>;
+    # usage:<request id> · payment:<payment intent> · grant:<id> · refund:<id> · dispute:<id> ·
+    # given_up:<organisation> and rest:<organisation> when one is deleted;
     # …:discount and …:tax are a payment's other parts, …:loss is what the balance did not cover,
     # …:returned what came back.
     reference = models.CharField(max_length=255, unique=True)
@@ -289,7 +291,7 @@ class UsageRecord(models.Model):
     api_key_id = models.UUIDField(null=True)
     user_id = models.BigIntegerField(null=True)
     face = models.CharField(max_length=16)  # api, playground
-    endpoint = models.CharField(max_length=40)  # chat.completions, completions
+    endpoint = models.CharField(max_length=40)  # chat.completions, embeddings, …
     model = models.CharField(max_length=200)
     stream = models.BooleanField(default=False)
     outcome = models.CharField(max_length=10, choices=Outcome)

@@ -14,11 +14,9 @@ from django.utils import timezone
 
 from billing.ledger import month_of
 from billing.models import Account, Transfer, TransferKind, UsageRecord
-from billing.statements import signed
-from portal.lib.money import format_signed
+from billing.statements import COLUMNS, csv_of, signed
+from portal.lib.money import format_plain
 from portal.lib.spreadsheets import csv_line
-
-COLUMNS = ("time", "kind", "description", "reference", "amount_usd", "balance_usd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +94,12 @@ def csv_lines(account: Account, month: date) -> Iterator[str]:
     begin, end = bounds(month)
     balance = _sum(_transfers(account).filter(created_at__lt=begin))
     yield csv_line(COLUMNS)
-    yield csv_line((begin.isoformat(), "opening balance", "", "", "", format_signed(balance)))
+    yield csv_line((begin.isoformat(), "opening balance", "", "", "", format_plain(balance)))
     rows = _transfers(account).filter(created_at__gte=begin, created_at__lt=end)
     for row in rows.order_by("created_at", "id").iterator(chunk_size=1000):
         balance += row.signed_nanos
-        yield csv_line(
-            (
-                row.created_at.isoformat(),
-                row.kind,
-                row.description,
-                row.reference,
-                format_signed(row.signed_nanos),
-                format_signed(balance),
-            )
-        )
-    yield csv_line((end.isoformat(), "closing balance", "", "", "", format_signed(balance)))
+        yield csv_of(row, balance)
+    yield csv_line((end.isoformat(), "closing balance", "", "", "", format_plain(balance)))
 
 
 def _transfers(account: Account) -> QuerySet[Any]:

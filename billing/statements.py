@@ -7,7 +7,7 @@ from django.db.models import BigIntegerField, Case, F, Q, QuerySet, Sum, Value, 
 from django.db.models.functions import Coalesce
 
 from billing.models import Account, Dispute, Refund, TopUp, Transfer
-from portal.lib.money import format_signed
+from portal.lib.money import format_plain
 from portal.lib.spreadsheets import csv_line
 
 COLUMNS = ("time", "kind", "description", "reference", "amount_usd", "balance_usd")
@@ -54,13 +54,18 @@ def csv_lines(account: Account) -> Iterator[str]:
     """The whole ledger as CSV, oldest first, a line at a time."""
     yield csv_line(COLUMNS)
     for line in lines(account).order_by("id").iterator(chunk_size=1000):
-        yield csv_line(
-            (
-                line.created_at.isoformat(),
-                line.kind,
-                line.description,
-                line.reference,
-                format_signed(line.signed_nanos),
-                format_signed(line.balance_nanos),
-            )
+        yield csv_of(line, line.balance_nanos)
+
+
+def csv_of(line: Any, balance_nanos: int) -> str:
+    """A transfer with `signed_nanos`, and the balance after it, in the order of COLUMNS."""
+    return csv_line(
+        (
+            line.created_at.isoformat(),
+            line.kind,
+            line.description,
+            line.reference,
+            format_plain(line.signed_nanos),
+            format_plain(balance_nanos),
         )
+    )

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts.models import ApiKey, Role
+from accounts.models import ApiKey, Organisation, Role
 from accounts.permissions import member_required
 from billing import (
     alert_settings,
@@ -169,14 +169,14 @@ def page(
     auto = AutoTopUp.objects.filter(organisation=organisation).first()
     lines = Paginator(statements.lines(account), LINES_PER_PAGE).get_page(request.GET.get("page"))
     statements.explain(lines.object_list)
-    standing = spending.standing(request.organisation.pk)  # type: ignore[attr-defined]
+    standing = spending.standing(organisation.pk)
     return {
         "account": account,
         "posted_nanos": account.credits_posted - account.debits_posted,
         **_holds(account),
         "spending": standing,
         "cap_form": CapForm(initial={"monthly_cap": standing.monthly_cap_nanos}),
-        **_alerts(request),
+        **_alerts(organisation),
         "page_obj": lines,
         "form": form,
         "auto": auto,
@@ -215,8 +215,7 @@ def _holds(account: Account) -> dict[str, Any]:
     }
 
 
-def _alerts(request: HttpRequest) -> dict[str, Any]:
-    organisation = request.organisation  # type: ignore[attr-defined]
+def _alerts(organisation: Organisation) -> dict[str, Any]:
     wanted = alert_settings.read(organisation)
     latest = organisation.alerts.select_related("post").order_by("-created_at")[:5]
     return {

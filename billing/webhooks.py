@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
-from typing import Any
 
 import stripe
 from django.conf import settings
@@ -113,7 +112,7 @@ def process(delivery_id: int) -> None:
     handler = HANDLERS.get(delivery.event_type)
     try:
         if handler is not None:
-            handler(json.loads(delivery.payload)["data"]["object"])
+            handler(json.loads(delivery.payload)["data"]["object"]["id"])
         _finish(delivery_id, "")
     except topups.PaymentRefused as refusal:
         _finish(delivery_id, f"refused: {refusal}")
@@ -142,83 +141,44 @@ def _finish(delivery_id: int, error: str) -> None:
     WebhookDelivery.objects.filter(pk=delivery_id).update(processed_at=timezone.now(), error=error)
 
 
-def _checkout_paid(payload: dict[str, Any]) -> None:
-    session = stripe_api.fetch_checkout(payload["id"])
+def _checkout_paid(session_id: str) -> None:
+    session = stripe_api.fetch_checkout(session_id)
     if session.mode == "setup":
         autotopup.keep_card(session)
     elif session.mode == "payment":  # a subscription is told by itself, and by its invoices
         topups.credit(session)
 
 
-def _checkout_refused(payload: dict[str, Any]) -> None:
-    topups.hear_bank(stripe_api.fetch_checkout(payload["id"]))
+def _checkout_refused(session_id: str) -> None:
+    topups.hear_bank(stripe_api.fetch_checkout(session_id))
 
 
-def _subscription_changed(payload: dict[str, Any]) -> None:
-    subscriptions.hear(payload["id"])
-
-
-def _invoice_paid(payload: dict[str, Any]) -> None:
-    invoices.hear_paid(payload["id"])
-
-
-def _invoice_failed(payload: dict[str, Any]) -> None:
-    invoices.hear_failed(payload["id"])
-
-
-def _invoice_voided(payload: dict[str, Any]) -> None:
-    invoices.hear_voided(payload["id"])
-
-
-def _checkout_expired(session: dict[str, Any]) -> None:
-    topups.expire(session["id"])
-
-
-def _payment_changed(payload: dict[str, Any]) -> None:
-    autotopup.hear(payload["id"])
-
-
-def _customer_changed(payload: dict[str, Any]) -> None:
-    customers.refresh(payload["id"])
-
-
-def _card_changed(payload: dict[str, Any]) -> None:
-    customers.refresh_card(payload["id"])
-
-
-def _refund_changed(payload: dict[str, Any]) -> None:
-    refunds.hear(payload["id"])
-
-
-def _dispute_changed(payload: dict[str, Any]) -> None:
-    disputes.hear(payload["id"])
-
-
-HANDLERS: dict[str, Callable[[dict[str, Any]], None]] = {
-    "charge.dispute.closed": _dispute_changed,
-    "charge.dispute.created": _dispute_changed,
-    "charge.dispute.funds_reinstated": _dispute_changed,
-    "charge.dispute.funds_withdrawn": _dispute_changed,
-    "charge.dispute.updated": _dispute_changed,
+# Each takes the id of the event's object.
+HANDLERS: dict[str, Callable[[str], None]] = {
+    "charge.dispute.closed": disputes.hear,
+    "charge.dispute.created": disputes.hear,
+    "charge.dispute.funds_reinstated": disputes.hear,
+    "charge.dispute.funds_withdrawn": disputes.hear,
+    "charge.dispute.updated": disputes.hear,
     "checkout.session.completed": _checkout_paid,
     "checkout.session.async_payment_failed": _checkout_refused,
     "checkout.session.async_payment_succeeded": _checkout_paid,
-    "checkout.session.expired": _checkout_expired,
-    "customer.updated": _customer_changed,
-    "customer.subscription.created": _subscription_changed,
-    "customer.subscription.deleted": _subscription_changed,
-    "customer.subscription.updated": _subscription_changed,
-    "invoice.paid": _invoice_paid,
-    "invoice.payment_failed": _invoice_failed,
-    "invoice.voided": _invoice_voided,
-    "payment_intent.payment_failed": _payment_changed,
-    "payment_intent.succeeded": _payment_changed,
-    "payment_method.automatically_updated": _card_changed,
-    "payment_method.detached": _card_changed,
-    "payment_method.updated": _card_changed,
-    "refund.created": _refund_changed,
-    "refund.failed": _refund_changed,
-    "refund.updated": _refund_changed,
+    "checkout.session.expired": topups.expire,
+    "customer.updated": customers.refresh,
+    "customer.subscription.created": subscriptions.hear,
+    "customer.subscription.deleted": subscriptions.hear,
+    "customer.subscription.updated": subscriptions.hear,
+    "invoice.paid": invoices.hear_paid,
+    "invoice.payment_failed": invoices.hear_failed,
+    "invoice.voided": invoices.hear_voided,
+    "payment_intent.payment_failed": autotopup.hear,
+    "payment_intent.succeeded": autotopup.hear,
+    "payment_method.automatically_updated": customers.refresh_card,
+    "payment_method.detached": customers.refresh_card,
+    "payment_method.updated": customers.refresh_card,
+    "refund.created": refunds.hear,
+    "refund.failed": refunds.hear,
+    "refund.updated": refunds.hear,
 }
 
 

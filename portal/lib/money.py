@@ -51,15 +51,10 @@ def dollar_sign() -> str:
 
 
 def format_plain(nanos: int) -> str:
-    """Dollars as an exact decimal string without a sign for the currency: `0.00000025`."""
+    """Dollars as an exact decimal string without a sign for the currency: `-0.00000025`."""
     whole, rest = divmod(abs(nanos), NANOS_PER_DOLLAR)
     decimals = f"{rest:09}".rstrip("0") or "0"
     return f"{'-' if nanos < 0 else ''}{whole}.{decimals}"
-
-
-def format_signed(nanos: int) -> str:
-    """`format_plain` of an amount that may be negative: `-0.00000025`."""
-    return f"-{format_plain(-nanos)}" if nanos < 0 else format_plain(nanos)
 
 
 def per_token(nanos_per_mtok: int) -> str:

@@ -1,6 +1,7 @@
 """The audit log: every change, by whom, kept when what it is about is gone."""
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
@@ -55,6 +56,19 @@ def test_roles_names_and_suspensions_are_recorded(
     assert actions(organisation)[0] == ("organisation", "update", "alice@example.com")
     flows.suspend(organisation)
     assert audit.entries(organisation)[0].changes_dict.keys() == {"suspended_at"}
+
+
+def test_a_suspension_that_cannot_be_recorded_is_none(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_change: object) -> None:
+        raise OperationalError("away")
+
+    monkeypatch.setattr(audit, "note", away)
+    with pytest.raises(OperationalError):
+        flows.suspend(organisation)
+    organisation.refresh_from_db()
+    assert organisation.suspended_at is None
 
 
 def test_nobody_elses_log_is_shown(organisation: Organisation, charlie: User) -> None:

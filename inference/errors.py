@@ -18,7 +18,7 @@ from portal.lib.money import format_dollars, format_plain
 
 # Not `reverse`: that would import every page of the site into the first refusal.
 TOP_UP_PATH = "/portal/billing/"
-# What whose cap is said to be, and where it is changed.
+# By whose cap it is: how the sentence begins, and the page where it is changed.
 CAPS = {
     "key": (_("This key's monthly cap of %(cap)s does not allow this:"), "/portal/keys/"),
     "organisation": (
@@ -27,7 +27,7 @@ CAPS = {
     ),
 }
 TOP_UP_AT = _("Top up at %(url)s")
-# Of what running requests hold too much.
+# By what it is that requests on their way have reserved.
 RESERVED = {
     "credit": _(
         "%(pending)s of your credit is reserved by requests that have just ended, and %(free)s is "

@@ -12,7 +12,7 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 TIME_TO_FIRST_TOKEN = Histogram(
     "gen_ai_server_time_to_first_token_seconds",
-    "From the request's arrival to its first sampled token.",
+    "From the request's arrival to the first token that its reader could have.",
     ["gen_ai_request_model"],
     buckets=_SECONDS,
 )

@@ -37,16 +37,6 @@ from inference.spec import Event, GenerationSpec, Prompt
 from portal.lib.db import commit_lightly, db
 from portal.lib.ids import new_id
 
-__all__ = [
-    "Generation",
-    "ServiceError",
-    "engines_healthy",
-    "prepare",
-    "start",
-    "stop",
-    "stream",
-]
-
 logger = structlog.get_logger(__name__)
 
 REVOCATION_POLL_S = 1.0

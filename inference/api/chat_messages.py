@@ -9,6 +9,7 @@ from inference.api.bodies import RequestBody, ignored_in
 from inference.conversation import Call, extra_json, join_parts, read_arguments, template_call
 from inference.errors import ServiceError, invalid
 from inference.spec import ChatMessage
+from inference.tool_choice import Name
 
 TEXTS = {"text": "text", "refusal": "refusal"}
 # Every prompt's beginning is cached, wherever it is said to break.
@@ -16,7 +17,7 @@ PART_FIELDS = frozenset({"type", "text", "refusal", "prompt_cache_breakpoint"})
 
 
 class CalledFunction(RequestBody):
-    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    name: Name
     arguments: str
 
     def called_as(self, call_id: str) -> dict[str, Any]:

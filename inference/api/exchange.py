@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from accounts.authentication import Caller, KeyRefused, authenticate_key
+from accounts.models import Scope
 from inference import service
 from inference.api import errors as openai
 from inference.api.anthropic import errors as anthropic
@@ -19,8 +20,6 @@ from inference.database import ask_database
 from inference.errors import ServiceError, invalid
 from portal.lib import bodies, strict_json
 from portal.lib.ids import new_id
-
-SCOPE = "inference"
 
 
 @dataclass(slots=True)
@@ -94,9 +93,9 @@ def _secret_of(request: Request) -> str:
 async def _authenticate(secret: str, remote_ip: str) -> Caller:
     """At once when the key is known or malformed; on a database thread when it must be read."""
     try:
-        return authenticate_key(secret, remote_ip, SCOPE)
+        return authenticate_key(secret, remote_ip, Scope.INFERENCE)
     except SynchronousOnlyOperation:  # Django's guard, before anything was read
-        return await ask_database(authenticate_key, secret, remote_ip, SCOPE)
+        return await ask_database(authenticate_key, secret, remote_ip, Scope.INFERENCE)
 
 
 def _unauthorized(message: str, code: str, status: int) -> ServiceError:

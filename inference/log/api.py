@@ -1,6 +1,6 @@
 """The management API of the request log: find requests, and read one with what is kept of it."""
 
-from typing import Any, cast
+from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
@@ -9,8 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.authentication import Caller
 from accounts.models import Organisation
+from billing.api import organisation_of
 from billing.models import Outcome, UsageRecord
 from inference.log import metadata, reading
 from inference.log.reading import RequestSerializer, WholeRequestSerializer
@@ -81,7 +81,3 @@ class RequestView(APIView):
         if found is None:
             raise exceptions.NotFound
         return Response(found)
-
-
-def organisation_of(request: Request) -> str:
-    return cast("Caller", request.auth).organisation_id

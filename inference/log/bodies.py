@@ -21,11 +21,6 @@ class Bodies:
     request_bytes: int
     answer_bytes: int
 
-    @property
-    def are_whole(self) -> bool:
-        """Whether nothing was cut off."""
-        return (len(self.request), len(self.answer)) == (self.request_bytes, self.answer_bytes)
-
 
 def keep(organisation_id: str, request_id: str, bodies: Bodies) -> None:
     """Keep them, once; the caller has seen that the organisation wants it."""
@@ -59,12 +54,6 @@ def read(organisation_id: str, request_id: str) -> Bodies | None:
         )
     except sealing.CannotUnsealError:
         return None  # the key is gone, and with it what it sealed
-
-
-def forget(organisation_id: str, request_id: str) -> bool:
-    """Delete them before their time; whether there was anything."""
-    mine = KeptBodies.objects.filter(request_id=request_id, organisation_id=organisation_id)
-    return mine.delete()[0] > 0
 
 
 def _seal(text: bytes, organisation_id: str, request_id: str, which: str) -> bytes:

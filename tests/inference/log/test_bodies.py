@@ -19,7 +19,6 @@ def test_what_is_kept_is_read_again(keeper: Organisation) -> None:
     bodies.keep(keeper.id, "req_1", Bodies(b"x", b"y", 1, 1))  # the first one stays
     assert bodies.read(keeper.id, "req_1") == WHOLE
     assert bodies.read(keeper.id, "req_2") is None
-    assert WHOLE.are_whole
 
 
 def test_no_row_holds_a_text(keeper: Organisation) -> None:
@@ -34,7 +33,6 @@ def test_it_is_nobody_elses(keeper: Organisation, charlie: User) -> None:
     Organisation.objects.update(keeps_bodies=True)
     bodies.keep(keeper.id, "req_1", WHOLE)
     assert bodies.read(other.id, "req_1") is None
-    assert not bodies.forget(other.id, "req_1")
     KeptBodies.objects.update(organisation=other)  # a row that was moved does not open
     assert bodies.read(other.id, "req_1") is None
 
@@ -44,14 +42,6 @@ def test_what_is_too_large_is_cut_and_says_so(keeper: Organisation, settings: Se
     bodies.keep(keeper.id, "req_1", WHOLE)
     found = bodies.read(keeper.id, "req_1")
     assert found == Bodies(REQUEST[:10], ANSWER[:10], len(REQUEST), len(ANSWER))
-    assert not found.are_whole
-
-
-def test_it_is_forgotten_before_its_time(keeper: Organisation) -> None:
-    bodies.keep(keeper.id, "req_1", WHOLE)
-    assert bodies.forget(keeper.id, "req_1")
-    assert not bodies.forget(keeper.id, "req_1")
-    assert bodies.read(keeper.id, "req_1") is None
 
 
 def test_what_is_over_is_not_read_though_it_is_still_there(keeper: Organisation) -> None:

@@ -13,6 +13,7 @@ from django.db import Error as DatabaseError
 
 from accounts.authentication import Caller
 from inference import errors, service
+from inference.database import ask_database
 from inference.errors import ServiceError
 from inference.generation import Generation
 from inference.spec import Summary
@@ -65,10 +66,7 @@ class Answering:
 
     async def _generate(self) -> Summary:
         arrived = time.monotonic()
-        try:
-            caller = await db(self._admit)
-        except DatabaseError:
-            raise errors.accounting_unavailable() from None
+        caller = await ask_database(self._admit)
         generation = await service.prepare(
             self.frame.to_spec(), caller, request_id=self.request_id, arrived=arrived
         )

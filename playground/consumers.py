@@ -6,14 +6,13 @@ Channels hands over one frame after the other, so nothing here waits for a gener
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.db import Error as DatabaseError
 from django.utils.translation import gettext_lazy as _
 
-from inference.errors import ServiceError, accounting_unavailable, invalid
+from inference.database import ask_database
+from inference.errors import ServiceError, invalid
 from inference.sentences import Sentence
 from playground import protocol
 from playground.admission import (
@@ -25,10 +24,6 @@ from playground.admission import (
 )
 from playground.answering import Answering
 from playground.crowd import Place
-from portal.lib.db import db
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 MAX_GENERATIONS = 8
 AUTH_TIMEOUT_S = 10.0
@@ -82,13 +77,13 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chann
         user, session = self.scope["user"], self.scope["session"]
         if user.is_authenticated:
             chosen = dict(session.items())
-            return await _or_unavailable(member_credentials, user.pk, session.session_key, chosen)
+            return await ask_database(member_credentials, user.pk, session.session_key, chosen)
         if b"origin" in headers:  # a page: it has no key to send
             raise session_ended()
         return None
 
     async def _welcome(self, credentials: Credentials) -> None:
-        caller = await _or_unavailable(admit, credentials)
+        caller = await ask_database(admit, credentials)
         self.place.take_for(caller)
         self.credentials = credentials
         await self.say(protocol.ready(caller.organisation_id, MAX_GENERATIONS))
@@ -201,13 +196,6 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chann
         # It may be the one that hangs up.
         if self.patience is not None and self.patience is not asyncio.current_task():
             self.patience.cancel()
-
-
-async def _or_unavailable(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-    try:
-        return await db(function, *args, **kwargs)
-    except DatabaseError:
-        raise accounting_unavailable() from None
 
 
 def unauthorized(message: str) -> ServiceError:

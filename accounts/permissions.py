@@ -9,6 +9,12 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 
+from accounts.models import Role
+
+MANAGERS = (Role.OWNER, Role.ADMIN)
+# Whoever may make a key may do here what a key can: spend the credit, read kept requests.
+KEY_MAKERS = (*MANAGERS, Role.DEVELOPER)
+
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 

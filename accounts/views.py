@@ -18,10 +18,8 @@ from accounts.forms import InviteForm, OrganisationForm, PersonForm, RequestLogF
 from accounts.invitations import follow, invite
 from accounts.middleware import SESSION_KEY
 from accounts.models import Membership, Role, User
-from accounts.permissions import member_required
+from accounts.permissions import MANAGERS, member_required
 from portal.lib.posts import posted_from
-
-MANAGERS = (Role.OWNER, Role.ADMIN)
 
 
 @member_required()

@@ -18,12 +18,11 @@ from accounts.authentication import (
     opened_by,
 )
 from accounts.middleware import SESSION_KEY
-from accounts.models import Membership, Role
+from accounts.models import Membership, Scope
+from accounts.permissions import KEY_MAKERS
 from inference.errors import ServiceError
 
-SCOPE = "inference"
-# Who may spend the organisation's credit here: those who may also make a key.
-SPENDERS = (Role.OWNER, Role.ADMIN, Role.DEVELOPER)
+SPENDERS = KEY_MAKERS  # of the organisation's credit, which a key spends as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def admit(credentials: Credentials) -> Caller:
     """The caller that the credentials stand for now. Raises ServiceError (401, 403)."""
     if isinstance(credentials, KeyCredentials):
         try:
-            return authenticate_key(credentials.secret, credentials.remote_ip, SCOPE)
+            return authenticate_key(credentials.secret, credentials.remote_ip, Scope.INFERENCE)
         except KeyRefused as refusal:
             raise ServiceError(
                 refusal.status, "invalid_request_error", refusal.code, refusal.message

@@ -16,15 +16,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import flows
-from accounts.models import ApiKey, Role, Scope, User
-from accounts.permissions import member_required
+from accounts.models import ApiKey, Scope, User
+from accounts.permissions import KEY_MAKERS, MANAGERS, member_required
 from billing import spending
 from portal.lib.posts import posted_from
 from portal.pages.key_forms import KeyForm, KeyLimitsForm
 from portal.pages.offered import offered_to
-
-MAKERS = (Role.OWNER, Role.ADMIN, Role.DEVELOPER)
-MANAGERS = (Role.OWNER, Role.ADMIN)
 
 
 @member_required()
@@ -42,11 +39,11 @@ def keys_page(request: HttpRequest, new: dict[str, object] | None = None) -> Htt
         key.spent_nanos = spent.get(key.pk, 0)
         key.status = status_of(key)
         key.may_change = may_change(request, key)
-    context = {"keys": rows, "new": new, "may_make": role_of(request) in MAKERS}
+    context = {"keys": rows, "new": new, "may_make": role_of(request) in KEY_MAKERS}
     return render(request, "pages/keys.html", context)
 
 
-@member_required(*MAKERS)
+@member_required(*KEY_MAKERS)
 @never_cache
 @require_http_methods(["GET", "POST"])
 def key_create(request: HttpRequest) -> HttpResponseBase:
@@ -63,7 +60,7 @@ def key_create(request: HttpRequest) -> HttpResponseBase:
     return render(request, "pages/key_create.html", {"form": form}, status=status)
 
 
-@member_required(*MAKERS)
+@member_required(*KEY_MAKERS)
 @require_http_methods(["GET", "POST"])
 def key_limits(request: HttpRequest, key_id: str) -> HttpResponseBase:
     key = own_key(request, key_id)
@@ -87,7 +84,7 @@ def key_limits(request: HttpRequest, key_id: str) -> HttpResponseBase:
     return redirect("keys")
 
 
-@member_required(*MAKERS)
+@member_required(*KEY_MAKERS)
 @require_POST
 def key_revoke(request: HttpRequest, key_id: str) -> HttpResponseBase:
     key = own_key(request, key_id)
@@ -98,7 +95,7 @@ def key_revoke(request: HttpRequest, key_id: str) -> HttpResponseBase:
     return redirect("keys")
 
 
-@member_required(*MAKERS)
+@member_required(*KEY_MAKERS)
 @never_cache
 @posted_from("keys")
 def key_rotate(request: HttpRequest, key_id: str) -> HttpResponseBase:
@@ -125,7 +122,7 @@ def own_key(request: HttpRequest, key_id: str) -> ApiKey:
 
 def may_change(request: HttpRequest, key: ApiKey) -> bool:
     """A management key acts as an admin does, so only those who are one may hold it."""
-    return role_of(request) in (MANAGERS if key.scope == Scope.MANAGEMENT else MAKERS)
+    return role_of(request) in (MANAGERS if key.scope == Scope.MANAGEMENT else KEY_MAKERS)
 
 
 def scopes_for(request: HttpRequest) -> list[Scope]:

@@ -13,13 +13,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.models import ApiKey, Organisation, Role, User
-from accounts.permissions import member_required
+from accounts.permissions import KEY_MAKERS, member_required
 from billing.models import Account, AutoTopUp, UsageRecord
 from billing.notices import PAYERS
 from playground.admission import SPENDERS
 from portal.pages import measures, periods
 from portal.pages.charts import METRICS, Line, chart
-from portal.pages.keys import MAKERS, role_of
+from portal.pages.keys import role_of
 from portal.templatetags.parlance import address_of
 
 LATENCY_OVER = timedelta(hours=24)
@@ -86,7 +86,7 @@ def open_steps(organisation: Organisation, user: User, role: str) -> list[Step]:
             address_of("keys"),
             _("Create a key"),
             ApiKey.objects.filter(organisation=organisation).exists(),
-            MAKERS,
+            KEY_MAKERS,
         ),
         Step(
             _("Make the first call"),
@@ -94,7 +94,7 @@ def open_steps(organisation: Organisation, user: User, role: str) -> list[Step]:
             reverse("docs_page", args=["quickstart"]),
             _("Read the quickstart"),
             records.filter(face="api").exists(),
-            MAKERS,
+            KEY_MAKERS,
         ),
         Step(
             _("Try the playground"),

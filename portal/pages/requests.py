@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
-from accounts.models import Organisation, Role
-from accounts.permissions import member_required
+from accounts.models import Organisation
+from accounts.permissions import KEY_MAKERS, member_required
 from billing import pricing
 from billing.models import Outcome, ServiceTier, UsageRecord
 from inference.log import bodies, metadata
@@ -31,8 +31,7 @@ from portal.pages.measures import Records
 
 PER_PAGE = 50
 CHAT, COMPLETION = "chat.completions", "completions"  # what the playground can go on from
-# Who may make keys: a key reads bodies through the API as well.
-BODY_READERS = (Role.OWNER, Role.ADMIN, Role.DEVELOPER)
+BODY_READERS = KEY_MAKERS  # a key reads them through the API as well
 
 
 class RequestFilter(RecordFilter):

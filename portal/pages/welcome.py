@@ -15,9 +15,9 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts import flows
 from accounts.models import ApiKey, User
-from accounts.permissions import member_required
+from accounts.permissions import KEY_MAKERS, member_required
 from billing.models import UsageRecord
-from portal.pages.keys import MAKERS, role_of
+from portal.pages.keys import role_of
 from portal.pages.samples import default_model
 
 PROMPT = "Write a short story about a curious robot exploring a new planet."
@@ -35,7 +35,7 @@ def welcome(request: HttpRequest) -> HttpResponseBase:
     flows.ensure_organisation(user)
     if request.method == "GET" and has_key(request.organisation.pk):  # type: ignore[attr-defined]
         return redirect("overview")
-    may_make = role_of(request) in MAKERS
+    may_make = role_of(request) in KEY_MAKERS
     secret = None
     if request.method == "POST":
         if not may_make:

@@ -20,6 +20,7 @@ def check_triggers(
 
 @register()
 def check_tiers(app_configs: Sequence[Any] | None, **_kwargs: Any) -> list[CheckMessage]:
+    """Every request asks for its tier: a table that makes no sense would refuse all of them."""
     try:
         tiers.table()
     except ValueError as error:

@@ -7,7 +7,6 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 
-from billing import tiers
 from portal.lib import env
 
 SECRET_LENGTH = 50
@@ -24,16 +23,6 @@ def check_stripe(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Check
                 id="parlance.E001",
             )
         ]
-    return []
-
-
-@register()
-def check_tiers(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Every request asks for its tier: a table that makes no sense would refuse all of them."""
-    try:
-        tiers.table()
-    except ValueError as error:
-        return [Error(f"{error}.", id="parlance.E007")]
     return []
 
 
@@ -84,7 +73,7 @@ def check_several_processes(app_configs: Sequence[Any] | None, **kwargs: Any) ->
         return [
             Error(
                 "WEB_CONCURRENCY is above 1 but REDIS_URL is not set.",
-                hint="Several web processes share limits and notices through Redis.",
+                hint="Several web processes share their limits through Redis.",
                 id="parlance.E006",
             )
         ]

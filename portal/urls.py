@@ -1,4 +1,4 @@
-"""Every address of the site, in the order of the table in docs/architecture.md."""
+"""Every address of the Django side; `portal.asgi` says what does not come here."""
 
 from django.contrib import admin
 from django.urls import include, path

@@ -1,4 +1,4 @@
-"""Addresses of the public pages and of the portal's read-only pages."""
+"""Addresses of the public pages, and of the portal's that show several apps at once."""
 
 from django.urls import path
 

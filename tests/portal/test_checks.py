@@ -22,15 +22,6 @@ def test_stripe_without_a_webhook_secret_is_refused(settings: Settings) -> None:
     assert ids(checks.check_stripe(None)) == {"parlance.E001"}
 
 
-@pytest.mark.parametrize("rows", [["start:0:1"], ["start:1:0:0"], ["a:0:0:0", "a:5:0:0"]])
-def test_a_table_of_tiers_that_makes_no_sense_is_refused(
-    settings: Settings, rows: list[str]
-) -> None:
-    settings.RATE_LIMIT_TIERS = rows
-    [found] = checks.check_tiers(None)
-    assert "RATE_LIMIT_TIERS" in found.msg
-
-
 def test_production_needs_its_services(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.PRODUCTION = True
     settings.DEBUG = True

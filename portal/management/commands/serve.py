@@ -14,7 +14,6 @@ from django.db import connection
 from inference import catalog
 from portal import static
 from portal.celery import EmbeddedCelery
-from portal.lib import env
 from portal.serving import folders
 from portal.serving.server import serve
 from portal.serving.supervisor import Supervisor
@@ -110,6 +109,4 @@ def become_port(port: int) -> None:
 
 def embedded_jobs() -> bool:
     """Whether worker and beat run in this process: unless a real broker was configured."""
-    return settings.CELERY_BROKER_URL.startswith("memory") or env.flag(
-        "EMBEDDED_JOBS", default=False
-    )
+    return bool(settings.CELERY_BROKER_URL.startswith("memory"))

@@ -5,12 +5,16 @@ end. Then, by a job that may be stopped anywhere and run twice: payment pages ar
 subscriptions and automatic top-up end, what can be refunded is, and what is left is given up, in
 one transaction with the deletion. While something is held or owed, a bank has not answered, or
 Stripe is away, it waits.
+
+What was paid before, and is only heard of afterwards, such as a plan's invoice, is never given up:
+it comes to the account, and goes back from there by the same rules.
 """
 
 import logging
+from contextlib import suppress
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -26,6 +30,7 @@ from billing import (
     stripe_api,
     stripe_billing,
     subscriptions,
+    topups,
 )
 from billing.models import Closing, Hold, HoldState, Refund, RefundState, TopUp, TopUpState
 from portal.lib.money import NANOS_PER_CENT
@@ -55,12 +60,31 @@ def ask(organisation: Organisation, by: str) -> None:
 
 
 def run() -> None:
-    """Finish what can be finished. Called by beat."""
+    """Finish what can be finished, and begin to send back what came too late. Called by beat."""
     try:
         for closing in Closing.objects.filter(finished_at=None).order_by("created_at")[:200]:
-            finish(closing)
+            _try(closing)
     except stripe_api.StripeUnavailable as away:  # the others would only wait as well
         logger.warning("deletions will be tried again: %s", away)
+    for closing in _paid_late():
+        refunds.begin_all(closing.organisation, TOKEN, closing.requested_by, MOST_REFUNDS)
+
+
+def _try(closing: Closing) -> None:
+    """Raises StripeUnavailable while it is away; what it refuses keeps no other one waiting."""
+    try:
+        finish(closing)
+    except (stripe_api.RequestRefused, topups.NotYet) as refused:
+        logger.error("%s waits: %s", closing.pk, refused)
+
+
+def _paid_late() -> QuerySet[Closing]:
+    """Of deleted organisations, those to which money came afterwards."""
+    account = "organisation__account__"
+    rows = Closing.objects.filter(
+        finished_at__isnull=False, **{f"{account}credits_posted__gt": F(f"{account}debits_posted")}
+    )
+    return rows.select_related("organisation").order_by("-finished_at")[:200]
 
 
 def finish(closing: Closing) -> bool:
@@ -75,7 +99,7 @@ def finish(closing: Closing) -> bool:
     if _under_way(organisation):
         return False
     try:
-        refunds.begin_all(organisation, TOKEN, closing.requested_by, MOST_REFUNDS)
+        lost_nanos = refunds.begin_all(organisation, TOKEN, closing.requested_by, MOST_REFUNDS)
     except ledger.InsufficientCredit:  # a request began in this instant
         return False
     waiting = Refund.objects.filter(
@@ -89,7 +113,7 @@ def finish(closing: Closing) -> bool:
     if refused.exists():  # its credit is back, and was not named as lost: a person decides
         logger.error("%s waits: Stripe refuses a refund", organisation.pk)
         return False
-    return _delete(closing)
+    return _delete(closing, lost_nanos)
 
 
 def _end_at_stripe(organisation: Organisation) -> bool:
@@ -97,7 +121,8 @@ def _end_at_stripe(organisation: Organisation) -> bool:
     subscriptions.end_page(organisation)
     for subscription in subscriptions.live(organisation.pk):
         stripe_billing.cancel(subscription.pk)
-        subscriptions.hear(subscription.pk)
+        with suppress(stripe_api.RequestRefused):  # of another account, or of test keys
+            subscriptions.hear(subscription.pk)
     post_paid = getattr(organisation, "post_paid", None)
     if post_paid is not None and post_paid.active:
         postpaid.turn_off(organisation)
@@ -127,11 +152,11 @@ def _under_way(organisation: Organisation) -> bool:
 
 
 @transaction.atomic
-def _delete(closing: Closing) -> bool:
-    """Give up what is left and delete, or find that another worker has."""
+def _delete(closing: Closing, lost_nanos: int) -> bool:
+    """Give up what was left and delete, or find that another worker has."""
     if not Closing.objects.select_for_update().filter(pk=closing.pk, finished_at=None).exists():
         return True
-    given_up = ledger_payments.give_up(closing.pk)
+    given_up = ledger_payments.give_up(closing.pk, lost_nanos)
     Closing.objects.filter(pk=closing.pk).update(
         finished_at=timezone.now(), given_up_nanos=given_up
     )

@@ -59,7 +59,7 @@ def take(
     organisation_id: str, share: Share, kind: TransferKind, *, reference: str, description: str
 ) -> None:
     """Take a share's unused credit back: all of it, or InsufficientCredit."""
-    account = _locked(organisation_id)
+    account = locked(organisation_id)
     if not _known(reference):
         _take(account, share, share.credit_nanos, kind, reference, description)
 
@@ -69,7 +69,7 @@ def take_what_is_left(
     organisation_id: str, share: Share, kind: TransferKind, *, reference: str, description: str
 ) -> None:
     """Take what is not used or held, at most the share's credit; the rest is our loss."""
-    account = _locked(organisation_id)
+    account = locked(organisation_id)
     if not _known(reference):
         left = max(0, min(account.balance_nanos, share.credit_nanos))
         _take(account, share, left, kind, reference, description)
@@ -94,11 +94,14 @@ def give_back(reference: str, description: str) -> None:
 
 
 @accounting
-def give_up(organisation_id: str) -> int:
-    """Take what is left of a deleted organisation's credit, once; how much it was."""
-    account = _locked(organisation_id)
+def give_up(organisation_id: str, most_nanos: int) -> int:
+    """Take what is left of a deleted organisation's credit, once; how much it was.
+
+    `most_nanos` is what was left when its refunds began: what was paid in since is not given up.
+    """
+    account = locked(organisation_id)
     reference = f"given_up:{organisation_id}"
-    left = account.balance_nanos
+    left = min(account.balance_nanos, most_nanos)
     if left <= 0 or Transfer.objects.filter(reference=reference).exists():
         return 0
     _debit(account, left)
@@ -137,8 +140,8 @@ def _known(reference: str) -> bool:
     return Transfer.objects.filter(reference__in=_references(reference)).exists()
 
 
-def _locked(organisation_id: str) -> Account:
-    """The account, which nobody changes until this transaction ends."""
+def locked(organisation_id: str) -> Account:
+    """The account, which nobody changes until the caller's transaction ends."""
     return Account.objects.select_for_update().get(organisation_id=organisation_id)
 
 

@@ -98,11 +98,12 @@ def _begin(top_up: TopUp, form_token: str, by: str) -> Refund:
 
 
 @transaction.atomic
-def begin_all(organisation: Organisation, form_token: str, by: str, most: int) -> None:
+def begin_all(organisation: Organisation, form_token: str, by: str, most: int) -> int:
     """Take back what can be refunded of all payments together, once each; `run` asks Stripe.
 
-    The payments are locked first: of many workers one decides, and the others find that it has.
-    Raises InsufficientCredit when credit is being used in this instant.
+    Returns nanos of credit that are left. The payments are locked first: of many workers one
+    decides, and the others find that it has; then the account, so that all of this is of one
+    moment. Raises InsufficientCredit when credit is being used in this instant.
     """
     paid = TopUp.objects.select_for_update().filter(organisation=organisation)
     known = set(
@@ -110,9 +111,11 @@ def begin_all(organisation: Organisation, form_token: str, by: str, most: int) -
             top_up__in=list(paid.order_by("pk")), form_token=form_token
         ).values_list("top_up_id", flat=True)
     )
+    ledger_payments.locked(organisation.pk)
     for top_up, share in shares_of(organisation, most):
         if top_up.pk not in known:
             _take_back(top_up, share, form_token, by)
+    return ledger.balance(organisation.pk).unused_nanos
 
 
 def _take_back(top_up: TopUp, share: Share, form_token: str, by: str) -> Refund:

@@ -52,13 +52,15 @@ def end_page(organisation: Organisation) -> None:
     """Nobody subscribes on it any more; who has just done is heard of. Raises StripeUnavailable."""
     page = SubscriptionPage.objects.filter(organisation=organisation).first()
     if page is not None:
-        _end(_session(page))
+        with suppress(stripe_api.RequestRefused):  # nor does Stripe know its plan: nobody pays
+            _end(_session(page))
 
 
 def _session(page: SubscriptionPage) -> CheckoutSession:
     """The page as Stripe knows it, made when there is none."""
     if page.checkout_session_id:
-        return stripe_api.fetch_checkout(page.checkout_session_id)
+        with suppress(stripe_api.RequestRefused):  # it is of another account, or of test keys
+            return stripe_api.fetch_checkout(page.checkout_session_id)
     made = customers.with_customer(
         page.organisation,
         lambda customer_id: stripe_billing.create_subscribe_page(

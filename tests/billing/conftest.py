@@ -8,8 +8,9 @@ from django.conf import LazySettings as Settings
 from django.test import Client
 
 from accounts.models import Organisation
-from billing.models import TopUp
-from tests.billing.payments import begin, hear
+from billing.models import Plan, Subscription, TopUp
+from tests.billing.payments import begin, hear, make_plan
+from tests.billing.plans import subscribe
 from tests.billing.saved_cards import save_card, turn_on
 from tests.billing.stripe_double import SECRET_KEY, WEBHOOK_SECRET, StripeDouble, stripe_double
 
@@ -39,3 +40,24 @@ def low(double: StripeDouble, alice_client: Client, organisation: Organisation) 
     save_card(double, alice_client)
     assert turn_on(alice_client).status_code == 302
     return organisation
+
+
+@pytest.fixture
+def plan(double: StripeDouble) -> Plan:
+    """Twenty dollars a month for twenty-two of credit."""
+    return make_plan(double)
+
+
+@pytest.fixture
+def large(double: StripeDouble) -> Plan:
+    return make_plan(double, "Large", 5000, 6000)
+
+
+@pytest.fixture
+def subscribed(double: StripeDouble, alice_client: Client, plan: Plan) -> str:
+    """The id of Alice's organisation's subscription; its first invoice is paid and heard of."""
+    subscribe(alice_client, plan)
+    [session] = double.sessions.values()
+    double.pay(session["id"])
+    hear(double, alice_client)
+    return Subscription.objects.get().pk

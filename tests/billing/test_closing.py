@@ -11,13 +11,23 @@ from django.utils import timezone
 from accounts import flows
 from accounts.models import ApiKey, Membership, Organisation, User
 from billing import closing, ledger, ledger_payments, postpaid, tasks
-from billing.models import Closing, StripeCustomer, TopUp, Transfer, UsageRecord
+from billing.models import (
+    Closing,
+    Plan,
+    StripeCustomer,
+    Subscription,
+    SubscriptionPage,
+    TopUp,
+    Transfer,
+    UsageRecord,
+)
 from playground.models import Conversation
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
 from tests.billing.money import audit_is_clean, draft, hold
 from tests.billing.payments import TEN, balance, begin, hear
 from tests.billing.rules import broken
-from tests.billing.stripe_double import StripeDouble
+from tests.billing.stripe_double import StripeDouble, subscriptions
+from tests.billing.stripe_double.state import Refused
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAID = 2500 * NANOS_PER_CENT
@@ -174,6 +184,36 @@ def test_a_payment_page_is_ended_or_its_payment_goes_back(
     assert [each["amount"] for each in double.all("refund")] == [2500]
     assert is_deleted(organisation)
     audit_is_clean()
+
+
+def test_what_was_made_with_other_keys_keeps_nobody_waiting(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, plan: Plan
+) -> None:
+    begin(alice_client)
+    TopUp.objects.update(checkout_session_id="cs_test_unknown")
+    Plan.objects.update(stripe_price_id="price_unknown")
+    mine = {"organisation": organisation, "plan": plan}
+    SubscriptionPage.objects.create(**mine, checkout_session_id="cs_test_none")
+    Subscription.objects.create(**mine, subscription_id="sub_unknown", status="active")
+    delete(alice_client)
+    assert is_deleted(organisation)
+
+
+def test_one_that_stripe_refuses_keeps_no_other_waiting(
+    double: StripeDouble, alice_client: Client, charlie_client: Client, charlie: User,
+    organisation: Organisation, plan: Plan, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def refuse(*_arguments: Any) -> None:
+        raise Refused(400, "It cannot be canceled.")
+
+    monkeypatch.setattr(subscriptions, "cancel", refuse)  # at Stripe
+    Subscription.objects.create(
+        organisation=organisation, plan=plan, subscription_id="sub_1", status="active"
+    )
+    delete(alice_client)
+    [other] = charlie.organisations.all()
+    delete(charlie_client, other.name)
+    assert (is_deleted(organisation), is_deleted(other)) == (False, True)
 
 
 def test_what_was_paid_too_long_ago_is_lost(

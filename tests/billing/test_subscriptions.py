@@ -1,7 +1,5 @@
 """Plans: each paid period gives its credit once, whatever Stripe tells, in any order."""
 
-from typing import Any
-
 import pytest
 from django.core import mail
 from django.db import IntegrityError
@@ -9,47 +7,16 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Organisation
-from billing import closing, invoices, ledger, postpaid, tasks, topups
-from billing.models import Plan, PostPaid, Subscription, SubscriptionPage, TopUp, WebhookDelivery
+from billing import invoices, ledger, postpaid, tasks, topups
+from billing.models import Plan, PostPaid, Subscription, TopUp, WebhookDelivery
 from portal.lib.ids import new_id
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
 from tests.billing.money import audit_is_clean, draft, hold
-from tests.billing.payments import TEN, balance, hear, make_plan, run_jobs, told
-from tests.billing.rules import broken
+from tests.billing.payments import TEN, balance, hear, run_jobs, told
+from tests.billing.plans import CREDIT, all_is_well, subscribe
 from tests.billing.stripe_double import StripeDouble, subscriptions
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CREDIT = 2200 * NANOS_PER_CENT
-
-
-@pytest.fixture
-def plan(double: StripeDouble) -> Plan:
-    """Twenty dollars a month for twenty-two of credit."""
-    return make_plan(double)
-
-
-@pytest.fixture
-def large(double: StripeDouble) -> Plan:
-    return make_plan(double, "Large", 5000, 6000)
-
-
-def subscribe(client: Client, plan: Plan) -> Any:
-    return client.post(reverse("billing_subscribe", args=[plan.pk]))
-
-
-@pytest.fixture
-def subscribed(double: StripeDouble, alice_client: Client, plan: Plan) -> str:
-    """The id of Alice's organisation's subscription; its first invoice is paid and heard of."""
-    subscribe(alice_client, plan)
-    [session] = double.sessions.values()
-    double.pay(session["id"])
-    hear(double, alice_client)
-    return Subscription.objects.get().pk
-
-
-def all_is_well() -> None:
-    audit_is_clean()
-    assert broken() == []
 
 
 def test_subscribing_gives_the_first_periods_credit(
@@ -64,84 +31,6 @@ def test_subscribing_gives_the_first_periods_credit(
     assert "Team" in page
     assert "Active" in page
     all_is_well()
-
-
-def test_two_tabs_lead_to_one_page_and_a_second_subscription_is_refused(
-    double: StripeDouble, alice_client: Client, plan: Plan
-) -> None:
-    first = subscribe(alice_client, plan)["Location"]
-    assert subscribe(alice_client, plan)["Location"] == first
-    double.pay(next(iter(double.sessions)))
-    hear(double, alice_client)
-    assert subscribe(alice_client, plan)["Location"] == reverse("billing")
-    assert len(double.sessions) == 1
-
-
-def test_another_plan_ends_the_page_of_the_first(
-    double: StripeDouble, alice_client: Client, plan: Plan, large: Plan
-) -> None:
-    first = subscribe(alice_client, plan)["Location"]
-    assert subscribe(alice_client, large)["Location"] != first
-    assert statuses(double) == ["expired", "open"]
-    for session_id in double.sessions:
-        double.pay(session_id)
-    hear(double, alice_client)
-    assert Subscription.objects.get().plan == large
-
-
-def test_who_has_just_paid_in_one_tab_is_not_led_to_pay_in_another(
-    double: StripeDouble, alice_client: Client, plan: Plan, large: Plan
-) -> None:
-    for tab in (plan, large, plan):
-        subscribe(alice_client, tab)
-    double.pay(list(double.sessions)[-1])  # its webhook has not come yet
-    for tab in (plan, large):
-        assert subscribe(alice_client, tab)["Location"] == reverse("billing")
-    hear(double, alice_client)
-    assert len(double.all("subscription")) == 1
-
-
-def test_a_subscription_that_has_ended_and_a_page_that_is_over_are_followed_by_a_new_page(
-    double: StripeDouble, alice_client: Client, plan: Plan, subscribed: str
-) -> None:
-    subscriptions.cancel(double, subscribed)
-    hear(double, alice_client)
-    subscribe(alice_client, plan)
-    double.expire(list(double.sessions)[-1])
-    subscribe(alice_client, plan)
-    assert statuses(double) == ["complete", "expired", "open"]
-
-
-def test_a_page_whose_answer_was_lost_is_found_again(
-    double: StripeDouble, alice_client: Client, plan: Plan, large: Plan
-) -> None:
-    subscribe(alice_client, plan)
-    SubscriptionPage.objects.update(checkout_session_id="")
-    subscribe(alice_client, large)
-    assert statuses(double) == ["expired", "open"]
-
-
-def test_nobody_subscribes_for_an_organisation_that_is_deleted(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, plan: Plan
-) -> None:
-    subscribe(alice_client, plan)
-    closing.ask(organisation, "alice@example.com")
-    assert statuses(double) == ["expired"]
-    assert not SubscriptionPage.objects.exists()
-
-
-def test_who_subscribes_while_their_organisation_is_deleted_has_it_cancelled(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, plan: Plan
-) -> None:
-    subscribe(alice_client, plan)
-    double.pay(next(iter(double.sessions)))
-    closing.ask(organisation, "alice@example.com")
-    assert [each["status"] for each in double.all("subscription")] == ["canceled"]
-
-
-def statuses(double: StripeDouble) -> list[str]:
-    """Of Stripe's pages, in the order in which they were made."""
-    return [each["status"] for each in double.sessions.values()]
 
 
 def test_each_period_gives_its_credit_once(

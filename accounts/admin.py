@@ -1,5 +1,6 @@
 """The operator's console for people: users, organisations, keys, the outbox of mail, sign-ins."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 # These register their own pages first, which are replaced below.
@@ -74,6 +75,28 @@ class UserAdmin(admin.ModelAdmin[User]):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # people sign up, or are made by `issuekey`
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
+        """What Django asks before it deletes one or several; the last of it forbids that."""
+        listed, counts, lacking, kept = super().get_deleted_objects(objs, request)
+        alone = owned_by_nobody_else([user.pk for user in objs])
+        return (
+            listed,
+            counts,
+            lacking,
+            [*kept, *(f"{each}: {flows.WITHOUT_OWNER}" for each in alone)],
+        )
+
+
+def owned_by_nobody_else(user_ids: Sequence[int]) -> list[Organisation]:
+    """Organisations that would be without an owner if these people went."""
+    owners = Membership.objects.filter(role=Role.OWNER)
+    theirs = owners.filter(user__in=user_ids).select_related("organisation")
+    return [
+        each
+        for each in {owner.organisation for owner in theirs}
+        if not owners.filter(organisation=each).exclude(user__in=user_ids).exists()
+    ]
+
 
 @admin.register(Organisation)
 class OrganisationAdmin(admin.ModelAdmin[Organisation]):
@@ -143,13 +166,16 @@ class OrganisationAdmin(admin.ModelAdmin[Organisation]):
         }
         return render(request, "admin/accounts/visit.html", context)
 
-    @admin.action(description=gettext_lazy("Suspend: keys stop working within two seconds"))
+    @admin.action(
+        description=gettext_lazy("Suspend: keys stop working within two seconds"),
+        permissions=["change"],
+    )
     def suspend(self, request: HttpRequest, organisations: QuerySet[Organisation]) -> None:
         # Of one that a dispute brought, too: the operator's outlives it.
         number = sum(flows.suspend(organisation, anew=True) for organisation in organisations)
         self.message_user(request, _("Suspended: %(number)s") % {"number": number})
 
-    @admin.action(description=gettext_lazy("Resume"))
+    @admin.action(description=gettext_lazy("Resume"), permissions=["change"])
     def resume(self, request: HttpRequest, organisations: QuerySet[Organisation]) -> None:
         number = sum(flows.resume(organisation) for organisation in organisations)
         self.message_user(request, _("Resumed: %(number)s") % {"number": number})

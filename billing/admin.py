@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from billing import admin_plans, ledger, pricing, reconciliation, tiers, webhooks
-from billing.admin_base import ReadOnlyAdmin
+from billing.admin_base import ReadOnlyAdmin, needs
 from billing.audit import audit
 from billing.forms import GrantForm, PriceForm, TierForm
 from billing.models import (
@@ -34,6 +34,8 @@ from billing.models import (
     WebhookDelivery,
 )
 from portal.lib.money import format_dollars
+
+MOVES_MONEY = "billing.change_account"
 
 
 @admin.register(Price)
@@ -89,6 +91,10 @@ class AccountAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
         return super().get_queryset(request).filter(kind=AccountKind.ORGANISATION)
 
+    def get_list_display(self, request: HttpRequest) -> Any:
+        hidden = set() if request.user.has_perm(MOVES_MONEY) else {"grant_link"}
+        return [name for name in self.list_display if name not in hidden]
+
     def get_urls(self) -> list[URLPattern]:
         own = [
             path("grant/", self.admin_site.admin_view(self.grant), name="billing_grant"),
@@ -129,9 +135,11 @@ class AccountAdmin(ReadOnlyAdmin):
             address, _("Grant credit"), line, _("Credit line"),
         )  # fmt: skip
 
+    @needs(MOVES_MONEY)
     def credit_line(self, request: HttpRequest) -> HttpResponse:
         return admin_plans.set_credit_line(request, self.admin_site.each_context(request))
 
+    @needs(MOVES_MONEY)
     def grant(self, request: HttpRequest) -> HttpResponse:
         """Post a grant with its reason; the same form twice posts once."""
         initial = {"organisation": request.GET.get("organisation", "")}
@@ -156,6 +164,7 @@ class AccountAdmin(ReadOnlyAdmin):
         }
         return render(request, "admin/billing/grant.html", context)
 
+    @needs("billing.view_account")
     def audit(self, request: HttpRequest) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
@@ -333,6 +342,7 @@ class ReconciliationAdmin(ReadOnlyAdmin):
             return _("not finished")
         return str(run.num_differences) if run.num_differences else _("none")
 
+    @needs("billing.add_reconciliation")
     def compare(self, request: HttpRequest) -> HttpResponse:
         """Compare now, rather than at night."""
         if request.method != "POST":

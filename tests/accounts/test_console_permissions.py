@@ -1,0 +1,113 @@
+"""Who may do what in the operator's console: to be staff opens its door and nothing behind it."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import transaction
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from accounts.models import Organisation, User
+from billing import ledger
+from portal.lib.money import NANOS_PER_DOLLAR
+from tests.conftest import make_user, signed_in
+
+# What Django itself shows to all who are staff.
+OPEN = {
+    "/operator/", "/operator/login/", "/operator/logout/", "/operator/password_change/",
+    "/operator/password_change/done/", "/operator/jsi18n/",
+}  # fmt: skip
+
+
+@pytest.fixture
+def helper(db: None) -> User:
+    """Staff, with no permission but those that a test gives."""
+    user = make_user("helper@example.com", "Helper")
+    User.objects.filter(pk=user.pk).update(is_staff=True)
+    return User.objects.get(pk=user.pk)
+
+
+def permit(user: User, *codenames: str) -> None:
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+
+
+def addresses(patterns: list[Any], prefix: str = "/") -> Iterator[str]:
+    """Of every route of the console, with 1 for each parameter."""
+    for pattern in patterns:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from addresses(pattern.url_patterns, path)
+        elif isinstance(pattern, URLPattern) and path.startswith("/operator/") and "(" not in path:
+            yield re.sub("<[^>]+>", "1", path)
+
+
+def test_every_page_wants_its_permission(helper: User) -> None:
+    client = signed_in(helper)
+    paths = set(addresses(list(get_resolver().url_patterns))) - OPEN
+    assert len(paths) > 100
+    shown = []
+    for path in paths:
+        for method in (client.get, client.post):
+            with transaction.atomic():  # Django's own views use savepoints
+                answer = method(path)
+            on = answer.headers.get("Location", "")
+            # Of a row that is not there the console says so on its first page.
+            refused = answer.status_code in {403, 404, 405} or on in {
+                f"{path}change/",
+                "/operator/",
+            }
+            shown += [] if refused else [(path, answer.status_code, on)]
+    assert shown == []
+
+
+def test_money_is_moved_with_the_permission_alone(helper: User, organisation: Organisation) -> None:
+    page = reverse("admin:billing_grant")
+    fields = {"organisation": organisation.id, "amount": "3", "reason": "Sorry", "form_token": "t"}
+    accounts = reverse("admin:billing_account_changelist")
+    client = signed_in(helper)
+    permit(helper, "view_account")
+    assert client.post(page, fields).status_code == 403
+    assert ledger.balance(organisation.id).posted_nanos == 10 * NANOS_PER_DOLLAR
+    assert "grant/" not in client.get(accounts).content.decode(), "nor is anybody led there"
+    permit(helper, "view_account", "change_account")
+    assert f"{page}?organisation={organisation.id}" in client.get(accounts).content.decode()
+    assert client.post(page, fields).status_code == 302
+    assert ledger.balance(organisation.id).posted_nanos == 13 * NANOS_PER_DOLLAR
+
+
+def test_who_may_only_look_at_organisations_suspends_none(
+    helper: User, organisation: Organisation
+) -> None:
+    page = reverse("admin:accounts_organisation_changelist")
+    client = signed_in(helper)
+    for codename, suspended in (("view_organisation", False), ("change_organisation", True)):
+        permit(helper, codename)
+        assert client.get(page).status_code == 200
+        client.post(page, {"action": "suspend", "_selected_action": [organisation.pk]})
+        organisation.refresh_from_db()
+        assert (organisation.suspended_at is not None) == suspended
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_nobody_is_deleted_who_is_the_last_owner(
+    many: bool, organisation: Organisation, alice: User, bob: User
+) -> None:
+    operator = signed_in(User.objects.create_superuser("operator@example.com"))
+
+    def delete(*users: User) -> str:
+        if not many:
+            address = reverse("admin:accounts_user_delete", args=[users[0].pk])
+            return operator.post(address, {"post": "yes"}).content.decode()
+        chosen = {"action": "delete_selected", "_selected_action": [user.pk for user in users]}
+        address = reverse("admin:accounts_user_changelist")
+        return operator.post(address, {**chosen, "post": "yes"}).content.decode()
+
+    assert "Acme: An organisation needs an owner" in delete(alice, bob)
+    assert organisation.memberships.count() == 2
+    organisation.memberships.filter(user=bob).update(role="owner")
+    if many:
+        assert "Acme: An organisation needs an owner" in delete(alice, bob)
+    delete(alice)
+    assert organisation.memberships.get().user == bob

@@ -1,6 +1,7 @@
 """How django-allauth behaves here: who may sign up, and that everybody has an organisation."""
 
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
@@ -15,6 +16,7 @@ from django.utils import translation
 
 from accounts import flows, invitations, languages, mail
 from accounts.models import User
+from portal.lib import env
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -30,6 +32,9 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         Subjects are rendered without a request, so without the site's own context.
         """
         named = {"SITE_NAME": settings.SITE_NAME} | context
+        named |= {
+            name: at_our_address(url) for name, url in context.items() if name.endswith("_url")
+        }
         recipient = email if isinstance(email, str) else email[0]
         with translation.override(languages.of_address(recipient)):
             message: EmailMultiAlternatives
@@ -47,6 +52,17 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         if commit:
             flows.ensure_organisation(user)
         return user
+
+
+def at_our_address(url: str) -> str:
+    """A mail's link below BASE_URL, where that is set.
+
+    Else it would lead to whatever host the request named, which whoever causes the mail of somebody
+    else chooses among all that are served, with any port: the link is a secret of its reader's.
+    """
+    if not env.text("BASE_URL"):
+        return url
+    return urlunsplit((*urlsplit(settings.BASE_URL)[:2], *urlsplit(url)[2:]))
 
 
 def html_of(text: str) -> str:

@@ -220,7 +220,11 @@ CACHES = {
         "OPTIONS": REDIS_CONNECTIONS,
     }
     if REDIS_URL
-    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    else {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        # Limits of sign-in live here: above Django's 300 entries, strangers would push them out.
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
 }
 
 LANGUAGE_CODE = "en"
@@ -298,7 +302,15 @@ ACCOUNT_CONFIRM_EMAIL_ON_GET = False
 ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
-ACCOUNT_FORMS = {"login": "accounts.forms.SignInForm"}
+ACCOUNT_FORMS = {"login": "accounts.forms.SignInForm", "signup": "accounts.forms.SignUpForm"}
+# Each of these is a mail to whatever address somebody typed in: so many a day, beside allauth's
+# own limits of a minute.
+ACCOUNT_RATE_LIMITS = {
+    "signup": "20/m/ip,500/d/ip",
+    "reset_password": "20/m/ip,200/d/ip,5/m/key,20/d/key",
+    "confirm_email": "1/180s/key,20/d/key",
+    "manage_email": "10/m/user,30/d/user",
+}
 ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
 SOCIALACCOUNT_ADAPTER = "accounts.adapters.SocialAccountAdapter"
 ACCOUNT_LOGOUT_REDIRECT_URL = "home"

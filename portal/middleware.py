@@ -1,9 +1,13 @@
-"""What every request of the Django side passes: an id, a slash that lacks, the right host."""
+"""What every request of the Django side passes.
+
+An id, a slash that lacks, the right host, and a word to caches.
+"""
 
 from collections.abc import Awaitable, Callable
 
 import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
@@ -93,5 +97,34 @@ def foreign_host_is_refused(get_response: Next) -> Next:
         assert isinstance(awaitable, Awaitable)
         response: HttpResponseBase = await awaitable
         return response
+
+    return answer
+
+
+@sync_and_async_middleware
+def nobody_keeps_what_is_private(get_response: Next) -> Next:
+    """No cache on the way, some of which go by the name of a file and not by its `Vary`, and no
+    browser after its owner has signed out: what is said to a session is that session's.
+    """
+
+    def complete(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        name = settings.SESSION_COOKIE_NAME
+        if name in request.COOKIES or name in response.cookies:
+            response.headers.setdefault("Cache-Control", "private, no-store")
+        return response
+
+    if not iscoroutinefunction(get_response):
+
+        def answer_now(request: HttpRequest) -> HttpResponseBase:
+            response = get_response(request)
+            assert isinstance(response, HttpResponseBase)
+            return complete(request, response)
+
+        return answer_now
+
+    async def answer(request: HttpRequest) -> HttpResponseBase:
+        awaitable = get_response(request)
+        assert isinstance(awaitable, Awaitable)
+        return complete(request, await awaitable)
 
     return answer

@@ -137,6 +137,7 @@ MIDDLEWARE = [
     "portal.middleware.foreign_host_is_refused",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "portal.middleware.nobody_keeps_what_is_private",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "portal.languages.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",

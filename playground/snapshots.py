@@ -3,10 +3,11 @@
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from accounts.models import User
+from accounts.models import Membership, User
 from playground import history
+from playground.admission import SPENDERS
 from playground.models import Audience, Conversation, Snapshot
 
 # What was measured and may be shown to strangers: neither the balance nor the request's id.
@@ -38,8 +39,16 @@ def content_of(conversation: Conversation) -> dict[str, Any]:
 
 
 def readable(reader: User | AnonymousUser) -> QuerySet[Snapshot]:
-    """Those that anyone may read, and those of the reader's organisations."""
+    """Those that anyone may read, and those of the reader's organisations.
+
+    Only its maker can withdraw a link, in the playground: it rests while they may not go there.
+    """
+    maker = Membership.objects.filter(
+        organisation=OuterRef("organisation"), user=OuterRef("conversation__user"),
+        role__in=SPENDERS, user__is_active=True,
+    )  # fmt: skip
     allowed = Q(audience=Audience.ANYONE)
     if reader.is_authenticated:
         allowed |= Q(organisation__memberships__user=reader)
-    return Snapshot.objects.filter(allowed, organisation__suspended_at=None).distinct()
+    found = Snapshot.objects.filter(allowed, Exists(maker), organisation__suspended_at=None)
+    return found.distinct()

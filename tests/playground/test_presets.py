@@ -8,9 +8,17 @@ from django.db import IntegrityError, connection, transaction
 from django.http import HttpResponse
 from django.test import Client
 
-from accounts.models import Membership, Organisation, User
+from accounts import flows
+from accounts.models import Membership, Organisation, Role, User
 from inference import catalog
-from playground.models import Conversation, Message, Preset, PresetVersion, Snapshot
+from playground.models import (
+    Audience,
+    Conversation,
+    Message,
+    Preset,
+    PresetVersion,
+    Snapshot,
+)
 from playground.triggers import check_triggers
 
 CONTENT = {
@@ -215,6 +223,30 @@ def test_a_link_goes_with_its_conversation(alice_client: Client, kept: Conversat
     share(alice_client, kept, "anyone")
     alice_client.post(f"/playground/conversations/{kept.id}/delete/")
     assert not Snapshot.objects.exists()
+
+
+def test_a_link_rests_while_its_maker_could_not_withdraw_it(
+    bob: User, bob_client: Client, alice_client: Client, client: Client, organisation: Organisation
+) -> None:
+    said = Conversation.objects.create(
+        organisation=organisation, user=bob, title="Plans", model="starter"
+    )
+    addresses = [share(bob_client, said, audience)["url"] for audience in Audience.values]
+
+    def seen() -> set[int]:
+        return {alice_client.get(address).status_code for address in addresses}
+
+    assert seen() == {200}
+    member = bob.memberships.get()
+    for role, seen_then in ((Role.VIEWER, {404}), (Role.DEVELOPER, {200})):
+        flows.change_role(member, role)
+        assert seen() == seen_then
+    User.objects.filter(pk=bob.pk).update(is_active=False)
+    assert seen() == {404}
+    User.objects.filter(pk=bob.pk).update(is_active=True)
+    flows.remove_member(member)
+    assert seen() == {404}
+    assert client.get(addresses[0]).status_code == 302
 
 
 def test_nobody_shares_what_is_not_theirs(bob_client: Client, kept: Conversation) -> None:

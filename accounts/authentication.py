@@ -23,7 +23,7 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.request import Request
 
-from accounts import keys
+from accounts import audit, keys
 from accounts.models import ApiKey, Membership, Organisation, Scope, User
 
 TOUCH_EVERY = timedelta(minutes=1)
@@ -270,6 +270,8 @@ class ManagementKeyAuthentication(BaseAuthentication):
             if refusal.status == 403:
                 raise exceptions.PermissionDenied(refusal.message, refusal.code) from None
             raise exceptions.AuthenticationFailed(refusal.message, refusal.code) from None
+        assert caller.api_key_id is not None
+        audit.done_with(caller.api_key_id)
         return KeyUser(caller), caller
 
     def authenticate_header(self, request: Request) -> str:

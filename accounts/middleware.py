@@ -1,4 +1,5 @@
-"""Which organisation a signed-in person works in, and the way out to who signs people in for us.
+"""Which organisation a signed-in person works in, the way out to who signs people in for us, and
+whose address the audit log keeps.
 
 `request.organisation` and `request.membership` are lazy, since most requests need neither. The
 choice is kept in the session; a choice that is no longer a membership counts for nothing.
@@ -6,6 +7,7 @@ choice is kept in the session; a choice that is no longer a membership counts fo
 
 from collections.abc import Callable
 
+from auditlog.middleware import AuditlogMiddleware
 from csp.decorators import csp_replace
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
@@ -16,6 +18,22 @@ from accounts.models import Membership, Organisation
 
 SESSION_KEY = "organisation_id"
 SOCIAL_PROVIDERS = "allauth.socialaccount.providers."
+
+
+class AuditMiddleware(AuditlogMiddleware):  # type: ignore[misc]
+    """Keeps the client's own address, as `portal.forwarded` found it.
+
+    The library takes what headers say that anybody may write: a false address, or a word that is
+    none, which PostgreSQL refuses together with what was to be recorded.
+    """
+
+    @staticmethod
+    def _get_remote_addr(request: HttpRequest) -> str | None:
+        return request.META.get("REMOTE_ADDR") or None
+
+    @staticmethod
+    def _get_remote_port(request: HttpRequest) -> int | None:
+        return None
 
 
 class OrganisationMiddleware:

@@ -149,7 +149,7 @@ MIDDLEWARE = [
     "accounts.middleware.social_sign_in_may_leave",
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
-    "auditlog.middleware.AuditlogMiddleware",
+    "accounts.middleware.AuditMiddleware",
     "accounts.middleware.OrganisationMiddleware",
 ]
 

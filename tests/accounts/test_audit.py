@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from accounts import audit, flows
 from accounts.models import ApiKey, Membership, Organisation, Role, User
+from tests.management import Program
 
 
 def actions(organisation: Organisation) -> list[tuple[str, str, str]]:
@@ -91,3 +92,38 @@ def test_changes_by_members_alone_have_an_actor(organisation: Organisation) -> N
     flows.create_key(organisation, None, "k")
     assert actions(organisation)[0] == ("apikey", "create", "")
     assert Membership.objects.filter(organisation=organisation).exists()
+
+
+@pytest.mark.parametrize("claimed", ["203.0.113.9", "unknown"])
+def test_the_address_is_not_what_the_client_claims(
+    claimed: str, alice_client: Client, organisation: Organisation
+) -> None:
+    """PostgreSQL takes no word for an address: such a header made every change fail."""
+    headers = {"x-forwarded-for": claimed, "x-forwarded-port": "99999999999"}
+    fields = {"name": "k", "scope": "inference"}
+    assert alice_client.post(reverse("key_create"), fields, headers=headers).status_code == 200
+    newest = audit.entries(organisation)[0]
+    assert (newest.remote_addr, newest.remote_port) == ("127.0.0.1", None)
+
+
+def test_what_a_key_did_is_told_by_its_name(
+    manager: Program, alice_client: Client, organisation: Organisation
+) -> None:
+    assert manager("post", "api_keys", {"name": "made by a key"}).status_code == 201
+    assert manager("patch", "api_organisation", {"name": "New"}).status_code == 200
+    assert manager("get", "api_keys").status_code == 200
+    key = ApiKey.objects.get(name="manages")
+    told = f"manages ({key.prefix}…{key.last_four})"
+    assert [entry.actor_email for entry in audit.entries(organisation)[:2]] == [told, told]
+    assert told in alice_client.get(reverse("members")).content.decode()
+    flows.revoke_key(key)
+    assert audit.entries(organisation)[0].actor_email is None, "a command is nobody's"
+
+
+def test_who_is_gone_stays_in_the_log(
+    bob: User, bob_client: Client, alice_client: Client, organisation: Organisation
+) -> None:
+    bob_client.post(reverse("key_create"), {"name": "k", "scope": "inference"})
+    bob.delete()
+    page = alice_client.get(reverse("members")).content.decode()
+    assert ">bob@example.com</td>" in page

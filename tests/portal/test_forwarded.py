@@ -28,6 +28,9 @@ def test_without_a_proxy_the_header_counts_for_nothing(settings: Settings) -> No
         ([b"10.0.0.1", b"203.0.113.9"], "203.0.113.9"),
         ([b"2001:db8::1"], "2001:db8::1"),
         ([b"203.0.113.9, "], "127.0.0.1"),
+        ([b"10.0.0.1, 203.0.113.9:4711"], "203.0.113.9"),
+        ([b"[2001:db8::1]:4711"], "2001:db8::1"),
+        ([b"unknown"], "127.0.0.1"),
     ],
 )
 def test_behind_a_proxy_its_own_word_is_the_last(

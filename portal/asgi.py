@@ -18,6 +18,7 @@ django_application = get_asgi_application()
 # Models may be imported only after Django is set up.
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import URLRouter  # noqa: E402
+from django.urls import re_path  # noqa: E402
 from starlette.routing import Router  # noqa: E402
 from starlette.types import ASGIApp, Receive, Scope, Send  # noqa: E402
 
@@ -31,6 +32,7 @@ from portal.body_limit import BodyLimit  # noqa: E402
 from portal.forwarded import seen_by_proxy  # noqa: E402
 from portal.languages import SocketLanguage  # noqa: E402
 from portal.origin import BrowserOriginOnly  # noqa: E402
+from portal.sockets import unknown_address  # noqa: E402
 
 API_PREFIXES = ("/v1/", "//v1/", "/tokenize", "/detokenize", "/tokenizer_info")
 OPERATIONS_PATHS = ("/healthz", "/readyz", "/metrics")
@@ -44,8 +46,9 @@ class Application:
         self.api: ASGIApp = build_app()
         self.pages: ASGIApp = BodyLimit(cast("ASGIApp", django_application))
         self.operations: ASGIApp = Router(routes=operations.routes)
+        unknown = re_path("", unknown_address)  # type: ignore[arg-type]  # no view, but Channels'
         self.sockets: ASGIApp = BrowserOriginOnly(
-            AuthMiddlewareStack(SocketLanguage(URLRouter(websocket_urlpatterns)))
+            AuthMiddlewareStack(SocketLanguage(URLRouter([*websocket_urlpatterns, unknown])))
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,11 +1,13 @@
 """Who may use the socket, and for how long."""
 
+import json
 import time
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from accounts import flows
@@ -23,6 +25,18 @@ async def test_it_refuses_a_page_of_another_origin(site: Site, alice_browser: Cl
         async with site.page(alice_browser, origin="https://evil.example"):
             pass
     assert refusal.value.response.status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/v1/realtime?model=starter", "/v1/responses", "/"])
+async def test_there_is_no_socket_elsewhere(site: Site, path: str) -> None:
+    """OpenAI's library opens the first two."""
+    with pytest.raises(InvalidStatus) as refusal:
+        async with connect(f"ws://{site.host}{path}"):
+            pass
+    assert refusal.value.response.status_code == 404
+    error = json.loads(refusal.value.response.body)["error"]
+    assert error["code"] == "unknown_url"
+    assert "/ws/playground/" in error["message"]
 
 
 async def test_it_turns_a_page_without_a_session_away(site: Site) -> None:

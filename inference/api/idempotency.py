@@ -2,8 +2,8 @@
 
 Wraps an endpoint that generates. Without the header it is one look at the headers. With it, the
 first request runs to its end even when its client goes (`inference.api.keyed_run`). Who comes while
-it runs waits for its end, in whichever web process; who comes after it gets the stored answer
-(`inference.log.replays`), a stream as one burst.
+it runs waits for its end, in whichever web process (`inference.api.keyed_wait`); who comes after it
+gets the stored answer (`inference.log.replays`), a stream as one burst.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from inference.api.answers import hang_up
 from inference.api.engines import with_engine
 from inference.api.exchange import Exchange, authenticate, exchange_of, read_body
 from inference.api.keyed_run import KeyedRun
+from inference.api.keyed_wait import HEADER, waiting
 from inference.api.recording import Endpoint
 from inference.database import ask_database
 from inference.errors import ServiceError, invalid
@@ -24,9 +25,7 @@ from inference.log import replays
 from inference.log.replays import Answer, Found, Ours
 from portal.lib import strict_json
 
-HEADER = "Idempotency-Key"
 MAX_KEY_CHARS = 255
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 
 
 def idempotent(endpoint: Endpoint) -> Endpoint:
@@ -85,13 +84,12 @@ async def _check_model(request: Request, body: bytes) -> None:
 async def _claim(request: Request, asked: replays.Asked) -> Found:
     """What there is for the key, once nobody runs it; ours, when we have to."""
     gone = asyncio.create_task(hang_up(request.receive))
-    pause = FIRST_PAUSE_S
     try:
         while isinstance(found := await ask_database(replays.claim, asked), replays.Running):
-            await asyncio.wait([gone], timeout=pause)
+            with waiting(asked) as ended:
+                await asyncio.wait([gone, ended], return_when=asyncio.FIRST_COMPLETED)
             if gone.done():
                 raise ClientDisconnect
-            pause = min(pause * 1.5, LONGEST_PAUSE_S)
     finally:
         gone.cancel()
     return found

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from inference.api import shapes
-from inference.api.idempotency import HEADER as IDEMPOTENCY_HEADER
+from inference.api.keyed_wait import HEADER as IDEMPOTENCY_HEADER
 from inference.api.reference import OPERATIONS, Operation
 
 SECURITY = "inferenceKey"

@@ -79,17 +79,16 @@ def claim(asking: Asked) -> Found:
     """What is known of the key; it is ours when nothing is, or when whoever ran it died."""
     token = secrets.token_hex(16)
     while True:
-        row = _find(asking)
+        row = _find(asking.organisation_id, asking.key_hash)
         if row is None:
             _insert(asking, token)
-            row = _find(asking)
+            row = _find(asking.organisation_id, asking.key_hash)
         if row is None:  # released meanwhile
             continue
         if row.token == token:
             return Ours(row.pk, token, asking)
-        now = timezone.now()
-        held = row.state == KeyedState.RUNNING and row.lease > pulse.number()
-        if row.expires_at > now or held:
+        held = _is_held(row)
+        if row.expires_at > timezone.now() or held:
             if bytes(row.body_hash) != asking.body_hash:
                 return OtherBody()
             if held:
@@ -99,10 +98,18 @@ def claim(asking: Asked) -> Found:
         _take_over(row, asking, token)
 
 
-def _find(asking: Asked) -> KeyedRequest | None:
-    return KeyedRequest.objects.filter(
-        organisation_id=asking.organisation_id, key_hash=asking.key_hash
-    ).first()
+def is_running(organisation_id: str, key_hash: bytes) -> bool:
+    """Whether somebody who lives runs it: a look alone, for who waits for its end."""
+    row = _find(organisation_id, key_hash)
+    return row is not None and _is_held(row)
+
+
+def _is_held(row: KeyedRequest) -> bool:
+    return row.state == KeyedState.RUNNING and row.lease > pulse.number()
+
+
+def _find(organisation_id: str, key_hash: bytes) -> KeyedRequest | None:
+    return KeyedRequest.objects.filter(organisation_id=organisation_id, key_hash=key_hash).first()
 
 
 def _insert(asking: Asked, token: str) -> None:

@@ -32,6 +32,7 @@ from markdown_it.utils import EnvType, OptionsDict
 
 from billing import tiers
 from inference import catalog, prompts
+from inference.api.keyed_wait import MAX_WAITING
 from inference.api.streams import FIRST_TOKEN_WAIT_S
 from inference.models import ModelKind
 from portal.lib import sse, strict_json
@@ -186,6 +187,7 @@ def text_of(page: Page, request: HttpRequest) -> str:
         "aliases": catalog.aliases_of(offered),
         "max_body_mb": settings.API_MAX_BODY_BYTES // (1024 * 1024),
         "replay_kb": settings.REPLAY_MAX_BYTES // 1024,
+        "max_waiting": MAX_WAITING,
         "kept_kb": settings.KEPT_BODY_MAX_BYTES // 1024,
         "max_text_mb": prompts.MAX_TEXT_BYTES // (1024 * 1024),
         "max_token_bytes": prompts.MAX_BYTES_PER_TOKEN,

@@ -74,18 +74,6 @@ async def test_what_was_ignored_is_told_again(api: httpx.AsyncClient) -> None:
     assert (await api.post(CHAT, json=body, headers=key())).headers["x-ignored-fields"] == "colour"
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_who_comes_meanwhile_joins(
-    web: httpx.AsyncClient, books: Books, stream: bool
-) -> None:
-    body = chat(model="slow", max_tokens=20, stream=stream)
-    found = await asyncio.gather(*(web.post(CHAT, json=body, headers=key()) for _ in range(6)))
-    assert {answer.status_code for answer in found} == {200}
-    assert len({answer.content for answer in found}) == 1
-    assert sum("idempotent-replayed" in answer.headers for answer in found) == 5
-    await books.settled(1)
-
-
 async def test_other_keys_and_no_keys_run(api: httpx.AsyncClient, books: Books) -> None:
     body = chat(max_tokens=2)
     for headers in (key("a"), key("b"), {}, {}):
@@ -286,47 +274,6 @@ async def test_a_revoked_key_ends_what_nobody_waits_for(
     [record] = await books.settled(1)
     assert record.outcome == "aborted"
     await stored()
-
-
-async def test_who_waits_may_leave(
-    web: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    claim, asked = replays.claim, []
-
-    def watch(asking: replays.Asked) -> replays.Found:
-        asked.append(asking)
-        return claim(asking)
-
-    monkeypatch.setattr(replays, "claim", watch)
-    body = chat(model="slow", max_tokens=80)
-    first = asyncio.create_task(web.post(CHAT, json=body, headers=key()))
-    while not await rows():
-        await asyncio.sleep(0.005)
-    with pytest.raises(httpx.ReadTimeout):
-        await web.post(CHAT, json=body, headers=key(), timeout=0.2)
-    await asyncio.sleep(0.1)
-    until_then = len(asked)
-    assert (await first).status_code == 200
-    assert len(asked) == until_then  # nobody asks for who has left
-    await books.settled(1)
-
-
-async def test_a_dead_process_row_is_taken_over_when_its_lease_is_over(
-    api: httpx.AsyncClient, api_key: tuple[ApiKey, str], books: Books, settings: Settings
-) -> None:
-    body = chat(max_tokens=2)
-    request = api.build_request("POST", CHAT, json=body)
-    dead = replays.asked(api_key[0].organisation_id, "order 1", CHAT, request.content, "req_dead")
-    assert isinstance(await db(replays.claim, dead), replays.Ours)
-    await db(beats, 3)
-    again = asyncio.create_task(api.post(CHAT, json=body, headers=key()))
-    await asyncio.sleep(0.3)
-    assert not again.done()
-    await db(beats, 1)
-    answer = await asyncio.wait_for(again, 30)
-    assert answer.status_code == 200
-    assert "idempotent-replayed" not in answer.headers
-    await books.settled(1)
 
 
 async def test_a_living_process_renews_its_lease(

@@ -120,7 +120,15 @@ class Grammars:
             return found
 
     def compile(self, grammar: Grammar) -> CompiledGrammar:
-        """Compile, as long as it takes. ValueError with a sentence when it cannot be followed."""
+        """Compile and keep. ValueError with a sentence when it cannot be followed."""
+        compiled = self.accept(grammar)
+        with self._lock:
+            self._alive[grammar] = compiled
+            self._keep(grammar, compiled)
+        return compiled
+
+    def accept(self, grammar: Grammar) -> CompiledGrammar:
+        """Compile, as long as it takes, for nobody else. ValueError as above."""
         if self._tokenizer is None:
             raise ValueError("this model has no end token, which structured output needs")
         limits = LLParserLimits(
@@ -134,9 +142,6 @@ class Grammars:
         compiled = CompiledGrammar(make)
         if compiled.error:
             raise ValueError(_in_plain_words(compiled.error))
-        with self._lock:
-            self._alive[grammar] = compiled
-            self._keep(grammar, compiled)
         return compiled
 
     def _keep(self, grammar: Grammar, compiled: CompiledGrammar) -> None:

@@ -144,7 +144,7 @@ def _answer(value: str) -> None:
 def try_out(grammars: Grammars, grammar: Grammar) -> str:
     """Compile a grammar and follow it a little way; return what is wrong with it, if anything."""
     try:
-        matcher = grammars.compile(grammar).start()
+        matcher = grammars.accept(grammar).start()
     except ValueError as error:
         return str(error)
     return _follow(matcher)

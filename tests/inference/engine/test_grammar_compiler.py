@@ -13,7 +13,7 @@ from inference.engine import fake
 from inference.engine.fake_codec import FakeCodec
 from inference.engine.grammar import CompiledGrammar, Grammars, Vocabulary, read_vocabulary
 from inference.engine.grammar_compiler import CompilingFailedError, GrammarCompiler
-from inference.engine.grammar_trial import LIMIT_S, STALLED_S
+from inference.engine.grammar_trial import LIMIT_S, STALLED_S, try_out
 from inference.engine.params import Grammar
 from inference.engine.server import EngineServer
 from inference.engine.wire import engine_pb2
@@ -95,6 +95,13 @@ async def test_a_grammar_in_use_stays_however_many_follow(compiler: GrammarCompi
         grammars.compile(Grammar("regex", f"c{n}"))
     assert grammars.find(Grammar("regex", "a")) is held
     assert grammars.find(Grammar("regex", "b")) is None
+
+
+def test_what_is_only_tried_out_is_not_kept() -> None:
+    codec = FakeCodec()
+    grammars = Grammars(read_vocabulary(codec, codec.vocab_size))
+    assert try_out(grammars, schema(PERSON)) == ""
+    assert grammars.find(schema(PERSON)) is None
 
 
 async def test_a_flood_of_slow_grammars_delays_another_tenant_by_one(

@@ -139,6 +139,15 @@ def test_it_preempts_the_last_and_finishes_everyone() -> None:
     assert all(sequence.num_generated == 40 for sequence in sequences)
 
 
+def test_who_was_preempted_goes_before_those_who_came_later() -> None:
+    desk = Desk(make(max_running=1))
+    first = desk.submit([1], max_tokens=9)
+    desk.step()
+    desk.submit([2])
+    desk.scheduler._preempt(first)
+    assert [row.key for row in desk.step().rows] == [first.key]
+
+
 def test_it_never_preempts_the_first() -> None:
     desk = Desk(make(num_blocks=16, max_running=4))
     first = desk.submit([0] * 8, max_tokens=40)

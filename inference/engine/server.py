@@ -22,6 +22,7 @@ from inference.engine.wire import engine_pb2
 from inference.engine.wire.answering import Stream
 
 OUTBOX_BYTES = 1 << 20
+FRAME_BYTES = 16 << 20  # the log-probabilities of many long prompts at once are more
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,8 @@ class Outbox:
             self._stream.end()
 
     def _send(self, frame: engine_pb2.StepFrame, size: int) -> None:
-        self._stream.write(frame)
+        for part in _cut(frame) if size > FRAME_BYTES else (frame,):
+            self._stream.write(part)
         self._taken += size
         # What is counted meanwhile is put later, so that this is asked again.
         if self._holds and self._counted - self._taken <= self._limit // 2:
@@ -156,6 +158,11 @@ class EngineServer(LoopServer):
                 outbox.end()
             else:
                 outbox.put(frame, size)
+
+
+def _cut(frame: engine_pb2.StepFrame) -> list[engine_pb2.StepFrame]:
+    """Let each sequence's news be a message: one that is too long would end the whole stream."""
+    return [engine_pb2.StepFrame(step=frame.step, deltas=[delta]) for delta in frame.deltas]
 
 
 def _count(outbox: Hashable, frame: engine_pb2.StepFrame | None) -> int:

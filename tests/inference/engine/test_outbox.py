@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from inference.engine.server import Outbox
+from inference.engine.server import FRAME_BYTES, Outbox
 from inference.engine.wire import engine_pb2
 from inference.engine.wire.answering import Stream
 
@@ -66,3 +66,16 @@ async def test_nothing_overtakes_what_waits() -> None:
     assert client.sent == []
     outbox.end()
     assert client.sent == [first, second, "end"]
+
+
+async def test_what_would_be_too_long_as_one_message_goes_in_several() -> None:
+    client = Client()
+    outbox = make(client, [])
+    deltas = [engine_pb2.SequenceDelta(sequence_id=number) for number in range(3)]
+    frame = engine_pb2.StepFrame(step=7, deltas=deltas)
+    for size in (FRAME_BYTES, FRAME_BYTES + 1):
+        outbox.put(frame, size)
+    client.writable = True
+    outbox.on_writable()
+    parts = [engine_pb2.StepFrame(step=7, deltas=[delta]) for delta in deltas]
+    assert client.sent == [frame, *parts]

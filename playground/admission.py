@@ -22,6 +22,7 @@ from accounts.models import Membership, Scope
 from accounts.permissions import KEY_MAKERS
 from inference.errors import ServiceError
 
+NOT_A_MEMBER = "not_a_member"
 SPENDERS = KEY_MAKERS  # of the organisation's credit, which a key spends as well
 
 
@@ -75,14 +76,15 @@ def admit(credentials: Credentials) -> Caller:
         raise session_ended()
     membership = (
         Membership.objects.filter(
-            user_id=credentials.user_id,
-            organisation_id=credentials.organisation_id,
-            user__is_active=True,
+            user_id=credentials.user_id, organisation_id=credentials.organisation_id
         )
         .select_related("user", "organisation")
         .first()
     )
-    if membership is None or not opened_by(session, membership.user):
+    if membership is None:
+        message = _("You are not a member of this organisation any more.")
+        raise ServiceError(403, "invalid_request_error", NOT_A_MEMBER, message)
+    if not membership.user.is_active or not opened_by(session, membership.user):
         raise session_ended()
     if membership.role not in SPENDERS:
         message = _("Your role in this organisation does not allow spending its credit.")

@@ -52,8 +52,8 @@ class Answering:
         try:
             summary = await self._generate()
             measured = self._measured(summary)
-            await self._save(measured)
-            await self.say(protocol.finished(self.frame.id, measured))
+            kept_in = await self._save(measured)
+            await self.say(protocol.finished(self.frame.id, measured, kept_in))
         except ServiceError as error:
             await self._fail(error)
             return error
@@ -115,23 +115,27 @@ class Answering:
             await self.say(protocol.error(error, self.frame.id))
             return
         measured = self._measured(error.summary)
-        await self._save(measured | {"error": error.message})
-        await self.say(protocol.error(error, self.frame.id, summary=measured))
+        kept_in = await self._save(measured | {"error": error.message})
+        place = {"conversation": kept_in} if kept_in else {}
+        await self.say(protocol.error(error, self.frame.id, summary=measured, **place))
 
     def _measured(self, summary: Summary) -> dict[str, Any]:
         told = self._telling.measured() if self._telling is not None else {}
         return protocol.measured(summary, self.frame.parameters.seed, **told)
 
-    async def _save(self, measured: dict[str, Any]) -> None:
-        """Keep what was said; a failure here costs the history, not the answer."""
+    async def _save(self, measured: dict[str, Any]) -> str:
+        """Keep what was said; the conversation that has it now, or nothing.
+
+        A failure here costs the history, not the answer.
+        """
         if not self.conversation or not isinstance(self.credentials, MemberCredentials):
-            return
+            return ""
         said = self._telling
         text, calls = (said.text, said.tool_calls) if said is not None else ("", [])
         answer = history.Answer(self.request_id, text, calls, measured)
         who = self.credentials
         try:
-            await db(
+            return await db(
                 history.save,
                 self.conversation,
                 who.user_id,
@@ -141,3 +145,4 @@ class Answering:
             )
         except DatabaseError:
             logger.exception("a conversation was not saved", request_id=self.request_id)
+            return ""

@@ -16,6 +16,7 @@ from inference.errors import ServiceError, invalid
 from inference.sentences import Sentence
 from playground import protocol
 from playground.admission import (
+    NOT_A_MEMBER,
     Credentials,
     KeyCredentials,
     admit,
@@ -154,8 +155,17 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chann
             error = await answering.run()
         finally:
             self.answering.pop(answering.frame.id, None)
-        if error is not None and error.status == 401:
-            await self._hang_up(UNAUTHORIZED)
+        if error is not None and (error.status == 401 or error.code == NOT_A_MEMBER):
+            await self._turn_away(await self._what_ended(error))
+
+    async def _what_ended(self, error: ServiceError) -> ServiceError:
+        """An answer that was broken off has only heard that its credentials ended, not why."""
+        if error.code == "access_withdrawn" and self.credentials is not None:
+            try:
+                await ask_database(admit, self.credentials)
+            except ServiceError as refusal:
+                return refusal
+        return error
 
     # --- Speaking and going ----------------------------------------------------------------------
 

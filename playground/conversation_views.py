@@ -41,6 +41,7 @@ def answer(request: HttpRequest, request_id: str) -> JsonResponse:
     return JsonResponse(
         {
             "answer": {
+                "conversation": found.conversation_id,
                 "content": found.content,
                 "tool_calls": found.tool_calls,
                 "summary": found.measured,

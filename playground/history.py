@@ -73,19 +73,17 @@ def _goes_on(conversation: Conversation, run: Run) -> bool:
     return not run.after or last is None or last.request_id == run.after
 
 
-def save(
-    conversation_id: str, user_id: int, organisation_id: str, run: Run, answer: Answer
-) -> None:
-    """Make the conversation say what the run sent and got.
+def save(conversation_id: str, user_id: int, organisation_id: str, run: Run, answer: Answer) -> str:
+    """Make the conversation say what the run sent and got; the id of the one that does.
 
-    A conversation that was deleted while its answer streamed stays deleted; one that went on in
-    another tab meanwhile stays as it is, and the run is a conversation of its own.
+    A conversation that was deleted while its answer streamed stays deleted, and nothing is kept;
+    one that went on in another tab meanwhile stays as it is, and the run is one of its own.
     """
     with transaction.atomic():
         mine = conversations(user_id, organisation_id).select_for_update()
         conversation = mine.filter(pk=conversation_id).first()
         if conversation is None and run.conversation == conversation_id:
-            return
+            return ""
         if conversation is not None and not _goes_on(conversation, run):
             conversation, conversation_id = None, new_conversation_id()
         if conversation is None:
@@ -104,6 +102,7 @@ def save(
             earlier[said_by(message)].append(message)
         conversation.messages.all().delete()
         Message.objects.bulk_create(_messages(conversation, run, earlier, answer))
+        return conversation.id
 
 
 def _messages(

@@ -183,8 +183,9 @@ def delta(frame_id: str, gain: dict[str, Any]) -> ServerFrame:
     return {"type": "delta", "id": frame_id, **gain}
 
 
-def finished(frame_id: str, measured: dict[str, Any]) -> ServerFrame:
-    return {"type": "finished", "id": frame_id, "summary": measured}
+def finished(frame_id: str, measured: dict[str, Any], conversation: str) -> ServerFrame:
+    frame: ServerFrame = {"type": "finished", "id": frame_id, "summary": measured}
+    return frame | {"conversation": conversation} if conversation else frame
 
 
 def pong() -> ServerFrame:
@@ -192,7 +193,8 @@ def pong() -> ServerFrame:
 
 
 def error(problem: ServiceError, frame_id: str | None = None, **rest: Any) -> ServerFrame:
-    """`rest` may hold the `summary` of a generation that had begun: it is settled then."""
+    """`rest` may hold the `summary` of a generation that had begun: it is settled then. It may hold
+    the `conversation` in which what came is kept."""
     body: dict[str, Any] = {
         "message": problem.message,
         "type": problem.type,

@@ -13,7 +13,7 @@ CONVERSATION: Texts = {
     "connecting": _("Connecting …"),
     "ready": "",
     "lost": _("The connection was lost. Trying again …"),
-    "signed-out": _("You are not signed in any more."),
+    "turned-away": _("You are not signed in any more."),
     "sign_in": _("Sign in"),
     "top_up": _("Add credit"),
     "see_requests": _("Requests"),
@@ -33,6 +33,13 @@ CONVERSATION: Texts = {
     "lost_before": _(
         "The connection was lost before the answer began. Had it begun unseen, "
         "it would stand under Requests."
+    ),
+    "conversation_gone": _(
+        "This conversation is not there any more. Run again: what is on the page begins a new one."
+    ),
+    "branched": _(
+        "This conversation has got another answer meanwhile, from another tab, say. It stays as it "
+        "is: what stands here is kept as a conversation of its own."
     ),
     "organisation_changed": _(
         "You switched to another organisation. Load the page again before you go on."

@@ -133,7 +133,20 @@ async def change_password(_client: Client, alice: User, _organisation: Organisat
     await db(alice.save)
 
 
-@pytest.mark.parametrize("withdraw", [end_session, change_password])
+async def suspend(_client: Client, _alice: User, organisation: Organisation) -> None:
+    rows = Organisation.objects.filter(pk=organisation.pk)
+    await db(rows.update, suspended_at=timezone.now())
+
+
+@pytest.mark.parametrize(
+    ("withdraw", "why"),
+    [
+        (end_session, "session_ended"),
+        (change_password, "session_ended"),
+        (remove_member, "not_a_member"),
+        (suspend, "organisation_suspended"),
+    ],
+)
 async def test_the_end_of_a_session_ends_a_running_answer_within_two_seconds(
     site: Site,
     alice_browser: Client,
@@ -141,6 +154,7 @@ async def test_the_end_of_a_session_ends_a_running_answer_within_two_seconds(
     organisation: Organisation,
     books: Books,
     withdraw: Any,
+    why: str,
 ) -> None:
     async with site.page(alice_browser) as page:
         await page.say(**run(model="slow"))
@@ -152,10 +166,20 @@ async def test_the_end_of_a_session_ends_a_running_answer_within_two_seconds(
         assert frames[-1]["error"]["code"] == "access_withdrawn"
         [record] = await books.settled(1)
         assert frames[-1]["summary"]["cost_nanos"] == record.cost_nanos
+        told = await page.hear()
+        assert (told["error"]["code"], "id" in told) == (why, False)
         assert await page.closed() == 4401
 
 
-@pytest.mark.parametrize("withdraw", [end_session, remove_member, deactivate, change_password])
+@pytest.mark.parametrize(
+    ("withdraw", "why"),
+    [
+        (end_session, "session_ended"),
+        (remove_member, "not_a_member"),
+        (deactivate, "session_ended"),
+        (change_password, "session_ended"),
+    ],
+)
 async def test_an_open_socket_does_not_outlive_its_credentials(
     site: Site,
     alice_browser: Client,
@@ -163,11 +187,12 @@ async def test_an_open_socket_does_not_outlive_its_credentials(
     organisation: Organisation,
     books: Books,
     withdraw: Any,
+    why: str,
 ) -> None:
     async with site.page(alice_browser) as page:
         await withdraw(alice_browser, alice, organisation)
         await page.say(**run())
-        assert (await page.hear())["error"]["code"] == "session_ended"
+        assert (await page.hear())["error"]["code"] == why
         assert await page.closed() == 4401
     assert await books.records() == []
 

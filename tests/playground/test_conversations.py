@@ -22,7 +22,7 @@ async def test_it_saves_a_finished_run_with_what_was_measured(
         await page.say(**run(content="What is  this?", conversation="new"))
         started, *_, finished = await page.hear_until("finished", "error")
     conversation = await db(Conversation.objects.get)
-    assert conversation.id == started["conversation"]
+    assert conversation.id == started["conversation"] == finished["conversation"]
     assert (conversation.user_id, conversation.organisation_id) == (alice.pk, organisation.id)
     assert conversation.title == "What is this?"
     question, answer = await rows(conversation.id)
@@ -83,9 +83,12 @@ async def test_tabs_that_run_at_once_do_not_write_over_each_other(
         await page.say(**run("slow", "slow", **slow, **fields))
         await page.hear_until("delta")
         await page.say(**run("quick", "quick", **fields))
-        ended: set[str] = set()
-        while len(ended) < 2:
-            ended.add((await page.hear_until("finished"))[-1]["id"])
+        places: dict[str, str] = {}
+        while len(places) < 2:
+            finished = (await page.hear_until("finished"))[-1]
+            places[finished["id"]] = finished["conversation"]
+    assert places["quick"] == kept != places["slow"]
+    assert (await rows(places["slow"]))[0].content == "slow"
     questions = await db(lambda: set(Message.objects.filter(role="user").values_list("content")))
     assert questions == {("slow",), ("quick",)}
     assert len(await rows(kept)) == 2

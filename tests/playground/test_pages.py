@@ -86,7 +86,11 @@ def test_an_answer_is_found_by_its_request_by_its_owner_alone(
         measured=measured,
     )  # fmt: skip
     found = alice_client.get("/playground/answers/req_1/").json()
-    assert found == {"answer": {"content": "Hi", "tool_calls": [], "summary": measured}}
+    assert found == {
+        "answer": {
+            "conversation": kept.id, "content": "Hi", "tool_calls": [], "summary": measured
+        }
+    }  # fmt: skip
     assert bob_client.get("/playground/answers/req_1/").json() == {"answer": None}
 
 

@@ -158,9 +158,10 @@ class Playground {
 
   /** @param {import("./pane.js").Pane} pane */
   ended({ conversation }) {
-    if (!conversation) return;
-    if (this.panes.list.length === 1) {
-      history.replaceState(null, "", `?conversation=${encodeURIComponent(conversation)}`);
+    const named = new URLSearchParams(location.search).get("conversation") ?? "";
+    if (this.panes.list.length === 1 && conversation !== named) {
+      const query = conversation && `?conversation=${encodeURIComponent(conversation)}`;
+      history.replaceState(null, "", location.pathname + query);
     }
     void this.history.refresh(this.panes.active.conversation);
   }
@@ -369,7 +370,7 @@ class Playground {
       return;
     }
     if (frame.type === "error" && frame.id === undefined) {
-      this.notice.say(frame.error.message);
+      this.notice.refused(frame.error);
       return;
     }
     if (frame.error?.param) this.settings.structure.complain(frame.error.param, frame.error.message);

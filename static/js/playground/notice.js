@@ -1,4 +1,4 @@
-// What the page says about itself, above everything: the connection, or what hinders it.
+// What the page says about itself, where one writes: the connection, or what hinders it.
 import { balance, dollars } from "./format.js";
 
 export class Notice {
@@ -6,6 +6,8 @@ export class Notice {
   #kept = "";
   /** @type {import("./socket.js").Connection} */
   #state = "connecting";
+  /** What the server said last of the connection itself. @type {{message: string, status: number} | null} */
+  #refusal = null;
 
   /**
    * @param {HTMLElement} element
@@ -22,11 +24,25 @@ export class Notice {
     this.#show(sentence);
   }
 
+  /** @param {{message: string, status: number}} error of the connection, in the server's words */
+  refused(error) {
+    this.#refusal = error;
+    this.say(error.message);
+  }
+
   /** @param {import("./socket.js").Connection} state */
   connectionIs(state) {
     this.#state = state;
+    if (state === "turned-away") return this.#tellWhy();
+    this.#refusal = null;
     this.#show(state === "ready" ? this.#kept : (this.texts[state] ?? ""));
-    if (state === "signed-out") this.#offerSignIn();
+  }
+
+  /** Whose session is over can sign in again; that helps nobody else. */
+  #tellWhy() {
+    const isSignedIn = this.#refusal !== null && this.#refusal.status !== 401;
+    this.#show(this.#refusal?.message ?? this.texts["turned-away"] ?? "");
+    if (!isSignedIn) this.#offerSignIn();
   }
 
   /** @param {string} sentence */

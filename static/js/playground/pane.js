@@ -176,7 +176,11 @@ export class Pane {
   /** @param {Record<string, any>} frame of one of its runs, or of another pane's */
   hear(frame) {
     const turn = this.store.chat.turns.find((each) => each.runId === frame.id);
+    const { conversation } = this;
     this.store.apply(frame);
+    if (turn && conversation && (frame.conversation ?? conversation) !== conversation) {
+      this.store.apply({ type: "remark", key: turn.key, note: this.desk.texts.branched });
+    }
     if (!turn || !(frame.type === "finished" || frame.type === "error")) return;
     const text = turn.content.slice(0, ANNOUNCED_CHARS);
     if (frame.type === "finished") this.desk.announce(fill(this.desk.texts.answered, { text }));

@@ -9,14 +9,15 @@ const PAUSES_MS = [500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
  * @param {object} [tools] for tests
  * @param {(url: string) => Promise<Response>} [tools.get]
  * @param {(ms: number) => Promise<void>} [tools.pause]
- * @returns {Promise<{content: string, calls: import("./state.js").Call[], summary: Record<string, any>} | null>}
+ * @returns {Promise<{conversation: string, content: string, calls: import("./state.js").Call[], summary: Record<string, any>} | null>}
  */
 export async function findAnswer(url, { get = (at) => fetch(at), pause = sleep } = {}) {
   for (const ms of PAUSES_MS) {
     try {
       const response = await get(url);
-      if (!response.ok || response.redirected) return null;
-      const { answer } = await response.json();
+      if (response.redirected || (response.status >= 400 && response.status < 500)) return null;
+      // While the server starts again, a proxy before it answers for it.
+      const { answer } = response.ok ? await response.json() : { answer: null };
       if (answer) return { ...answer, calls: (answer.tool_calls ?? []).map(flat) };
     } catch {
       // Offline still; try again.

@@ -2,12 +2,14 @@
 
 const PING_EVERY_MS = 25_000;
 const PONG_WITHIN_MS = 10_000;
+/** A machine that takes connections and says nothing would hold the page for minutes. */
+const READY_WITHIN_MS = 15_000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
-/** The server's word that the session is over; trying again would not help. */
+/** The server takes this person no more, and has said why; trying again would not help. */
 const UNAUTHORIZED = 4401;
 
-/** @typedef {"connecting" | "ready" | "lost" | "signed-out"} Connection */
+/** @typedef {"connecting" | "ready" | "lost" | "turned-away"} Connection */
 
 export class PlaygroundSocket {
   /** @type {WebSocket | null} */
@@ -39,6 +41,7 @@ export class PlaygroundSocket {
     this.#socket = socket;
     socket.addEventListener("message", (event) => this.#hear(socket, event.data));
     socket.addEventListener("close", (event) => this.#closed(socket, event.code));
+    this.#hearWithin(socket, READY_WITHIN_MS);
   }
 
   /**
@@ -51,9 +54,12 @@ export class PlaygroundSocket {
     return true;
   }
 
-  /** Try now, without waiting for the pause to end. */
+  /** Try now, without waiting for the pause to end, or for what was tried over another network. */
   retry() {
-    if (this.state === "lost") this.#again();
+    if (this.state !== "lost") return;
+    const hanging = this.#socket;
+    this.connect();
+    hanging?.close();
   }
 
   /**
@@ -77,14 +83,22 @@ export class PlaygroundSocket {
     clearTimeout(this.#pinging);
     this.#pinging = this.later(() => {
       if (!this.send({ type: "ping" })) return;
-      clearTimeout(this.#deadline);
-      // `close` alone may wait a minute for the other side.
-      this.#deadline = this.later(() => {
-        socket.close();
-        this.#closed(socket, 1006);
-      }, PONG_WITHIN_MS);
+      this.#hearWithin(socket, PONG_WITHIN_MS);
       this.#keepAlive(socket);
     }, PING_EVERY_MS);
+  }
+
+  /**
+   * @param {WebSocket} socket
+   * @param {number} ms
+   */
+  #hearWithin(socket, ms) {
+    clearTimeout(this.#deadline);
+    this.#deadline = this.later(() => {
+      // `close` alone may wait a minute for the other side.
+      socket.close();
+      this.#closed(socket, 1006);
+    }, ms);
   }
 
   /**
@@ -97,7 +111,7 @@ export class PlaygroundSocket {
     clearTimeout(this.#pinging);
     clearTimeout(this.#deadline);
     if (code === UNAUTHORIZED) {
-      this.#become("signed-out");
+      this.#become("turned-away");
       return;
     }
     this.#become("lost");

@@ -37,7 +37,7 @@
 /**
  * @typedef {object} Chat
  * @property {Turn[]} turns
- * @property {string} conversation its id on the server; empty: not saved yet
+ * @property {string} conversation which has its last answer on the server; empty: not saved yet
  * @property {string} latest the request of the last answer saved in it that this page knows of
  * @property {number} nextKey
  */
@@ -88,14 +88,9 @@ const CHANGES = {
     ),
   remove: (chat, { key }) => removed(chat, key),
   begin: (chat, { runId, key }) => begun(chat, runId, key),
-  started: (chat, frame) => {
-    // The run of a chat that was left meanwhile must not lend its conversation to the new one.
-    if (!chat.turns.some(byRun(frame.id))) return chat;
-    return {
-      ...mapped(chat, byRun(frame.id), (turn) => ({ ...turn, requestId: frame.request_id })),
-      conversation: frame.conversation ?? chat.conversation,
-    };
-  },
+  // The conversation that it names is there when the answer is kept in it, and not before.
+  started: (chat, frame) =>
+    mapped(chat, byRun(frame.id), (turn) => ({ ...turn, requestId: frame.request_id })),
   delta: (chat, frame) =>
     mapped(chat, byRun(frame.id), (turn) => ({
       ...turn,
@@ -118,16 +113,17 @@ const CHANGES = {
       summary: frame.summary ?? null,
     })),
   lost: (chat, { note }) => mapped(chat, isRunning, (turn) => ({ ...turn, status: "lost", note })),
-  found: (chat, { requestId, content, calls, summary, note }) => {
+  found: (chat, { requestId, conversation, content, calls, summary, note }) => {
     const isLast = chat.turns.at(-1)?.requestId === requestId;
     return mapped(
-      isLast ? { ...chat, latest: requestId } : chat,
+      isLast ? { ...chat, conversation, latest: requestId } : chat,
       (turn) => turn.requestId === requestId,
       (turn) => ({ ...turn, content, calls, summary, status: "finished", note }),
     );
   },
   note: (chat, { key, note }) =>
     mapped(chat, byKey(key), (turn) => ({ ...turn, status: "error", note })),
+  remark: (chat, { key, note }) => mapped(chat, byKey(key), (turn) => ({ ...turn, note })),
 };
 
 /**
@@ -282,16 +278,18 @@ function mapped(chat, isIt, change) {
 }
 
 /**
- * What of the conversation the server has kept when a run has ended; where it was deleted in another
- * tab, the next run begins a new one.
+ * Where the server has kept the answer when a run has ended; where the conversation was deleted in
+ * another tab, the next run begins a new one. A run of a chat that was left meanwhile must not lend
+ * its conversation to the new one.
  * @param {Chat} chat
  * @param {Record<string, any>} frame
  * @returns {Chat}
  */
-function saved(chat, { id, summary, error }) {
+function saved(chat, { id, summary, error, conversation = "" }) {
   if (!chat.turns.some(byRun(id))) return chat;
   if (error?.code === "conversation_not_found") return { ...chat, conversation: "", latest: "" };
-  return summary ? { ...chat, latest: summary.request_id } : chat;
+  if (!summary) return chat;
+  return { ...chat, conversation, latest: conversation && summary.request_id };
 }
 
 /**

@@ -182,16 +182,14 @@ export class TurnView {
 
   /** @param {import("./state.js").Turn} turn */
   #showError({ error }) {
-    const message = error?.message ?? "";
+    const gone = error?.code === "conversation_not_found";
+    const message = gone ? this.texts.conversation_gone : (error?.message ?? "");
+    this.#say("[data-problem]", message);
+    if (error?.status !== 402) return;
     // The address that some sentences end with becomes the link.
     const [address] = /https?:\/\/\S+$/.exec(message) ?? [""];
-    this.#say("[data-problem]", message);
-    const target = { 401: ["sign_in", location.href], 402: ["top_up", this.urls.billing] }[
-      error?.status ?? 0
-    ];
-    if (!target) return;
     const link = document.createElement("a");
-    [link.textContent, link.href] = [address || this.texts[target[0]], target[1]];
+    [link.textContent, link.href] = [address || this.texts.top_up, this.urls.billing];
     const before = message.slice(0, message.length - address.length).trimEnd();
     this.#part("[data-problem]").replaceChildren(before, " ", link);
   }

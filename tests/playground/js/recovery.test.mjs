@@ -9,8 +9,8 @@ function server(answers) {
   const get = async () => {
     const next = answers.shift();
     if (next === undefined) throw new TypeError("offline");
-    if (typeof next === "number") return { ok: false };
-    return { ok: true, redirected: false, json: async () => ({ answer: next }) };
+    if (typeof next === "number") return { ok: false, status: next };
+    return { ok: true, status: 200, redirected: false, json: async () => ({ answer: next }) };
   };
   return { waited, get, pause: async (ms) => void waited.push(ms) };
 }
@@ -27,6 +27,12 @@ test("it gives up after about a minute, also when offline", async () => {
   assert.equal(await findAnswer("/playground/answers/req_1/", tools), null);
   const total = tools.waited.reduce((sum, ms) => sum + ms, 0);
   assert.ok(total > 45_000 && total < 90_000, String(total));
+});
+
+test("it asks again while the server starts again behind a proxy", async () => {
+  const tools = server([502, 503, { content: "Hi", summary: { cost_nanos: 1 } }]);
+  const found = await findAnswer("/playground/answers/req_1/", tools);
+  assert.equal(found?.content, "Hi");
 });
 
 test("it does not go on asking where it may not look", async () => {

@@ -80,18 +80,42 @@ test("it does not try again when the session is over", () => {
   opened[0].hear({ type: "ready" });
   const before = waiting.length;
   opened[0].close(4401);
-  assert.deepEqual(states, ["ready", "signed-out"]);
+  assert.deepEqual(states, ["ready", "turned-away"]);
   assert.equal(waiting.length, before);
 });
 
 test("a server that answers no ping is given up", () => {
   const { opened, states, waiting } = rig();
   opened[0].hear({ type: "ready" });
-  waiting.shift().run();
+  waiting.find(({ ms }) => ms === 25_000).run();
   assert.deepEqual(opened[0].sent, [{ type: "ping" }]);
   const deadline = waiting.find(({ ms }) => ms === 10_000);
   deadline.run();
   assert.deepEqual(states, ["ready", "lost"]);
+});
+
+test("a server that takes the connection and says nothing is given up", () => {
+  const { opened, states, waiting } = rig();
+  waiting.shift().run();
+  assert.equal(opened[0].readyState, 3);
+  assert.deepEqual(states, ["lost"]);
+  waiting.pop().run();
+  opened[1].hear({ type: "ready" });
+  assert.deepEqual(states, ["lost", "ready"]);
+});
+
+test("a network that is back is tried at once, whatever hangs in the one before", () => {
+  const { socket, opened, states, waiting } = rig();
+  socket.retry();
+  assert.equal(opened.length, 1, "the first try is under way");
+  opened[0].close();
+  waiting.pop().run();
+  socket.retry();
+  assert.equal(opened.length, 3);
+  assert.equal(opened[1].readyState, 3);
+  opened[1].hear({ type: "ready" });
+  opened[2].hear({ type: "ready" });
+  assert.deepEqual(states, ["lost", "ready"]);
 });
 
 test("frames of an abandoned connection are not heard", () => {

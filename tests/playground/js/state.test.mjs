@@ -17,7 +17,7 @@ const ANSWERED = [
   ...ASKED,
   { type: "delta", id: "r1", text: "Hel" },
   { type: "delta", id: "r1", text: "lo" },
-  { type: "finished", id: "r1", summary: { cost_nanos: 7 } },
+  { type: "finished", id: "r1", summary: { cost_nanos: 7 }, conversation: "conv_1" },
 ];
 
 test("an answer grows with its deltas and keeps what was measured", () => {
@@ -34,11 +34,12 @@ test("an answer grows with its deltas and keeps what was measured", () => {
 });
 
 test("a chat that was written down is there again, and what ran in it is lost", () => {
-  const kept = JSON.parse(JSON.stringify(after(...ASKED)));
+  const more = [{ type: "say", content: "more" }, { type: "begin", runId: "r2" }];
+  const kept = JSON.parse(JSON.stringify(after(...ANSWERED, ...more)));
   const chat = after({ type: "restore", chat: kept }, { type: "lost", note: "gone" });
   assert.equal(chat.conversation, "conv_1");
-  assert.deepEqual(chat.turns.map(({ status }) => status), ["still", "lost"]);
-  assert.equal(after({ type: "restore", chat }, { type: "say", content: "b" }).turns[2].key, 3);
+  assert.deepEqual(chat.turns.map(({ status }) => status), ["still", "finished", "still", "lost"]);
+  assert.equal(after({ type: "restore", chat }, { type: "say", content: "b" }).turns[4].key, 5);
 });
 
 test("it waits until the first text comes", () => {
@@ -112,22 +113,39 @@ test("a run of a chat that was left lends its conversation to no other", () => {
 test("a page knows the last answer that was saved", () => {
   const summary = { request_id: "req_1" };
   assert.equal(after(...ASKED).latest, "");
-  const kept = after(...ASKED, { type: "finished", id: "r1", summary });
+  const ended = { type: "finished", id: "r1", summary, conversation: "conv_1" };
+  const kept = after(...ASKED, ended);
   assert.equal(kept.latest, "req_1");
   const error = { message: "no", code: "overloaded", status: 503 };
   const more = [{ type: "begin", runId: "r2" }, { type: "error", id: "r2", error }];
   assert.equal(more.reduce(reduce, kept).latest, "req_1");
   const [say, begin, started] = ASKED;
-  const left = after(say, begin, started, { type: "clear" }, { type: "finished", id: "r1", summary });
+  const left = after(say, begin, started, { type: "clear" }, ended);
   assert.equal(left.latest, "");
 });
 
+test("a conversation is the one that has the answer, not the one it was meant for", () => {
+  assert.equal(after(...ASKED).conversation, "", "a server that dies now has kept nothing");
+  const refused = { type: "error", id: "r1", error: { message: "no", code: "overloaded", status: 503 } };
+  assert.equal(after(...ASKED, refused).conversation, "");
+  const broken = { ...refused, summary: { request_id: "req_1" }, conversation: "conv_1" };
+  assert.equal(after(...ASKED, broken).conversation, "conv_1");
+  const more = [{ type: "begin", runId: "r2" }, { type: "finished", id: "r2", summary: { request_id: "req_2" } }];
+  const branched = more.with(1, { ...more[1], conversation: "conv_2" });
+  const chat = branched.reduce(reduce, after(...ANSWERED));
+  assert.deepEqual([chat.conversation, chat.latest], ["conv_2", "req_2"]);
+  const deleted = more.reduce(reduce, after(...ANSWERED));
+  assert.deepEqual([deleted.conversation, deleted.latest], ["", ""]);
+});
+
 test("a lost answer that is found is the last that was saved, unless more was asked since", () => {
-  const found = { type: "found", requestId: "req_1", content: "Hello", calls: [], summary: {}, note: "" };
+  const answer = { content: "Hello", calls: [], summary: {}, note: "", conversation: "conv_1" };
+  const found = { type: "found", requestId: "req_1", ...answer };
   const lost = after(...ASKED, { type: "lost", note: "gone" });
-  assert.equal(reduce(lost, found).latest, "req_1");
-  const more = [{ type: "say", content: "and?" }, found];
-  assert.equal(more.reduce(reduce, lost).latest, "");
+  const chat = reduce(lost, found);
+  assert.deepEqual([chat.conversation, chat.latest], ["conv_1", "req_1"]);
+  const more = [{ type: "say", content: "and?" }, found].reduce(reduce, lost);
+  assert.deepEqual([more.conversation, more.latest], ["", ""]);
 });
 
 test("a conversation that was deleted elsewhere is begun anew by the next run", () => {

@@ -5,6 +5,7 @@ export class DropMenu extends HTMLElement {
     if (!details?.open) return;
     if (event instanceof KeyboardEvent) {
       if (event.key !== "Escape") return;
+      event.preventDefault(); // it means nothing else, to the page or to what the menu stands in
       details.open = false;
       details.querySelector("summary")?.focus();
     } else if (!(event.target instanceof Node && this.contains(event.target))) {

@@ -7,7 +7,7 @@ import { TurnView } from "./turn-view.js";
 export class ChatView {
   /** @type {Map<number, TurnView>} */
   #views = new Map();
-  /** Takes the focus back once its turn was moved. @type {HTMLElement | null} */
+  /** Takes the focus once a turn was moved or taken away. @type {HTMLElement | null} */
   #focused = null;
 
   /**
@@ -70,6 +70,7 @@ export class ChatView {
     else if (action === "leave") found.view.leave();
     else if (action === "probabilities") found.view.showProbabilities();
     else if (action === "up" || action === "down") this.#move(found.key, action, button);
+    else if (action === "remove") this.#remove(found);
     else this.onAction({ type: action, key: found.key });
   }
 
@@ -81,6 +82,16 @@ export class ChatView {
   #move(key, direction, button) {
     this.#focused = /** @type {HTMLElement} */ (button);
     this.onAction({ type: "move", key, by: direction === "up" ? -1 : 1 });
+  }
+
+  /**
+   * The focus goes to the turn that takes its place.
+   * @param {{key: number, view: TurnView}} found
+   */
+  #remove({ key, view: { element } }) {
+    const neighbour = element.nextElementSibling ?? element.previousElementSibling;
+    this.#focused = neighbour?.querySelector("[data-action=remove]") ?? null;
+    this.onAction({ type: "remove", key });
   }
 
   /** @param {Event} event */
@@ -102,7 +113,7 @@ export class ChatView {
   /** @param {KeyboardEvent} event */
   #typed(event) {
     const found = this.#find(event);
-    if (event.key !== "Escape" || !found?.view.editing) return;
+    if (event.key !== "Escape" || event.isComposing || !found?.view.editing) return;
     event.stopPropagation();
     found.view.leave();
   }

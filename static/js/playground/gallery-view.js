@@ -1,13 +1,19 @@
-// The gallery of ready presets: cards below a heading for each group.
+// What an empty chat offers: things to say, and the gallery of ready presets.
 
 export class GalleryView {
   /**
    * @param {HTMLElement} place
    * @param {Record<string, any>[]} examples
-   * @param {(example: Record<string, any>) => void} onChosen
+   * @param {object} tell
+   * @param {(example: Record<string, any>) => void} tell.onChosen
+   * @param {(text: string) => void} tell.onSaid
    */
-  constructor(place, examples, onChosen) {
-    for (const example of examples) place.append(card(example, onChosen));
+  constructor(place, examples, { onChosen, onSaid }) {
+    const list = place.querySelector("#gallery");
+    for (const example of examples) list?.append(card(example, onChosen));
+    for (const starter of place.querySelectorAll("[data-starter]")) {
+      starter.addEventListener("click", () => onSaid(starter.textContent?.trim() ?? ""));
+    }
   }
 }
 

@@ -22,6 +22,17 @@ export function listenToKeys({ run, stop, palette, list }) {
       event.preventDefault();
       palette();
     } else if (event.key === "?" && !inDialog && !target.closest("input, textarea, select")) list();
-    else if (event.key === "Escape" && !event.defaultPrevented && !inDialog) stop();
+    else if (event.key === "Escape" && !inDialog && !hasAnotherMeaning(event)) stop();
   });
+}
+
+/**
+ * Escape first closes what is open, empties a search, and takes back what an input method composes:
+ * an answer that is paid for must not end by that.
+ * @param {KeyboardEvent} event
+ */
+function hasAnotherMeaning({ defaultPrevented, isComposing, target }) {
+  const isSearching = target instanceof HTMLInputElement && target.type === "search" && target.value;
+  const isOpen = document.querySelector("drop-menu [open], :popover-open");
+  return defaultPrevented || isComposing || Boolean(isSearching || isOpen);
 }

@@ -1,9 +1,11 @@
 // The playground's page: puts socket, panes and views together. Each part knows nothing of the
 // others; what connects them is here.
+import { nameInAddress } from "./address.js";
 import { CodeDialog } from "./code-dialog.js";
 import { commandsOf } from "./commands.js";
 import { presetOf, turnsToSend } from "./draft.js";
 import { element } from "./element.js";
+import { FocusKeeper } from "./focus.js";
 import { GalleryView } from "./gallery-view.js";
 import { HistoryView } from "./history-view.js";
 import { listenToKeys } from "./keys.js";
@@ -41,6 +43,7 @@ class Playground {
       texts,
       onChange: () => this.#settingsChanged(),
     });
+    this.keeper = new FocusKeeper(element("composer-form").parentElement, () => this.#focus());
     this.notice = new Notice(element("notice"), texts);
     this.table = new VariablesView(element("variables"));
     const first = { model: element("model").value, system: "", parameters: {} };
@@ -64,9 +67,13 @@ class Playground {
       texts,
     });
     this.palette = new Palette(element("palette"), () => commandsOf(this));
-    this.gallery = new GalleryView(element("gallery"), data.gallery, (example) =>
-      this.fill(example),
-    );
+    this.gallery = new GalleryView(element("empty"), data.gallery, {
+      onChosen: (example) => this.fill(example),
+      onSaid: (text) => {
+        this.composer.value = text;
+        this.#submit();
+      },
+    });
     this.socket = new PlaygroundSocket({
       url: `${location.protocol.replace("http", "ws")}//${location.host}/ws/playground/`,
       onFrame: (frame) => this.#hear(frame),
@@ -103,10 +110,7 @@ class Playground {
     element("presets").addEventListener("click", () => void this.presets.show());
     element("share").addEventListener("click", () => this.shareIt());
     element("open-palette").addEventListener("click", () => this.palette.toggle());
-    element("empty").addEventListener("click", (/** @type {Event} */ event) =>
-      this.#suggest(event),
-    );
-    element("mode").addEventListener("change", () => this.startAfresh());
+    element("mode").addEventListener("change", () => this.#turn());
     this.composer.addEventListener("input", () => this.#look());
     window.addEventListener("online", () => this.socket.retry());
     listenToKeys({
@@ -156,13 +160,8 @@ class Playground {
     this.#look();
   }
 
-  /** @param {import("./pane.js").Pane} pane */
-  ended({ conversation }) {
-    const named = new URLSearchParams(location.search).get("conversation") ?? "";
-    if (this.panes.list.length === 1 && conversation !== named) {
-      const query = conversation && `?conversation=${encodeURIComponent(conversation)}`;
-      history.replaceState(null, "", location.pathname + query);
-    }
+  ended() {
+    nameInAddress(this.panes);
     void this.history.refresh(this.panes.active.conversation);
   }
 
@@ -201,7 +200,7 @@ class Playground {
       return;
     }
     this.#complain("");
-    this.composer.value = "";
+    if (writes) this.composer.value = "";
     for (const pane of idle) {
       if (writes) pane.store.apply({ type: "say", content: text });
       pane.run();
@@ -271,7 +270,14 @@ class Playground {
   startAfresh() {
     for (const pane of this.panes.list) pane.clear();
     history.replaceState(null, "", location.pathname);
-    this.history.mark("");
+    this.#turn();
+  }
+
+  /** To the mode that was chosen, and what was said in it. */
+  #turn() {
+    for (const pane of this.panes.list) pane.turn();
+    nameInAddress(this.panes);
+    this.history.mark(this.panes.active.conversation);
     this.#modeIs();
     this.#focus();
   }
@@ -281,7 +287,7 @@ class Playground {
     for (const pane of this.panes.list) {
       if (pane.conversation === id) pane.clear();
     }
-    if (this.panes.list.length === 1) history.replaceState(null, "", location.pathname);
+    nameInAddress(this.panes);
   }
 
   /** @param {Record<string, any>} conversation as the server keeps it */
@@ -308,14 +314,6 @@ class Playground {
   #focus() {
     const place = this.mode === "completion" ? this.panes.active.text : this.composer;
     place.focus({ preventScroll: true });
-  }
-
-  /** @param {Event} event */
-  #suggest(event) {
-    const starter = /** @type {Element} */ (event.target).closest("[data-starter]");
-    if (!starter) return;
-    this.composer.value = starter.textContent?.trim();
-    this.#submit();
   }
 
   viewCode() {
@@ -395,6 +393,7 @@ class Playground {
 
   #offer() {
     offer(this.panes, this.#addressed, this.mode, this.mayRun);
+    this.keeper.look();
   }
 }
 

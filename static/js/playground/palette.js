@@ -39,6 +39,7 @@ export class Palette {
 
   /** @param {KeyboardEvent} event */
   #typed(event) {
+    if (event.isComposing) return; // Enter and the arrows are the input method's
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) this.#choose((this.#at + step + this.#found.length) % Math.max(this.#found.length, 1));
     else if (event.key === "Enter") this.#run(this.#at);

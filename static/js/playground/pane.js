@@ -5,7 +5,7 @@ import { fill } from "./format.js";
 import { showBalance } from "./notice.js";
 import { findAnswer } from "./recovery.js";
 import { runFrame } from "./request.js";
-import { openCalls, runningTurns } from "./state.js";
+import { emptyChat, openCalls, runningTurns } from "./state.js";
 import { ChatStore } from "./store.js";
 
 const ANNOUNCED_CHARS = 1_000;
@@ -21,13 +21,21 @@ const ANNOUNCED_CHARS = 1_000;
  * @property {(frame: Record<string, any>) => boolean} send
  * @property {(sentence: string) => void} announce
  * @property {(pane: Pane) => void} changed
- * @property {(pane: Pane) => void} ended a run of it, however it ended
+ * @property {() => void} ended a run of a pane, however it ended
  * @property {(pane: Pane, action: string) => void} pressed
  * @property {(pane: Pane) => boolean} ready whether its settings can be sent
  */
 
+/** @typedef {import("./state.js").Chat} Chat */
+
+/**
+ * What is kept of a pane over a reload.
+ * @typedef {{settings: import("./request.js").Settings, text: string, chats: {chat: Chat, completion: Chat}}} Kept
+ */
+
 export class Pane {
-  store = new ChatStore();
+  /** What it says in each mode: a look at the other one loses nothing. */
+  stores = { chat: new ChatStore(), completion: new ChatStore() };
   /** The answer that the text ends with. @type {import("./state.js").Turn | null} */
   #shown = null;
 
@@ -51,10 +59,16 @@ export class Pane {
     });
     this.asks = settings;
     this.settings = settings;
-    this.store.subscribe((chat) => this.#show(chat));
+    for (const store of Object.values(this.stores)) {
+      store.subscribe((chat) => store === this.store && this.#show(chat));
+    }
     this.element.addEventListener("click", (event) => this.#pressed(event));
     this.text.addEventListener("input", () => desk.pressed(this, "typed"));
     this.element.addEventListener("focusin", () => desk.pressed(this, "focus"));
+  }
+
+  get store() {
+    return this.stores[this.desk.mode];
   }
 
   /** @param {import("./request.js").Settings} settings */
@@ -133,24 +147,30 @@ export class Pane {
   }
 
   stop() {
-    for (const turn of runningTurns(this.store.chat)) {
-      this.desk.send({ type: "cancel", id: turn.runId });
+    for (const { chat } of Object.values(this.stores)) {
+      for (const turn of runningTurns(chat)) this.desk.send({ type: "cancel", id: turn.runId });
     }
   }
 
   clear() {
     this.stop();
     this.store.apply({ type: "clear" });
-    this.text.value = "";
+    if (this.desk.mode === "completion") this.text.value = "";
+  }
+
+  /** Shows what it says in the mode that was chosen; what ran in the other one ends. */
+  turn() {
+    this.stop();
+    this.view.update(emptyChat());
+    this.#show(this.store.chat);
   }
 
   /** @param {Record<string, any>} conversation as the server keeps it */
   load(conversation) {
     this.store.apply({ type: "load", conversation });
-    this.text.value =
-      this.desk.mode === "completion"
-        ? this.store.chat.turns.map((turn) => turn.content).join("")
-        : "";
+    if (this.desk.mode === "completion") {
+      this.text.value = this.store.chat.turns.map((turn) => turn.content).join("");
+    }
     const system = conversation.messages.find(
       (/** @type {{role: string}} */ message) => message.role === "system",
     );
@@ -163,47 +183,61 @@ export class Pane {
 
   /**
    * As it was before a reload, which ended what ran.
-   * @param {{settings: import("./request.js").Settings, text: string, chat: import("./state.js").Chat}} kept
+   * @param {Kept} kept
    */
-  restore({ settings, text, chat }) {
+  restore({ settings, text, chats }) {
     this.settings = settings;
     this.text.value = text;
-    this.#shown = chat.turns[1] ?? null;
-    this.store.apply({ type: "restore", chat });
+    this.#shown = chats.completion.turns[1] ?? null;
+    this.stores.chat.apply({ type: "restore", chat: chats.chat });
+    this.stores.completion.apply({ type: "restore", chat: chats.completion });
     this.lost();
   }
 
   /** @param {Record<string, any>} frame of one of its runs, or of another pane's */
   hear(frame) {
-    const turn = this.store.chat.turns.find((each) => each.runId === frame.id);
-    const { conversation } = this;
-    this.store.apply(frame);
+    for (const store of Object.values(this.stores)) this.#hear(frame, store);
+  }
+
+  /**
+   * @param {Record<string, any>} frame
+   * @param {ChatStore} store
+   */
+  #hear(frame, store) {
+    const { conversation, turns } = store.chat;
+    const turn = turns.find((each) => each.runId === frame.id);
+    store.apply(frame);
     if (turn && conversation && (frame.conversation ?? conversation) !== conversation) {
-      this.store.apply({ type: "remark", key: turn.key, note: this.desk.texts.branched });
+      store.apply({ type: "remark", key: turn.key, note: this.desk.texts.branched });
     }
     if (!turn || !(frame.type === "finished" || frame.type === "error")) return;
     const text = turn.content.slice(0, ANNOUNCED_CHARS);
     if (frame.type === "finished") this.desk.announce(fill(this.desk.texts.answered, { text }));
-    this.desk.ended(this);
+    this.desk.ended();
   }
 
   /** The server stops when the connection goes; ask it what it kept and billed. */
   lost() {
-    const running = runningTurns(this.store.chat);
-    this.store.apply({ type: "lost", note: this.desk.texts.lost_running });
-    for (const turn of running) void this.#recover(turn);
+    for (const store of Object.values(this.stores)) {
+      const running = runningTurns(store.chat);
+      store.apply({ type: "lost", note: this.desk.texts.lost_running });
+      for (const turn of running) void this.#recover(store, turn);
+    }
   }
 
-  /** @param {import("./state.js").Turn} turn */
-  async #recover({ requestId, key }) {
+  /**
+   * @param {ChatStore} store
+   * @param {import("./state.js").Turn} turn
+   */
+  async #recover(store, { requestId, key }) {
     const { texts, urls } = this.desk;
     if (requestId === "") {
-      this.store.apply({ type: "note", key, note: texts.lost_before });
+      store.apply({ type: "note", key, note: texts.lost_before });
       return;
     }
     const kept = await findAnswer(`${urls.answers}${encodeURIComponent(requestId)}/`);
-    if (kept) this.store.apply({ type: "found", requestId, ...kept, note: texts.lost_found });
-    else this.store.apply({ type: "note", key, note: texts.lost_unknown });
+    if (kept) store.apply({ type: "found", requestId, ...kept, note: texts.lost_found });
+    else store.apply({ type: "note", key, note: texts.lost_unknown });
     if (kept) showBalance(kept.summary.balance_nanos);
   }
 

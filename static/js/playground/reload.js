@@ -1,7 +1,7 @@
 // What a tab keeps over a reload: its panes with what they say, and what is half written.
 import { element } from "./element.js";
 
-const PLACE = "playground";
+const PLACE = "playground-panes";
 
 /**
  * What of the page is kept.
@@ -53,12 +53,20 @@ function keptOf(page, without = {}) {
     draft: composer.value,
     variables: table.values,
     active: panes.list.indexOf(panes.active),
-    panes: panes.list.map(({ settings, text, store: { chat } }) => ({
+    panes: panes.list.map(({ settings, text, stores: { chat, completion } }) => ({
       settings,
       text: text.value,
-      chat: { ...chat, turns: chat.turns.map((turn) => ({ ...turn, ...without })) },
+      chats: { chat: keptChat(chat, without), completion: keptChat(completion, without) },
     })),
   };
+}
+
+/**
+ * @param {import("./store.js").ChatStore} store
+ * @param {Partial<import("./state.js").Turn>} without
+ */
+function keptChat({ chat }, without) {
+  return { ...chat, turns: chat.turns.map((turn) => ({ ...turn, ...without })) };
 }
 
 /** @param {Page} page */

@@ -113,6 +113,8 @@ export class StructureView {
     if (name === "format") this.format.value = "text";
     if (name === "tools") this.tools.set([]);
     this.#changed();
+    const next = { logprobs: this.logprobs, format: this.format, tools: this.tools.adder };
+    next[/** @type {"logprobs"} */ (name)].focus(); // the button has hidden itself
   }
 
   /** @param {Record<string, any>} schema */

@@ -24,7 +24,8 @@ export class ToolEditor {
     this.list = /** @type {HTMLElement} */ (place.querySelector("[data-tools]"));
     this.texts = texts;
     this.onChange = onChange;
-    place.querySelector("[data-add-tool]")?.addEventListener("click", () => {
+    this.adder = /** @type {HTMLElement} */ (place.querySelector("[data-add-tool]"));
+    this.adder.addEventListener("click", () => {
       this.#add({ name: "", parameters: EXAMPLE, strict: true }).name.focus();
       onChange();
     });
@@ -101,6 +102,7 @@ export class ToolEditor {
   #remove(item) {
     item.element.remove();
     this.#items = this.#items.filter((other) => other !== item);
+    this.adder.focus();
     this.onChange();
   }
 

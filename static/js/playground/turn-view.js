@@ -91,6 +91,7 @@ export class TurnView {
   leave() {
     this.#part("[data-editor]").hidden = true;
     this.#part("[data-text]").hidden = false;
+    this.#part("[data-action=edit]").focus();
   }
 
   /** @returns {string} */

@@ -1,0 +1,118 @@
+"""Where keys go: what Escape means, where the focus goes; and that no mode loses a text."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.playground.test_browser import alice, ask, site  # noqa: F401  fixture
+from tests.story.site import Site
+
+
+@pytest.fixture
+def page(browser: Browser, site: tuple[Site, str]) -> Iterator[Page]:  # noqa: F811
+    with alice(browser, site) as page:
+        yield page
+
+
+def composer(page: Page) -> Locator:
+    return page.locator("#composer textarea")
+
+
+def test_escape_first_closes_what_is_open_and_only_then_ends_an_answer(page: Page) -> None:
+    answer = ask(page, "hello")
+    menu = page.locator("#settings summary", has_text="Export all")
+    menu.click()
+    page.keyboard.press("Escape")
+    expect(menu).to_be_focused()
+    expect(page.locator("#settings drop-menu [open]")).to_have_count(0)
+    page.locator("#history-search").fill("zebra")
+    page.keyboard.press("Escape")
+    expect(page.locator("#history-search")).to_have_value("")
+    composer(page).focus()
+    composer(page).dispatch_event("keydown", {"key": "Escape", "isComposing": True})
+    expect(answer).to_contain_text("word40")
+    expect(answer).to_have_attribute("data-state", "streaming")
+    page.keyboard.press("Escape")
+    expect(answer).to_have_attribute("data-state", "finished")
+
+
+def test_escape_closes_the_settings_of_a_phone_and_then_ends_an_answer(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    answer = ask(page, "hello")
+    page.locator(".playground-settings-button").click()
+    page.keyboard.press("Escape")
+    expect(page.locator("#settings")).to_be_hidden()
+    expect(answer).to_contain_text("word20")
+    expect(answer).to_have_attribute("data-state", "streaming")
+    page.keyboard.press("Escape")
+    expect(answer).to_have_attribute("data-state", "finished")
+
+
+def test_the_focus_is_never_lost_with_what_had_it(page: Page) -> None:
+    composer(page).fill("hello")
+    page.get_by_test_id("run").focus()
+    page.keyboard.press("Enter")
+    expect(composer(page)).to_be_focused()
+    page.get_by_test_id("stop").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("stop")).to_be_hidden()
+    expect(composer(page)).to_be_focused()
+    edit = page.locator(".turn").first.get_by_role("button", name="Edit")
+    for leave in ("Escape", "Control+Enter"):
+        edit.focus()
+        page.keyboard.press("Enter")
+        page.keyboard.press(leave)
+        expect(edit).to_be_focused()
+    again = page.get_by_test_id("answer").get_by_role("button", name="Run again from here")
+    again.focus()
+    page.keyboard.press("Enter")
+    expect(composer(page)).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("answer")).to_have_attribute("data-state", "finished")
+    remove = page.get_by_role("button", name="Delete", exact=True)
+    remove.first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".turn")).to_have_count(1)
+    expect(remove.first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(composer(page)).to_be_focused()
+
+
+def test_who_clicks_beside_everything_keeps_the_focus_there(page: Page) -> None:
+    """As to select a part of an answer while another one comes."""
+    ask(page, "hello")
+    page.locator(".turn-text").first.click()
+    expect(page.get_by_test_id("answer")).to_contain_text("word20")
+    expect(composer(page)).not_to_be_focused()
+
+
+def test_a_look_at_the_other_mode_loses_nothing(page: Page) -> None:
+    text = page.get_by_label("Text to continue")
+    composer(page).fill("added")
+    page.get_by_role("button", name="Add", exact=True).click()
+    composer(page).fill("half written")
+    page.get_by_text("Completion", exact=True).click()
+    text.fill("It was ")
+    page.get_by_text("Chat", exact=True).click()
+    expect(page.locator(".turn")).to_contain_text("added")
+    page.get_by_text("Completion", exact=True).click()
+    expect(text).to_have_value("It was ")
+    page.keyboard.press("Control+Enter")
+    expect(text).to_have_value("It was word0 word1 word")
+    page.reload()
+    expect(text).to_have_value("It was word0 word1 word")
+    page.get_by_text("Chat", exact=True).click()
+    expect(composer(page)).to_have_value("half written")
+    expect(page.locator(".turn")).to_contain_text("added")
+
+
+def test_what_runs_in_the_other_mode_ends_and_is_kept(page: Page) -> None:
+    answer = ask(page, "hello")
+    expect(answer).to_contain_text("word3")
+    page.get_by_text("Completion", exact=True).click()
+    expect(page.get_by_test_id("stop")).to_be_hidden()
+    page.get_by_text("Chat", exact=True).click()
+    expect(answer.locator("[data-stat=finish_reason]")).to_have_text("stopped")
+    expect(page).to_have_url(re.compile("conversation=conv_"))

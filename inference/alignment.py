@@ -31,7 +31,7 @@ class Alignment:
     def add(self, entries: Iterable[TokenLogprob]) -> None:
         for entry in entries:
             self._waiting.append((self._spelt, entry))
-            self._spelt += len(self._decoder.decode(entry.token_bytes))
+            self._spelt += len(self._decoder.decode(entry.text_bytes))
 
     def advance(self, text: str) -> None:
         self._seen += len(text)
@@ -53,6 +53,7 @@ def token_logprobs(entries: Iterable[wire.TokenLogprobs]) -> tuple[TokenLogprob,
             token_bytes=entry.token_bytes,
             logprob=None if math.isnan(entry.logprob) else entry.logprob,
             top=tuple((top.token_id, top.token_bytes, top.logprob) for top in entry.top),
+            silent=entry.silent,
         )
         for entry in entries
     )

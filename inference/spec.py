@@ -146,6 +146,12 @@ class TokenLogprob:
     token_bytes: bytes
     logprob: float | None
     top: tuple[tuple[int, bytes, float], ...] = ()
+    silent: bool = False  # a special token, which is no part of what was said
+
+    @property
+    def text_bytes(self) -> bytes:
+        """What it adds to the text."""
+        return b"" if self.silent else self.token_bytes
 
 
 @dataclass(slots=True)

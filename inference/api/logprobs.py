@@ -50,7 +50,7 @@ class CompletionLogprobs:
             made["token_logprobs"].append(finite(entry.logprob) if known else None)
             made["top_logprobs"].append(self._top(entry) if known else None)
             made["text_offset"].append(self._offset)
-            self._offset += len(self._decoder.decode(entry.token_bytes))
+            self._offset += len(self._decoder.decode(entry.text_bytes))
         return made
 
     def _top(self, entry: TokenLogprob) -> dict[str, float]:

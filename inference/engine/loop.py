@@ -210,7 +210,9 @@ class EngineLoop:
         delta.token_ids.append(sampled.token_id)
         delta.text += text
         if sampled.logprobs is not None:
-            delta.logprobs.append(logprobs_to_wire(sampled.logprobs, self.codec.token_bytes))
+            silent = self.codec.is_special(sampled.token_id)
+            entry = logprobs_to_wire(sampled.logprobs, self.codec.token_bytes, silent=silent)
+            delta.logprobs.append(entry)
         if sequence.finished:
             self._forget(stream, sequence)
 

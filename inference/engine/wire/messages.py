@@ -82,7 +82,9 @@ def finish_to_wire(reason: FinishReason) -> engine_pb2.FinishReason:
     return cast("engine_pb2.FinishReason", int(reason))
 
 
-def logprobs_to_wire(entry: Logprobs, token_bytes: TokenBytes) -> engine_pb2.TokenLogprobs:
+def logprobs_to_wire(
+    entry: Logprobs, token_bytes: TokenBytes, *, silent: bool = False
+) -> engine_pb2.TokenLogprobs:
     """Write one token's log-probabilities; an absent one is NaN."""
     return engine_pb2.TokenLogprobs(
         token_id=entry.token_id,
@@ -94,4 +96,5 @@ def logprobs_to_wire(entry: Logprobs, token_bytes: TokenBytes) -> engine_pb2.Tok
             )
             for token_id, logprob in entry.top
         ],
+        silent=silent,
     )

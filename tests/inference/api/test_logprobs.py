@@ -1,7 +1,9 @@
 """Log-probabilities of completions, as evaluation harnesses read them."""
 
 import math
+from dataclasses import replace
 
+from inference.alignment import Alignment
 from inference.api.logprobs import CompletionLogprobs
 from inference.spec import TokenLogprob
 
@@ -51,3 +53,13 @@ def test_offsets_count_characters_though_tokens_cut_them() -> None:
     assert first["text_offset"] == [0, 1, 1, 2]
     # A stream goes on where it was.
     assert built.lists([entry(5, b"c", -1.0)])["text_offset"] == [3]
+
+
+def test_special_tokens_take_no_room_in_the_text() -> None:
+    said = [entry(1, b"a", -1.0), replace(entry(0, b"<|end|>", -1.0), silent=True)]
+    said += [entry(2, b"b", -1.0), entry(3, b"X", -1.0)]
+    assert CompletionLogprobs(num_top=0).lists(said)["text_offset"] == [0, 1, 1, 2]
+    alignment = Alignment()
+    alignment.add(said)
+    alignment.advance("ab")  # and "X" ended it
+    assert alignment.release(everything=False, last=True) == said[:3]

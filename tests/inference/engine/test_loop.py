@@ -129,6 +129,15 @@ def test_it_goes_on_past_the_end_of_text_when_asked_to() -> None:
     assert (len(outcome.token_ids), outcome.finish) == (5, "FINISH_LENGTH")
 
 
+def test_it_tells_which_scored_tokens_are_no_part_of_the_text() -> None:
+    bench = make()
+    bench.loop.runner._write_script = lambda _: [*b"a", END_OF_TEXT, *b"b"]  # type: ignore[attr-defined]
+    outcome = bench.submit([1], max_tokens=4, ignore_eos=True, logprobs=0)
+    bench.run()
+    scored = [entry.silent for delta in outcome.deltas for entry in delta.logprobs]
+    assert (outcome.text, scored) == ("aba", [False, True, False, False])
+
+
 def test_it_ignores_stop_strings_before_min_tokens() -> None:
     bench = make("a.b.c.d.")
     outcome = bench.submit([1], max_tokens=50, min_tokens=5, stop=(".",))

@@ -77,9 +77,13 @@ STRIPE_API_BASE = env.text("STRIPE_API_BASE")  # another address for Stripe's AP
 # Tax is Stripe Tax's to work out; promotion codes are made in Stripe's dashboard.
 STRIPE_AUTOMATIC_TAX = env.flag("STRIPE_AUTOMATIC_TAX", default=False)
 STRIPE_PROMOTION_CODES = env.flag("STRIPE_PROMOTION_CODES", default=False)
-TOP_UP_CENTS = env.integers("TOP_UP_CENTS", "500,1000,2500,10000")
 TOP_UP_MIN_CENTS = env.integer("TOP_UP_MIN_CENTS", 500, 1)
 TOP_UP_MAX_CENTS = env.integer("TOP_UP_MAX_CENTS", 1_000_000, TOP_UP_MIN_CENTS)
+TOP_UP_CENTS = [
+    cents
+    for cents in env.integers("TOP_UP_CENTS", "500,1000,2500,10000")
+    if TOP_UP_MIN_CENTS <= cents <= TOP_UP_MAX_CENTS  # what would be refused is not offered
+]
 REFUND_DAYS = env.integer("REFUND_DAYS", 14)  # for customers, of unused credit; 0: none
 # Whether customers' alerts may be posted into this site's own network, and without TLS.
 WEBHOOKS_TO_PRIVATE_ADDRESSES = env.flag("WEBHOOKS_TO_PRIVATE_ADDRESSES", default=False)
@@ -337,7 +341,9 @@ MAIL_TRANSPORT = (
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", f"{SITE_NAME} <no-reply@{_base_host}>")
 
 # --- Celery -----------------------------------------------------------------------------------
-CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", REDIS_URL or "memory://localhost")
+CELERY_BROKER_URL = env.parsed(
+    "CELERY_BROKER_URL", REDIS_URL or "memory://localhost", addresses.broker
+)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {"polling_interval": 0.05} if CELERY_BROKER_URL.startswith("memory") else {}

@@ -2,6 +2,8 @@
 
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from kombu.transport import TRANSPORT_ALIASES
+
 
 def site(url: str) -> str:
     """The address of the site, without a slash at its end."""
@@ -15,6 +17,16 @@ def redis(url: str) -> str:
     """Empty, or where a Redis listens."""
     if url:
         _split(url, ("redis", "rediss", "unix"))
+    return url
+
+
+def broker(url: str) -> str:
+    """Where jobs wait, as kombu names it: a Redis behind a path has another scheme there."""
+    if url.startswith("unix://"):
+        url = f"redis+socket{url.removeprefix('unix')}"
+    scheme, mark, _rest = url.partition("://")
+    if not mark or scheme.partition("+")[0] not in TRANSPORT_ALIASES:
+        raise ValueError("it begins with redis://, rediss://, unix:// or amqp://")
     return url
 
 
@@ -50,7 +62,7 @@ def engine(address: str) -> str:
 def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:
     """The parts; what is refused is not repeated, since it may hold a password."""
     parts = urlsplit(url)
-    if parts.scheme not in schemes:
+    if parts.scheme not in schemes or "://" not in url:
         known = " or ".join(f"{scheme}://" for scheme in schemes)
         raise ValueError(f"it begins with {known}")
     try:

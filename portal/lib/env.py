@@ -100,9 +100,12 @@ def secret(name: str, kept_in: Path, length: int = 50) -> str:
     value = text(name)
     if value:
         return value
-    if not kept_in.exists():
-        _keep(secrets.token_urlsafe(length), kept_in)
-    value = kept_in.read_text().strip()
+    try:
+        if not kept_in.exists():
+            _keep(secrets.token_urlsafe(length), kept_in)
+        value = kept_in.read_text().strip()
+    except OSError as error:
+        raise ValueError(f"{name} cannot be kept in {kept_in}: {error.strerror}") from None
     if not value:
         raise ValueError(f"{name} is kept in {kept_in}, which is empty: put it back, or delete it")
     return value

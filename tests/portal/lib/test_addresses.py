@@ -27,12 +27,34 @@ def test_an_engine_listens_on_a_port_or_a_path(address: str) -> None:
     assert addresses.engine(address) == address
 
 
+def test_jobs_wait_in_a_redis_behind_a_path_as_anywhere_else() -> None:
+    assert addresses.redis("unix:///run/redis.sock") == "unix:///run/redis.sock"
+    assert addresses.broker("unix:///run/redis.sock") == "redis+socket:///run/redis.sock"
+    for url in ("redis://h:6379/0", "amqp://u:p@h//", "memory://localhost"):
+        assert addresses.broker(url) == url
+
+
+def test_amounts_that_would_be_refused_are_not_offered() -> None:
+    knobs = {"TOP_UP_MIN_CENTS": "1000", "TOP_UP_MAX_CENTS": "2500"}
+    offered = subprocess.run(
+        [sys.executable, "-c", "from portal import settings; print(settings.TOP_UP_CENTS)"],
+        cwd=REPOSITORY,
+        env=os.environ | knobs,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert offered.stdout == "[1000, 2500]\n"
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
         ("BASE_URL", "parlance.example.com"),
         ("BASE_URL", "https://"),
         ("BASE_URL", "https://example.com/parlance"),
+        ("CELERY_BROKER_URL", "127.0.0.1:6379"),
+        ("CELERY_BROKER_URL", "http://u:hunter2@h"),
         ("DATABASE_URL", "mysql://u:hunter2@h/name"),
         ("DATABASE_URL", "postgres://u:hunter2@h:5432"),
         ("DATABASE_URL", "postgres://u:hunter2@h:port/name"),
@@ -46,6 +68,7 @@ def test_an_engine_listens_on_a_port_or_a_path(address: str) -> None:
         ("LOG_LEVEL", "LOUD"),
         ("PORT", "0"),
         ("REDIS_URL", "127.0.0.1:6379"),
+        ("REDIS_URL", "redis:6379"),
         ("REQUEST_DEADLINE_S", "-1"),
         ("SOCIAL_PROVIDERS", "github,gogle"),
         ("SOCIAL_PROVIDERS", "../github"),

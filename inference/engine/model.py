@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from inference.engine.attention import (
     IMPLEMENTATION,
@@ -22,7 +22,7 @@ from inference.engine.kv_cache import KVCache, LayerShape
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Plan, Row
 from inference.engine.quantised import is_rounded, num_weights, quantise
-from inference.engine.support import check_complete, check_supported
+from inference.engine.support import check_complete, supported_config
 
 # How far the paged and the eager pass may be apart: the spread of the difference by the spread of
 # the logits. (The largest difference grows with the vocabulary: two right passes through 32 layers
@@ -172,9 +172,9 @@ def load_model(
 
     ValueError with the reason when it cannot be served.
     """
-    check_supported(AutoConfig.from_pretrained(path))
     auto: Any = AutoModelForCausalLM
-    module, told = auto.from_pretrained(path, dtype=dtype, output_loading_info=True)
+    config = supported_config(path)
+    module, told = auto.from_pretrained(path, config=config, dtype=dtype, output_loading_info=True)
     check_complete(told["missing_keys"])
     if int8:
         quantise(module)  # before the move: the device never holds the floats

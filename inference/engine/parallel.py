@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # as torch documents it
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers import AutoModelForCausalLM, PretrainedConfig
 from transformers.distributed.configuration_utils import DistributedConfig
 
 from inference.engine.batch import Batch, Ints, Layout
@@ -35,7 +35,7 @@ from inference.engine.cuda import set_precision
 from inference.engine.kv_cache import KVCache
 from inference.engine.model import HuggingFaceModel
 from inference.engine.plan import DEVICE_LOST_STATUS, DeviceLostError
-from inference.engine.support import check_complete, check_supported
+from inference.engine.support import check_complete, supported_config
 from inference.engine.transfers import to_device
 
 logger = logging.getLogger(__name__)
@@ -165,9 +165,7 @@ def load_parallel(
 
     ValueError with the reason when it cannot be served so.
     """
-    config = AutoConfig.from_pretrained(path)
-    check_supported(config)
-    check_divides(config, size)
+    check_divides(supported_config(path), size)
     if torch.cuda.is_available() and torch.cuda.device_count() < size:
         raise ValueError(f"{size} ranks need {size} GPUs; {torch.cuda.device_count()} were found.")
     store = _open_store(size)
@@ -261,6 +259,7 @@ def _load_part(part: Part, store: Any) -> Any:
     auto: Any = AutoModelForCausalLM
     module, told = auto.from_pretrained(
         part.path,
+        config=supported_config(part.path),
         dtype=part.dtype,
         distributed_config=DistributedConfig(tp_size=part.size),
         output_loading_info=True,

@@ -7,7 +7,7 @@ Loading proves it once more: the first thing a loaded model does is to agree wit
 from collections.abc import Iterable
 from typing import Any
 
-from transformers import AutoModelForCausalLM, PretrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 UNSUPPORTED_SETTINGS = {
     "attn_logit_softcapping": "soft-capped attention scores",
@@ -15,7 +15,20 @@ UNSUPPORTED_SETTINGS = {
     "use_alibi": "ALiBi position biases",
     "position_embedding_type": "relative position biases",
 }
-FULL_ATTENTION = "full_attention"
+FULL_ATTENTION, SLIDING = "full_attention", "sliding_attention"
+
+
+def supported_config(path: str) -> Any:
+    """Read the configuration of a checkpoint that can be served. ValueError when it cannot.
+
+    A window that no text is longer than is taken for what it is: none.
+    """
+    config: Any = AutoConfig.from_pretrained(path)
+    check_supported(config)
+    slides = SLIDING in (getattr(config, "layer_types", None) or ())
+    if getattr(config, "sliding_window", None) is not None and not slides:
+        config.sliding_window = None
+    return config
 
 
 def check_supported(config: PretrainedConfig) -> None:
@@ -35,9 +48,9 @@ def check_supported(config: PretrainedConfig) -> None:
         raise ValueError(f"{name} is made of several models; only those of text alone are served.")
     kinds = set(getattr(config, "layer_types", None) or [FULL_ATTENTION]) - {FULL_ATTENTION}
     kinds |= {"state space"} & {"state space" for key in vars(config) if key.startswith("mamba")}
-    if kinds - {"sliding_attention"}:
+    if kinds - {SLIDING}:
         raise ValueError(f"{name} has layers of an unsupported kind: {', '.join(sorted(kinds))}.")
-    if _window(config, sliding_layers="sliding_attention" in kinds):
+    if _window(config, sliding_layers=SLIDING in kinds):
         raise ValueError(f"{name} uses sliding-window attention, which is not supported.")
     for key, description in UNSUPPORTED_SETTINGS.items():
         if getattr(config, key, None) not in (None, False, "absolute", "rotary", "rope"):

@@ -24,6 +24,7 @@ from transformers import (
 )
 
 from inference.engine.check import describe
+from inference.engine.family import FAMILIES, misfit
 from inference.engine.model import HuggingFaceModel, load_model
 from inference.engine.support import check_supported, longest_text
 from tests.inference.engine.tiny import CONFIGS, random_module
@@ -132,3 +133,13 @@ def test_texts_are_as_long_as_all_of_them_rotate_alike(tmp_path: Path) -> None:
     assert describe(str(tmp_path))["max_model_len"] == 64
     config.rope_parameters = {"full_attention": rotation}
     assert longest_text(config) == 64
+
+
+@pytest.mark.parametrize("name", ["mistral", "phi3", "starcoder2"])
+def test_a_window_that_no_text_is_longer_than_is_none(name: str, tmp_path: Path) -> None:
+    module = random_module(name)
+    module.config.sliding_window = 512
+    module.save_pretrained(tmp_path)
+    model = load_model(str(tmp_path), torch.device("cpu"), torch.float32)
+    model.verify(16)
+    assert (misfit(model) == "") == (name in FAMILIES)

@@ -220,14 +220,16 @@ def tile_tokens(group: int, *, wide: bool, dim: int, itemsize: int) -> int:
 def _rows(*, wide: bool, dim: int, itemsize: int) -> int:
     if not wide:
         return LEAST_ROWS
-    return 128 if dim <= 128 and itemsize == 2 else 64
+    if itemsize == 2:
+        return 128 if dim <= 128 else 64
+    return 32 if dim <= 128 else LEAST_ROWS  # what is multiplied in float32 fills the registers
 
 
 def shape_for(tiles: Tiles, kv_heads: int, group: int, dim: int, itemsize: int) -> Shape:
     """Choose: few rows where reading the keys is all there is to do, many where products are."""
     least = _rows(wide=tiles.wide, dim=dim, itemsize=itemsize)
     rows = max(least, triton.next_power_of_2(tiles.tokens * group))
-    keys = 64 if itemsize == 2 else 32
+    keys = 64 if itemsize == 2 else 16
     if tiles.wide:
         return Shape(rows, keys, parts=1, warps=8, stages=2)
     programs = len(tiles.rows) * kv_heads

@@ -109,6 +109,8 @@ def test_more_keys_than_rows_for_programs_are_divided_and_put_together(
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # numpy, of the NaN
+# What NumPy says of a maximum of nothing but NaN, in the interpreter.
+@pytest.mark.filterwarnings("ignore:All-NaN slice encountered")
 def test_a_row_that_is_not_a_number_harms_no_other() -> None:
     rows = Rows([1, 17, 1, 20], 4, 2, 16, 8, torch.float32)
     before = rows.attend()

@@ -201,6 +201,8 @@ def _in_plain_words(error: str) -> str:
         return f"it uses keywords that cannot be enforced: {keywords}"
     if "retriever" in error:
         return "'$ref' may only refer to parts of the same schema"
+    if error.startswith("Failed to generate regex for"):
+        return "no number between its bounds can be enforced"
     if "oneOf" in error:
         return "the alternatives of 'oneOf' overlap; use 'anyOf'"
     reasons = [line.removeprefix("error: ") for line in error.splitlines() if "error: " in line]

@@ -4,6 +4,7 @@ Tells its keywords from what is only called like one: the name of a property, a 
 Walks without recursion: schemas come from strangers, and nest.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,10 @@ Trail = tuple["Trail", Step] | None  # the steps to a place, the last one outsid
 
 # Beyond it neighbouring whole numbers are one float, which is how the grammar library keeps them.
 LARGEST_WHOLE = 1 << 53
+# Bounds beyond it cannot be enforced; `double` and `int64` of other languages have such bounds.
+LARGEST_BOUND = 9 * 10**18
+# The library takes no more for a length, and no text has more.
+LARGEST_LENGTH = (1 << 32) - 1
 # Keywords whose members have names of the schema's author.
 NAMING = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
 # Keywords with values in which no schema stands.
@@ -40,6 +45,33 @@ def check_numbers(schema: Any) -> None:
                 raise InexactNumberError(number, _steps(place))
 
 
+def narrow_bounds(schema: Any) -> None:
+    """Change bounds that cannot be kept to the next ones inwards that can: what fits still does.
+
+    In place: the schema is the caller's own.
+    """
+    for _trail, node in _nodes(schema):
+        for keyword, value in node.items():
+            if type(value) not in {int, float}:
+                continue
+            if keyword in {"maximum", "exclusiveMaximum"}:
+                node[keyword] = _at_most(value)
+            elif keyword in {"minimum", "exclusiveMinimum"}:
+                node[keyword] = -_at_most(-value)
+            elif keyword == "maxLength":
+                node[keyword] = min(value, LARGEST_LENGTH)
+
+
+def _at_most(value: float) -> float:
+    """Return the largest number that can be kept and is no larger."""
+    value = min(value, LARGEST_BOUND)
+    if type(value) is float or abs(value) <= LARGEST_WHOLE:
+        return value
+    # One so far below that nothing is left is left to the library, which refuses it.
+    near = float(max(value, -(10**30)))
+    return int(near if near <= value else math.nextafter(near, -math.inf))
+
+
 def find_keyword(schema: Any, wanted: str) -> tuple[Step, ...] | None:
     """Return the steps to the first such keyword, itself included; None when there is none."""
     found = ((trail, word) for trail, word, _value in _keywords(schema) if word == wanted)
@@ -49,15 +81,22 @@ def find_keyword(schema: Any, wanted: str) -> tuple[Step, ...] | None:
 
 def _keywords(schema: Any) -> Iterator[tuple[Trail, str, Any]]:
     """Every keyword of a schema and of those inside, with the steps to where it stands."""
+    for trail, node in _nodes(schema):
+        for keyword, value in node.items():
+            yield trail, keyword, value
+
+
+def _nodes(schema: Any) -> Iterator[tuple[Trail, dict[str, Any]]]:
+    """A schema and those inside, each with the steps to it."""
     waiting: list[tuple[Trail, Any]] = [(None, schema)]
     while waiting:
         trail, node = waiting.pop()
         if isinstance(node, list):
             waiting += reversed(_parts(node, trail))
         elif isinstance(node, dict):
+            yield trail, node
             inside: list[tuple[Trail, Any]] = []
             for keyword, value in node.items():
-                yield trail, keyword, value
                 if keyword in NAMING and isinstance(value, dict):
                     inside += _parts(value, (trail, keyword))
                 elif keyword not in VALUES:

@@ -5,6 +5,7 @@ through and recurses as deep as the text nests. This module refuses all of that 
 and, where a field can be named, its path (`messages[0].content`).
 """
 
+import codecs
 import json
 import math
 import re
@@ -51,13 +52,20 @@ def parse(raw: bytes) -> Any:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise StrictJSONError(f"The body is not UTF-8: byte {error.start} is wrong.") from None
+        message = f"The body is not UTF-8: byte {error.start} is wrong."
+        if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            message = "The body is UTF-16: send UTF-8."
+        raise StrictJSONError(message) from None
     _check_structure(raw, text)
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         what = error.msg.lower().removesuffix(" at")
         message = f"The body is not JSON: {what} at character {error.pos}."
+        if not text.strip():
+            message = "The body is empty."
+        elif text.startswith("\ufeff"):  # Windows' editors and shells write one into files
+            message = "The body begins with a byte order mark: send UTF-8 without one."
         raise StrictJSONError(message, _path_at(text, error.pos)) from None
     except RecursionError:
         raise _too_deep() from None

@@ -1,8 +1,9 @@
 """The web server's HTTP protocol, with an end to what a client may send before its body.
 
-An answer's head leaves in one packet with what is written at once behind it. And the protocol hears
-who has just connected when the server is told to stop: a balancer that has sent a request on a
-connection may not send it again elsewhere.
+Whoever wishes for another protocol than ours is served as if they had not. An answer's head leaves
+in one packet with what is written at once behind it. And the protocol hears who has just connected
+when the server is told to stop: a balancer that has sent a request on a connection may not send it
+again elsewhere.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import json
 from collections.abc import Callable
 from typing import Any, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from portal.lib.rest_errors import envelope
@@ -81,6 +83,8 @@ class BoundedHead(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if self._wishes_in_vain():
+            return  # it is read again without its wish
         self._heads.expect()
         super().on_headers_complete()
         if self._leaving and not self.parser.should_upgrade():
@@ -94,13 +98,49 @@ class BoundedHead(HttpToolsProtocol):
             self._leaving = True
             self.loop.call_later(FIRST_REQUEST_S, super().shutdown)
 
+    def on_message_complete(self) -> None:
+        if not self._wishes_in_vain():
+            super().on_message_complete()
+
+    def _wishes_in_vain(self) -> bool:
+        """Whether a request names another protocol in `Upgrade` that is not spoken here.
+
+        HTTP/2 mostly, by Java's client and by curl when it is asked to: a server may ignore that.
+        """
+        return (
+            self.parser.should_upgrade()
+            and not self._should_upgrade()
+            and self.parser.get_method() != b"CONNECT"
+        )
+
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("Invalid HTTP request received.")
+            return
+        except httptools.HttpParserUpgrade as wish:
+            if self._wishes_in_vain():
+                # The parser takes a body behind such a head for that other protocol.
+                self._begin_again(data[wish.args[0] :])
+            elif self._should_upgrade():
+                self.handle_websocket_upgrade()
+            return
         # What began and ended within one read of the socket is bounded by the size of that.
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.send_400_response("The request's headers are too large.")
+
+    def _begin_again(self, rest: bytes) -> None:
+        """Read a request's head once more without its `Upgrade`, and what came behind it."""
+        line = b" ".join([self.parser.get_method(), self.url, b"HTTP/1.1"])
+        kept = [b": ".join(header) for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self.data_received(b"\r\n".join([line, *kept, b"", rest]))
 
     def send_400_response(self, msg: str) -> None:
         """In the envelope of the API's errors: who sends what is no HTTP is a program."""

@@ -18,10 +18,13 @@ from portal.serving.server import Server
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    while (await receive()).get("more_body"):
-        pass
+    received, more = 0, True
+    while more:
+        message = await receive()
+        received += len(message.get("body", b""))
+        more = message.get("more_body")
     length = sum(len(value) for name, value in scope["headers"] if name.startswith(b"x-"))
-    body = f"{length}".encode()
+    body = f"{received}/{length}".encode()
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -104,6 +107,28 @@ async def test_a_long_body_is_no_head(port: int) -> None:
     head = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 200000\r\n"
     head += b"connection: close\r\n\r\n"
     assert b"200 OK" in await ask(port, head, *[b"a" * 20_000] * 10)
+
+
+WISHES = [  # Java's, curl's, and of what nobody knows
+    b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n",
+    b"upgrade: h2c\r\nconnection: upgrade\r\nupgrade: tls/1.0\r\n",
+]
+
+
+@pytest.mark.parametrize("wish", WISHES)
+@pytest.mark.parametrize("apart", [False, True])
+async def test_who_wishes_for_another_protocol_is_heard_in_ours(
+    port: int, wish: bytes, apart: bool
+) -> None:
+    head = b"POST /a?b=c HTTP/1.1\r\nhost: localhost\r\n" + wish
+    whole = head + b"content-length: 5\r\n\r\n", b"hello"
+    pieces = head + b"transfer-encoding: chunked\r\n\r\n", b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
+    last = BEGIN + b"x-a: four\r\nconnection: close\r\n\r\n"
+    sent = [*whole, *pieces, BEGIN + wish + b"\r\n", last]
+    answer = await ask(port, *(sent if apart else [b"".join(sent)]))
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == 4
+    bodies = [part.partition(b"\r\n\r\n")[2] for part in answer.split(b"HTTP/1.1 200 OK")[1:]]
+    assert bodies == [b"5/0", b"5/0", b"0/0", b"0/4"]
 
 
 async def test_who_has_just_connected_is_heard_by_a_server_that_stops(

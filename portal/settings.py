@@ -7,6 +7,7 @@ process. `portal.checks` refuses combinations that are unsafe in production.
 import shlex
 import tempfile
 import zlib
+from email.headerregistry import Address
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -32,8 +33,10 @@ DEBUG = env.flag("DEBUG", default=False)
 SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret_key")
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")  # former keys: they open, never seal
 _base_host = urlparse(BASE_URL).hostname or "localhost"
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", f"{_base_host},localhost,127.0.0.1,[::1]")
-CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", BASE_URL)
+ALLOWED_HOSTS = env.words(
+    "ALLOWED_HOSTS", f"{_base_host},localhost,127.0.0.1,[::1]", addresses.host
+)
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", BASE_URL, addresses.site)
 SUPPORT_EMAIL = env.text("SUPPORT_EMAIL")
 
 # --- The API ----------------------------------------------------------------------------------
@@ -44,7 +47,7 @@ KEPT_BODY_MAX_BYTES = env.integer("KEPT_BODY_MAX_BYTES", 256 * 1024)  # each, fo
 REPLAY_MAX_BYTES = env.integer(
     "REPLAY_MAX_BYTES", 1024 * 1024
 )  # of an answer with an Idempotency-Key
-API_CORS_ORIGINS = env.words("API_CORS_ORIGINS")
+API_CORS_ORIGINS = env.words("API_CORS_ORIGINS", check=addresses.origin)
 API_KEY_CACHE_S = 2.0  # a revoked key is refused after at most this long
 # NAME:DOLLARS:REQUESTS:TOKENS of each tier: whoever has paid so much in may do so much a minute
 # (0: no limit). The lowest lets 64 benchmark clients run at full speed.
@@ -338,7 +341,9 @@ EMAIL_TIMEOUT = 10
 MAIL_TRANSPORT = (
     "django.core.mail.backends.smtp.EmailBackend" if EMAIL_HOST else "accounts.mail.TerminalBackend"
 )
-DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", f"{SITE_NAME} <no-reply@{_base_host}>")
+DEFAULT_FROM_EMAIL = env.parsed(
+    "DEFAULT_FROM_EMAIL", str(Address(SITE_NAME, "no-reply", _base_host)), addresses.sender
+)
 
 # --- Celery -----------------------------------------------------------------------------------
 CELERY_BROKER_URL = env.parsed(

@@ -1,5 +1,7 @@
 """Addresses that operators write into settings; ValueError says what is wrong with one."""
 
+from email.headerregistry import AddressHeader, HeaderRegistry
+from typing import cast
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from kombu.transport import TRANSPORT_ALIASES
@@ -11,6 +13,29 @@ def site(url: str) -> str:
     if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(f"it is scheme and host alone, as https://example.com, unlike {url!r}")
     return url.rstrip("/")
+
+
+def host(name: str) -> str:
+    """A host as ALLOWED_HOSTS names it; anything more would match no request."""
+    if "/" in name or (":" in name and not name.startswith("[")):
+        raise ValueError(f"it names hosts alone, as example.com, unlike {name!r}")
+    return name
+
+
+def origin(url: str) -> str:
+    """What browsers call the site of a page; `*`: any."""
+    return url if url == "*" else site(url)
+
+
+def sender(text: str) -> str:
+    """Whom mails are from. A name with a comma, say, would be taken for several addresses."""
+    found = cast("AddressHeader", HeaderRegistry()("from", text)).addresses
+    if len(found) != 1 or not found[0].username or not found[0].domain:
+        raise ValueError(
+            f"it is one address, as Name <no-reply@example.com>, unlike {text!r};"
+            " a name with a comma, say, stands in quotes"
+        )
+    return text
 
 
 def redis(url: str) -> str:

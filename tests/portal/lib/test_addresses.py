@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+from email.header import decode_header, make_header
+from email.utils import parseaddr
 
 import pytest
+from django.core.mail.message import sanitize_address
 
 from portal.lib import addresses
 from tests.environment import REPOSITORY
@@ -34,6 +37,26 @@ def test_jobs_wait_in_a_redis_behind_a_path_as_anywhere_else() -> None:
         assert addresses.broker(url) == url
 
 
+def test_an_origin_is_spelt_as_browsers_do() -> None:
+    assert addresses.origin("https://example.com/") == "https://example.com"
+    assert addresses.origin("*") == "*"
+
+
+@pytest.mark.parametrize("name", ["Acme, Inc.", "Acme: models", "A @ B", 'The "Lab"', "Müller"])
+def test_whatever_a_site_is_called_its_mails_have_one_sender(name: str) -> None:
+    started = subprocess.run(
+        [sys.executable, "-c", "from portal import settings; print(settings.DEFAULT_FROM_EMAIL)"],
+        cwd=REPOSITORY,
+        env=os.environ | {"SITE_NAME": name, "BASE_URL": "https://example.com"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    envelope = sanitize_address(started.stdout.strip(), "utf-8")
+    assert parseaddr(envelope)[1] == "no-reply@example.com"
+    assert str(make_header(decode_header(parseaddr(envelope)[0]))) == name
+
+
 def test_amounts_that_would_be_refused_are_not_offered() -> None:
     knobs = {"TOP_UP_MIN_CENTS": "1000", "TOP_UP_MAX_CENTS": "2500"}
     offered = subprocess.run(
@@ -50,6 +73,9 @@ def test_amounts_that_would_be_refused_are_not_offered() -> None:
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
+        ("ALLOWED_HOSTS", "https://example.com"),
+        ("ALLOWED_HOSTS", "example.com:8000"),
+        ("API_CORS_ORIGINS", "example.com"),
         ("BASE_URL", "parlance.example.com"),
         ("BASE_URL", "https://"),
         ("BASE_URL", "https://example.com/parlance"),
@@ -60,6 +86,8 @@ def test_amounts_that_would_be_refused_are_not_offered() -> None:
         ("DATABASE_URL", "postgres://u:hunter2@h:port/name"),
         ("DATABASE_URL", "postgres://u:hunter2@h/name?sslmode"),
         ("DB_THREADS", "0"),
+        ("DEFAULT_FROM_EMAIL", "Acme, Inc. <no-reply@example.com>"),
+        ("DEFAULT_FROM_EMAIL", "nobody"),
         ("ENGINES", "starter=gpu1"),
         ("ENGINES", "starter=gpu1:70000"),
         ("ENGINE_ARGS", "--threads '2"),

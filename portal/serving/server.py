@@ -9,10 +9,14 @@ from contextlib import suppress
 from functools import partial
 
 import uvicorn
+from uvicorn._types import ASGIApplication
 
 from portal.serving.http import BoundedHead
 
 MOST_FILES = 65_536
+# An idle connection is closed by whoever is in front, not by us while a request is on its way:
+# balancers and pools of clients keep theirs for a minute.
+KEEP_ALIVE_S = 75
 STARTUP_FAILURE = 3  # the status of uvicorn's own command
 
 
@@ -22,7 +26,15 @@ def serve(application: str, listener: socket.socket) -> None:
     SystemExit when the application does not start.
     """
     take_more_files()
-    config = uvicorn.Config(
+    server = Server(configure(application))
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def configure(application: str | ASGIApplication) -> uvicorn.Config:
+    return uvicorn.Config(
         application,
         log_config=None,
         access_log=False,
@@ -32,6 +44,7 @@ def serve(application: str, listener: socket.socket) -> None:
         # A compressor would be two fifths of a socket's memory, for frames of a few words.
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=35,
+        timeout_keep_alive=KEEP_ALIVE_S,
         http=BoundedHead,
         lifespan="on",  # "auto" would go on without the service where that fails to start
         # Tasks of requests would carry what imports and the lifespan have set: each line of the
@@ -39,11 +52,6 @@ def serve(application: str, listener: socket.socket) -> None:
         reset_contextvars=True,
         proxy_headers=False,  # portal.forwarded reads them
     )
-    server = Server(config)
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
-    if not server.started:
-        sys.exit(STARTUP_FAILURE)
 
 
 def take_more_files() -> None:

@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from portal.serving.http import MAX_HEAD_BYTES, BoundedHead, HeadWithBody
-from portal.serving.server import Server
+from portal.serving.server import Server, configure
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -129,6 +129,27 @@ async def test_who_wishes_for_another_protocol_is_heard_in_ours(
     assert answer.count(b"HTTP/1.1 200 OK\r\n") == 4
     bodies = [part.partition(b"\r\n\r\n")[2] for part in answer.split(b"HTTP/1.1 200 OK")[1:]]
     assert bodies == [b"5/0", b"5/0", b"0/0", b"0/4"]
+
+
+async def test_an_idle_connection_is_kept_for_longer_than_balancers_keep_theirs() -> None:
+    """Else a request that is on its way meets a closed door, and may not be sent again."""
+    config = configure(application)
+    config.lifespan = "off"
+    server = Server(config)
+    listener = socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    reader, writer = await asyncio.open_connection(*listener.getsockname())
+    writer.write(BEGIN + b"\r\n")
+    await reader.readuntil(b"0/0")
+    [connection] = server.server_state.connections
+    idle_until = connection.timeout_keep_alive_task.when()  # type: ignore[union-attr]
+    assert idle_until - asyncio.get_running_loop().time() > 60
+    server.should_exit = True
+    assert await reader.read() == b""  # and it does not keep a server that stops
+    await asyncio.wait_for(serving, 5)
+    writer.close()
 
 
 async def test_who_has_just_connected_is_heard_by_a_server_that_stops(

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PretrainedConfig
+from transformers import PretrainedConfig
 
 from inference.engine.attention import (
     IMPLEMENTATION,
@@ -22,7 +22,7 @@ from inference.engine.kv_cache import KVCache, LayerShape
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Plan, Row
 from inference.engine.quantised import is_rounded, num_weights, quantise
-from inference.engine.support import check_complete, supported_config
+from inference.engine.support import check_complete, load_weights
 
 # How far the paged and the eager pass may be apart: the spread of the difference by the spread of
 # the logits. (The largest difference grows with the vocabulary: two right passes through 32 layers
@@ -172,10 +172,8 @@ def load_model(
 
     ValueError with the reason when it cannot be served.
     """
-    auto: Any = AutoModelForCausalLM
-    config = supported_config(path)
-    module, told = auto.from_pretrained(path, config=config, dtype=dtype, output_loading_info=True)
-    check_complete(told["missing_keys"])
+    module, missing = load_weights(path, dtype=dtype)
+    check_complete(missing)
     if int8:
         quantise(module)  # before the move: the device never holds the floats
     return HuggingFaceModel(module.to(device))

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # as torch documents it
-from transformers import AutoModelForCausalLM, PretrainedConfig
+from transformers import PretrainedConfig
 from transformers.distributed.configuration_utils import DistributedConfig
 
 from inference.engine.batch import Batch, Ints, Layout
@@ -35,7 +35,7 @@ from inference.engine.cuda import set_precision
 from inference.engine.kv_cache import KVCache
 from inference.engine.model import HuggingFaceModel
 from inference.engine.plan import DEVICE_LOST_STATUS, DeviceLostError
-from inference.engine.support import check_complete, supported_config
+from inference.engine.support import check_complete, load_weights, supported_config
 from inference.engine.transfers import to_device
 
 logger = logging.getLogger(__name__)
@@ -256,14 +256,8 @@ def _load_part(part: Part, store: Any) -> Any:
         rank=part.rank,
         world_size=part.size,
     )
-    auto: Any = AutoModelForCausalLM
-    module, told = auto.from_pretrained(
-        part.path,
-        config=supported_config(part.path),
-        dtype=part.dtype,
-        distributed_config=DistributedConfig(tp_size=part.size),
-        output_loading_info=True,
-    )
+    how = DistributedConfig(tp_size=part.size)
+    module, missing = load_weights(part.path, dtype=part.dtype, distributed_config=how)
     if part.rank == 0:  # it says why; the ends of the others would only be in its way
-        check_complete(told["missing_keys"])
+        check_complete(missing)
     return module

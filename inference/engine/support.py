@@ -57,6 +57,21 @@ def check_supported(config: PretrainedConfig) -> None:
             raise ValueError(f"{name} uses {description}, which are not supported.")
 
 
+def load_weights(path: str, **options: Any) -> tuple[Any, set[str]]:
+    """Load a model; return what of it the checkpoint lacks, too.
+
+    ValueError when it cannot be served, or has its weights in a form (AWQ, GPTQ) for which a
+    library is missing.
+    """
+    config = supported_config(path)
+    load: Any = AutoModelForCausalLM.from_pretrained
+    try:
+        module, told = load(path, config=config, output_loading_info=True, **options)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    return module, set(told["missing_keys"])
+
+
 def longest_text(config: PretrainedConfig) -> int:
     """Return up to how many tokens of a text a token is computed from those before it alone.
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -136,11 +137,22 @@ def test_texts_are_as_long_as_all_of_them_rotate_alike(tmp_path: Path) -> None:
     assert longest_text(config) == 64
 
 
+def change_config(folder: Path, **values: Any) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
 @pytest.mark.parametrize("name", ["mistral", "phi3", "starcoder2"])
 def test_a_window_that_no_text_is_longer_than_is_none(name: str, tmp_path: Path) -> None:
     random_module(name).save_pretrained(tmp_path)
-    file = tmp_path / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"sliding_window": 512}))
+    change_config(tmp_path, sliding_window=512)
     model = load_model(str(tmp_path), torch.device("cpu"), torch.float32)
     model.verify(16)
     assert (misfit(model) == "") == (name in FAMILIES)
+
+
+def test_a_form_of_weights_whose_library_is_missing_is_refused_by_its_name(tmp_path: Path) -> None:
+    random_module("llama").save_pretrained(tmp_path)
+    change_config(tmp_path, quantization_config={"quant_method": "awq", "bits": 4})
+    with pytest.raises(ValueError, match="AWQ quantized model requires"):
+        load_model(str(tmp_path), torch.device("cpu"), torch.float32)

@@ -15,6 +15,9 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.forms import BoundField, CheckboxInput
 from django.http import HttpRequest
+from django.template.base import Parser, Token
+from django.template.context import Context
+from django.template.defaulttags import CsrfTokenNode
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, resolve, reverse
 from django.utils.formats import number_format
@@ -24,11 +27,28 @@ from django.utils.translation import gettext as _
 
 from accounts import invitations
 from accounts.models import Invitation, Organisation
+from accounts.permissions import PAGE_OF
 from billing.models import Account
 from portal.lib.money import format_dollars
 from portal.pages import words
 
 register = template.Library()
+
+
+class FormTokens(CsrfTokenNode):
+    def render(self, context: Context) -> str:
+        """Django's own token; in a form of a member's page, beside it whose page it is."""
+        page_of = getattr(context.get("request"), "page_of", None)
+        if page_of is None:
+            return super().render(context)
+        whose = format_html('<input type="hidden" name="{}" value="{}">', PAGE_OF, page_of)
+        return super().render(context) + whose
+
+
+@register.tag
+def csrf_token(_parser: Parser, _token: Token) -> FormTokens:
+    return FormTokens()
+
 
 NOTHING = "–"
 SMALLEST_ROUNDED_NANOS = 100_000  # below $0.0001 every digit is shown

@@ -25,6 +25,7 @@ from rest_framework.request import Request
 
 from accounts import audit, keys
 from accounts.models import ApiKey, Membership, Organisation, Scope, User
+from accounts.permissions import KEY_MAKERS
 
 TOUCH_EVERY = timedelta(minutes=1)
 CACHED_KEYS_MAX = 10_000
@@ -188,8 +189,8 @@ def caller_for_member(user: User, organisation: Organisation, session_key: str) 
 
 
 def no_longer_valid(callers: Iterable[Caller]) -> set[Caller]:
-    """Those whose key was revoked or expired, whose session or membership ended, whose password
-    was changed elsewhere, or whose organisation was suspended.
+    """Those whose key was revoked or expired, whose session or membership ended, whose role spends
+    no more, whose password was changed elsewhere, or whose organisation was suspended.
 
     Four queries at most, however many callers.
     """
@@ -228,7 +229,9 @@ def _live_members(callers: Iterable[Caller]) -> set[tuple[str, int, str]]:
         session_key__in={caller.session_key for caller in people}, expire_date__gt=timezone.now()
     ).in_bulk()
     user_ids = {caller.user_id for caller in people if caller.user_id is not None}
-    memberships = Membership.objects.filter(user_id__in=user_ids, user__is_active=True)
+    memberships = Membership.objects.filter(
+        user_id__in=user_ids, user__is_active=True, role__in=KEY_MAKERS
+    )
     users = {
         (membership.organisation_id, membership.user_id): membership.user
         for membership in memberships.select_related("user")

@@ -30,6 +30,8 @@ RETRY_AFTER = (
 )
 # While a worker sends, nobody else takes the mail; a worker that died gives it up after this long.
 CLAIM = timedelta(minutes=2)
+# What was sent holds addresses, and links that let their readers in.
+KEPT = timedelta(days=30)
 
 
 def signature() -> dict[str, str]:
@@ -123,3 +125,8 @@ def waiting() -> list[int]:
     """Mails whose turn has come, oldest first."""
     due = OutgoingMail.objects.filter(sent_at=None, next_attempt_at__lte=timezone.now())
     return list(due.order_by("pk").values_list("pk", flat=True)[:500])
+
+
+def forget_sent() -> None:
+    """Delete what was sent long ago; what was not is still to be sent."""
+    OutgoingMail.objects.filter(sent_at__lt=timezone.now() - KEPT).delete()

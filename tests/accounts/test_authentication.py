@@ -17,7 +17,7 @@ from accounts.authentication import (
     key_cache,
     no_longer_valid,
 )
-from accounts.models import ApiKey, Organisation, Scope, User
+from accounts.models import ApiKey, Organisation, Role, Scope, User
 from tests.conftest import PASSWORD, signed_in
 
 NEW_PASSWORD = "another quite long one"
@@ -174,7 +174,7 @@ def test_many_callers_cost_four_queries(
         assert no_longer_valid([caller, *others]) == set(others)
 
 
-@pytest.mark.parametrize("how", ["removed", "deactivated"])
+@pytest.mark.parametrize("how", ["removed", "made a viewer", "deactivated"])
 def test_running_streams_learn_of_a_member_who_may_no_more(
     how: str, bob: User, organisation: Organisation, bob_client: Client
 ) -> None:
@@ -182,6 +182,8 @@ def test_running_streams_learn_of_a_member_who_may_no_more(
     assert no_longer_valid([caller]) == set()
     if how == "removed":
         flows.remove_member(bob.memberships.get())
+    elif how == "made a viewer":
+        flows.change_role(bob.memberships.get(), Role.VIEWER)
     else:
         User.objects.filter(pk=bob.pk).update(is_active=False)
     assert no_longer_valid([caller]) == {caller}

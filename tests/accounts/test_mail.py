@@ -3,12 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.core import mail as django_mail
 from django.core.mail import EmailMultiAlternatives, get_connection
+from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from accounts import mail
+from accounts import mail, tasks
 from accounts.models import OutgoingMail
 
 pytestmark = pytest.mark.django_db
@@ -107,3 +109,24 @@ def test_a_mail_with_a_bad_header_holds_up_no_other(stored: OutgoingMail) -> Non
     bad.refresh_from_db()
     assert "newline" in bad.error
     assert mail.waiting() == [stored.pk]
+
+
+def test_what_was_sent_long_ago_is_forgotten_and_what_waits_is_not(stored: OutgoingMail) -> None:
+    waits = OutgoingMail.objects.create(sender="us@example.com", recipients=["you@example.com"])
+    assert mail.deliver(stored.pk)
+    for days, left in ((29, {stored.pk, waits.pk}), (31, {waits.pk})):
+        OutgoingMail.objects.filter(pk=stored.pk).update(
+            sent_at=timezone.now() - timedelta(days=days)
+        )
+        OutgoingMail.objects.filter(pk=waits.pk).update(
+            created_at=timezone.now() - timedelta(days=days)
+        )
+        tasks.forget_what_is_over()
+        assert set(OutgoingMail.objects.values_list("pk", flat=True)) == left
+
+
+def test_sessions_that_are_over_are_forgotten(alice_client: Client, bob_client: Client) -> None:
+    over = Session.objects.filter(pk=alice_client.session.session_key)
+    over.update(expire_date=timezone.now() - timedelta(seconds=1))
+    tasks.forget_what_is_over()
+    assert [each.pk for each in Session.objects.all()] == [bob_client.session.session_key]

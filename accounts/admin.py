@@ -35,6 +35,18 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 admin.site.unregister([Authenticator, UserSession, LogEntry])
 
 
+HELP = {
+    "multiplier_bp": gettext_lazy(
+        "What it pays of the list price, in ten-thousandths: 10000 is all of it, 5000 half, "
+        "0 nothing."
+    ),
+    "suspended_at": gettext_lazy(
+        "While a time stands here, its keys and its playground are refused. Two actions of the "
+        "list change it; a dispute suspends, too."
+    ),
+}
+
+
 class MembershipFormSet(BaseInlineFormSet[Membership, Model, Any]):
     """Members of an organisation, or organisations of a person: none is left without an owner."""
 
@@ -119,6 +131,11 @@ class OrganisationAdmin(admin.ModelAdmin[Organisation]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Organisation]:
         return super().get_queryset(request).select_related("account")
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **more: Any
+    ) -> Any:
+        return super().get_form(request, obj, change, help_texts=HELP, **more)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # it begins with an owner and an account: at sign-up, or by `issuekey`

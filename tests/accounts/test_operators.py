@@ -255,6 +255,13 @@ def organisation_form(client: Client, organisation: Organisation) -> dict[str, s
     return {box.html_name: str(box.value()) for box in boxes if box.value() is not None}
 
 
+def test_the_form_says_what_its_fields_mean(operator: Client, organisation: Organisation) -> None:
+    address = reverse("admin:accounts_organisation_change", args=[organisation.pk])
+    page = operator.get(address).content.decode()
+    assert "What it pays of the list price, in ten-thousandths" in page
+    assert "While a time stands here" in page
+
+
 def test_an_old_form_does_not_undo_a_suspension_or_a_choice_made_meanwhile(
     operator: Client, organisation: Organisation
 ) -> None:

@@ -175,6 +175,22 @@ def test_the_end_stays_in_sight_unless_the_reader_has_gone_back(
         page.keyboard.press("Escape")
 
 
+def test_at_four_hundred_percent_the_answer_is_in_sight(
+    browser: Browser, site: tuple[Site, str]
+) -> None:
+    with alice(browser, site) as page:
+        page.set_viewport_size({"width": 320, "height": 256})  # what is left of 1280 by 1024
+        expect(ask(page, "hello")).to_contain_text("word60")
+        page.get_by_test_id("stop").click()
+        answer = page.get_by_test_id("answer").locator("[data-text]")
+        answer.evaluate("element => scrollTo(0, scrollY + element.getBoundingClientRect().top)")
+        seen = "[40, 128, 216].map((y) => document.elementFromPoint(40, y).closest('[data-text]'))"
+        assert page.evaluate(f"{seen}.filter(Boolean).length") == 3
+        last = page.locator(".playground-tools button").last.bounding_box()
+        assert last is not None
+        assert last["x"] + last["width"] <= page.evaluate("document.documentElement.clientWidth")
+
+
 def test_an_empty_chat_is_seen_from_its_beginning(browser: Browser, site: tuple[Site, str]) -> None:
     with alice(browser, site) as page:
         heading = page.get_by_role("heading", name="Ask a model something")

@@ -284,6 +284,40 @@ def test_what_cannot_be_taken_back_is_asked_first(
         assert watch.complaints == []
 
 
+def test_what_is_chosen_is_seen_where_colours_are_forced(
+    browser: Browser, live_server: LiveServer, member: User
+) -> None:
+    with visitor(browser, live_server.url, forced_colors="active") as (page, watch):
+        sign_in(page)
+        page.goto("/portal/usage/?range=month")
+        for chosen, other in (
+            (".sidebar [aria-current=page]", ".sidebar .nav-list a:not([aria-current])"),
+            (".segmented [aria-current]", ".segmented a:not([aria-current])"),
+        ):
+            colours = [
+                page.locator(each).first.evaluate("e => getComputedStyle(e).backgroundColor")
+                for each in (chosen, other)
+            ]
+            assert colours[0] != colours[1], chosen
+        assert watch.complaints == []
+
+
+def test_on_paper_a_statement_stands_alone_and_says_whose_it_is(
+    browser: Browser, live_server: LiveServer, member: User, organisation: Organisation
+) -> None:
+    with visitor(browser, live_server.url) as (page, watch):
+        sign_in(page)
+        month = organisation.created_at
+        page.goto(f"/portal/billing/statements/{month.year}-{month.month}/")
+        page.emulate_media(media="print")
+        for width in (794, 1280):
+            page.set_viewport_size({"width": width, "height": 1123})
+            for frame in page.locator(".topbar, .sidebar, .page-head .button").all():
+                expect(frame).to_be_hidden()
+            expect(page.locator("main")).to_contain_text(organisation.name)
+        assert watch.complaints == []
+
+
 def test_code_is_copied(browser: Browser, live_server: LiveServer, member: User) -> None:
     options: dict[str, Any] = {"permissions": ["clipboard-read", "clipboard-write"]}
     with visitor(browser, live_server.url, **options) as (page, watch):

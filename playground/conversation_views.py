@@ -19,7 +19,7 @@ def conversations(request: HttpRequest) -> HttpResponse:
     """The list in the sidebar, as a fragment; `?q=` names words that have to be there."""
     words = request.GET.get("q", "").replace("\0", "")
     found = history.search(conversations_of(request), words)
-    context = {"history": found[: history.LISTED], "words": words}
+    context = {**history.listed(found), "words": words}
     return render(request, "playground/_history.html", context)
 
 

@@ -51,6 +51,12 @@ def search(found: QuerySet[Conversation], words: str) -> QuerySet[Conversation]:
     return found
 
 
+def listed(found: QuerySet[Conversation]) -> dict[str, Any]:
+    """What the list at the side shows of them, and whether these are not all."""
+    first = list(found[: LISTED + 1])
+    return {"history": first[:LISTED], "listed": LISTED, "has_more": len(first) > LISTED}
+
+
 def choose(run: Run, user_id: int, organisation_id: str) -> str:
     """The id to save into: a new one, or the member's own. Raises ServiceError (404)."""
     if run.conversation == NEW:

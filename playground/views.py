@@ -34,7 +34,7 @@ def playground(request: HttpRequest) -> HttpResponse:
         "chosen": opened["model"] if opened else request.GET.get("model", ""),
         "parameters": PARAMETERS,
         "starters": starters(),
-        "history": conversations_of(request)[: history.LISTED],
+        **history.listed(conversations_of(request)),
         "data": {
             "organisation": request.organisation.id,  # type: ignore[attr-defined]
             "member": request.user.pk,

@@ -88,6 +88,30 @@ def test_who_clicks_beside_everything_keeps_the_focus_there(page: Page) -> None:
     expect(composer(page)).not_to_be_focused()
 
 
+def test_the_history_is_searched_from_the_palette_of_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.keyboard.press("Control+k")
+    page.keyboard.type("search the hist")
+    page.keyboard.press("Enter")
+    expect(page.locator("#history-search")).to_be_focused()
+
+
+def test_code_in_a_dialog_is_copied_without_https(page: Page) -> None:
+    """As on an address of the local network, where the clipboard has no interface."""
+    page.evaluate("""() => {
+      Object.defineProperty(navigator, "clipboard", { value: undefined });
+      document.addEventListener("copy", () => { window.copied = document.activeElement.value; });
+    }""")
+    page.get_by_test_id("view-code").click()
+    button = page.locator("#code-dialog copy-button button")
+    button.focus()
+    page.keyboard.press("c")
+    expect(button).to_have_text("Copied")
+    expect(button).to_be_focused()
+    shown = page.get_by_test_id("code-text").inner_text()
+    assert page.evaluate("window.copied") == shown.strip()
+
+
 def test_a_look_at_the_other_mode_loses_nothing(page: Page) -> None:
     text = page.get_by_label("Text to continue")
     composer(page).fill("added")

@@ -7,6 +7,7 @@ from django.test import Client
 
 from accounts.models import Membership, Organisation, Role, User
 from inference import catalog
+from playground import history
 from playground.models import Conversation, Message
 from tests.playground.conftest import run
 
@@ -92,6 +93,21 @@ def test_an_answer_is_found_by_its_request_by_its_owner_alone(
         }
     }  # fmt: skip
     assert bob_client.get("/playground/answers/req_1/").json() == {"answer": None}
+
+
+def test_a_long_history_says_that_it_goes_on(alice_client: Client, kept: Conversation) -> None:
+    told = "The latest 50 are shown"
+    owner = {"organisation": kept.organisation, "user": kept.user}
+    rows = [Conversation(**owner, title=f"robot {number}") for number in range(history.LISTED - 1)]
+    Conversation.objects.bulk_create(rows)
+    for path in ("/playground/", "/playground/conversations/"):
+        assert told not in alice_client.get(path).content.decode()
+    Conversation.objects.create(**owner, title="robot")
+    for path in ("/playground/", "/playground/conversations/"):
+        page = alice_client.get(path).content.decode()
+        assert told in page
+        assert page.count("data-conversation=") == history.LISTED
+    assert told not in alice_client.get("/playground/conversations/?q=hello").content.decode()
 
 
 def test_delete_means_deleted(alice_client: Client, kept: Conversation) -> None:

@@ -24,7 +24,7 @@ export class CopyButton extends HTMLElement {
     try {
       await navigator.clipboard.writeText(this.text);
     } catch {
-      if (!copyBySelection(this.text)) return;
+      if (!copyBySelection(this.text, this)) return;
     }
     const before = label.textContent;
     label.setAttribute("role", "status");
@@ -40,16 +40,19 @@ export class CopyButton extends HTMLElement {
 /**
  * The way that also works without https, where the clipboard interface is missing.
  * @param {string} text
+ * @param {HTMLElement} place in it, since beside an open dialog nothing can be selected
  * @returns {boolean}
  */
-function copyBySelection(text) {
+function copyBySelection(text, place) {
+  const before = document.activeElement;
   const area = document.createElement("textarea");
   area.value = text;
   area.className = "visually-hidden";
-  document.body.append(area);
+  place.append(area);
   area.select();
   const worked = document.execCommand("copy");
   area.remove();
+  if (before instanceof HTMLElement) before.focus();
   return worked;
 }
 

@@ -11,7 +11,7 @@ export function commandsOf(page) {
 }
 
 /** @param {any} page @returns {Command[]} */
-function actions({ texts }) {
+function actions({ texts, settings }) {
   /** @param {string} id */
   const press = (id) => () => document.getElementById(id)?.click();
   return [
@@ -22,7 +22,7 @@ function actions({ texts }) {
     { label: texts.do_code, run: press("view-code") },
     { label: texts.do_presets, run: press("presets") },
     { label: texts.do_share, run: press("share") },
-    { label: texts.do_search, run: () => document.getElementById("history-search")?.focus() },
+    { label: texts.do_search, run: () => search(settings) },
     ...[...document.querySelectorAll("#mode label")].map((label) => ({
       label: label.textContent?.trim() ?? "",
       group: texts.mode,
@@ -34,6 +34,12 @@ function actions({ texts }) {
       run: () => /** @type {HTMLDialogElement} */ (document.getElementById("keys-dialog")).showModal(),
     },
   ];
+}
+
+/** @param {import("./settings-view.js").SettingsView} settings a sheet on a phone */
+function search(settings) {
+  settings.open();
+  document.getElementById("history-search")?.focus();
 }
 
 /** @param {any} page @returns {Command[]} */

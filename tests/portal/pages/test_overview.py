@@ -54,6 +54,7 @@ def test_percentiles_are_ranks_of_real_rows(
     page = alice_client.get("/portal/")
     assert page.context["ttft_p50"] == 50
     assert page.context["ttft_p95"] == 95
+    assert "median; 95 % within 95 ms" in page.content.decode()
 
 
 def test_another_organisations_requests_count_for_nothing(

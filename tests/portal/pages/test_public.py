@@ -110,6 +110,13 @@ def test_status_counts_the_last_day_alone(client: Client, organisation: Organisa
     assert "50.00%" in page.content.decode()
 
 
+def test_status_says_in_words_what_its_columns_count(client: Client) -> None:
+    """Not where only a pointer finds it."""
+    catalog.ensure_starter()
+    page = client.get("/status/").content.decode()
+    assert ">From the cache: of the tokens of all prompts since the engine started." in page
+
+
 def test_status_says_whether_engines_answer(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,9 @@ CONVERSATION: Texts = {
         "The connection was lost before the answer began. Had it begun unseen, "
         "it would stand under Requests."
     ),
+    "too_long": _(
+        "This is too long to be sent: {size} KiB with all messages, and at most {most} KiB fit."
+    ),
     "conversation_gone": _(
         "This conversation is not there any more. Run again: what is on the page begins a new one."
     ),
@@ -69,12 +72,12 @@ FIELDS: Texts = {
 }
 ACTIONS: Texts = {
     "no_message": _("Write a message first."),
-    "not_loaded": _("This could not be loaded. Please try again."),
+    "not_loaded": _("This did not work. Please try again, or load the page again."),
     "nothing_to_share": _("There is no answer yet. Run something first."),
     "version": _("Version"),
     "delete": _("Delete"),
     "delete_conversation": _("Delete “{title}” and its links for good?"),
-    "not_deleted": _("This could not be deleted. Please try again."),
+    "not_deleted": _("This could not be deleted. Please try again, or load the page again."),
     "delete_preset": _("Delete “{name}” with all its versions?"),
     "withdraw": _("Withdraw"),
     "withdraw_link": _("Withdraw this link? Whoever has it will find nothing there."),

@@ -39,6 +39,7 @@ def playground(request: HttpRequest) -> HttpResponse:
             "organisation": request.organisation.id,  # type: ignore[attr-defined]
             "member": request.user.pk,
             "conversation": opened,
+            "max_frame_bytes": protocol.MAX_FRAME_BYTES,
             "code_url": reverse("playground_code"),
             "presets_url": reverse("playground_presets"),
             "snapshots_url": reverse("playground_snapshot_change", args=["-"]).removesuffix("-/"),

@@ -356,6 +356,22 @@ def test_a_page_of_one_organisation_does_not_spend_anothers_credit(
         expect(page.get_by_test_id("run")).to_be_disabled()
 
 
+def test_what_is_too_long_to_be_sent_says_so_and_can_be_shortened(
+    browser: Browser, site: tuple[Site, str]
+) -> None:
+    with alice(browser, site, "hostile") as page:
+        page.locator("#composer textarea").fill("a b " * 200_000)
+        page.get_by_test_id("run").click()
+        refused = page.get_by_test_id("answer")
+        expect(refused.locator("[data-problem]")).to_contain_text("at most 768 KiB fit")
+        expect(page.get_by_test_id("stop")).to_be_hidden()
+        page.locator(".turn").first.get_by_role("button", name="Edit").click()
+        page.get_by_label("Message").first.fill("short")
+        page.keyboard.press("Control+Enter")
+        refused.get_by_role("button", name="Run again from here").click()
+        expect(page.get_by_test_id("answer")).to_have_attribute("data-state", "finished")
+
+
 def test_a_parameter_out_of_range_is_named_and_nothing_runs(
     browser: Browser, site: tuple[Site, str]
 ) -> None:

@@ -91,6 +91,23 @@ def test_a_conversation_deleted_elsewhere_is_begun_anew(
         page.wait_for_url(re.compile(r"conversation=conv_"))
 
 
+def test_a_dialog_without_a_network_says_what_to_do(
+    browser: Browser,
+    site: tuple[Site, str],  # noqa: F811
+) -> None:
+    running, session = site
+    with visitor(browser, running.url) as (page, _complaints_of_no_network):
+        page.context.add_cookies([{"name": "sessionid", "value": session, "url": running.url}])
+        page.goto("/playground/?model=slow")
+        expect(page.get_by_test_id("run")).to_be_enabled()
+        page.context.set_offline(True)
+        for name in ("Presets", "View code"):
+            page.get_by_role("button", name=name).click()
+            problem = page.get_by_role("dialog").get_by_role("alert")
+            expect(problem).to_have_text(re.compile("^This did not work. Please try again"))
+            page.keyboard.press("Escape")
+
+
 def test_a_chat_goes_on_after_its_server_was_killed_in_its_first_answer(
     browser: Browser,
     site: tuple[Site, str],  # noqa: F811

@@ -1,7 +1,7 @@
 // One pane: a chat or a completion with settings of its own. Several stand side by side; what they
 // share (socket, mode, variables) is the desk's.
 import { ChatView } from "./chat-view.js";
-import { fill } from "./format.js";
+import { count, fill } from "./format.js";
 import { showBalance } from "./notice.js";
 import { findAnswer } from "./recovery.js";
 import { runFrame } from "./request.js";
@@ -18,6 +18,7 @@ const ANNOUNCED_CHARS = 1_000;
  * @property {Record<string, string>} variables
  * @property {Record<string, string>} texts
  * @property {Record<string, string>} urls
+ * @property {Record<string, any>} data of the page
  * @property {(frame: Record<string, any>) => boolean} send
  * @property {(sentence: string) => void} announce
  * @property {(pane: Pane) => void} changed
@@ -114,8 +115,23 @@ export class Pane {
     }
     const id = `run-${crypto.randomUUID()}`;
     this.store.apply({ type: "begin", runId: id, key });
-    if (this.desk.send(this.frame(id))) this.desk.announce(texts.answering);
+    const frame = this.frame(id);
+    if (this.#isTooLong(frame)) return true;
+    if (this.desk.send(frame)) this.desk.announce(texts.answering);
     else this.store.apply({ type: "lost", note: texts.lost_before });
+    return true;
+  }
+
+  /**
+   * Whether it is; then the turn says so: the server could not tell whose frame it refuses.
+   * @param {Record<string, any>} frame
+   */
+  #isTooLong(frame) {
+    const [size, most] = [new Blob([JSON.stringify(frame)]).size, this.desk.data.max_frame_bytes];
+    if (size <= most) return false;
+    const [is, fits] = [Math.ceil(size / 1024), Math.floor(most / 1024)].map(count);
+    const message = fill(this.desk.texts.too_long, { size: is, most: fits });
+    this.store.apply({ type: "error", id: frame.id, error: { message, code: null, status: 413 } });
     return true;
   }
 

@@ -16,9 +16,9 @@ export async function ask(url, body) {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-CSRFToken": csrf() },
     body: JSON.stringify(body),
-  });
-  if (answer.status === 204) return null;
-  if (answer.redirected) throw new Error("");
+  }).catch(() => null); // the browser's own words for it are in no language of ours
+  if (answer?.status === 204) return null;
+  if (!answer || answer.redirected) throw new Error("");
   const said = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(said.error?.message ?? "");
   return said;

@@ -7,7 +7,7 @@ Knows the dialect, not the library: whoever asks for a grammar writes it with th
 import json
 from typing import Any
 
-from inference.engine.schemas import check_numbers, narrow_bounds
+from inference.engine.schemas import check_numbers, drop_unenforceable, narrow_bounds
 
 # Between the parts of a JSON text: room to indent, and an end to it. A model that is at a loss
 # would otherwise write spaces until its tokens run out.
@@ -20,7 +20,7 @@ def literal(text: str) -> str:
 
 
 def json_rule(schema: Any, *, lenient: bool = False) -> str:
-    """Return what stands for a JSON value that fits a schema, whose bounds are narrowed in place.
+    """Return what stands for a JSON value that fits a schema, which may be changed for that.
 
     ValueError when it is no schema, or has a number that would become another one.
     """
@@ -30,5 +30,7 @@ def json_rule(schema: Any, *, lenient: bool = False) -> str:
         raise ValueError("a JSON schema is an object")
     check_numbers(schema)
     narrow_bounds(schema)
+    if lenient:
+        drop_unenforceable(schema)
     options = {"whitespace_pattern": WHITESPACE, "lenient": lenient}
     return "%json " + json.dumps({**schema, "x-guidance": options})

@@ -5,6 +5,7 @@ Walks without recursion: schemas come from strangers, and nest.
 """
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ LARGEST_WHOLE = 1 << 53
 LARGEST_BOUND = 9 * 10**18
 # The library takes no more for a length, and no text has more.
 LARGEST_LENGTH = (1 << 32) - 1
+# In regular expressions: looking ahead or back, and references to what matched before.
+_NOT_REGULAR = re.compile(r"\(\?<?[=!]|\\[1-9]|\\k<")
 # Keywords whose members have names of the schema's author.
 NAMING = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
 # Keywords with values in which no schema stands.
@@ -60,6 +63,26 @@ def narrow_bounds(schema: Any) -> None:
                 node[keyword] = -_at_most(-value)
             elif keyword == "maxLength":
                 node[keyword] = min(value, LARGEST_LENGTH)
+
+
+def drop_unenforceable(schema: Any) -> None:
+    """Drop what the library refuses, or enforces as something else, where it may let it be.
+
+    In place. A count of properties, some of them optional, it would have met by additional ones.
+    """
+    for _trail, node in _nodes(schema):
+        if _NOT_REGULAR.search(str(node.get("pattern", ""))):
+            del node["pattern"]
+        if _has_optional_properties(node):
+            node.pop("minProperties", None)
+            node.pop("maxProperties", None)
+
+
+def _has_optional_properties(node: dict[str, Any]) -> bool:
+    named, required = node.get("properties"), node.get("required", [])
+    if not isinstance(named, dict) or not isinstance(required, list):
+        return False
+    return any(name not in required for name in named)
 
 
 def _at_most(value: float) -> float:

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from accounts import operators
+from portal.lib.commands import SiteCommand
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     help = "Print a one-time link that signs in as an operator (valid for 15 minutes)."
 
     def handle(self, **_options: Any) -> None:

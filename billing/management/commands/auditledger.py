@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from billing.audit import audit
+from portal.lib.commands import SiteCommand
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     help = "Recompute the ledger in SQL, print each number, and fail unless all are 0."
 
     def handle(self, **_options: Any) -> None:

@@ -9,18 +9,19 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
 from billing import pricing
 from inference import catalog
 from inference.models import SHIPPED, ModelAlias, ModelKind, Quantization, ServedModel
+from portal.lib.commands import SiteCommand
 from portal.lib.money import BASIS_POINTS, format_dollars, parse_dollars
 
 CHECK_TIMEOUT_S = 300
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     help = "Check a checkpoint, register it as a model customers can call, and set its price."
 
     def add_arguments(self, parser: CommandParser) -> None:

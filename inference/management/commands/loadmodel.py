@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from inference import lifecycle
 from inference.models import ModelState
+from portal.lib.commands import SiteCommand
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     help = "Start a model's engines and let requests in."
 
     def add_arguments(self, parser: CommandParser) -> None:

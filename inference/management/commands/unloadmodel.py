@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from inference import lifecycle
 from inference.models import ModelState
+from portal.lib.commands import SiteCommand
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     help = "Let what runs of a model finish, then end its engines and free their memory."
 
     def add_arguments(self, parser: CommandParser) -> None:

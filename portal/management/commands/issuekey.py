@@ -3,7 +3,7 @@
 import secrets
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.core.validators import validate_email
 from django.db import transaction
 from django.forms import ValidationError
@@ -12,10 +12,11 @@ from django.utils.translation import gettext_noop
 from accounts import flows
 from accounts.models import Scope, User
 from billing import ledger
+from portal.lib.commands import SiteCommand
 from portal.lib.money import parse_dollars
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     help = "Print a new API key; makes the user and the organisation when there are none."
 
     def add_arguments(self, parser: CommandParser) -> None:

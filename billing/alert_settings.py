@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.models import Organisation
@@ -23,9 +24,9 @@ def read(organisation: Organisation) -> AlertSettings:
 def percentages(wanted: list[int]) -> list[int]:
     """Each once, ascending. Raises ValueError with a sentence."""
     if len(wanted) > MOST_PERCENTAGES:
-        raise ValueError(f"Choose at most {MOST_PERCENTAGES}.")
+        raise ValueError(_("Choose at most %(most)d.") % {"most": MOST_PERCENTAGES})
     if not all(1 <= each <= 100 for each in wanted):
-        raise ValueError("Each must be from 1 to 100.")
+        raise ValueError(_("Each must be from 1 to 100."))
     return sorted(set(wanted))
 
 

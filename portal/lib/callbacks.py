@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from urllib.parse import SplitResult, urlsplit
 
+from django.utils.translation import gettext as _
+
 DEADLINE_S = 10.0
 MAX_URL = 500
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -29,14 +31,14 @@ def check_url(url: str, *, private: bool = False) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ValueError("This is not an address.") from None
+        raise ValueError(_("This is not an address.")) from None
     if parts.scheme != "https" and not (private and parts.scheme == "http"):
-        raise ValueError("The address must begin with https://.")
+        raise ValueError(_("The address must begin with https://."))
     plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= MAX_URL
     if not parts.hostname or port == 0 or not plain:
-        raise ValueError("This is not an address.")
+        raise ValueError(_("This is not an address."))
     if parts.username is not None or parts.password is not None or parts.fragment:
-        raise ValueError("The address must have no user, password or fragment.")
+        raise ValueError(_("The address must have no user, password or fragment."))
     return parts
 
 

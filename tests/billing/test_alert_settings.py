@@ -105,6 +105,24 @@ def test_a_wrong_wish_is_refused_beside_its_field(
     assert not AlertSettings.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("percentages", "101"), ("percentages", "1 2 3 4 5 6 7 8 9 10 11"),
+        ("webhook_url", "http://example.com/"), ("webhook_url", "https://u:p@example.com/"),
+        ("webhook_url", "https://"),
+    ],
+)  # fmt: skip
+def test_a_refusal_is_in_the_language_of_the_page(
+    field: str, wrong: str, alice_client: Client
+) -> None:
+    answer = alice_client.post(
+        reverse("billing_alerts"), {**FORM, field: wrong}, HTTP_ACCEPT_LANGUAGE="zh-CN"
+    )
+    [refusal] = answer.context["alerts_form"].errors[field]
+    assert refusal.endswith("。")
+
+
 @pytest.mark.parametrize("form", [AlertsForm, GrantForm])
 def test_a_sum_of_nothing_is_refused_in_plain_words(form: type[Form]) -> None:
     field = "amount" if form is GrantForm else "low_balance_nanos"

@@ -11,7 +11,17 @@ from tests.environment import CI, REPOSITORY
 
 # The first that takes a `.js` file with imports for what it is.
 OLDEST_NODE = (20, 19)
-MODULES = ("blocks", "editors", "palette", "state", "request", "socket", "store", "recovery")
+MODULES = (
+    "blocks",
+    "editors",
+    "palette",
+    "state",
+    "request",
+    "server",
+    "socket",
+    "store",
+    "recovery",
+)
 
 
 def node() -> str:

@@ -35,7 +35,7 @@ const UNITS = [
  * @param {Date} now
  * @returns {string} for instance "5 minutes ago"; a date when it is more than a month away
  */
-export function ago(then, now) {
+function ago(then, now) {
   const language = document.documentElement.lang || "en";
   const seconds = Math.round((then.getTime() - now.getTime()) / 1000);
   if (Math.abs(seconds) > 30 * 86_400) {

@@ -1,4 +1,5 @@
 // "View code": asks the server for the samples of a request and shows one at a time.
+import { ask } from "./server.js";
 
 export class CodeDialog {
   /** @type {{name: string, label: string, code: string}[]} */
@@ -9,13 +10,11 @@ export class CodeDialog {
    * @param {HTMLDialogElement} dialog
    * @param {object} options
    * @param {string} options.url
-   * @param {string} options.csrf
    * @param {Record<string, string>} options.texts
    */
-  constructor(dialog, { url, csrf, texts }) {
+  constructor(dialog, { url, texts }) {
     this.dialog = dialog;
     this.url = url;
-    this.csrf = csrf;
     this.texts = texts;
     this.tabs = /** @type {HTMLElement} */ (dialog.querySelector("#code-tabs"));
     this.panel = /** @type {HTMLElement} */ (dialog.querySelector("#code-panel"));
@@ -31,18 +30,10 @@ export class CodeDialog {
     this.#render("");
     this.dialog.showModal();
     try {
-      const answer = await fetch(this.url, {
-        method: "POST",
-        headers: { "Content-Type": "application/json", "X-CSRFToken": this.csrf },
-        body: JSON.stringify(frame),
-      });
-      const body = await answer.json();
-      if (!answer.ok) throw new Error(body.error.message);
-      this.#snippets = body.snippets;
+      this.#snippets = (await ask(this.url, frame)).snippets;
       this.#render("");
     } catch (error) {
-      const said = error instanceof Error && !(error instanceof SyntaxError || error instanceof TypeError);
-      this.#render(said ? error.message : this.texts.not_loaded);
+      this.#render((error instanceof Error && error.message) || this.texts.not_loaded);
     }
   }
 

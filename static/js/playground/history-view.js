@@ -1,6 +1,7 @@
 // The list of kept conversations: fetched again after each answer, deleted for good on request.
 import { confirmed } from "../confirmed.js";
 import { fill } from "./format.js";
+import { csrf } from "./server.js";
 
 /** Between the last letter and the search. */
 const PAUSE_MS = 250;
@@ -14,14 +15,12 @@ export class HistoryView {
    * @param {HTMLElement} place
    * @param {object} options
    * @param {string} options.url
-   * @param {string} options.csrf
    * @param {Record<string, string>} options.texts
    * @param {(id: string) => void} options.onDeleted
    */
-  constructor(place, { url, csrf, texts, onDeleted }) {
+  constructor(place, { url, texts, onDeleted }) {
     this.place = place;
     this.url = url;
-    this.csrf = csrf;
     this.texts = texts;
     this.onDeleted = onDeleted;
     this.problem = /** @type {HTMLElement} */ (document.getElementById("history-error"));
@@ -69,7 +68,7 @@ export class HistoryView {
     this.problem.hidden = true;
     const answer = await fetch(button.dataset.delete ?? "", {
       method: "POST",
-      headers: { "X-CSRFToken": this.csrf },
+      headers: { "X-CSRFToken": csrf() },
     }).catch(() => null);
     if (!answer || (!answer.ok && answer.status !== 404)) {
       button.disabled = false;

@@ -35,7 +35,6 @@ class Playground {
 
   constructor() {
     const { texts, data } = this;
-    const csrf = document.querySelector("[name=csrfmiddlewaretoken]")?.getAttribute("value") ?? "";
     this.settings = new SettingsView({
       panel: element("settings"),
       model: element("model"),
@@ -48,10 +47,9 @@ class Playground {
     this.table = new VariablesView(element("variables"));
     const first = { model: element("model").value, system: "", parameters: {} };
     this.panes = new Panes(element("panes"), this, first);
-    this.code = new CodeDialog(element("code-dialog"), { url: data.code_url, csrf, texts });
+    this.code = new CodeDialog(element("code-dialog"), { url: data.code_url, texts });
     this.history = new HistoryView(element("history"), {
       url: data.conversations_url,
-      csrf,
       texts,
       onDeleted: (id) => this.#deleted(id),
     });

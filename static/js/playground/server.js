@@ -1,7 +1,7 @@
 // Asking the server beside the socket: JSON in, JSON out, and a sentence when it does not work.
 
 /** @returns {string} */
-function csrf() {
+export function csrf() {
   return document.querySelector("[name=csrfmiddlewaretoken]")?.getAttribute("value") ?? "";
 }
 
@@ -19,7 +19,7 @@ export async function ask(url, body) {
   }).catch(() => null); // the browser's own words for it are in no language of ours
   if (answer?.status === 204) return null;
   if (!answer || answer.redirected) throw new Error("");
-  const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(said.error?.message ?? "");
+  const said = await answer.json().catch(() => null);
+  if (!answer.ok || !said) throw new Error(said?.error?.message ?? "");
   return said;
 }

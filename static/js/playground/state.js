@@ -18,7 +18,7 @@
 
 /**
  * `status`: `still` (not made by a run of this page's), `waiting` for its first text, `streaming`,
- * `finished` (also when stopped or lost; `outcome` says which), `error`.
+ * `finished` (also when stopped; `outcome` says which), `error`, `lost` with the socket.
  * @typedef {object} Turn
  * @property {number} key
  * @property {"user" | "assistant" | "tool"} role

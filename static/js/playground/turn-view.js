@@ -3,6 +3,7 @@ import * as format from "./format.js";
 import { LogprobsView } from "./logprobs-view.js";
 import { MarkdownView } from "./markdown.js";
 import { plain } from "./probability.js";
+import { isRunning } from "./state.js";
 
 /** How each of the server's numbers is written. */
 const WRITTEN = {
@@ -148,7 +149,7 @@ export class TurnView {
 
   /** @param {import("./state.js").Turn} turn */
   #showStatus(turn) {
-    const running = turn.status === "waiting" || turn.status === "streaming";
+    const running = isRunning(turn);
     if (running) this.element.dataset.state = "streaming";
     else this.element.dataset.state = turn.status === "error" ? "error" : "finished";
     this.element.classList.toggle("waiting", turn.status === "waiting");

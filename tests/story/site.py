@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from tests.databases import SQLITE, copy_of_migrated, migrated_postgres
 from tests.environment import REPOSITORY, site_environment
 from tests.forks import Forks
 from tests.made_once import made_once
-from tests.services import redis_server
+from tests.services import free_port, redis_server
 from tests.story.balancer import balancer
 
 # For processes that start, migrations of an empty database included: a machine may be busy.
@@ -132,12 +131,6 @@ class Site:
         return "\n".join(
             path.read_text(errors="replace") for path in sorted(self.data_dir.rglob("*.log"))
         )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until_ready(site: Site, deadline_s: float = START_S) -> None:

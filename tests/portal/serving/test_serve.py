@@ -13,7 +13,8 @@ import pytest
 
 from tests.databases import SQLITE
 from tests.environment import REPOSITORY, site_environment
-from tests.story.site import embedded_site, free_port, wait_until_ready
+from tests.services import free_port
+from tests.story.site import embedded_site, wait_until_ready
 
 OPERATIONS = (REPOSITORY / "docs" / "operations.md").read_text()
 COUNT_KEYS = "SELECT COUNT(*) FROM accounts_apikey"

@@ -157,7 +157,7 @@ class OrganisationAdmin(admin.ModelAdmin[Organisation]):
     def get_urls(self) -> list[URLPattern]:
         visit = self.admin_site.admin_view(self.visit)
         return [
-            path("<str:organisation_id>/visit/", visit, name="accounts_visit"),
+            path("<slug:organisation_id>/visit/", visit, name="accounts_visit"),
             *super().get_urls(),
         ]
 

@@ -13,8 +13,8 @@ urlpatterns = [
     path("spending/", api_spending.SpendingView.as_view(), name="api_spending"),
     path("usage/", api.UsageView.as_view(), name="api_usage"),
     path("top-ups/", api_topups.TopUpsView.as_view(), name="api_top_ups"),
-    path("top-ups/<str:top_up_id>/", api_topups.TopUpView.as_view(), name="api_top_up"),
-    path("top-ups/<str:top_up_id>/refund/", api_payments.RefundView.as_view(), name="api_refund"),
+    path("top-ups/<slug:top_up_id>/", api_topups.TopUpView.as_view(), name="api_top_up"),
+    path("top-ups/<slug:top_up_id>/refund/", api_payments.RefundView.as_view(), name="api_refund"),
     path("refunds/", api_payments.RefundsView.as_view(), name="api_refunds"),
     path("transfers/", api.TransferView.as_view(), name="api_transfers"),
 ]

@@ -12,6 +12,7 @@ from contextlib import suppress
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts import audit
 from accounts.models import Organisation
 from billing import customers, ledger_payments, stripe_api, stripe_billing, topups
 from billing.models import Plan, PostPaid, StripeCustomer, Subscription, SubscriptionPage
@@ -83,8 +84,11 @@ def _end(session: CheckoutSession) -> None:
 
 
 def end_with_period(subscription: Subscription, *, ends: bool) -> None:
-    """Raises StripeUnavailable."""
+    """A member's wish, which the audit log keeps. Raises StripeUnavailable."""
     stripe_billing.end_with_period(subscription.pk, ends=ends)
+    if ends != subscription.cancels:
+        changed = {"subscription.cancels": (subscription.cancels, ends)}
+        audit.note(subscription.organisation, changed)
     hear(subscription.pk)
 
 

@@ -54,6 +54,7 @@ AUDITED: dict[str, Promise] = {
     "auto_top_up.threshold_cents": _("threshold of the automatic top-up"),
     "auto_top_up.amount_cents": _("amount of the automatic top-up"),
     "auto_top_up.ceiling_cents": _("monthly ceiling of the automatic top-up"),
+    "subscription.cancels": _("end of the subscription with its period"),
     "alerts.percentages": _("percentages of the alerts"),
     "alerts.low_balance_nanos": _("low balance of the alerts"),
     "alerts.by_mail": _("alerts by mail"),

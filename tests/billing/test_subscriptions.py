@@ -6,6 +6,7 @@ from django.db import IntegrityError
 from django.test import Client
 from django.urls import reverse
 
+from accounts import audit
 from accounts.models import Organisation
 from billing import invoices, ledger, postpaid, tasks, topups
 from billing.models import Plan, PostPaid, Subscription, TopUp, WebhookDelivery
@@ -90,15 +91,28 @@ def test_a_payment_that_fails_gives_nothing_and_payers_are_told(
 
 
 def test_it_ends_with_its_period_and_can_go_on_after_all(
-    double: StripeDouble, alice_client: Client, charlie_client: Client, subscribed: str
-) -> None:
+    double: StripeDouble, organisation: Organisation, alice_client: Client, charlie_client: Client,
+    subscribed: str,
+) -> None:  # fmt: skip
     address = reverse("billing_end_subscription", args=[subscribed])
     assert charlie_client.post(address).status_code == 404
     alice_client.post(address)
     assert Subscription.objects.get().cancels
     assert double.objects[subscribed]["cancel_at_period_end"] is True
     alice_client.post(address, {"go_on": "yes"})
+    alice_client.post(address, {"go_on": "yes"})
     assert not Subscription.objects.get().cancels
+    logged = [
+        (entry.changes_dict["subscription.cancels"], entry.actor_email)
+        for entry in audit.entries(organisation)
+        if "subscription.cancels" in entry.changes_dict
+    ]
+    assert logged == [
+        (["True", "False"], "alice@example.com"),
+        (["False", "True"], "alice@example.com"),
+    ]
+    page = alice_client.get(reverse("members")).content.decode()
+    assert page.count("end of the subscription with its period") == 2
 
 
 def test_a_refund_takes_what_was_given_beside_it_as_well(

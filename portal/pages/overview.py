@@ -20,7 +20,6 @@ from playground.admission import SPENDERS
 from portal.pages import measures, periods
 from portal.pages.charts import METRICS, Line, chart
 from portal.pages.keys import role_of
-from portal.templatetags.parlance import address_of
 
 LATENCY_OVER = timedelta(hours=24)
 RECENT = 5
@@ -75,7 +74,7 @@ def open_steps(organisation: Organisation, user: User, role: str) -> list[Step]:
         Step(
             _("Have some credit"),
             _("Every request is paid from the balance; it can never go below zero."),
-            address_of("billing"),
+            reverse("billing"),
             _("Top up"),
             account is not None and account.credits_posted > 0,
             PAYERS,
@@ -83,7 +82,7 @@ def open_steps(organisation: Organisation, user: User, role: str) -> list[Step]:
         Step(
             _("Create an API key"),
             _("Programs sign in with a key. It is shown once."),
-            address_of("keys"),
+            reverse("keys"),
             _("Create a key"),
             ApiKey.objects.filter(organisation=organisation).exists(),
             KEY_MAKERS,
@@ -99,7 +98,7 @@ def open_steps(organisation: Organisation, user: User, role: str) -> list[Step]:
         Step(
             _("Try the playground"),
             _("Talk to a model in the browser and watch what it costs."),
-            address_of("playground"),
+            reverse("playground"),
             _("Open it"),
             records.filter(face="playground").exists(),
             SPENDERS,
@@ -107,7 +106,7 @@ def open_steps(organisation: Organisation, user: User, role: str) -> list[Step]:
         Step(
             _("Protect your sign-in"),
             _("A passkey or an authenticator app keeps your balance yours."),
-            address_of("mfa_index"),
+            reverse("mfa_index"),
             _("Set it up"),
             Authenticator.objects.filter(user=user).exists(),
         ),

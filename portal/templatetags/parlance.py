@@ -19,7 +19,7 @@ from django.template.base import Parser, Token
 from django.template.context import Context
 from django.template.defaulttags import CsrfTokenNode
 from django.templatetags.static import static
-from django.urls import NoReverseMatch, resolve, reverse
+from django.urls import resolve, reverse
 from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.translation import get_language, pgettext
@@ -216,7 +216,7 @@ def portal_links(context: dict[str, Any]) -> list[Link]:
         ("members", _("Members"), "people"),
         ("settings", _("Settings"), "gear"),
     ]
-    seen = [entry for entry in entries if may_see(context, address_of(entry[0]))]
+    seen = [entry for entry in entries if may_see(context, reverse(entry[0]))]
     return links(seen, context["request"].path)
 
 
@@ -248,26 +248,25 @@ def account_links(context: dict[str, Any]) -> list[Link]:
 
 
 def links(entries: list[tuple[str, str, str]], path: str) -> list[Link]:
-    found = [(label, icon, address_of(name)) for name, label, icon in entries]
-    reachable = [(label, icon, address) for label, icon, address in found if address]
-    matches = [address for _label, _icon, address in reachable if path.startswith(address)]
+    found = [(label, icon, reverse(name)) for name, label, icon in entries]
+    matches = [address for _label, _icon, address in found if path.startswith(address)]
     current = max(matches, key=len, default="")
     return [
-        Link(label, icon, address, current=address == current) for label, icon, address in reachable
+        Link(label, icon, address, current=address == current) for label, icon, address in found
     ]
 
 
 @register.simple_tag(takes_context=True)
-def address_if_any(context: dict[str, Any], name: str) -> str:
-    """The address of a page that an installation may lack, or a member's role not include."""
-    address = address_of(name)
+def address_if_allowed(context: dict[str, Any], name: str) -> str:
+    """The address of a page, or nothing where it would refuse this member."""
+    address = reverse(name)
     return address if may_see(context, address) else ""
 
 
 def may_see(context: dict[str, Any], address: str) -> bool:
     """Whether the page would refuse this member; who is none yet is led there to sign in."""
     membership = getattr(context.get("request"), "membership", None)
-    if not membership or not address:
+    if not membership:
         return True
     roles = getattr(resolve(address).func, "roles", ())
     return not roles or membership.role in roles
@@ -307,13 +306,6 @@ def capability_words(capabilities: Sequence[str]) -> list[str]:
 @register.filter
 def is_checkbox(field: BoundField) -> bool:
     return isinstance(field.field.widget, CheckboxInput)
-
-
-def address_of(name: str) -> str:
-    try:
-        return reverse(name)
-    except NoReverseMatch:
-        return ""
 
 
 @register.simple_tag

@@ -1,9 +1,11 @@
-"""Addresses with no /v1, or two: what a client asks for whose base URL has not the end it wants.
+"""Addresses that are almost one: what a client asks for whose base URL has not the end it wants.
 
 OpenAI's libraries want a base URL that ends in /v1, Anthropic's one that does not. Most addresses
 without it are nothing at all, but `/models` is a page for people. Who is a program is told,
-and so is who puts a slash too many before /v1.
+and so is who puts a slash too many before /v1 or at the end, or took an endpoint for the base URL.
 """
+
+import re
 
 from django.conf import settings
 from starlette.types import Scope
@@ -15,6 +17,10 @@ TOPS = frozenset(
         "fine_tuning", "messages", "models", "requests", "responses",
     }
 )  # fmt: skip
+# An endpoint, and behind it what a client adds that takes it for its base URL.
+_DOUBLE = re.compile(
+    r"/v1/(?:chat/completions|completions|embeddings|messages|responses)(/v1)?(/[^/].*)"
+)
 
 
 def lacks_version(path: str) -> bool:
@@ -41,4 +47,11 @@ def explanation(path: str) -> str:
         return f"This client adds /v1 to its base URL, which must not end in it: {shown}"
     if path.startswith("//v1/"):
         return f"One slash too many before /v1: this would be {settings.BASE_URL}{path[1:]}"
+    double = _DOUBLE.fullmatch(path)
+    if double and lacks_version(double[2]):
+        base = settings.BASE_URL + ("" if double[1] else "/v1")
+        added = (double[1] or "") + double[2]
+        return f"The base URL of this client has to be {base}: it adds {added} by itself"
+    if path.endswith("/") and lacks_version(path.removeprefix("/v1")):
+        return f"One slash too many at the end: this would be {settings.BASE_URL}{path.rstrip('/')}"
     return ""

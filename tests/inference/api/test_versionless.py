@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+from django.conf import settings
 
 from inference.api import app
 from inference.api.versionless import TOPS
@@ -69,6 +70,33 @@ async def test_a_slash_too_many_is_explained(path: str) -> None:
     assert "slash too many" in sentence
     assert sentence.endswith(path)
     assert not sentence.endswith(f"/{path}"), "the address that it would be"
+
+
+@pytest.mark.parametrize(
+    ("path", "base"),
+    [
+        ("/v1/chat/completions/chat/completions", "/v1"),
+        ("/v1/chat/completions/models", "/v1"),
+        ("/v1/completions/chat/completions", "/v1"),
+        ("/v1/responses/chat/completions", "/v1"),
+        ("/v1/messages/v1/messages", ""),
+        ("/v1/chat/completions/v1/chat/completions", ""),
+    ],
+)
+async def test_an_endpoint_that_is_taken_for_the_base_url_is_explained(
+    path: str, base: str
+) -> None:
+    answer = await ask("POST", path, KEY)
+    assert answer.status_code == 404
+    sentence = answer.json()["error"]["message"]
+    assert f"base URL of this client has to be {settings.BASE_URL}{base}: it adds /" in sentence
+
+
+async def test_a_slash_at_the_end_is_explained() -> None:
+    answer = await ask("POST", "/v1/chat/completions/", KEY)
+    assert answer.status_code == 404
+    sentence = answer.json()["error"]["message"]
+    assert sentence.endswith(f"this would be {settings.BASE_URL}/v1/chat/completions")
 
 
 async def ask(method: str, path: str, headers: dict[str, str]) -> httpx.Response:

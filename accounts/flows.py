@@ -208,7 +208,12 @@ def invite(
     if audit.invitations_since(organisation, day_ago) >= MAX_INVITATIONS_A_DAY:
         # Each is a mail to an address that anybody may have typed in.
         raise ValueError(_("That is enough invitations for a day."))
-    organisation.invitations.filter(email__iexact=email, accepted_at=None).delete()
+    replaced = organisation.invitations.filter(email__iexact=email, accepted_at=None)
+    owners = replaced.filter(role=Role.OWNER, expires_at__gt=timezone.now())
+    if role != Role.OWNER and owners.exists():
+        # An owner's is an owner's to withdraw, by this way as well.
+        raise ValueError(_("This person is invited as an owner; withdraw that first."))
+    replaced.delete()
     token = secrets.token_urlsafe(32)
     invitation = Invitation.objects.create(
         organisation=organisation,

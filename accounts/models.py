@@ -198,6 +198,10 @@ class Invitation(Audited):
     def __str__(self) -> str:
         return self.email
 
+    @property
+    def has_expired(self) -> bool:
+        return self.expires_at <= timezone.now()
+
 
 class Scope(models.TextChoices):
     INFERENCE = "inference", _("Call models")

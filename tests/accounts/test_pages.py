@@ -3,11 +3,13 @@
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accounts import flows
 from accounts.authentication import KeyRefused, authenticate_key, key_cache
 from accounts.models import ApiKey, Invitation, Membership, Organisation, OutgoingMail, Role, User
+from tests.management import Program
 
 Key = tuple[ApiKey, str]
 PAGES = ["keys", "key_create", "members", "settings", "billing", "welcome"]
@@ -113,6 +115,34 @@ def test_an_invitation_goes_out_and_is_accepted(
     charlie_client.post(path)
     assert organisation.memberships.filter(user__email="charlie@example.com").exists()
     assert "Acme" in charlie_client.get(reverse("members")).content.decode()
+
+
+def test_an_admin_does_not_replace_an_owners_invitation_either(
+    bob: User, bob_client: Client, alice_client: Client, manager: Program,
+    organisation: Organisation,
+) -> None:  # fmt: skip
+    Membership.objects.filter(user=bob).update(role=Role.ADMIN)
+    dora = {"email": "dora@example.com", "role": "owner"}
+    alice_client.post(reverse("member_invite"), dora)
+    lesser = dora | {"role": "viewer"}
+    answer = bob_client.post(reverse("member_invite"), lesser)
+    assert "invited as an owner; withdraw that first" in answer.content.decode()
+    assert manager("post", "api_invitations", lesser).status_code == 400
+    made = organisation.invitations.get()
+    assert made.role == Role.OWNER
+    bob_client.post(reverse("invitation_withdraw", args=[made.pk]))
+    assert organisation.invitations.get() == made
+    alice_client.post(reverse("member_invite"), dora)
+    assert organisation.invitations.get() != made, "an owner's again replaces it"
+
+
+def test_an_invitation_that_is_over_says_so(
+    alice_client: Client, organisation: Organisation, alice: User
+) -> None:
+    flows.invite(organisation, alice, "dora@example.com", Role.VIEWER)
+    assert "invited, expired" not in alice_client.get(reverse("members")).content.decode()
+    organisation.invitations.update(expires_at=timezone.now())
+    assert "invited, expired" in alice_client.get(reverse("members")).content.decode()
 
 
 @pytest.mark.parametrize(

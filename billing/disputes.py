@@ -7,6 +7,9 @@ organisation is being deleted; after a lost one, an operator lifts it. A suspens
 moment: one that an operator set before, or since, stays. An inquiry, which moves no money, changes
 nothing.
 
+Each answer of Stripe's is written with what follows from it, and only if nobody wrote since Stripe
+was asked: of two workers, the one with the older answer asks again.
+
 A bank may want more than is left of a payment, of which a part was refunded: what is left is taken,
 and the nightly comparison shows the rest.
 """
@@ -23,37 +26,46 @@ from billing.stripe_objects import StripeDispute
 
 MONEY_GONE = {"needs_response", "under_review", "lost"}
 DECIDED_FOR_US = {"won", "warning_closed", "prevented"}
+NOT_WRITTEN = -1  # as a version: nobody has, until now
 
 
 def hear(dispute_id: str) -> None:
     """Stripe says that a dispute changed. Idempotent; order does not matter.
 
-    Raises PaymentRefused for a payment that is none of ours, NotYet for one not yet credited.
+    Raises PaymentRefused for a payment that is none of ours, NotYet for one not yet credited, and
+    while others write the same row.
     """
-    told = stripe_api.fetch_dispute(dispute_id)
-    dispute = _known(told)
-    if told.status in MONEY_GONE:
-        _take(dispute)
-    elif told.status in DECIDED_FOR_US:
-        _give_back(dispute)
-
-
-def _known(told: StripeDispute) -> Dispute:
-    top_up = topups.of_payment(told.payment_intent_id)
-    dispute, _created = Dispute.objects.update_or_create(
-        dispute_id=told.dispute_id,
-        defaults={"status": told.status, "reason": told.reason},
-        create_defaults={
-            "top_up": top_up, "amount_cents": told.amount_cents, "status": told.status,
-            "reason": told.reason,
-        },
-    )  # fmt: skip
-    return dispute
+    for _again in range(5):
+        known = Dispute.objects.filter(pk=dispute_id).first()
+        version = known.version if known is not None else NOT_WRITTEN
+        told = stripe_api.fetch_dispute(dispute_id)
+        if _write(topups.of_payment(told.payment_intent_id), told, version):
+            return
+    raise topups.NotYet(f"{dispute_id} changes too often just now")
 
 
 @transaction.atomic
-def _take(dispute: Dispute) -> None:
-    top_up = TopUp.objects.select_for_update().get(pk=dispute.top_up_id)
+def _write(top_up: TopUp, told: StripeDispute, version: int) -> bool:
+    """False when somebody has written since Stripe was asked: what it said may be old."""
+    top_up = TopUp.objects.select_for_update().get(pk=top_up.pk)
+    changes = {"status": told.status, "reason": told.reason}
+    dispute, created = Dispute.objects.get_or_create(
+        dispute_id=told.dispute_id,
+        defaults={**changes, "top_up": top_up, "amount_cents": told.amount_cents},
+    )
+    if not created and (dispute.status, dispute.reason) != (told.status, told.reason):
+        rows = Dispute.objects.filter(pk=dispute.pk, version=version)
+        if not rows.update(**changes, version=F("version") + 1):
+            return False
+    if told.status in MONEY_GONE:
+        _take(dispute, top_up)
+    elif told.status in DECIDED_FOR_US:
+        _give_back(dispute)
+    return True
+
+
+def _take(dispute: Dispute, top_up: TopUp) -> None:
+    """The caller has a transaction, and has locked the top-up."""
     amount_cents = min(dispute.amount_cents, top_up.paid_cents - top_up.gone_cents)
     share = shares.following(top_up, amount_cents)
     rows = Dispute.objects.filter(pk=dispute.pk, taken=False)
@@ -87,13 +99,11 @@ def _suspend(dispute: Dispute) -> None:
         Dispute.objects.filter(pk=dispute.pk).update(suspended_at=since)
 
 
-@transaction.atomic
 def _give_back(dispute: Dispute) -> None:
-    TopUp.objects.select_for_update().get(pk=dispute.top_up_id)
+    """The caller has a transaction, and has locked the top-up."""
     rows = Dispute.objects.filter(pk=dispute.pk, taken=True)
     if not rows.update(taken=False):
         return
-    dispute.refresh_from_db()  # another worker may have taken it since this one looked
     TopUp.objects.filter(pk=dispute.top_up_id).update(
         disputed_cents=F("disputed_cents") - dispute.amount_cents
     )

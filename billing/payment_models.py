@@ -302,6 +302,8 @@ class Dispute(models.Model):
     reason = models.CharField(max_length=100, blank=True)  # Stripe's
     # Whether the amount stands in `disputed_cents` and in the ledger now.
     taken = models.BooleanField(default=False)
+    # Counts what was written: who asked Stripe before somebody else wrote asks again.
+    version = models.PositiveIntegerField(default=0, db_default=0)
     # The organisation's suspension that it brought, or found brought by another: it may lift it.
     suspended_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -7,6 +7,9 @@ one form makes one refund (a constraint), and its id is Stripe's idempotency key
 Credit that was given is used before credit that was paid: what is unused of a payment is the
 balance, at most what is left of the payment. A discount is no such gift: it goes back with what was
 paid, in proportion, and so does tax (`billing.shares`).
+
+What Stripe says of a refund goes one way: on its way, done, failed. So whatever is heard later,
+and is older, takes nothing back, also where a refund was never heard of but failed.
 """
 
 import logging
@@ -128,12 +131,22 @@ def _take_back(top_up: TopUp, share: Share, form_token: str, by: str) -> Refund:
     return refund
 
 
-def _record(top_up: TopUp, share: Share, form_token: str, by: str) -> Refund:
+def _record(
+    top_up: TopUp,
+    share: Share,
+    form_token: str,
+    by: str,
+    *,
+    stripe_refund_id: str | None = None,
+    state: RefundState = RefundState.CREATED,
+) -> Refund:
     cents = share.money_cents
-    TopUp.objects.filter(pk=top_up.pk).update(refunded_cents=F("refunded_cents") + cents)
+    if state != RefundState.FAILED:
+        TopUp.objects.filter(pk=top_up.pk).update(refunded_cents=F("refunded_cents") + cents)
     return Refund.objects.create(
-        top_up=top_up, amount_cents=cents, tax_cents=share.tax_cents,
+        top_up=top_up, amount_cents=cents, tax_cents=share.tax_cents, state=state,
         discount_cents=share.discount_cents, form_token=form_token, requested_by=by,
+        stripe_refund_id=stripe_refund_id,
     )  # fmt: skip
 
 
@@ -182,13 +195,16 @@ def hear(stripe_refund_id: str) -> None:
 
 @transaction.atomic
 def _from_dashboard(told: StripeRefund) -> Refund | None:
-    if told.status in GONE_BACK:
-        return None
     paid = topups.of_payment(told.payment_intent_id)
     top_up = TopUp.objects.select_for_update().get(pk=paid.pk)
     share = shares.following(top_up, told.amount_cents)
-    refund = _record(top_up, share, told.refund_id, "Stripe")
-    Refund.objects.filter(pk=refund.pk).update(stripe_refund_id=told.refund_id)
+    failed = told.status in GONE_BACK
+    refund = _record(
+        top_up, share, told.refund_id, "Stripe", stripe_refund_id=told.refund_id,
+        state=RefundState.FAILED if failed else RefundState.CREATED,
+    )  # fmt: skip
+    if failed:
+        return None
     ledger_payments.take_what_is_left(
         top_up.organisation_id, share, TransferKind.REFUND,
         reference=refund.reference, description="Refund",
@@ -200,10 +216,10 @@ def _told(refund: Refund, told: StripeRefund) -> None:
     if told.status in GONE_BACK:
         _fail(refund, told.refund_id)
         return
-    state = RefundState.SUCCEEDED if told.status == "succeeded" else RefundState.CREATED
-    Refund.objects.filter(pk=refund.pk).exclude(state=RefundState.FAILED).update(
-        state=state, stripe_refund_id=told.refund_id
-    )
+    changes = {"stripe_refund_id": told.refund_id}
+    if told.status == "succeeded":
+        changes["state"] = RefundState.SUCCEEDED
+    Refund.objects.filter(pk=refund.pk).exclude(state=RefundState.FAILED).update(**changes)
 
 
 @transaction.atomic

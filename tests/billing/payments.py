@@ -1,13 +1,15 @@
 """Short-hands for tests of payments: begin one, deliver its event, do the worker's work."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Organisation
-from billing import ledger, stripe_billing, webhooks
+from billing import ledger, stripe_api, stripe_billing, webhooks
 from billing.models import TopUp, WebhookDelivery
 from billing.plan_models import Plan
 from portal.lib.money import NANOS_PER_DOLLAR
@@ -55,6 +57,21 @@ def hear(double: StripeDouble, client: Client) -> None:
     for event in waiting:
         deliver(client, event)
     run_jobs()
+
+
+def answer_late(
+    monkeypatch: pytest.MonkeyPatch, name: str, meanwhile: Callable[[], object]
+) -> None:
+    """The next call `name` of Stripe's is answered, and what is done `meanwhile` is newer."""
+    call = getattr(stripe_api, name)
+
+    def late(*arguments: Any) -> Any:
+        monkeypatch.setattr(stripe_api, name, call)
+        answer = call(*arguments)
+        meanwhile()
+        return answer
+
+    monkeypatch.setattr(stripe_api, name, late)
 
 
 def told(double: StripeDouble) -> list[int]:

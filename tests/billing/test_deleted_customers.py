@@ -9,16 +9,11 @@ from billing import autotopup
 from billing.models import Plan, StripeCustomer, Subscription
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import audit_is_clean
-from tests.billing.payments import TEN, balance, begin, hear, make_plan
+from tests.billing.payments import TEN, balance, begin, hear
 from tests.billing.saved_cards import CHARGE, auto, save_card, turn_on
 from tests.billing.stripe_double import StripeDouble, subscriptions
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def plan(double: StripeDouble) -> Plan:
-    return make_plan(double)
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from django.urls import reverse
 
 from accounts import flows
 from accounts.models import Organisation, User
-from billing import ledger
+from billing import disputes, ledger
 from billing.models import Dispute, TopUp, Transfer, WebhookDelivery
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import account_of, audit_is_clean, draft, hold
-from tests.billing.payments import TEN, balance, hear, paid_event, run_jobs
+from tests.billing.payments import TEN, answer_late, balance, hear, paid_event, run_jobs
 from tests.billing.stripe_double import StripeDouble
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -75,6 +75,31 @@ def test_disputes_told_in_any_order_and_twice_end_the_same(
     assert (Dispute.objects.get().taken, TopUp.objects.get().disputed_cents) == (
         (False, 0) if won else (True, 2500)
     )
+    audit_is_clean()
+
+
+@pytest.mark.parametrize("heard_before", [True, False])
+@pytest.mark.parametrize("won", [True, False])
+def test_an_older_answer_that_comes_later_changes_nothing(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp,
+    monkeypatch: pytest.MonkeyPatch, won: bool, heard_before: bool,
+) -> None:  # fmt: skip
+    dispute = double.dispute(top_up.payment_intent_id or "")
+    if heard_before:
+        hear(double, alice_client)
+    else:
+        double.objects[dispute["id"]]["status"] = "warning_needs_response"
+
+    def decide() -> None:
+        double.close_dispute(dispute["id"], won=won)
+        disputes.hear(dispute["id"])
+
+    answer_late(monkeypatch, "fetch_dispute", decide)
+    disputes.hear(dispute["id"])
+    assert (Dispute.objects.get().status, is_suspended(organisation)) == (
+        ("won", False) if won else ("lost", True)
+    )
+    assert balance(organisation) == (TEN + PAID if won else TEN)
     audit_is_clean()
 
 

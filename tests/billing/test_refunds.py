@@ -14,7 +14,7 @@ from billing import ledger, refunds, tiers
 from billing.models import Refund, TopUp, Transfer, WebhookDelivery
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import audit_is_clean, draft, hold
-from tests.billing.payments import TEN, balance, begin, deliver, hear, run_jobs
+from tests.billing.payments import TEN, answer_late, balance, begin, deliver, hear, run_jobs
 from tests.billing.stripe_double import StripeDouble
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -204,6 +204,38 @@ def test_a_refund_told_before_its_payment_waits(
     run_jobs()
     assert balance(organisation) == TEN
     audit_is_clean()
+
+
+@pytest.mark.parametrize("status", ["pending", "succeeded"])
+def test_an_older_answer_that_comes_later_takes_nothing(
+    double: StripeDouble, organisation: Organisation, top_up: TopUp,
+    monkeypatch: pytest.MonkeyPatch, status: str,
+) -> None:  # fmt: skip
+    made = double.refund(top_up.payment_intent_id or "", 1000, status=status)
+
+    def fail() -> None:
+        double.fail_refund(made["id"])
+        refunds.hear(made["id"])
+
+    answer_late(monkeypatch, "fetch_refund", fail)
+    refunds.hear(made["id"])
+    assert (Refund.objects.get().state, balance(organisation)) == ("failed", TEN + PAID)
+    audit_is_clean()
+
+
+def test_one_that_was_done_is_not_on_its_way_again(
+    double: StripeDouble, alice_client: Client, top_up: TopUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = double.refund(top_up.payment_intent_id or "", 1000, status="pending")
+    hear(double, alice_client)
+
+    def succeed() -> None:
+        double.objects[made["id"]]["status"] = "succeeded"
+        refunds.hear(made["id"])
+
+    answer_late(monkeypatch, "fetch_refund", succeed)
+    refunds.hear(made["id"])
+    assert Refund.objects.get().state == "succeeded"
 
 
 def test_a_refund_of_another_business_is_none_of_ours(

@@ -144,18 +144,7 @@ class AccountAdmin(ReadOnlyAdmin):
         """Post a grant with its reason; the same form twice posts once."""
         initial = {"organisation": request.GET.get("organisation", "")}
         form = GrantForm(request.POST) if request.method == "POST" else GrantForm(initial=initial)
-        if form.is_bound and form.is_valid():
-            transfer = ledger.grant(
-                form.cleaned_data["organisation"].pk,
-                form.amount_nanos,
-                reference=form.reference,
-                description=form.cleaned_data["reason"],
-                actor=str(request.user),
-            )
-            messages.success(
-                request,
-                _("Granted %(amount)s.") % {"amount": format_dollars(transfer.amount_nanos)},
-            )
+        if form.is_bound and form.is_valid() and _grant(request, form):
             return redirect("admin:billing_account_changelist")
         context = {
             **self.admin_site.each_context(request),
@@ -172,6 +161,24 @@ class AccountAdmin(ReadOnlyAdmin):
             "title": _("Ledger audit"),
         }
         return render(request, "admin/billing/audit.html", context)
+
+
+def _grant(request: HttpRequest, form: GrantForm) -> bool:
+    """False, with the reason in the form, when it is too much."""
+    try:
+        transfer = ledger.grant(
+            form.cleaned_data["organisation"].pk,
+            form.amount_nanos,
+            reference=form.reference,
+            description=form.cleaned_data["reason"],
+            actor=str(request.user),
+        )
+    except ValueError:
+        form.add_error("amount", _("With this the organisation would have been given too much."))
+        return False
+    text = _("Granted %(amount)s.") % {"amount": format_dollars(transfer.amount_nanos)}
+    messages.success(request, text)
+    return True
 
 
 @admin.register(TierOverride)
@@ -351,7 +358,8 @@ class ReconciliationAdmin(ReadOnlyAdmin):
         if run is None:
             messages.error(request, _("Payments are not set up here."))
         elif run.error:
-            messages.error(request, _("Stripe does not answer just now."))
+            text = _("It could not be compared to the end: %(reason)s")
+            messages.error(request, text % {"reason": run.error})
         else:
             text = _("Compared %(compared)s; differences: %(differences)s.")
             counts = {"compared": run.compared, "differences": run.num_differences}

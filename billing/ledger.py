@@ -35,6 +35,7 @@ from billing.models import (
     UsageRecord,
 )
 from portal.lib.db import atomic
+from portal.lib.money import MAX_POSTED_NANOS
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ def open_account(organisation_id: str) -> Account:
 def grant(
     organisation_id: str, amount_nanos: int, *, reference: str, description: str, actor: str = ""
 ) -> Transfer:
-    """Give credit. Idempotent by `reference`."""
+    """Give credit. Idempotent by `reference`. Raises ValueError for more than an account takes."""
     return credit(
         organisation_id, amount_nanos, AccountKind.GRANTS, TransferKind.GRANT,
         reference=reference, description=description, actor=actor,
@@ -171,9 +172,10 @@ def credit(
         },
     )
     if created:
-        Account.objects.filter(pk=account.pk).update(
-            credits_posted=F("credits_posted") + amount_nanos
-        )
+        most = MAX_POSTED_NANOS - amount_nanos
+        rows = Account.objects.filter(pk=account.pk, credits_posted__lte=most)
+        if not rows.update(credits_posted=F("credits_posted") + amount_nanos):
+            raise ValueError("more than an account takes in all")
     elif transfer.amount_nanos != amount_nanos or transfer.credit_account_id != account.pk:
         raise ValueError(f"the reference {reference} is another transfer's")
     return transfer

@@ -43,7 +43,7 @@ from billing.plan_models import (
     new_batch_id,
 )
 from billing.spend_models import KeySpend, MonthlySpend
-from portal.lib.money import BASIS_POINTS
+from portal.lib.money import BASIS_POINTS, MAX_POSTED_NANOS
 
 # Django looks for models here.
 __all__ = [
@@ -104,6 +104,10 @@ class Account(MonthlySpend):
                     credit_line_nanos__gte=0,
                 ),
                 name="account_totals_not_negative",
+            ),
+            # SQLite goes on in floating point where 64 bits end.
+            models.CheckConstraint(
+                condition=Q(credits_posted__lte=MAX_POSTED_NANOS), name="account_totals_fit"
             ),
             models.CheckConstraint(
                 condition=Q(spent_nanos__gte=0, spent_nanos__lte=F("debits_posted")),

@@ -10,6 +10,8 @@ TOKENS_PER_PRICE_UNIT = 1_000_000
 BASIS_POINTS = 10_000
 # The largest amount a 64-bit column holds is 9.2 billion dollars; refuse anything near it.
 MAX_NANOS = 10**18
+# What an account takes in in all: two such sums together are still within 64 bits.
+MAX_POSTED_NANOS = 4 * MAX_NANOS
 
 
 def parse_dollars(value: str) -> int:

@@ -180,6 +180,19 @@ def test_the_same_grant_again_is_asked_first(operator: Client, organisation: Org
     assert ledger.balance(organisation.id).posted_nanos == 19 * NANOS_PER_DOLLAR
 
 
+def test_a_grant_of_more_than_an_account_takes_is_refused(
+    operator: Client, organisation: Organisation
+) -> None:
+    fields = {"organisation": organisation.id, "amount": "999999999", "reason": "Much"}
+    page = reverse("admin:billing_grant")
+    answers = [
+        operator.post(page, {**fields, "form_token": str(number), "again": "on"})
+        for number in range(4)
+    ]
+    assert [answer.status_code for answer in answers] == [302, 302, 302, 200]
+    assert answers[-1].context["form"].errors.keys() == {"amount"}
+
+
 def test_a_grant_form_that_was_sent_takes_no_other_amount(
     operator: Client, organisation: Organisation
 ) -> None:

@@ -4,12 +4,13 @@ from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import ApiKey, Organisation
 from billing import hold_rows, ledger
 from billing.models import Account, Hold, HoldState, KeySpend, LateWaiver, Transfer, UsageRecord
-from portal.lib.money import NANOS_PER_DOLLAR
+from portal.lib.money import MAX_NANOS, NANOS_PER_DOLLAR
 from tests.billing.money import account_of, audit_is_clean, context, draft, hold
 
 TEN = 10 * NANOS_PER_DOLLAR
@@ -140,6 +141,17 @@ def test_a_grant_with_a_used_reference_is_the_same_grant(org: str) -> None:
         ledger.grant(org, 101, reference="grant:x", description="Thanks")
     with pytest.raises(ValueError, match="positive"):
         ledger.grant(org, -1, reference="grant:y", description="No")
+    audit_is_clean()
+
+
+def test_what_an_account_takes_in_stays_within_64_bits(org: str) -> None:
+    for number in range(3):
+        ledger.grant(org, MAX_NANOS, reference=f"grant:{number}", description="Much")
+    with pytest.raises(ValueError, match="more than an account takes"):
+        ledger.grant(org, MAX_NANOS, reference="grant:3", description="Too much")
+    assert ledger.balance(org).posted_nanos == TEN + 3 * MAX_NANOS
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Account.objects.filter(organisation=org).update(credits_posted=F("credits_posted") * 4)
     audit_is_clean()
 
 

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from accounts.authentication import Caller
 from accounts.models import Organisation, Role, User
-from billing import stripe_api, topups
+from billing import refusals, stripe_api, topups
 from billing.api import organisation_of
 from billing.models import TopUp
 from portal.lib.strict_fields import KnownFieldsOnly, StrictInteger
@@ -54,6 +54,12 @@ class PaymentsAway(exceptions.APIException):
     wait = 5  # seconds, for Retry-After
 
 
+class PaymentsRefused(exceptions.APIException):
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "Stripe refuses this, so nothing was charged; please tell the operator."
+    default_code = "payments_refused"
+
+
 class KeyUsedBefore(exceptions.APIException):
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_detail = "This 'Idempotency-Key' came with another amount before."
@@ -86,8 +92,9 @@ class TopUpsView(generics.ListAPIView[TopUp]):
         organisation = Organisation.objects.get(pk=organisation_of(request))
         try:
             top_up = topups.begin(organisation, amount_cents, token, payer(request, organisation))
-        except stripe_api.StripeUnavailable:
-            raise PaymentsAway from None
+        except stripe_api.StripeUnavailable as error:
+            refused = refusals.is_refusal(request.path, error)
+            raise (PaymentsRefused if refused else PaymentsAway) from None
         return Response(TopUpSerializer(top_up).data, status=status.HTTP_201_CREATED)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import stripe
 from django.conf import settings
@@ -40,9 +40,13 @@ NO_ADDRESS = "customer_tax_location_invalid"
 class StripeUnavailable(Exception):  # noqa: N818  reads as a state
     """Stripe did not answer, or refused; safe to try again."""
 
+    refused = False  # whether it said no, to our keys say
+
 
 class RequestRefused(StripeUnavailable):
     """Stripe said no to what was asked, and would again."""
+
+    refused = True
 
 
 class CustomerGone(RequestRefused):
@@ -81,7 +85,9 @@ def calling() -> Iterator[None]:
         refusal = CustomerGone if gone else RequestRefused
         raise refusal(error.user_message or "invalid request") from error
     except stripe.StripeError as error:
-        raise StripeUnavailable(error.user_message or type(error).__name__) from error
+        away = StripeUnavailable(error.user_message or type(error).__name__)
+        away.refused = isinstance(error, stripe.AuthenticationError | stripe.PermissionError)
+        raise away from error
 
 
 # --- Customers and their cards ---------------------------------------------------------------
@@ -320,7 +326,7 @@ def find_payment(top_up: TopUp, customer_id: str) -> Payment | None:
     since = top_up.created_at - CLOCKS_DIFFER
     with calling():
         intents = client().v1.payment_intents.list(
-            {"customer": customer_id, "created": {"gte": _seconds(since)}}
+            {"customer": customer_id, "created": {"gte": int(since.timestamp())}}
         )
         for intent in intents.auto_paging_iter():
             if (payment := payment_of(intent)).top_up_id == top_up.id:
@@ -373,27 +379,22 @@ def fetch_dispute(dispute_id: str) -> StripeDispute:
 def payments_between(since: datetime, until: datetime) -> list[Payment]:
     """Made then, whatever became of them."""
     with calling():
-        made = client().v1.payment_intents.list(
-            {"limit": 100, "created": {"gte": _seconds(since), "lte": _seconds(until)}}
-        )
+        made = client().v1.payment_intents.list(_made(since, until))
         return [payment_of(each) for each in made.auto_paging_iter()]
 
 
 def refunds_between(since: datetime, until: datetime) -> list[StripeRefund]:
     with calling():
-        made = client().v1.refunds.list(
-            {"limit": 100, "created": {"gte": _seconds(since), "lte": _seconds(until)}}
-        )
+        made = client().v1.refunds.list(_made(since, until))
         return [refund_of(each) for each in made.auto_paging_iter()]
 
 
 def disputes_between(since: datetime, until: datetime) -> list[StripeDispute]:
     with calling():
-        made = client().v1.disputes.list(
-            {"limit": 100, "created": {"gte": _seconds(since), "lte": _seconds(until)}}
-        )
+        made = client().v1.disputes.list(_made(since, until))
         return [dispute_of(each) for each in made.auto_paging_iter()]
 
 
-def _seconds(moment: datetime) -> int:
-    return int(moment.timestamp())
+def _made(since: datetime, until: datetime) -> Any:  # each list has a type of its own
+    created = {"gte": int(since.timestamp()), "lte": int(until.timestamp())}
+    return {"limit": 100, "created": created}

@@ -25,6 +25,7 @@ from billing import (
     alerts,
     autotopup,
     refunds,
+    refusals,
     spending,
     statements,
     stripe_api,
@@ -78,8 +79,8 @@ def top_up(request: HttpRequest) -> HttpResponseBase:
     except ValueError as error:
         form.add_error("amount", str(error))
         return render(request, "billing/billing.html", page(request, form), status=400)
-    except stripe_api.StripeUnavailable:
-        messages.error(request, _("Stripe does not answer just now. Nothing was charged."))
+    except stripe_api.StripeUnavailable as error:
+        refusals.tell(request, error, _("Stripe does not answer just now. Nothing was charged."))
         return redirect("billing")
     if top_up.state != TopUpState.CREATED:  # sent again by who went back: Stripe's page is over
         return redirect(f"{reverse('billing')}?top_up={top_up.pk}")

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.permissions import member_required
-from billing import autotopup, customers, stripe_api
+from billing import autotopup, customers, refusals, stripe_api
 from billing.forms import AutoTopUpForm, TopUpForm
 from billing.models import StripeCustomer, TopUp, TopUpState
 from billing.notices import PAYERS
@@ -85,6 +85,6 @@ def _to_stripe(request: HttpRequest, address_of: Callable[[str], str]) -> HttpRe
     try:
         organisation = request.organisation  # type: ignore[attr-defined]
         return redirect(customers.with_customer(organisation, address_of))
-    except stripe_api.StripeUnavailable:
-        messages.error(request, _("Stripe does not answer just now. Nothing was charged."))
+    except stripe_api.StripeUnavailable as error:
+        refusals.tell(request, error, _("Stripe does not answer just now. Nothing was charged."))
         return redirect("billing")

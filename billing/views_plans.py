@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from accounts.permissions import member_required
-from billing import stripe_api, subscriptions
+from billing import refusals, stripe_api, subscriptions
 from billing.models import Plan, Subscription
 from billing.notices import PAYERS
 
@@ -22,8 +22,8 @@ def subscribe(request: HttpRequest, plan_id: int) -> HttpResponseBase:
         return redirect(subscriptions.begin(organisation, plan))
     except ValueError as error:
         messages.error(request, str(error))
-    except stripe_api.StripeUnavailable:
-        messages.error(request, _("Stripe does not answer just now. Nothing was charged."))
+    except stripe_api.StripeUnavailable as error:
+        refusals.tell(request, error, _("Stripe does not answer just now. Nothing was charged."))
     return redirect("billing")
 
 
@@ -37,8 +37,8 @@ def end_subscription(request: HttpRequest, subscription_id: str) -> HttpResponse
     ends = "go_on" not in request.POST
     try:
         subscriptions.end_with_period(subscription, ends=ends)
-    except stripe_api.StripeUnavailable:
-        messages.error(request, _("Stripe does not answer just now. Nothing was changed."))
+    except stripe_api.StripeUnavailable as error:
+        refusals.tell(request, error, _("Stripe does not answer just now. Nothing was changed."))
         return redirect("billing")
     if ends:
         messages.success(request, _("The subscription ends with its period; credit stays."))

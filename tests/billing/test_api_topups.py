@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.conf import LazySettings as Settings
 from django.test import Client
 from django.urls import reverse
 
@@ -78,6 +79,15 @@ def test_with_stripe_away_it_says_when_to_try_again(double: StripeDouble, manage
     answer = begin(manager)
     assert (answer.status_code, answer.json()["error"]["type"]) == (503, "server_error")
     assert answer["Retry-After"] == "5"
+
+
+def test_where_stripe_refuses_trying_again_is_not_advised(
+    double: StripeDouble, manager: Program, settings: Settings
+) -> None:
+    settings.STRIPE_SECRET_KEY = "sk_test_of_nobody"
+    answer = begin(manager)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "payments_refused")
+    assert "Retry-After" not in answer
 
 
 def test_another_organisations_top_ups_are_not_found(

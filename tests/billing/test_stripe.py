@@ -3,13 +3,14 @@
 from typing import Any
 
 import pytest
+from django.conf import LazySettings as Settings
 from django.db import DatabaseError
 from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Organisation
 from billing import ledger_payments, reconciliation, topups
-from billing.models import TopUp, TopUpState, Transfer, WebhookDelivery
+from billing.models import Plan, TopUp, TopUpState, Transfer, WebhookDelivery
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import audit_is_clean
 from tests.billing.payments import TEN, balance, begin, deliver, hear, paid_event, run_jobs
@@ -157,6 +158,20 @@ def test_while_stripe_is_down_the_page_says_so(double: StripeDouble, alice_clien
         reverse("billing_top_up"), {"amount": "25", "form_token": "t"}, follow=True
     )
     assert "does not answer" in answer.content.decode()
+
+
+@pytest.mark.parametrize("way", ["top_up", "save_card", "stripe_portal", "subscribe"])
+def test_where_stripe_refuses_the_page_says_so_and_the_log_why(
+    double: StripeDouble, alice_client: Client, plan: Plan, settings: Settings, way: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    settings.STRIPE_SECRET_KEY = "sk_test_of_nobody"
+    arguments = [plan.pk] if way == "subscribe" else []
+    fields = {"amount": "25", "form_token": "t"}
+    page = alice_client.post(reverse(f"billing_{way}", args=arguments), fields, follow=True)
+    assert "please tell the operator" in page.content.decode()
+    assert "does not answer" not in page.content.decode()
+    assert "Invalid API Key" in caplog.text
 
 
 def test_somebody_elses_form_token_is_not_shared(

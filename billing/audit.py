@@ -98,7 +98,8 @@ QUERIES: dict[str, tuple[Promise, str]] = {
         _("usage transfers without a usage record"),
         """
         SELECT COUNT(*) FROM billing_transfer t
-        LEFT JOIN billing_usagerecord u ON t.reference = 'usage:' || u.request_id
+        LEFT JOIN billing_usagerecord u ON u.request_id = SUBSTR(t.reference, 7)
+                                       AND t.reference = 'usage:' || u.request_id
         WHERE t.kind = 'usage' AND u.id IS NULL
         """,
     ),
@@ -130,7 +131,8 @@ QUERIES: dict[str, tuple[Promise, str]] = {
                   AND COALESCE(t.amount_nanos, 0)
                       <> (p.amount_cents - p.discount_cents) * CAST(10000000 AS BIGINT))
              + (SELECT COUNT(*) FROM billing_transfer t
-                LEFT JOIN billing_topup p ON t.reference = 'payment:' || p.payment_intent_id
+                LEFT JOIN billing_topup p ON p.payment_intent_id = SUBSTR(t.reference, 9)
+                                         AND t.reference = 'payment:' || p.payment_intent_id
                 WHERE t.kind = 'payment' AND (p.id IS NULL OR p.state <> 'paid'))
         """,
     ),

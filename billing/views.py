@@ -169,6 +169,8 @@ def page(
     organisation = request.organisation  # type: ignore[attr-defined]
     auto = AutoTopUp.objects.filter(organisation=organisation).first()
     lines = Paginator(statements.lines(account), LINES_PER_PAGE).get_page(request.GET.get("page"))
+    lines.object_list = list(lines.object_list)
+    statements.balance(account, lines.object_list)
     statements.explain(lines.object_list)
     standing = spending.standing(organisation.pk)
     return {

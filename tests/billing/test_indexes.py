@@ -1,13 +1,16 @@
 """Every request pays for every index: there are those that queries need, growing at the end."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
-from billing.models import Hold, HoldState, Transfer, UsageRecord
+from billing import audit, statements
+from billing.models import Account, Hold, HoldState, Transfer, UsageRecord
 
 OPEN = HoldState.OPEN
 LATEST = ("-created_at", "-pk")
@@ -37,6 +40,24 @@ def test_a_query_goes_through_its_index_and_sorts_nothing(
     plan = query().explain()
     assert index in plan, plan
     assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.django_db
+def test_a_page_of_the_ledger_is_found_without_sorting_all_of_it() -> None:
+    plan = statements.lines(Account(pk=1))[:50].explain()
+    assert "transfer_debits" in plan, plan
+    assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("code", audit.QUERIES)
+def test_the_audit_reads_no_table_once_for_each_row_of_another(code: str) -> None:
+    _subject, query = audit.QUERIES[code]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {query}")
+        steps = [row[-1] for row in cursor.fetchall()]
+    # Of open holds (h) there are few.
+    assert [step for step in steps if re.match("SCAN [^h]+ LEFT-JOIN", step)] == []
 
 
 @pytest.mark.parametrize("model", [Transfer, UsageRecord])

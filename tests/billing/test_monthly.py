@@ -75,8 +75,21 @@ def test_the_months_add_up_to_the_ledger(account: Account) -> None:
 def test_a_closing_balance_is_the_ledgers_after_the_months_last_line(account: Account) -> None:
     for month in monthly.months(account):
         _begin, end = monthly.bounds(month)
-        last = next(line for line in statements.lines(account) if line.created_at < end)
+        lines = list(statements.lines(account))
+        statements.balance(account, lines)
+        last = next(line for line in lines if line.created_at < end)
         assert monthly.statement(account, month).closing_nanos == last.balance_nanos
+
+
+def test_a_pages_balances_are_the_ledgers_from_its_first_line_on(account: Account) -> None:
+    lines = list(statements.lines(account))
+    for begin in range(0, len(lines), 7):
+        page = lines[begin : begin + 7]
+        statements.balance(account, page)
+        left = [
+            sum(line.signed_nanos for line in lines[place:]) for place in range(begin, begin + 7)
+        ]
+        assert [line.balance_nanos for line in page] == left[: len(page)]
 
 
 def test_the_csv_is_every_line_between_its_two_balances(account: Account) -> None:

@@ -1,18 +1,21 @@
 """Tiers: how fast an organisation may call, by what it has paid in all.
 
-The table is one setting, `RATE_LIMIT_TIERS`; a tier is read from posted payments, so nothing has
-to be kept in step with them. An operator may put an organisation into another one (`TierOverride`).
+The table is one setting, `RATE_LIMIT_TIERS`; a tier is read from payments and what went back of
+them, so nothing has to be kept in step with them. It is read while a request waits, so never from
+the transfers, of which there are as many as requests. An operator may put an organisation into
+another one (`TierOverride`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from django.conf import settings
-from django.db.models import Q, Sum
+from django.db.models import F, QuerySet, Sum
 
-from billing.models import AccountKind, TierOverride, Transfer, TransferKind
-from portal.lib.money import parse_dollars
+from billing.models import Dispute, Refund, RefundState, TierOverride, TopUp, TopUpState
+from portal.lib.money import NANOS_PER_CENT, parse_dollars
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def _tier(row: str) -> Tier:
 
 
 def standing(organisation_id: str) -> Standing:
-    """Two queries. An override that names a tier which is no longer there counts for nothing."""
+    """Four queries. An override that names a tier which is no longer there counts for nothing."""
     tiers = table()
     paid_nanos = _paid_nanos(organisation_id)
     earned = [tier for tier in tiers if tier.paid_nanos <= paid_nanos]
@@ -80,12 +83,15 @@ def standing(organisation_id: str) -> Standing:
 
 
 def _paid_nanos(organisation_id: str) -> int:
-    """Payments less what went back of them, without discounts; never below zero."""
-    kinds = [TransferKind.PAYMENT, TransferKind.REFUND, TransferKind.DISPUTE]
-    given = AccountKind.GRANTS
-    paid = Q(credit_account__organisation_id=organisation_id) & ~Q(debit_account__kind=given)
-    gone = Q(debit_account__organisation_id=organisation_id) & ~Q(credit_account__kind=given)
-    sums = Transfer.objects.filter(paid | gone, kind__in=kinds).aggregate(
-        paid=Sum("amount_nanos", filter=paid), gone=Sum("amount_nanos", filter=gone)
-    )
-    return max((sums["paid"] or 0) - (sums["gone"] or 0), 0)
+    """Payments less what went back of them, without discounts and tax."""
+    paid = TopUp.objects.filter(organisation_id=organisation_id, state=TopUpState.PAID)
+    refunds = Refund.objects.filter(top_up__organisation_id=organisation_id)
+    disputes = Dispute.objects.filter(top_up__organisation_id=organisation_id, taken=True)
+    cents = _sum(paid, "discount_cents")
+    cents -= _sum(refunds.exclude(state=RefundState.FAILED), "tax_cents")
+    cents -= _sum(disputes, "tax_cents")
+    return cents * NANOS_PER_CENT
+
+
+def _sum(rows: QuerySet[Any], less: str) -> int:
+    return int(rows.aggregate(total=Sum(F("amount_cents") - F(less), default=0))["total"])

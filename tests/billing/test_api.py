@@ -9,8 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import ApiKey, Organisation, User
-from billing import ledger, ledger_payments, postpaid
-from billing.models import Plan, Subscription, TierOverride
+from billing import ledger, postpaid, topups
+from billing.models import Plan, Subscription, TierOverride, TopUp
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.billing.money import draft, hold
 from tests.management import Program
@@ -82,9 +82,8 @@ def test_the_limits_say_the_tier_and_why(
              "tokens_per_minute": 0}  # fmt: skip
     told = manager("get", "api_limits").json()
     assert told == {"tier": small, "paid_nanos": 0, "overridden": False, "tiers": [small, large]}
-    ledger_payments.record_payment(
-        organisation.pk, 5 * NANOS_PER_DOLLAR, reference="payment:a", description=""
-    )
+    paid = TopUp.objects.create(organisation=organisation, amount_cents=500, form_token="a")
+    topups.book(paid, "pi_1", "Top-up by card")
     assert manager("get", "api_limits").json()["tier"] == large
     TierOverride.objects.create(organisation=organisation, tier="small", reason="too fast")
     told = manager("get", "api_limits").json()

@@ -3,11 +3,13 @@
 import pytest
 from django.conf import LazySettings
 from django.core.checks import run_checks
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Organisation, User
-from billing import ledger, ledger_payments, tiers
-from billing.models import Account, AccountKind, TierOverride, Transfer, TransferKind
+from billing import tiers, topups
+from billing.models import Dispute, Refund, TierOverride, TopUp
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.conftest import signed_in
 
@@ -19,11 +21,12 @@ def _three_tiers(settings: LazySettings) -> None:
     settings.RATE_LIMIT_TIERS = TABLE
 
 
-def pay(organisation: Organisation, dollars: int, reference: str) -> None:
-    ledger_payments.record_payment(
-        organisation.pk, dollars * NANOS_PER_DOLLAR, reference=f"payment:{reference}",
-        description="",
-    )  # fmt: skip
+def pay(organisation: Organisation, dollars: int, payment: str, **parts: int) -> TopUp:
+    top_up = TopUp.objects.create(
+        organisation=organisation, amount_cents=dollars * 100, form_token=payment
+    )
+    topups.book(top_up, payment, "Top-up by card", **parts)
+    return top_up
 
 
 def test_it_rises_with_all_payments_together(organisation: Organisation) -> None:
@@ -43,16 +46,32 @@ def test_it_rises_with_all_payments_together(organisation: Organisation) -> None
 
 
 def test_what_was_paid_back_does_not_count(organisation: Organisation) -> None:
-    pay(organisation, 60, "a")
-    Transfer.objects.create(
-        reference="refund:a",
-        kind=TransferKind.REFUND,
-        debit_account=Account.objects.get(organisation=organisation),
-        credit_account=ledger.house_account(AccountKind.REFUNDS),
-        amount_nanos=20 * NANOS_PER_DOLLAR,
-    )
+    top_up = pay(organisation, 60, "a")
+    assert tiers.standing(organisation.pk).tier.name == "middle"
+    for cents, state in ((1200, "succeeded"), (1000, "created"), (500, "failed")):
+        Refund.objects.create(
+            top_up=top_up, amount_cents=cents, tax_cents=100, state=state, form_token=state
+        )
     standing = tiers.standing(organisation.pk)
     assert (standing.tier.name, standing.paid_nanos) == ("small", 40 * NANOS_PER_DOLLAR)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_what_a_bank_has_taken_back_does_not_count(organisation: Organisation, taken: bool) -> None:
+    top_up = pay(organisation, 60, "a")
+    Dispute.objects.create(dispute_id="dp_1", top_up=top_up, amount_cents=6000, taken=taken)
+    assert tiers.standing(organisation.pk).paid_nanos == (0 if taken else 60 * NANOS_PER_DOLLAR)
+
+
+def test_a_discount_and_tax_are_not_paid_for_credit(organisation: Organisation) -> None:
+    pay(organisation, 60, "a", discount_cents=1500, tax_cents=900)
+    assert tiers.standing(organisation.pk).paid_nanos == 45 * NANOS_PER_DOLLAR
+
+
+def test_no_transfer_is_read_for_a_tier(organisation: Organisation) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        tiers.standing(organisation.pk)
+    assert not [query for query in queries if "billing_transfer" in query["sql"]]
 
 
 def test_another_organisations_payments_do_not_count(

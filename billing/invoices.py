@@ -2,8 +2,9 @@
 
 Guarantees: one invoice is one payment (a constraint), whatever is told, in any order, how often;
 the ledger's cash is what Stripe took. A plan's credit comes with the invoice that begins a period,
-in proportion to what was paid of it in money: what Stripe takes from a customer's balance there,
-after a change of plans, was paid and credited before. Any other invoice credits its price. What an
+in proportion to what was paid of its price in money: what Stripe takes from a customer's balance
+there, or off the invoice, after a change of plans, was paid and credited before. Anything else that
+an invoice asks for credits its price. What an
 invoice collects beyond its own total is what earlier ones of the customer left on that balance,
 each too small for a charge, and is credited as it is. An invoice of usage settles what was told to
 the meter, also when nothing was paid for it, and so does any that collects what one left.
@@ -28,8 +29,6 @@ from billing.models import (
     UsageInvoice,
 )
 from billing.stripe_billing import StripeInvoice, StripeSubscription
-
-OF_A_PERIOD = {"subscription_create", "subscription_cycle"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +87,11 @@ def parts_of(invoice: StripeInvoice, plan: Plan | None) -> Parts:
     own_cents = min(invoice.paid_cents, invoice.total_cents)
     own, total = (own_cents, invoice.total_cents) if invoice.total_cents else (1, 1)
     net = own_cents - invoice.tax_cents * own // total
-    if plan is not None and invoice.reason in OF_A_PERIOD:
-        credit = max(plan.credit_cents * own // total, net)
-    else:
-        credit = net + invoice.discount_cents * own // total
+    credit = net + invoice.discount_cents * own // total
+    if plan is not None and invoice.begins_period:
+        # What it has beyond the plan's price, or lacks of it, a change of plans left with it.
+        of_plan = min(credit, plan.price_cents)
+        credit += plan.credit_cents * of_plan // plan.price_cents - of_plan
     # What was carried had the same tax.
     tax = invoice.tax_cents * max(invoice.paid_cents, own) // total
     carried = invoice.paid_cents - tax - net

@@ -46,7 +46,7 @@ class StripeInvoice:
     customer_id: str
     subscription_id: str
     status: str
-    reason: str
+    begins_period: bool  # one that is paid for ahead; else it is of a change within one
     currency: str
     subtotal_cents: int
     discount_cents: int
@@ -144,7 +144,7 @@ def _invoice_of(told: stripe.Invoice) -> StripeInvoice:
         customer_id=id_of(told.customer),
         subscription_id=id_of(parent.subscription) if parent else "",
         status=told.status or "",
-        reason=told.billing_reason or "",
+        begins_period=_begins_period(told),
         currency=told.currency,
         subtotal_cents=told.subtotal,
         discount_cents=sum(each.amount for each in told.total_discount_amounts or ()),
@@ -154,6 +154,15 @@ def _invoice_of(told: stripe.Invoice) -> StripeInvoice:
         units=sum(int(each.quantity or 0) for each in told.lines.data),
         address=told.hosted_invoice_url or "",
     )
+
+
+def _begins_period(told: stripe.Invoice) -> bool:
+    """A change to another interval begins one, too: then a line of it is no part of one."""
+    if told.billing_reason in {"subscription_create", "subscription_cycle"}:
+        return True
+    parts = [line.parent.subscription_item_details for line in told.lines.data if line.parent]
+    whole = any(part is not None and not part.proration for part in parts)
+    return told.billing_reason == "subscription_update" and whole
 
 
 def payment_of_invoice(invoice_id: str) -> str:

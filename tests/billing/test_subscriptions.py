@@ -161,6 +161,28 @@ def test_a_change_of_plans_credits_what_was_paid_for_it(
     all_is_well()
 
 
+def test_what_a_change_of_plans_left_with_a_periods_invoice_is_told_apart(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
+) -> None:
+    """Stripe adds what a change within a period costs, or was paid too much, to the next one's."""
+    subscriptions.invoice(double, subscribed, subtotal=2000 + 500)
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + 2 * CREDIT + 500 * NANOS_PER_CENT
+    subscriptions.invoice(double, subscribed, subtotal=2000 - 1500)
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + 2 * CREDIT + 500 * NANOS_PER_CENT + CREDIT // 4
+    all_is_well()
+
+
+def test_a_change_to_another_interval_begins_a_period(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
+) -> None:
+    subscriptions.invoice(double, subscribed, "subscription_update", whole=True)
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + 2 * CREDIT
+    all_is_well()
+
+
 def test_codes_and_tax_leave_the_credit_as_it_is(
     double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
 ) -> None:

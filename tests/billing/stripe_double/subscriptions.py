@@ -58,9 +58,11 @@ def invoice(
     discount: int = 0,
     tax: int = 0,
     balance: int = 0,
+    whole: bool = False,
 ) -> Object:
     """An invoice of a subscription: of a period unless told otherwise.
 
+    A change within a period is of parts of it, unless it begins another one: `whole`.
     `balance` is what the customer's balance at Stripe pays of it. What is less than Stripe charges
     is put on that balance, and asked for with the next one.
     """
@@ -83,7 +85,9 @@ def invoice(
             "subscription_details": {"metadata": {}, "subscription": subscription_id},
         },
     )  # fmt: skip
-    made["lines"]["data"][0].update(quantity=units, amount=subtotal)
+    line = made["lines"]["data"][0]
+    line.update(quantity=units, amount=subtotal)
+    line["parent"]["subscription_item_details"]["proration"] = not whole
     made["hosted_invoice_url"] = f"{double.url}/invoice/{made['id']}"
     if paid:
         pay(double, made["id"])

@@ -174,6 +174,20 @@ def test_what_a_change_of_plans_left_with_a_periods_invoice_is_told_apart(
     all_is_well()
 
 
+def test_an_old_invoice_paid_after_a_change_to_a_dearer_plan_gives_its_own_price_worth(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str,
+    large: Plan,
+) -> None:  # fmt: skip
+    """Its card had failed; what it asked for is two fifths of the dearer plan's price."""
+    old = subscriptions.invoice(double, subscribed, paid=False)
+    item = double.objects[subscribed]["items"]["data"][0]
+    item["price"] = double.get("price", large.stripe_price_id)
+    subscriptions.pay(double, old["id"])
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + CREDIT + large.credit_nanos * 2 // 5
+    all_is_well()
+
+
 def test_a_change_to_another_interval_begins_a_period(
     double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
 ) -> None:

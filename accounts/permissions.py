@@ -17,7 +17,7 @@ MANAGERS = (Role.OWNER, Role.ADMIN)
 # Whoever may make a key may do here what a key can: spend the credit, read kept requests.
 KEY_MAKERS = (*MANAGERS, Role.DEVELOPER)
 
-# The field that each form of a page has beside its token (`portal.templatetags.parlance`).
+# The field that each form of a page has beside its token (`portal.templatetags.frame`).
 PAGE_OF = "page_of"
 
 P = ParamSpec("P")

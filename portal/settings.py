@@ -174,7 +174,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "portal.context_processors.site",
             ],
-            "builtins": ["portal.templatetags.parlance"],
+            "builtins": ["portal.templatetags.parlance", "portal.templatetags.frame"],
         },
     }
 ]

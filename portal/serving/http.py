@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from portal.lib.rest_errors import envelope
 
 MAX_HEAD_BYTES = 64 * 1024
+HEAD_S = 60.0  # for all of a head, once it has begun
 FIRST_REQUEST_S = 1.0
 
 
@@ -65,6 +66,7 @@ class BoundedHead(HttpToolsProtocol):
     """Refuses a request line and headers above the limit; the parser would collect any amount."""
 
     _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None  # only of what does not come at once
     _in_head = False
     _has_asked = False
     _leaving = False
@@ -72,6 +74,14 @@ class BoundedHead(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._heads = HeadWithBody(transport, self.loop)
         super().connection_made(cast("asyncio.Transport", self._heads))
+        # Who never says anything is like who says nothing more.
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_head_timer()
+        super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
         self.transport = self._heads.transport
@@ -83,6 +93,7 @@ class BoundedHead(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._stop_head_timer()
         if self._wishes_in_vain():
             return  # it is read again without its wish
         self._heads.expect()
@@ -130,9 +141,21 @@ class BoundedHead(HttpToolsProtocol):
             return
         # What began and ended within one read of the socket is bounded by the size of that.
         if self._in_head:
+            if self._head_timer is None:
+                self._head_timer = self.loop.call_later(HEAD_S, self._give_up_head)
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.send_400_response("The request's headers are too large.")
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up_head(self) -> None:
+        self._head_timer = None
+        if self.cycle is None or self.cycle.response_complete:  # else an answer is on its way
+            self.transport.close()
 
     def _begin_again(self, rest: bytes) -> None:
         """Read a request's head once more without its `Upgrade`, and what came behind it."""

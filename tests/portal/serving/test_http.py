@@ -6,6 +6,7 @@ A server that stops hears who has just connected. An answer's head does not leav
 import asyncio
 import json
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from portal.serving import http
 from portal.serving.http import MAX_HEAD_BYTES, BoundedHead, HeadWithBody
 from portal.serving.server import Server, configure
 
@@ -101,6 +103,23 @@ async def test_headers_without_end_are_refused(port: int, line: bytes) -> None:
 async def test_a_request_line_without_end_is_refused(port: int) -> None:
     answer = await ask(port, b"GET /", *[b"a" * 8000] * (MAX_HEAD_BYTES // 8000 + 4))
     assert answer.startswith((b"HTTP/1.1 400", b"reset"))
+
+
+async def test_a_head_that_drips_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "HEAD_S", 0.2)
+    drips = [b"x"] * 100  # two seconds of them
+    began = time.monotonic()
+    assert await ask(port, BEGIN, *drips) in {b"", b"reset"}
+    assert time.monotonic() - began < 1.5
+    answer = await ask(port, BEGIN, b"x-a: four\r\nconnection: close\r\n\r\n")
+    assert answer.endswith(b"0/4")
+
+
+async def test_who_never_says_anything_is_given_up(server: uvicorn.Server, port: int) -> None:
+    server.config.timeout_keep_alive = 0.2  # type: ignore[assignment]
+    began = time.monotonic()
+    assert await ask(port) == b""
+    assert 0.1 < time.monotonic() - began < 2
 
 
 async def test_a_long_body_is_no_head(port: int) -> None:

@@ -84,6 +84,24 @@ def test_nobody_waits_for_the_prefix_of_one_that_is_held() -> None:
     assert (twin.num_cached, twin.num_generated) == (36, 2)
 
 
+def test_nobody_waits_for_one_who_waits_for_a_prefix() -> None:
+    desk = Desk(make(token_budget=64))
+    for _ in range(2):
+        desk.submit(list(range(13)))
+    stranger = desk.submit([9], "bob", priority=1)
+    assert stranger.key in {row.key for row in desk.step().rows}
+
+
+def test_those_that_are_held_take_nothing_of_a_step() -> None:
+    desk = Desk(make())
+    held = [desk.submit([n], max_tokens=9) for n in range(3)]
+    desk.step()
+    for sequence in held:
+        sequence.held = True
+    desk.submit(list(range(40)))
+    assert [row.num_tokens for row in desk.step().rows] == [16]
+
+
 def test_a_held_prompt_of_one_token_has_no_row() -> None:
     desk = Desk(make())
     held, other = desk.submit([1]), desk.submit([2])

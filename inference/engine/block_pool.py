@@ -76,7 +76,7 @@ class BlockPool:
     def register(self, block: int, digest: bytes) -> None:
         """Make a held, fully computed block findable. The first block of a hash stays."""
         assert self._holders[block] > 0, f"block {block} is not held"
-        if digest not in self._by_hash and block not in self._hash_of:
+        if digest not in self._by_hash:
             self._by_hash[digest] = block
             self._hash_of[block] = digest
 

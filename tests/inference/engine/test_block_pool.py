@@ -90,6 +90,17 @@ def test_it_reuses_empty_blocks_first_and_cached_ones_least_recently_freed_first
     assert pool.find_prefix([b"second"]) == []
 
 
+def test_a_block_without_contents_goes_before_one_that_was_freed_earlier() -> None:
+    pool = BlockPool(2, 2)
+    [full], [empty] = pool.allocate(1), pool.allocate(1)
+    [digest] = chain([1, 2], 2)
+    pool.register(full, digest)
+    pool.release([full])
+    pool.release([empty])
+    assert pool.allocate(1) == [empty]
+    assert pool.find_prefix([digest]) == [full]
+
+
 def test_it_keeps_the_start_of_a_freed_prefix_longest() -> None:
     pool = BlockPool(3, 1)
     blocks = pool.allocate(3)

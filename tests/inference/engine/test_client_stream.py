@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
-from inference.engine.client_stream import DELTA_S
+from inference.engine.client_stream import DELTA_S, ClientStream
+from inference.engine.detokenizer import Detokenizer
 from inference.engine.fake import FakeOptions, FakeRunner, build
+from inference.engine.fake_codec import FakeCodec
 from inference.engine.grammar_masks import GrammarMasks
 from inference.engine.limits import SchedulerLimits
 from inference.engine.loop import Frames
+from inference.engine.params import SamplingParams
 from inference.engine.plan import Plan, StepResult
+from inference.engine.request import Sequence
 from tests.inference.engine.rig import Bench, Outcome
 
 TEXT = "0123456789" * 6  # each character a token
@@ -126,3 +130,17 @@ def test_a_cancelled_text_ends_with_all_that_was_said(bench: Crowd) -> None:
     bench.loop.cancel("stream", 1)
     bench.step()
     assert (outcomes[0].text, outcomes[0].finish) == (TEXT[:6], "FINISH_CANCELLED")
+
+
+def test_a_first_text_waits_for_nothing_though_there_was_news_without_one() -> None:
+    stream, codec = ClientStream("client"), FakeCodec()
+    for number in (1, 2):
+        stream.sequences[number] = Sequence(
+            number, "alice", [1], SamplingParams(9), Detokenizer(), sequence_id=number
+        )
+        stream.news(stream.sequences[number], codec).text = "x" if number == 2 else ""
+    assert stream.take(1, 0.0) is not None
+    stream.news(stream.sequences[1], codec).text = "at last"
+    frame = stream.take(2, DELTA_S / 9)
+    assert frame is not None
+    assert [delta.text for delta in frame.deltas] == ["at last"]

@@ -139,10 +139,11 @@ def test_it_tells_which_scored_tokens_are_no_part_of_the_text() -> None:
 
 
 def test_it_ignores_stop_strings_before_min_tokens() -> None:
-    bench = make("a.b.c.d.")
-    outcome = bench.submit([1], max_tokens=50, min_tokens=5, stop=(".",))
-    bench.run()
-    assert outcome.text == "a.b.c"
+    for min_tokens, text in ((3, "a.b"), (4, "a.b"), (5, "a.b.c")):
+        bench = make("a.b.c.d.")
+        outcome = bench.submit([1], max_tokens=50, min_tokens=min_tokens, stop=(".",))
+        bench.run()
+        assert outcome.text == text
 
 
 def test_it_scores_a_prompt_without_generating() -> None:

@@ -49,49 +49,6 @@ def test_it_shares_blocks_of_equal_prefixes_and_leaves_one_token_to_compute() ->
     assert twin.num_cached == 4
 
 
-def test_it_lets_twins_wait_for_the_prefix_that_is_being_computed() -> None:
-    desk = Desk(make(token_budget=64))
-    twins = [desk.submit(list(range(13))) for _ in range(4)]
-    assert [row.key for row in desk.step().rows] == [twins[0].key]
-    plan = desk.step()
-    assert [(row.start, row.num_tokens) for row in plan.rows] == [
-        (13, 1),
-        (12, 1),
-        (12, 1),
-        (12, 1),
-    ]
-    assert desk.scheduler.num_cached_tokens == 36
-
-
-def test_nobody_waits_for_the_prefix_of_one_that_was_cancelled() -> None:
-    desk = Desk(make())
-    first, twin = (desk.submit(list(range(40))) for _ in range(2))
-    desk.step()
-    assert 0 < first.num_computed < 40
-    desk.scheduler.end(first, FinishReason.CANCELLED)
-    desk.run()
-    assert (twin.finish_reason, twin.num_cached) == (FinishReason.LENGTH, 16)
-
-
-def test_nobody_waits_for_the_prefix_of_one_that_is_held() -> None:
-    desk = Desk(make())
-    first, twin = (desk.submit(list(range(40))) for _ in range(2))
-    desk.step()
-    first.held = True
-    for _ in range(4):
-        desk.step()
-    assert (first.num_computed, first.num_generated) == (39, 0)
-    assert (twin.num_cached, twin.num_generated) == (36, 2)
-
-
-def test_nobody_waits_for_one_who_waits_for_a_prefix() -> None:
-    desk = Desk(make(token_budget=64))
-    for _ in range(2):
-        desk.submit(list(range(13)))
-    stranger = desk.submit([9], "bob", priority=1)
-    assert stranger.key in {row.key for row in desk.step().rows}
-
-
 def test_those_that_are_held_take_nothing_of_a_step() -> None:
     desk = Desk(make())
     held = [desk.submit([n], max_tokens=9) for n in range(3)]
@@ -239,6 +196,22 @@ def test_a_flood_gives_up_blocks_for_a_polite_tenant() -> None:
     desk.run()
 
 
+def test_what_a_tenant_has_too_much_of_are_blocks_where_they_run_short() -> None:
+    desk = Desk(make(num_blocks=32, max_running=8))
+    for n in range(2):
+        desk.submit([n] * 40, "flood", max_tokens=20)
+    for n in range(3):
+        desk.submit([9 + n], "small", max_tokens=60)
+    while desk.scheduler.pool.num_free > 8:
+        desk.step()
+    polite = desk.submit([99] * 28, "polite", max_tokens=5)
+    for _ in range(3):
+        desk.step()
+    assert polite.num_cached is not None
+    assert [each.tenant for each in desk.scheduler.running].count("flood") == 1
+    desk.run()
+
+
 def test_tenants_with_equal_shares_leave_each_other_alone() -> None:
     desk = Desk(make(num_blocks=512))
     for n in range(12):
@@ -365,15 +338,6 @@ def test_nor_does_it_when_it_has_the_blocks() -> None:
         desk.step()
     assert person.finished
     desk.run()
-
-
-def test_a_prompt_waits_for_its_prefix_whatever_priority_that_has() -> None:
-    desk = Desk(make(num_blocks=512, max_model_len=512))
-    desk.submit([1] * 200, priority=1)
-    desk.step()
-    person = desk.submit([1] * 202, max_tokens=1)
-    desk.run()
-    assert person.num_cached == 200
 
 
 def test_it_refuses_sizes_with_which_it_could_not_work() -> None:

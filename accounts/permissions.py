@@ -30,7 +30,8 @@ def member_required(*roles: str) -> Callable[[View[P]], View[P]]:
     The view tells its `roles`: menus lead nobody where they are refused.
 
     Views look objects up within `request.organisation`, so another's object is a 404. A form of a
-    page of one organisation changes no other, which may have been chosen in another tab since.
+    page of one organisation changes no other, which may have been chosen in another tab since; nor
+    does a page take over what is another's (`live-fragment.js`).
     """
 
     def decorate(view: View[P]) -> View[P]:
@@ -50,7 +51,9 @@ def member_required(*roles: str) -> Callable[[View[P]], View[P]]:
             request.page_of = membership.organisation_id  # type: ignore[attr-defined]
             if roles and membership.role not in roles:
                 raise PermissionDenied
-            return view(request, *args, **kwargs)
+            response = view(request, *args, **kwargs)
+            response.headers["X-Page-Of"] = membership.organisation_id
+            return response
 
         wrapped.roles = roles  # type: ignore[attr-defined]
         return cast("View[P]", wrapped)

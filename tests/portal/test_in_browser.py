@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from django.contrib.sessions.backends.db import SessionStore
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from accounts import flows
+from accounts.middleware import SESSION_KEY
 from accounts.models import ApiKey, Organisation, User
-from billing import alert_settings, alerts, spending
+from billing import alert_settings, alerts, ledger, spending
 from billing.models import AlertPost
 from inference.log import bodies, metadata
 from inference.log.bodies import Bodies
@@ -134,6 +136,27 @@ def test_every_column_of_the_requests_is_in_sight_on_a_laptop(
         expect(page.get_by_role("cell", name="Production, Zurich")).to_be_visible()
         frame = page.locator(".table-frame")
         assert frame.evaluate("frame => frame.scrollWidth - frame.clientWidth") == 0
+
+
+def test_a_page_takes_over_no_other_organisations_numbers(
+    browser: Browser, live_server: LiveServer, member: User, organisation: Organisation
+) -> None:
+    """Of which another tab made the session's choice."""
+    second = flows.create_organisation(member, "Second", welcome=False)
+    with visitor(browser, live_server.url) as (page, _watch):
+        sign_in(page)
+        page.goto("/portal/billing/")
+        balance = page.locator("#live-balance")
+        ledger.grant(organisation.pk, 3 * 10**9, reference="grant:3", description="More")
+        for chosen in (organisation, second):
+            [cookie] = [c for c in page.context.cookies() if c.get("name") == "sessionid"]
+            session = SessionStore(cookie.get("value"))
+            session[SESSION_KEY] = chosen.pk
+            session.save()
+            with page.expect_response("**/portal/billing/"):
+                pass
+            page.wait_for_timeout(300)
+            expect(balance).to_contain_text("$38.00")
 
 
 def test_a_passkey_is_made_and_signs_in(

@@ -66,7 +66,7 @@ export class LiveFragment extends HTMLElement {
       const answer = await fetch(this.getAttribute("src") ?? location.href, {
         headers: { "X-Fragment": this.id },
       });
-      if (!answer.ok || answer.redirected) return false;
+      if (!answer.ok || answer.redirected || !isOfThisOrganisation(answer)) return false;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.getElementById(this.id);
       if (!fresh) return false;
@@ -79,6 +79,15 @@ export class LiveFragment extends HTMLElement {
       return false;
     }
   }
+}
+
+/**
+ * Another tab may have chosen another organisation, whose numbers would stand under this one's name.
+ * @param {Response} answer
+ */
+function isOfThisOrganisation(answer) {
+  const own = document.querySelector("[name=page_of]")?.getAttribute("value") ?? null;
+  return answer.headers.get("X-Page-Of") === own;
 }
 
 customElements.define("live-fragment", LiveFragment);

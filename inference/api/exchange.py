@@ -82,10 +82,10 @@ def _secret_of(request: Request) -> str:
         return secret.strip()
     secret = request.headers.get("x-api-key", "").strip()
     if not secret:
-        message = (
-            "No API key was sent. Send it in the header 'Authorization: Bearer KEY' "
-            "(or 'x-api-key: KEY')."
-        )
+        message = "No API key was sent."
+        if scheme:
+            message = "The header 'Authorization' does not hold 'Bearer' and a key."
+        message += " Send it in the header 'Authorization: Bearer KEY' (or 'x-api-key: KEY')."
         raise _unauthorized(message, "invalid_api_key", 401)
     return secret
 

@@ -53,6 +53,26 @@ async def test_cors_is_for_the_origins_that_are_set(
     assert "access-control-allow-origin" not in other.headers
 
 
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (None, "No API key was sent."),
+        ("sk-prl-x", "does not hold 'Bearer' and a key."),
+        ("Token sk-prl-x", "does not hold 'Bearer' and a key."),
+        ("Bearer", "does not hold 'Bearer' and a key."),
+        ("Bearer sk-prl-x", "malformed"),
+    ],
+)
+async def test_a_key_that_is_not_where_it_should_be_is_told_so(
+    api: httpx.AsyncClient, sent: str | None, told: str
+) -> None:
+    del api.headers["authorization"]
+    answer = await api.get("/v1/models", headers={"authorization": sent} if sent else {})
+    assert answer.status_code == 401
+    assert told in answer.json()["error"]["message"]
+    assert ("Authorization: Bearer KEY" in answer.text) == (told != "malformed")
+
+
 async def test_https_is_remembered_where_the_site_has_it(
     api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -241,14 +241,17 @@ class EngineLink:
     async def _ask_info(self) -> wire.EngineInfo:
         if self._caller is None or self._caller.ending:
             self._caller = await connect_to(self.address, POLL_TIMEOUT_S)
-        return await self._caller.call(methods.INFO, wire.InfoRequest(), POLL_TIMEOUT_S)
+        info = await self._caller.call(methods.INFO, wire.InfoRequest(), POLL_TIMEOUT_S)
+        if info.model != self.model:  # ENGINES names another one's address
+            raise CallError(Code.FAILED_PRECONDITION, f"it serves {info.model}, not {self.model}")
+        return info
 
     def _note_missed(self, missed: int, error: CallError) -> None:
         if self._stream is not None and missed >= MAX_MISSED_POLLS:
             logger.error("engine hangs", address=self.address, code=error.code.name)
             self._lose()
         if error.code is Code.FAILED_PRECONDITION and missed == 1:
-            logger.error("no engine that is known", address=self.address, reason=error.sentence)
+            logger.error("engine cannot be used", address=self.address, reason=error.sentence)
 
     def _open_stream(self) -> None:
         assert self._caller is not None

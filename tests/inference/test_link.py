@@ -53,7 +53,7 @@ class Recorder:
     async def Info(self, _request: wire.InfoRequest) -> wire.EngineInfo:  # noqa: N802
         if self.hangs:
             await asyncio.Event().wait()
-        return wire.EngineInfo()
+        return wire.EngineInfo(model="recorded")
 
     async def Tokenize(self, _request: wire.TokenizeRequest) -> wire.TokenizeReply:  # noqa: N802
         await self.encodes.wait()
@@ -277,3 +277,19 @@ async def test_an_engine_of_another_release_is_named_in_the_log_once(
     other.close()
     [line] = said
     assert "speaks version 99 of the protocol, not 2" in str(line["reason"])
+
+
+async def test_an_engine_of_another_model_is_not_taken_for_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its text would be another's, at this one's price."""
+    said: list[dict[str, object]] = []
+    monkeypatch.setattr(client.logger, "error", lambda event, **more: said.append(more))
+    async with fake.running(None, f"unix:{tmp_path}/engine") as (address, _):
+        link = EngineLink("large", address)
+        await link.first_poll()
+        await asyncio.sleep(0.5)
+        assert not link.answers
+        await link.close()
+    [line] = said
+    assert line["reason"] == "it serves fake, not large"

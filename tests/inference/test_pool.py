@@ -11,7 +11,7 @@ from inference.pool import FOLLOW_ADDRESSES_S, EnginePool
 async def test_a_database_that_is_away_at_the_start_keeps_no_engine_away() -> None:
     answers = iter([False])
 
-    async with fake.running(fake.FakeOptions()) as (address, _server):
+    async with fake.running(fake.FakeOptions(model="starter")) as (address, _server):
 
         async def read() -> list[tuple[str, str]]:
             if not next(answers, True):

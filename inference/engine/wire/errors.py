@@ -9,7 +9,7 @@ class Code(enum.IntEnum):
     INVALID_ARGUMENT = 3  # the caller's mistake; the sentence is for the caller
     DEADLINE_EXCEEDED = 4
     RESOURCE_EXHAUSTED = 8
-    FAILED_PRECONDITION = 9  # the two ends do not speak the same protocol
+    FAILED_PRECONDITION = 9  # the two ends do not speak of the same: protocol, or model
     UNIMPLEMENTED = 12
     INTERNAL = 13
     UNAVAILABLE = 14

@@ -64,6 +64,15 @@ def check_production(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
                 id="parlance.W001",
             )
         )
+    elif not settings.TRUST_FORWARDED_FOR:
+        problems.append(
+            checks.Warning(
+                "TRUST_FORWARDED_FOR is off: behind a proxy all visitors have its address, so that"
+                " they share the limits of sign-in and keys' address ranges fit nobody.",
+                hint="Set TRUST_FORWARDED_FOR=true where your proxy sets X-Forwarded-For.",
+                id="parlance.W002",
+            )
+        )
     return problems
 
 

@@ -40,3 +40,17 @@ def test_several_web_processes_need_redis(
     assert ids(checks.check_several_processes(None)) == {"parlance.E006"}
     settings.REDIS_URL = "redis://localhost"
     assert checks.check_several_processes(None) == []
+
+
+def test_a_proxy_that_hides_its_visitors_is_warned_of(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`serve` speaks no TLS, so something stands before a site whose address is https."""
+    settings.PRODUCTION = True
+    monkeypatch.setenv("SECRET_KEY", "x" * 50)
+    settings.DATABASE_URL, settings.REDIS_URL = "postgres://h/n", "redis://h"
+    settings.BASE_URL = "https://example.com"
+    settings.TRUST_FORWARDED_FOR = False
+    assert ids(checks.check_production(None)) == {"parlance.W002"}
+    settings.TRUST_FORWARDED_FOR = True
+    assert checks.check_production(None) == []

@@ -51,7 +51,10 @@ def hear_paid(invoice_id: str) -> None:
         return  # an invoice of a top-up is its page's
     organisation = _organisation(invoice)
     subscription = stripe_billing.fetch_subscription(invoice.subscription_id)
-    plan = Plan.objects.filter(stripe_price_id=subscription.price_id).first()
+    plan = (
+        Plan.objects.filter(stripe_price_id=invoice.price_id).first()
+        or Plan.objects.filter(stripe_price_id=subscription.price_id).first()
+    )
     if plan is None and not subscription.post_paid:
         raise topups.PaymentRefused(f"{subscription.price_id} is the price of no plan")
     if invoice.currency != "usd":

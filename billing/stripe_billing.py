@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 METER = "parlance_usage_nanos"
 CENTS_PER_NANO = Decimal("0.0000001")
+OF_A_PERIOD = {"subscription_create", "subscription_cycle"}
 DAYS_DUE = 30  # of an invoice that is sent, where no card is saved
 POST_PAID = "post_paid"
 
@@ -47,6 +48,7 @@ class StripeInvoice:
     subscription_id: str
     status: str
     begins_period: bool  # one that is paid for ahead; else it is of a change within one
+    price_id: str  # of that period: its subscription may have another by now
     currency: str
     subtotal_cents: int
     discount_cents: int
@@ -144,7 +146,12 @@ def _invoice_of(told: stripe.Invoice) -> StripeInvoice:
         customer_id=id_of(told.customer),
         subscription_id=id_of(parent.subscription) if parent else "",
         status=told.status or "",
-        begins_period=_begins_period(told),
+        begins_period=told.billing_reason in OF_A_PERIOD
+        or (
+            # Another interval begins one, too.
+            told.billing_reason == "subscription_update" and bool(_whole_lines(told))
+        ),
+        price_id=_price_of(_whole_lines(told)),
         currency=told.currency,
         subtotal_cents=told.subtotal,
         discount_cents=sum(each.amount for each in told.total_discount_amounts or ()),
@@ -156,13 +163,17 @@ def _invoice_of(told: stripe.Invoice) -> StripeInvoice:
     )
 
 
-def _begins_period(told: stripe.Invoice) -> bool:
-    """A change to another interval begins one, too: then a line of it is no part of one."""
-    if told.billing_reason in {"subscription_create", "subscription_cycle"}:
-        return True
-    parts = [line.parent.subscription_item_details for line in told.lines.data if line.parent]
-    whole = any(part is not None and not part.proration for part in parts)
-    return told.billing_reason == "subscription_update" and whole
+def _whole_lines(told: stripe.Invoice) -> list[stripe.InvoiceLineItem]:
+    """Those of a whole period, where others are of a part of one that changed."""
+    of = [(line.parent and line.parent.subscription_item_details, line) for line in told.lines.data]
+    return [line for details, line in of if details and not details.proration]
+
+
+def _price_of(lines: list[stripe.InvoiceLineItem]) -> str:
+    for line in lines:
+        if line.pricing and line.pricing.price_details:
+            return id_of(line.pricing.price_details.price)
+    return ""
 
 
 def payment_of_invoice(invoice_id: str) -> str:

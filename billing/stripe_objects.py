@@ -142,6 +142,7 @@ def id_of(
     | stripe.Customer
     | stripe.Invoice
     | stripe.PaymentIntent
+    | stripe.Price
     | stripe.SetupIntent
     | stripe.Subscription
     | None,

@@ -174,17 +174,17 @@ def test_what_a_change_of_plans_left_with_a_periods_invoice_is_told_apart(
     all_is_well()
 
 
-def test_an_old_invoice_paid_after_a_change_to_a_dearer_plan_gives_its_own_price_worth(
+def test_an_invoice_paid_after_a_change_to_another_plan_gives_what_its_own_does(
     double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str,
     large: Plan,
 ) -> None:  # fmt: skip
-    """Its card had failed; what it asked for is two fifths of the dearer plan's price."""
+    """Its card had failed meanwhile."""
     old = subscriptions.invoice(double, subscribed, paid=False)
     item = double.objects[subscribed]["items"]["data"][0]
     item["price"] = double.get("price", large.stripe_price_id)
     subscriptions.pay(double, old["id"])
     hear(double, alice_client)
-    assert balance(organisation) == TEN + CREDIT + large.credit_nanos * 2 // 5
+    assert balance(organisation) == TEN + 2 * CREDIT
     all_is_well()
 
 

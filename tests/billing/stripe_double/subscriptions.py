@@ -87,7 +87,10 @@ def invoice(
     )  # fmt: skip
     line = made["lines"]["data"][0]
     line.update(quantity=units, amount=subtotal)
-    line["parent"]["subscription_item_details"]["proration"] = not whole
+    prorated = reason == "subscription_update" and not whole
+    line["parent"]["subscription_item_details"]["proration"] = prorated
+    price = subscription["items"]["data"][0]["price"]
+    line["pricing"]["price_details"] = {"price": price["id"], "product": price["product"]}
     made["hosted_invoice_url"] = f"{double.url}/invoice/{made['id']}"
     if paid:
         pay(double, made["id"])

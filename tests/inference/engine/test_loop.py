@@ -1,5 +1,7 @@
 """The loop turns requests into counted tokens and exactly one end each."""
 
+import threading
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +13,7 @@ from inference.engine.fake import FakeOptions, FakeRunner, build
 from inference.engine.fake_codec import END_OF_TEXT, FakeCodec
 from inference.engine.grammar_masks import GrammarMasks
 from inference.engine.limits import SchedulerLimits
+from inference.engine.loop import REST_S
 from inference.engine.plan import Plan, StepResult
 from tests.inference.engine.rig import Bench
 
@@ -136,6 +139,22 @@ def test_it_tells_which_scored_tokens_are_no_part_of_the_text() -> None:
     bench.run()
     scored = [entry.silent for delta in outcome.deltas for entry in delta.logprobs]
     assert (outcome.text, scored) == ("aba", [False, True, False, False])
+
+
+def test_a_loop_of_which_all_are_held_rests() -> None:
+    bench = make("a" * 90)
+    bench.submit([1], max_tokens=90)
+    bench.step()
+    bench.loop.hold("stream", held=True)
+    steps = []
+    step = bench.loop.step
+    bench.loop.step = lambda: (steps.append(1), step())[1]  # type: ignore[method-assign]
+    thread = threading.Thread(target=bench.loop.run)
+    thread.start()
+    time.sleep(4 * REST_S)
+    bench.loop.stop()
+    thread.join()
+    assert len(steps) < 20
 
 
 def test_it_ignores_stop_strings_before_min_tokens() -> None:

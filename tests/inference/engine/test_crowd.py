@@ -2,7 +2,7 @@
 
 import random
 
-from inference.engine.crowd import EXPECTED_S, Coming, Places
+from inference.engine.crowd import EXPECTED_S, Coming, Places, num_before
 from inference.engine.request import FinishReason
 from tests.inference.engine.desk import Desk, make
 
@@ -65,3 +65,10 @@ def test_who_is_expected_and_comes_is_counted_once_until_it_arrives() -> None:
     coming.receive(place)
     assert coming.count(10.0) == {place: 1}
     assert coming.count(10.1 + EXPECTED_S) == {}
+
+
+def test_those_of_a_lower_number_start_before_whoever_they_are() -> None:
+    lengths = Places({(0, "alice"): 5, (1, "alice"): 3, (1, "bob"): 2, (2, "bob"): 7})
+    assert num_before("bob", 1, lengths) == 5 + 3 + 2
+    assert num_before("charlie", 1, lengths) == 5 + 1 + 1
+    assert num_before("charlie", 0, lengths) == 1

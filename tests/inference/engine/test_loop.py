@@ -125,6 +125,15 @@ def test_it_stops_at_stop_token_ids_without_their_text() -> None:
     assert (outcome.text, outcome.token_ids) == ("a", [ord("a"), ord("b")])
 
 
+def test_no_stop_token_ends_a_call_of_a_tool() -> None:
+    call = '<tool_call>\n{"name": "add"}\n</tool_call>'
+    for text, said in ((call, call), ("{" + call, "")):
+        bench = make(text)
+        outcome = bench.submit([1], max_tokens=90, stop_token_ids=(ord("{"),), tool_format="hermes")
+        bench.run()
+        assert (outcome.text, outcome.finish) == (said, "FINISH_STOP")
+
+
 def test_it_goes_on_past_the_end_of_text_when_asked_to() -> None:
     bench = make("ab")
     outcome = bench.submit([1], max_tokens=5, ignore_eos=True)

@@ -12,6 +12,7 @@ from inference.engine.params import SamplingParams
 from inference.engine.plan import Row
 from inference.engine.sampler import LIKELIEST, Sampler, invert
 from inference.engine.scores import Scores
+from inference.engine.token_counts import TokenCounts
 
 CPU = torch.device("cpu")
 
@@ -145,6 +146,18 @@ def test_it_penalises_repetition_in_prompt_and_output_and_presence_in_the_output
     assert ids(make(), logits, [row([0], temperature=0.0, presence_penalty=2.0)]) == [0]
     present = [row([5, 0], temperature=0.0, presence_penalty=0.2)]
     assert ids(make(), logits, present) == [1]
+
+
+def test_what_a_penalty_counts_is_counted_once_however_a_text_has_grown() -> None:
+    counts, said = TokenCounts(8, CPU), [1, 2, 2, 3, 2]
+    for length in (3, 3, 4, 5):
+        seen, output = counts.of([row(said[:length], prompt=2)])
+    assert seen[0].nonzero().flatten().tolist() == [1, 2, 3]
+    assert output[0].tolist() == [0, 0, 2, 1, 0, 0, 0, 0]
+    assert [each.tolist() for each in TokenCounts(8, CPU).of([row(said, prompt=2)])] == [
+        seen.tolist(),
+        output.tolist(),
+    ]
 
 
 def test_a_temperature_near_zero_is_what_it_says() -> None:

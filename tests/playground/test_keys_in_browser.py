@@ -104,6 +104,7 @@ def test_code_in_a_dialog_is_copied_without_https(page: Page) -> None:
     }""")
     page.get_by_test_id("view-code").click()
     button = page.locator("#code-dialog copy-button button")
+    expect(button).to_be_visible()  # what is hidden until the code is there takes no focus
     button.focus()
     page.keyboard.press("c")
     expect(button).to_have_text("Copied")

@@ -71,13 +71,20 @@ def html_of(text: str) -> str:
     return render_to_string("emails/from_text.html", context)
 
 
+class NoSuchProvider(SocialApp.DoesNotExist, Http404):  # type: ignore[misc]
+    """A view answers with a 404; a template passes over it, as it does with a row that lacks."""
+
+
 class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def get_app(self, *args: Any, **kwargs: Any) -> SocialApp:
-        """A provider whose row in the console lacks has no page, whoever guesses its address."""
+        """A provider whose row in the console lacks has no page, whoever guesses its address.
+
+        Who came by one that was withdrawn since has the page of their other connections.
+        """
         try:
             return super().get_app(*args, **kwargs)
         except SocialApp.DoesNotExist:
-            raise Http404 from None
+            raise NoSuchProvider from None
 
     @transaction.atomic
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:

@@ -24,6 +24,14 @@ SocialApp.objects.create(
 )
 """
 
+CONNECT_BY_GITHUB = """
+from allauth.socialaccount.models import SocialAccount
+from accounts.models import User
+SocialAccount.objects.create(
+    provider="github", uid="7", user=User.objects.get(email="dana@example.com")
+)
+"""
+
 
 class Provider(BaseHTTPRequestHandler):
     """Lets everybody in as the same person, without a question."""
@@ -82,6 +90,19 @@ def test_who_comes_from_a_provider_has_an_account_and_comes_back_to_it(
             expect(page.get_by_text("dana@example.com").first).to_be_visible()
     assert site.query("SELECT COUNT(*) FROM accounts_user WHERE email = 'dana@example.com'") == 1
     assert site.query("SELECT COUNT(*) FROM accounts_membership") == 1
+
+
+def test_who_came_from_a_provider_that_is_withdrawn_sees_their_connections(
+    browser: Browser, site: Site
+) -> None:
+    with visitor(browser, site.url) as (page, _watch):
+        page.goto("/accounts/login/")
+        page.get_by_role("link", name="House").click()
+        page.get_by_role("button", name="Continue").click()
+        page.wait_for_url(re.compile(r"/(welcome|portal)/$"))
+        site.manage("shell", "-v0", "-c", CONNECT_BY_GITHUB)
+        page.goto("/accounts/3rdparty/")
+        expect(page.get_by_role("main")).to_contain_text("House")
 
 
 def test_other_pages_let_no_form_lead_away(site: Site) -> None:

@@ -33,6 +33,8 @@ DEBUG = env.flag("DEBUG", default=False)
 SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret_key")
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")  # former keys: they open, never seal
 _base_host = urlparse(BASE_URL).hostname or "localhost"
+if ":" in _base_host:
+    _base_host = f"[{_base_host}]"  # as browsers and mails write it
 ALLOWED_HOSTS = env.words(
     "ALLOWED_HOSTS", f"{_base_host},localhost,127.0.0.1,[::1]", addresses.host
 )

@@ -57,6 +57,19 @@ def test_whatever_a_site_is_called_its_mails_have_one_sender(name: str) -> None:
     assert str(make_header(decode_header(parseaddr(envelope)[0]))) == name
 
 
+def test_a_site_below_a_bare_ipv6_address_answers_to_it_and_sends_mails() -> None:
+    told = "from portal import settings as s; print(s.ALLOWED_HOSTS[0], s.DEFAULT_FROM_EMAIL)"
+    started = subprocess.run(
+        [sys.executable, "-c", told],
+        cwd=REPOSITORY,
+        env=os.environ | {"BASE_URL": "http://[fd00::5]:8000"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert started.stdout == "[fd00::5] Parlance <no-reply@[fd00::5]>\n"
+
+
 def test_amounts_that_would_be_refused_are_not_offered() -> None:
     knobs = {"TOP_UP_MIN_CENTS": "1000", "TOP_UP_MAX_CENTS": "2500"}
     offered = subprocess.run(

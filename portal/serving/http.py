@@ -74,13 +74,11 @@ class BoundedHead(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._heads = HeadWithBody(transport, self.loop)
         super().connection_made(cast("asyncio.Transport", self._heads))
-        # Who never says anything is like who says nothing more.
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
+        self._wait_for_more()  # who never says anything is like who says nothing more
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
+        self._unset_keepalive_if_required()  # uvicorn forgets it when the client resets
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
@@ -146,6 +144,17 @@ class BoundedHead(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.send_400_response("The request's headers are too large.")
+        elif self._is_idle() and not self.transport.is_closing():
+            # An empty line, or the rest of a body that was answered before: nothing is asked.
+            self._wait_for_more()
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _wait_for_more(self) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -154,7 +163,7 @@ class BoundedHead(HttpToolsProtocol):
 
     def _give_up_head(self) -> None:
         self._head_timer = None
-        if self.cycle is None or self.cycle.response_complete:  # else an answer is on its way
+        if self._is_idle():  # else an answer is on its way
             self.transport.close()
 
     def _begin_again(self, rest: bytes) -> None:

@@ -6,6 +6,7 @@ A server that stops hears who has just connected. An answer's head does not leav
 import asyncio
 import json
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -20,7 +21,7 @@ from portal.serving.server import Server, configure
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    received, more = 0, True
+    received, more = 0, scope["path"] != "/early"  # that is answered before its body has come
     while more:
         message = await receive()
         received += len(message.get("body", b""))
@@ -106,7 +107,7 @@ async def test_a_request_line_without_end_is_refused(port: int) -> None:
 
 
 async def test_a_head_that_drips_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "HEAD_S", 0.2)
+    monkeypatch.setattr(http, "HEAD_S", 0.5)
     drips = [b"x"] * 100  # two seconds of them
     began = time.monotonic()
     assert await ask(port, BEGIN, *drips) in {b"", b"reset"}
@@ -120,6 +121,37 @@ async def test_who_never_says_anything_is_given_up(server: uvicorn.Server, port:
     began = time.monotonic()
     assert await ask(port) == b""
     assert 0.1 < time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [b"\r\n"],
+        [b"POST /early HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\n", b"late"],
+    ],
+    ids=["an empty line", "the rest of a body that was answered"],
+)
+async def test_who_asks_nothing_more_is_given_up(
+    server: uvicorn.Server, port: int, sent: list[bytes]
+) -> None:
+    server.config.timeout_keep_alive = 0.2  # type: ignore[assignment]
+    assert (await ask(port, *sent)).endswith(b"0/0" if sent[1:] else b"")
+
+
+async def test_nothing_waits_for_who_has_reset_the_connection(
+    server: uvicorn.Server, port: int
+) -> None:
+    client = socket.create_connection(("127.0.0.1", port))
+    connections = server.server_state.connections
+    while not connections:
+        await asyncio.sleep(0.01)
+    [protocol] = connections
+    assert isinstance(protocol, BoundedHead)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    while connections:
+        await asyncio.sleep(0.01)
+    assert protocol.timeout_keep_alive_task is None
 
 
 async def test_a_long_body_is_no_head(port: int) -> None:

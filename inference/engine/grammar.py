@@ -73,17 +73,26 @@ class CompiledGrammar:
         began = time.perf_counter()
         self._make, self._matcher = make, make()
         self._soon_made = time.perf_counter() - began <= RENEWAL_S
+        self.is_spent = False  # what texts have made of it is too much for the next one
 
     def start(self) -> LLMatcher:
         """Return a matcher of its own for one sequence."""
         return self._matcher.deep_copy()
 
     def start_afresh(self) -> LLMatcher | None:
-        """Return one that knows of no text so far, nor do those after it; None: it takes long."""
+        """Return one that knows of no text so far, nor do those after it.
+
+        None when that takes too long for a text under way; who comes next may `renew`.
+        """
         if not self._soon_made:
+            self.is_spent = True
             return None
-        self._matcher = self._make()
+        self.renew()
         return self.start()
+
+    def renew(self) -> None:
+        """Let go what texts have made of it, as long as that takes."""
+        self._matcher, self.is_spent = self._make(), False
 
     @property
     def error(self) -> str:

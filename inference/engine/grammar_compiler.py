@@ -58,6 +58,11 @@ class GrammarCompiler:
 
     def _try_and_compile(self, grammar: Grammar) -> CompiledGrammar:
         try:
+            found = self._grammars.find(grammar)
+            if found is not None:  # it was tried before
+                if found.is_spent:
+                    found.renew()
+                return found
             self._trial.run(grammar)
             return self._grammars.compile(grammar)
         except ValueError:
@@ -75,7 +80,8 @@ class GrammarCompiler:
         reason = self._refusals.get(grammar)
         if reason is not None:
             raise ValueError(_sentence(reason))
-        return self._grammars.find(grammar)
+        found = self._grammars.find(grammar)
+        return None if found is not None and found.is_spent else found
 
     def _refuse(self, grammar: Grammar, reason: str) -> None:
         self._refusals[grammar] = reason

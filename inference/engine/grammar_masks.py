@@ -34,6 +34,7 @@ class _Progress:
 
     matcher: LLMatcher
     num_tokens: int
+    is_second: bool = False  # begun again, where others of the grammar may be
 
 
 class GrammarMasks:
@@ -71,11 +72,21 @@ class GrammarMasks:
 
     def _fill(self, group: list[Row], bits: Bits, failures: dict[int, str]) -> None:
         """Fill in one sequence's masks, up to the first draft that the grammar does not allow."""
+        row = group[0]
+        before = self._by_key.get(row.key)
         if self._follow(group, bits):
             return
-        # Other texts with the grammar may be what was too much: it is begun again without them.
-        if not self._begin_afresh(group[0]) or not self._follow(group, bits):
-            failures[group[0].key] = TOO_COMPLEX
+        # Other texts with the grammar may be what was too much. It is begun again where another
+        # has begun again already, or else anew: compiling once for each would hold up the loop.
+        compiled = self._compiled(row)
+        begins = [compiled.start, compiled.start_afresh]
+        for begin in begins[1:] if before is not None and before.is_second else begins:
+            matcher = begin()
+            if matcher is not None:
+                self._by_key[row.key] = _Progress(matcher, row.num_prompt_tokens, is_second=True)
+                if self._follow(group, bits):
+                    return
+        failures[row.key] = TOO_COMPLEX
 
     def _follow(self, group: list[Row], bits: Bits) -> bool:
         """Whether there is a mask for the sequence's next token."""
@@ -115,12 +126,6 @@ class GrammarMasks:
             return None
         progress.num_tokens += len(new)
         return progress.matcher
-
-    def _begin_afresh(self, row: Row) -> bool:
-        matcher = self._compiled(row).start_afresh()
-        if matcher is not None:
-            self._by_key[row.key] = _Progress(matcher, row.num_prompt_tokens)
-        return matcher is not None
 
     def _compiled(self, row: Row) -> CompiledGrammar:
         assert row.params.grammar is not None

@@ -97,7 +97,8 @@ class Bench:
         )
         if sampling.grammar is not None:
             assert self.grammars is not None
-            sequence.grammar = self.grammars.compile(sampling.grammar)
+            known = self.grammars.find(sampling.grammar)
+            sequence.grammar = known or self.grammars.compile(sampling.grammar)
         self.outcomes[self._ids] = Outcome()
         self.loop.submit(handle, sequence)
         return self.outcomes[self._ids]

@@ -9,6 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from llguidance import LLMatcher
 
 from inference.engine.fake_codec import END_OF_TEXT, MESSAGE_START, FakeCodec
 from inference.engine.model import HuggingFaceModel
@@ -287,6 +288,40 @@ def test_what_all_texts_of_a_grammar_have_come_to_is_too_much_for_none_of_them(
         bench.run()
     assert [outcome.text[:1] for outcome in outcomes] == list("abcdefgh")
     assert {(outcome.finish, len(outcome.text)) for outcome in outcomes} == {("FINISH_STOP", 101)}
+
+
+@pytest.mark.parametrize(
+    ("crowds", "most"),
+    [(["ab", "cccccc"], 2), (["abcdefgh"], 2 + 8)],
+    ids=["one of them", "each, of what is too much together"],
+)
+def test_a_crowd_begins_its_grammar_again_no_more_often_than_it_has_to(
+    model: HuggingFaceModel, monkeypatch: pytest.MonkeyPatch, crowds: list[str], most: int
+) -> None:
+    """The loop waits while it is compiled."""
+    made: list[LLMatcher] = []
+
+    def make(*args: Any, **options: Any) -> LLMatcher:
+        made.append(LLMatcher(*args, **options))
+        return made[-1]
+
+    grammar = Grammar("regex", "|".join(f"{letter}[x{letter}]{{100}}" for letter in "abcdefgh"))
+    bench = make_bench(model)
+
+    def say(letters: str) -> list[Outcome]:
+        outcomes = [
+            bench.submit([1], max_tokens=120, grammar=grammar, logit_bias=((ord(letter), 100.0),))
+            for letter in letters
+        ]
+        bench.run()
+        return outcomes
+
+    with monkeypatch.context() as patch:
+        patch.setattr("inference.engine.grammar.MAX_LEXER_STATES", 250)
+        patch.setattr("inference.engine.grammar.LLMatcher", make)
+        outcomes = [outcome for letters in crowds for outcome in say(letters)]
+    assert {(outcome.finish, len(outcome.text)) for outcome in outcomes} == {("FINISH_STOP", 101)}
+    assert len(made) <= most
 
 
 def test_sequences_that_ended_are_forgotten(model: HuggingFaceModel) -> None:

@@ -104,6 +104,30 @@ def test_what_is_only_tried_out_is_not_kept() -> None:
     assert grammars.find(schema(PERSON)) is None
 
 
+async def test_what_texts_have_made_too_much_of_is_renewed_for_the_next_one(
+    compiler: GrammarCompiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a grammar that takes too long for the loop to begin it again."""
+    monkeypatch.setattr("inference.engine.grammar.RENEWAL_S", -1.0)
+    monkeypatch.setattr("inference.engine.grammar.MAX_LEXER_STATES", 150)
+    grammar = Grammar("regex", "a[xa]{100}|b[xb]{100}")
+    compiled = await compiler.compile(grammar, "alice")
+
+    def takes(text: bytes) -> bool:
+        matcher = compiled.start()
+        for byte in text:
+            matcher.compute_bitmask()
+            matcher.try_consume_tokens([byte])
+        return not matcher.is_error()
+
+    assert takes(b"a" * 101)
+    assert not takes(b"b" * 101)
+    assert compiled.start_afresh() is None
+    assert await compiler.compile(grammar, "bob") is compiled
+    assert takes(b"b" * 101)
+    assert await compiler.compile(grammar, "alice") is compiled
+
+
 async def test_a_flood_of_slow_grammars_delays_another_tenant_by_one(
     compiler: GrammarCompiler,
 ) -> None:

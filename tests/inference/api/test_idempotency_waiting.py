@@ -44,7 +44,7 @@ async def test_only_so_many_wait(
     web: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keyed_wait, "MAX_WAITING", 2)
-    body = chat(model="slow", max_tokens=40)
+    body = chat(model="slow", max_tokens=80)
     first = asyncio.create_task(web.post(CHAT, json=body, headers=key()))
     while not await rows():
         await asyncio.sleep(0.005)

@@ -7,18 +7,19 @@ from typing import Concatenate, ParamSpec, cast
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
-from accounts.models import Role
+from accounts.models import Organisation, Role
 
 MANAGERS = (Role.OWNER, Role.ADMIN)
 # Whoever may make a key may do here what a key can: spend the credit, read kept requests.
 KEY_MAKERS = (*MANAGERS, Role.DEVELOPER)
 
-# The field that each form of a page has beside its token (`portal.templatetags.frame`).
-PAGE_OF = "page_of"
+# The field that each form of a page has beside its token (`portal.templatetags.frame`), and the
+# header by which modules say the same, and answers theirs.
+PAGE_OF, PAGE_OF_HEADER = "page_of", "X-Page-Of"
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -29,9 +30,9 @@ def member_required(*roles: str) -> Callable[[View[P]], View[P]]:
 
     The view tells its `roles`: menus lead nobody where they are refused.
 
-    Views look objects up within `request.organisation`, so another's object is a 404. A form of a
-    page of one organisation changes no other, which may have been chosen in another tab since; nor
-    does a page take over what is another's (`live-fragment.js`).
+    Views look objects up within `request.organisation`, so another's object is a 404. A form or a
+    module of a page of one organisation changes no other, which may have been chosen in another tab
+    since; nor does a page take over what is another's (`live-fragment.js`).
     """
 
     def decorate(view: View[P]) -> View[P]:
@@ -41,21 +42,27 @@ def member_required(*roles: str) -> Callable[[View[P]], View[P]]:
             membership = request.membership  # type: ignore[attr-defined]
             if not membership:
                 return redirect("welcome")
-            if request.POST.get(PAGE_OF, membership.organisation_id) != membership.organisation_id:
-                said = _(
-                    "You work in %(name)s now; what you sent was of another organisation. "
-                    "Nothing was changed."
-                )
-                messages.error(request, said % {"name": membership.organisation})
-                return redirect("overview")
-            request.page_of = membership.organisation_id  # type: ignore[attr-defined]
+            mine = membership.organisation_id
+            if request.headers.get(PAGE_OF_HEADER, request.POST.get(PAGE_OF, mine)) != mine:
+                return _of_another_page(request, membership.organisation)
+            request.page_of = mine  # type: ignore[attr-defined]
             if roles and membership.role not in roles:
                 raise PermissionDenied
             response = view(request, *args, **kwargs)
-            response.headers["X-Page-Of"] = membership.organisation_id
+            response.headers[PAGE_OF_HEADER] = mine
             return response
 
         wrapped.roles = roles  # type: ignore[attr-defined]
         return cast("View[P]", wrapped)
 
     return decorate
+
+
+def _of_another_page(request: HttpRequest, organisation: Organisation) -> HttpResponseBase:
+    said = _(
+        "You work in %(name)s now; what you sent was of another organisation. Nothing was changed."
+    ) % {"name": organisation}
+    if PAGE_OF_HEADER in request.headers:
+        return JsonResponse({"error": {"message": said}}, status=409)
+    messages.error(request, said)
+    return redirect("overview")

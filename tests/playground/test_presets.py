@@ -7,6 +7,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.http import HttpResponse
 from django.test import Client
+from django.urls import reverse
 
 from accounts import flows
 from accounts.models import Membership, Organisation, Role, User
@@ -48,13 +49,36 @@ def kept(alice: User, organisation: Organisation) -> Conversation:
     return conversation
 
 
-def post(client: Client, path: str, body: object) -> HttpResponse:
-    response: HttpResponse = client.post(path, json.dumps(body), content_type="application/json")
+def post(client: Client, path: str, body: object, **options: Any) -> HttpResponse:
+    response: HttpResponse = client.post(
+        path, json.dumps(body), content_type="application/json", **options
+    )
     return response
 
 
 def save(client: Client, name: str = "Mine", **change: Any) -> HttpResponse:
     return post(client, "/playground/presets/", {"name": name, "content": {**CONTENT, **change}})
+
+
+def test_a_page_of_one_organisation_changes_nothing_in_another(
+    alice: User, alice_client: Client, organisation: Organisation, kept: Conversation
+) -> None:
+    """Which another tab has chosen since."""
+    second = flows.create_organisation(alice, "Second", welcome=False)
+    alice_client.post(reverse("organisation_switch"), {"organisation": second.pk})
+    body, delete = (
+        {"name": "Mine", "content": CONTENT},
+        f"/playground/conversations/{kept.pk}/delete/",
+    )
+    old_page = {"X-Page-Of": organisation.pk}
+    for path, sent in (("/playground/presets/", body), (delete, {})):
+        answer = post(alice_client, path, sent, headers=old_page)
+        assert answer.status_code == 409
+        assert "You work in Second now" in json.loads(answer.content)["error"]["message"]
+    assert not Preset.objects.exists()
+    assert alice_client.get("/playground/conversations/", headers=old_page).status_code == 409
+    own = post(alice_client, "/playground/presets/", body, headers={"X-Page-Of": second.pk})
+    assert own.status_code == 201
 
 
 def test_saving_under_a_name_again_makes_the_next_version(alice_client: Client) -> None:

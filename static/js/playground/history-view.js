@@ -1,7 +1,7 @@
 // The list of kept conversations: fetched again after each answer, deleted for good on request.
 import { confirmed } from "../confirmed.js";
 import { fill } from "./format.js";
-import { csrf } from "./server.js";
+import { signature } from "./server.js";
 
 /** Between the last letter and the search. */
 const PAUSE_MS = 250;
@@ -38,7 +38,8 @@ export class HistoryView {
   async refresh(current) {
     const words = this.search.value;
     try {
-      const answer = await fetch(`${this.url}?q=${encodeURIComponent(words)}`);
+      const address = `${this.url}?q=${encodeURIComponent(words)}`;
+      const answer = await fetch(address, { headers: signature() });
       if (!answer.ok || answer.redirected || words !== this.search.value) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       this.place.replaceChildren(...document.importNode(page.body, true).childNodes);
@@ -68,7 +69,7 @@ export class HistoryView {
     this.problem.hidden = true;
     const answer = await fetch(button.dataset.delete ?? "", {
       method: "POST",
-      headers: { "X-CSRFToken": csrf() },
+      headers: signature(),
     }).catch(() => null);
     if (!answer || (!answer.ok && answer.status !== 404)) {
       button.disabled = false;

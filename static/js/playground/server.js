@@ -1,8 +1,17 @@
 // Asking the server beside the socket: JSON in, JSON out, and a sentence when it does not work.
 
-/** @returns {string} */
-export function csrf() {
-  return document.querySelector("[name=csrfmiddlewaretoken]")?.getAttribute("value") ?? "";
+/**
+ * What a form of this page would send.
+ * @param {string} name
+ * @returns {string}
+ */
+function hidden(name) {
+  return document.querySelector(`[name=${name}]`)?.getAttribute("value") ?? "";
+}
+
+/** @returns {Record<string, string>} who asks: this page, and of which organisation it is */
+export function signature() {
+  return { "X-CSRFToken": hidden("csrfmiddlewaretoken"), "X-Page-Of": hidden("page_of") };
 }
 
 /**
@@ -14,7 +23,7 @@ export function csrf() {
 export async function ask(url, body) {
   const answer = await fetch(url, body && {
     method: "POST",
-    headers: { "Content-Type": "application/json", "X-CSRFToken": csrf() },
+    headers: { "Content-Type": "application/json", ...signature() },
     body: JSON.stringify(body),
   }).catch(() => null); // the browser's own words for it are in no language of ours
   if (answer?.status === 204) return null;

@@ -8,7 +8,9 @@ from typing import Any
 
 import django.db.backends.sqlite3.base  # noqa: F401  before its operations, on PostgreSQL
 import pytest
+from allauth.account.models import EmailAddress
 from django.conf import settings
+from django.core.cache import cache
 from django.core.management.commands import flush
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
@@ -130,6 +132,7 @@ def _flushes_get_past_the_triggers() -> Iterator[None]:
 
 
 PASSWORD = "correct horse battery staple"
+STRONG = "a strong pass phrase 9"  # one that sign-up takes
 
 
 def make_user(email: str, name: str) -> User:
@@ -139,6 +142,21 @@ def make_user(email: str, name: str) -> User:
 @pytest.fixture
 def alice(db: None) -> User:
     return make_user("alice@example.com", "Alice")
+
+
+@pytest.fixture
+def verified(alice: User) -> User:
+    """Alice, who may sign in: her address is confirmed."""
+    EmailAddress.objects.create(user=alice, email=alice.email, verified=True, primary=True)
+    return alice
+
+
+@pytest.fixture
+def unlimited() -> Iterator[None]:
+    """Limits of signing in and up are counted in the cache: a test finds none and leaves none."""
+    cache.clear()
+    yield
+    cache.clear()
 
 
 @pytest.fixture

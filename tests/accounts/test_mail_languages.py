@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 from allauth.account.models import EmailAddress
-from django.core.cache import cache
 from django.core.mail import EmailMultiAlternatives
 from django.test import Client
 from django.urls import reverse
@@ -19,15 +18,9 @@ from billing.models import Alert, AlertKind
 from tests.conftest import PASSWORD
 from tests.portal.english import english_in, is_english
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unlimited")]
 Mails = list[EmailMultiAlternatives]
 ENGLISH, CHINESE = {"HTTP_ACCEPT_LANGUAGE": "en"}, {"HTTP_ACCEPT_LANGUAGE": "zh-CN"}
-
-
-@pytest.fixture(autouse=True)
-def unlimited() -> None:
-    """Rate limits of sign-in live in the cache."""
-    cache.clear()
 
 
 def html_of(mail: EmailMultiAlternatives) -> str:

@@ -10,7 +10,6 @@ from allauth.socialaccount.models import SocialAccount, SocialLogin
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
-from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.core.mail import EmailMultiAlternatives
 from django.http import HttpRequest
@@ -23,17 +22,10 @@ from accounts import flows, operators
 from accounts.models import Organisation, Role, User
 from billing import ledger
 from portal.lib.money import NANOS_PER_DOLLAR
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, STRONG
 
-pytestmark = pytest.mark.django_db
-STRONG = "a strong pass phrase 9"
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unlimited")]
 Mails = list[EmailMultiAlternatives]
-
-
-@pytest.fixture(autouse=True)
-def unlimited() -> None:
-    """Rate limits of sign-in live in the cache; each test begins without any."""
-    cache.clear()
 
 
 def sign_up(client: Client, email: str, **more: str) -> int:

@@ -5,32 +5,17 @@ import time
 from collections.abc import Callable
 
 import pytest
-from allauth.account.models import EmailAddress
 from django.contrib.auth.hashers import MD5PasswordHasher
-from django.core.cache import cache
 from django.core.mail import EmailMultiAlternatives
 from django.test import Client
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
-from tests.conftest import signed_in
+from tests.conftest import STRONG, signed_in
 
-pytestmark = pytest.mark.django_db
-STRONG = "a strong pass phrase 9"
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unlimited")]
 Mails = list[EmailMultiAlternatives]
-
-
-@pytest.fixture(autouse=True)
-def unlimited() -> None:
-    """Rate limits of sign-in live in the cache; each test begins without any."""
-    cache.clear()
-
-
-@pytest.fixture
-def verified(alice: User) -> User:
-    EmailAddress.objects.create(user=alice, email=alice.email, verified=True, primary=True)
-    return alice
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP
@@ -13,23 +12,10 @@ from django.core.mail import EmailMultiAlternatives
 from django.test import Client
 
 from accounts.models import User
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, STRONG
 from tests.portal.pages.test_every_page import Page
 
-pytestmark = pytest.mark.django_db
-STRONG = "a strong pass phrase 9"
-
-
-@pytest.fixture(autouse=True)
-def unlimited() -> None:
-    """Rate limits of sign-in live in the cache; each test begins without any."""
-    cache.clear()
-
-
-@pytest.fixture
-def verified(alice: User) -> User:
-    EmailAddress.objects.create(user=alice, email=alice.email, verified=True, primary=True)
-    return alice
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unlimited")]
 
 
 def sign_in(client: Client, user: User) -> None:

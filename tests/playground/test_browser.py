@@ -12,7 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser import visitor
+from tests.browser import Watch, visitor
 from tests.inference.engines import FakeEngine
 from tests.playground import hostile
 from tests.story.site import Site, embedded_site, session_of
@@ -111,10 +111,10 @@ def billed(site: Site, request_id: str | None) -> str:
 
 
 @contextmanager
-def alice(
+def playground(
     browser: Browser, site: tuple[Site, str], model: str = "slow", script: str = ""
-) -> Iterator[Page]:
-    """Her page; whatever must not happen on it fails the test."""
+) -> Iterator[tuple[Page, Watch]]:
+    """The page of whose session it is, ready to run; and what it complains of."""
     running, session = site
     with visitor(browser, running.url) as (page, watch):
         page.context.add_cookies([{"name": "sessionid", "value": session, "url": running.url}])
@@ -122,6 +122,15 @@ def alice(
             page.add_init_script(script)
         page.goto(f"/playground/?model={model}")
         expect(page.get_by_test_id("run")).to_be_enabled()
+        yield page, watch
+
+
+@contextmanager
+def alice(
+    browser: Browser, site: tuple[Site, str], model: str = "slow", script: str = ""
+) -> Iterator[Page]:
+    """Her page; whatever must not happen on it fails the test."""
+    with playground(browser, site, model, script) as (page, watch):
         yield page
         assert watch.complaints == []
 

@@ -6,8 +6,7 @@ import signal
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser import visitor
-from tests.playground.test_browser import alice, ask, site  # noqa: F401  fixture
+from tests.playground.test_browser import alice, ask, playground, site  # noqa: F401  fixture
 from tests.story.site import SIGN_IN, Site, wait_until_ready
 
 MAKE_GUEST = """
@@ -37,10 +36,7 @@ def test_who_is_turned_away_hears_why(
     made = MAKE_GUEST.format(email=email) + SIGN_IN.format(email=email)
     session = running.manage("shell", "-v0", "-c", made).strip()
     find = f"from accounts.models import User; user = User.objects.get(email={email!r}); "
-    with visitor(browser, running.url) as (page, watch):
-        page.context.add_cookies([{"name": "sessionid", "value": session, "url": running.url}])
-        page.goto("/playground/?model=slow")
-        expect(page.get_by_test_id("run")).to_be_enabled()
+    with playground(browser, (running, session)) as (page, watch):
         answer = ask(page, "hello")
         expect(answer).to_contain_text("word2")
         running.manage("shell", "-v0", "-c", find + WITHDRAW[why].format(session=session))
@@ -95,11 +91,7 @@ def test_a_dialog_without_a_network_says_what_to_do(
     browser: Browser,
     site: tuple[Site, str],  # noqa: F811
 ) -> None:
-    running, session = site
-    with visitor(browser, running.url) as (page, _complaints_of_no_network):
-        page.context.add_cookies([{"name": "sessionid", "value": session, "url": running.url}])
-        page.goto("/playground/?model=slow")
-        expect(page.get_by_test_id("run")).to_be_enabled()
+    with playground(browser, site) as (page, _complaints_of_no_network):
         page.context.set_offline(True)
         for name in ("Presets", "View code"):
             page.get_by_role("button", name=name).click()
@@ -113,11 +105,8 @@ def test_a_chat_goes_on_after_its_server_was_killed_in_its_first_answer(
     site: tuple[Site, str],  # noqa: F811
 ) -> None:
     """Nothing was kept of it, so the next run does not go on with what is not there."""
-    running, session = site
-    with visitor(browser, running.url) as (page, _complaints_of_a_dead_server):
-        page.context.add_cookies([{"name": "sessionid", "value": session, "url": running.url}])
-        page.goto("/playground/?model=slow")
-        expect(page.get_by_test_id("run")).to_be_enabled()
+    running, _session = site
+    with playground(browser, site) as (page, _complaints_of_a_dead_server):
         answer = ask(page, "hello")
         expect(answer).to_contain_text("word2")
         running.processes["serve"].send_signal(signal.SIGKILL)

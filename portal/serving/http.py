@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from portal.lib.rest_errors import envelope
 
@@ -70,6 +71,7 @@ class BoundedHead(HttpToolsProtocol):
     _in_head = False
     _has_asked = False
     _leaving = False
+    _answered: RequestResponseCycle | None = None  # by the application: the one that runs
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._heads = HeadWithBody(transport, self.loop)
@@ -79,7 +81,15 @@ class BoundedHead(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
         self._unset_keepalive_if_required()  # uvicorn forgets it when the client resets
+        if self._answered is not None and not self._answered.response_complete:
+            # uvicorn tells the request that came last, be it one that waits behind this.
+            self._answered.disconnected = True
+            self._answered.message_event.set()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def handle_websocket_upgrade(self) -> None:
         self.transport = self._heads.transport
@@ -96,6 +106,9 @@ class BoundedHead(HttpToolsProtocol):
             return  # it is read again without its wish
         self._heads.expect()
         super().on_headers_complete()
+        if len(self.pipeline) == 1:
+            # Read on behind the first that waits: who does not read hears of no hang-up.
+            self.flow.resume_reading()
         if self._leaving and not self.parser.should_upgrade():
             self.cycle.keep_alive = False
 

@@ -9,7 +9,7 @@ import socket
 import struct
 import time
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -152,6 +152,43 @@ async def test_nothing_waits_for_who_has_reset_the_connection(
     while connections:
         await asyncio.sleep(0.01)
     assert protocol.timeout_keep_alive_task is None
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_who_hangs_up_is_missed_though_more_was_asked_behind(
+    listener: socket.socket, streams: bool
+) -> None:
+    """Else an answer that nobody reads is made, and charged, to its end."""
+    missed = asyncio.Event()
+    asked = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope["path"])
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while streams and not missed.is_set():
+            await send({"type": "http.response.body", "body": b"a", "more_body": True})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    assert (await receive())["type"] == "http.disconnect"
+                    missed.set()
+        if not streams:
+            assert (await receive())["type"] == "http.disconnect"
+            missed.set()
+
+    config = uvicorn.Config(application, http=BoundedHead, lifespan="off", log_config=None)
+    server = Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    reader, writer = await asyncio.open_connection(*listener.getsockname())
+    first, second = (f"GET /{n} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode() for n in "12")
+    writer.write(first + second)
+    await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    async with asyncio.timeout(5):
+        await missed.wait()
+    assert asked == ["/1"]
+    server.should_exit = True
+    await serving
 
 
 async def test_a_long_body_is_no_head(port: int) -> None:

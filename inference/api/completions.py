@@ -100,24 +100,28 @@ class Answer:
         text = delta.text
         entries: tuple[TokenLogprob, ...] = delta.logprobs
         spec = self.generation.spec
+        logprobs = self._logprobs(delta.index)
         if spec.echo and delta.index not in self.echoed:
             self.echoed.add(delta.index)
-            text = self.generation.prompts[delta.index // spec.n].text + text
+            prompt = self.generation.prompts[delta.index // spec.n].text
+            if logprobs is not None:
+                logprobs.echo(prompt, delta.prompt_logprobs)
+            text = prompt + text
             entries = delta.prompt_logprobs + entries
         return {
             "index": delta.index,
             "text": text,
-            "logprobs": self._logprobs(delta.index, entries),
+            "logprobs": None if logprobs is None else logprobs.lists(entries),
             "finish_reason": delta.finish_reason,
         }
 
-    def _logprobs(self, index: int, entries: Iterable[TokenLogprob]) -> dict[str, Any] | None:
+    def _logprobs(self, index: int) -> CompletionLogprobs | None:
         num_top = self.generation.spec.sampling.logprobs
         if num_top is None:
             return None
         if index not in self.logprobs:
             self.logprobs[index] = CompletionLogprobs(num_top=num_top)
-        return self.logprobs[index].lists(entries)
+        return self.logprobs[index]
 
 
 def whole(

@@ -35,7 +35,15 @@ class CompletionLogprobs:
     def __init__(self, *, num_top: int) -> None:
         self._num_top = num_top
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._offset = 0
+        self._offset = 0  # below zero where a token stands before the text
+
+    def echo(self, text: str, entries: Iterable[TokenLogprob]) -> None:
+        """Begin with a prompt's text, whose tokens these are.
+
+        A tokenizer puts tokens, or a space, before a text that has none: they take no room in it.
+        """
+        spelt = b"".join(entry.text_bytes for entry in entries).decode(errors="replace")
+        self._offset = min(len(text) - len(spelt), 0)
 
     def lists(self, entries: Iterable[TokenLogprob]) -> dict[str, list[Any]]:
         made: dict[str, list[Any]] = {
@@ -49,7 +57,7 @@ class CompletionLogprobs:
             made["tokens"].append(spell_token(entry.token_bytes))
             made["token_logprobs"].append(finite(entry.logprob) if known else None)
             made["top_logprobs"].append(self._top(entry) if known else None)
-            made["text_offset"].append(self._offset)
+            made["text_offset"].append(max(self._offset, 0))
             self._offset += len(self._decoder.decode(entry.text_bytes))
         return made
 

@@ -120,6 +120,17 @@ async def test_it_scores_a_prompt(
     assert answer["usage"]["completion_tokens"] == max_tokens
 
 
+async def test_a_token_that_stands_before_the_text_has_no_room_in_it(
+    api: httpx.AsyncClient,
+) -> None:
+    """The empty text is scored as if behind the end of another one."""
+    sent = body("", max_tokens=2, echo=True, logprobs=0)
+    choice = (await api.post(PATH, json=sent)).json()["choices"][0]
+    assert choice["text"] == "You wrote"
+    assert choice["logprobs"]["tokens"] == ["<|endoftext|>", "You", " wrote"]
+    assert choice["logprobs"]["text_offset"] == [0, 0, 3]
+
+
 async def test_an_echoed_stream_begins_with_the_prompt(api: httpx.AsyncClient) -> None:
     sent = body("abc", max_tokens=4, echo=True, logprobs=0)
     events = await stream(api, PATH, sent)

@@ -55,6 +55,18 @@ def test_offsets_count_characters_though_tokens_cut_them() -> None:
     assert built.lists([entry(5, b"c", -1.0)])["text_offset"] == [3]
 
 
+def test_what_a_tokenizer_puts_before_an_echoed_text_takes_no_room_in_it() -> None:
+    bos, end = entry(0, b"<s>", None), entry(9, b"!", -1.0)
+    word, space = entry(1, b"Hi", -1.0), entry(2, b" Hi", -1.0)
+    for before in ([bos, word], [bos, space], [space]):
+        built = CompletionLogprobs(num_top=0)
+        built.echo("Hi", before)
+        assert built.lists([*before, end])["text_offset"] == [0] * len(before) + [2]
+    written_out = CompletionLogprobs(num_top=0)  # of ids, where nothing is added
+    written_out.echo("<s>Hi", [bos, word])
+    assert written_out.lists([bos, word, end])["text_offset"] == [0, 3, 5]
+
+
 def test_special_tokens_take_no_room_in_the_text() -> None:
     said = [entry(1, b"a", -1.0), replace(entry(0, b"<|end|>", -1.0), silent=True)]
     said += [entry(2, b"b", -1.0), entry(3, b"X", -1.0)]

@@ -34,7 +34,7 @@ from inference.api import (
 from inference.api.anthropic import endpoints as anthropic
 from inference.api.anthropic.models import HEADER as VERSION_HEADER
 from inference.api.errors import from_http
-from inference.api.exchange import Exchange, authenticate
+from inference.api.exchange import Exchange, admit, authenticate
 from inference.api.idempotency import idempotent
 from inference.api.recording import Endpoint, recorded
 from inference.api.responses import endpoints as responses
@@ -59,7 +59,6 @@ EXPOSED_HEADERS = ", ".join(
 NOT_YET = (
     "/v1/messages/batches",
     "/v1/responses/compact",
-    "/v1/responses/{id}/cancel",
     "/v1/files",
     "/v1/batches",
     "/v1/fine_tuning/jobs",
@@ -81,6 +80,7 @@ def _routes() -> list[Route]:
         Route("/v1/responses/input_tokens", responses.count_input, methods=["POST"]),
         Route("/v1/responses/{id}", responses.one, methods=["GET", "DELETE"]),
         Route("/v1/responses/{id}/input_items", responses.list_input, methods=["GET"]),
+        Route("/v1/responses/{id}/cancel", nothing_to_cancel, methods=["POST"]),
         Route("/v1/messages", generating(anthropic.create), methods=["POST"]),
         Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
         Route("/v1/embeddings", generating(embeddings.create), methods=["POST"]),
@@ -110,6 +110,16 @@ async def not_yet(request: Request) -> Response:
     await authenticate(request)
     message = f"{request.url.path} is not available yet."
     raise ServiceError(404, "invalid_request_error", "not_available_yet", message)
+
+
+async def nothing_to_cancel(request: Request) -> Response:
+    """As OpenAI answers of any response that has a connection of its own, as all have here."""
+    await admit(request)
+    message = (
+        "Only a response that was made with 'background: true' can be cancelled, and there are "
+        "none here. To stop one, close its connection: what was made until then is billed."
+    )
+    raise errors.invalid(message, None, "response_not_cancellable")
 
 
 class Application:

@@ -2,6 +2,7 @@
 
 In each process one looks at the database for all who wait for a key, whoever runs it and wherever;
 nobody looks when all have left. How many may wait is bounded: each keeps its connection and body.
+That is a process's memory, so each process counts its own.
 """
 
 import asyncio

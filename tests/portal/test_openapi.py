@@ -36,7 +36,7 @@ def inference_routes() -> set[tuple[str, str]]:
     found = set()
     for route in app._routes():
         path = route.path.replace(":path", "")
-        if route.endpoint is not app.not_yet:
+        if route.endpoint not in {app.not_yet, app.nothing_to_cancel}:
             found |= {(method, path) for method in (route.methods or set()) - {"HEAD"}}
     return found
 

@@ -52,8 +52,17 @@ async def test_no_model_reasons_or_is_wordy(
         assert answer.json()["error"]["param"] in fields
 
 
-@pytest.mark.parametrize("path", ["/v1/responses/compact", "/v1/responses/resp_1/cancel"])
-async def test_what_responses_cannot_do_yet_is_said(api: httpx.AsyncClient, path: str) -> None:
-    answer = await api.post(path, json={"model": "starter"})
+async def test_what_responses_cannot_do_yet_is_said(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/v1/responses/compact", json={"model": "starter"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_available_yet")
-    assert path in answer.json()["error"]["message"]
+    assert "/v1/responses/compact" in answer.json()["error"]["message"]
+
+
+async def test_a_response_is_stopped_by_its_connection_alone(api: httpx.AsyncClient) -> None:
+    """As OpenAI says of those that were not made in the background."""
+    body = {"model": "starter", "input": "hi", "max_output_tokens": 1}
+    made = (await api.post("/v1/responses", json=body)).json()
+    answer = await api.post(f"/v1/responses/{made['id']}/cancel")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "response_not_cancellable")
+    assert "close its connection" in answer.json()["error"]["message"]
+    assert "x-ratelimit-limit-requests" in answer.headers

@@ -99,6 +99,28 @@ async def test_a_slash_at_the_end_is_explained() -> None:
     assert sentence.endswith(f"this would be {settings.BASE_URL}/v1/chat/completions")
 
 
+AZURES = {"api-key": "x"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("POST", "/openai/deployments/starter/chat/completions?api-version=2024-10-21", AZURES),
+        ("GET", "/openai/models?api-version=2024-10-21", AZURES),
+        ("POST", "/openai/v1/chat/completions", KEY),
+        ("POST", "/v1/openai/deployments/starter/chat/completions?api-version=preview", AZURES),
+        ("POST", "/v1/deployments/starter/chat/completions", AZURES),
+    ],
+)
+async def test_who_comes_from_azure_is_told_which_client_to_take(
+    method: str, path: str, headers: dict[str, str]
+) -> None:
+    answer = await ask(method, path, headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_url")
+    sentence = answer.json()["error"]["message"]
+    assert f"OpenAI, not AzureOpenAI) with the base URL {settings.BASE_URL}/v1 " in sentence
+
+
 async def ask(method: str, path: str, headers: dict[str, str]) -> httpx.Response:
     transport = httpx.ASGITransport(application)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
@@ -112,6 +134,7 @@ async def ask(method: str, path: str, headers: dict[str, str]) -> httpx.Response
         ("HEAD", "/models/starter/", []),
         ("GET", "/models/", [(b"authorization", b"Basic eDp5")]),
         ("GET", "/docs/models/", [(b"authorization", b"Bearer x")]),
+        ("GET", "/openai/", []),
         ("POST", "/accounts/login/", []),
     ],
 )

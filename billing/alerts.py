@@ -21,8 +21,9 @@ from django.utils.functional import lazy
 from django.utils.translation import gettext as _
 
 from accounts.models import ApiKey, Organisation
-from billing import ledger, notices
+from billing import notices
 from billing.models import Account, Alert, AlertKind, AlertPost, AlertSettings
+from billing.months import month_of
 from portal.lib.money import BASIS_POINTS, format_dollars
 
 # How far a value must be back before its alert may come again: a twentieth of the threshold.
@@ -79,7 +80,7 @@ def _check(wanted: AlertSettings) -> list[Alert]:
 def _readings(wanted: AlertSettings, account: Account) -> Iterator[Reading]:
     cap = account.monthly_cap_nanos
     if cap:
-        spent = account.spent_in(ledger.month_of(timezone.now()))
+        spent = account.spent_in(month_of(timezone.now()))
         for percentage in wanted.percentages:
             yield Reading(
                 AlertKind.SPENDING, percentage, spent, cap,
@@ -97,8 +98,8 @@ def _readings(wanted: AlertSettings, account: Account) -> Iterator[Reading]:
 
 
 def _is_over(alert: Alert, readings: list[Reading], cap_nanos: int | None) -> bool:
-    month = ledger.month_of(timezone.now())
-    if alert.kind != AlertKind.BALANCE and ledger.month_of(alert.created_at) < month:
+    month = month_of(timezone.now())
+    if alert.kind != AlertKind.BALANCE and month_of(alert.created_at) < month:
         return True
     if alert.kind == AlertKind.REFUSED:
         return alert.cap_nanos != cap_nanos

@@ -64,7 +64,9 @@ QUERIES: dict[str, tuple[Promise, str]] = {
         SELECT (SELECT COALESCE(SUM(ABS(a.spent_nanos - COALESCE(
                     (SELECT SUM(t.amount_nanos) FROM billing_transfer t
                      WHERE t.debit_account_id = a.id AND t.kind = 'usage'
-                       AND t.created_at >= a.spend_month), 0))), 0)
+                       AND t.created_at >= a.spend_month
+                       AND SUBSTR(CAST(t.created_at AS VARCHAR), 1, 7)
+                           = SUBSTR(CAST(a.spend_month AS VARCHAR), 1, 7)), 0))), 0)
                 FROM billing_account a)
              + (SELECT COALESCE(SUM(ABS(k.spent_nanos - COALESCE(u.total, 0))), 0)
                 FROM billing_keyspend k
@@ -72,7 +74,10 @@ QUERIES: dict[str, tuple[Promise, str]] = {
                            FROM billing_usagerecord u
                            JOIN billing_keyspend o ON o.api_key_id = u.api_key_id
                            JOIN billing_keyspend f ON f.id = COALESCE(o.counts_in_id, o.id)
-                           WHERE u.created_at >= f.spend_month GROUP BY 1) u ON u.id = k.id)
+                           WHERE u.created_at >= f.spend_month
+                             AND SUBSTR(CAST(u.created_at AS VARCHAR), 1, 7)
+                                 = SUBSTR(CAST(f.spend_month AS VARCHAR), 1, 7)
+                           GROUP BY 1) u ON u.id = k.id)
         """,
     ),
     "D1 held by keys": (

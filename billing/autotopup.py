@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import BigIntegerField, F, Q, Value
+from django.db.models import BigIntegerField, F, Q, Sum, Value
 from django.db.models.functions import Cast, Greatest
 from django.utils import timezone
 
@@ -24,6 +24,7 @@ from accounts import audit
 from accounts.models import Organisation
 from billing import customers, ledger, notices, stripe_api, topups
 from billing.models import AutoTopUp, AutoTopUpState, StripeCustomer, TopUp, TopUpState
+from billing.months import bounds, month_of
 from billing.payment_models import MAX_AUTO_TOP_UP_FAILURES
 from billing.stripe_api import KEY_LIVES
 from billing.stripe_objects import CheckoutSession, Payment
@@ -99,14 +100,27 @@ def keep_card(session: CheckoutSession) -> None:
 
 def charged_cents(auto: AutoTopUp) -> int:
     """What was charged this month, with what is under way."""
-    return auto.charged_cents if auto.month == ledger.month_of(timezone.now()) else 0
+    return int(_this_month(auto)["charged_cents"])
 
 
 def _this_month(auto: AutoTopUp) -> dict[str, Any]:
-    """Its columns of the month that it is: those of another month begin anew."""
-    month = ledger.month_of(timezone.now())
-    late_cents = auto.late_cents if auto.month == month else 0
-    return {"month": month, "charged_cents": charged_cents(auto), "late_cents": late_cents}
+    """Its columns of the month that it is; of another month they begin with what was begun in it.
+
+    That is nothing, unless the clock was set forward or back.
+    """
+    month = month_of(timezone.now())
+    if auto.month == month:
+        return {
+            "month": month, "charged_cents": auto.charged_cents, "late_cents": auto.late_cents
+        }  # fmt: skip
+    begin, end = bounds(month)
+    begun = TopUp.objects.filter(
+        organisation_id=auto.pk, automatic=True, created_at__gte=begin, created_at__lt=end,
+        state__in=[TopUpState.CREATED, TopUpState.PAID],
+    )  # fmt: skip
+    charged_cents = begun.aggregate(total=Sum("amount_cents", default=0))["total"]
+    late_cents = max(0, charged_cents - auto.ceiling_cents)
+    return {"month": month, "charged_cents": charged_cents, "late_cents": late_cents}
 
 
 def cents(auto: AutoTopUp | None) -> dict[str, int]:
@@ -264,9 +278,9 @@ def _paid(top_up: TopUp, payment: Payment) -> None:
     late_cents = top_up.amount_cents if given_up.exists() else 0
     topups.book(top_up, payment.payment_intent_id, "Automatic top-up", tax_cents=top_up.tax_cents)
     # Its room in the ceiling was given back when it failed, and may be taken.
-    AutoTopUp.objects.filter(
-        pk=top_up.organisation_id, month=ledger.month_of(top_up.created_at)
-    ).update(charged_cents=F("charged_cents") + late_cents, late_cents=F("late_cents") + late_cents)
+    AutoTopUp.objects.filter(pk=top_up.organisation_id, month=month_of(top_up.created_at)).update(
+        charged_cents=F("charged_cents") + late_cents, late_cents=F("late_cents") + late_cents
+    )
     AutoTopUp.objects.filter(pk=top_up.organisation_id).exclude(
         state=AutoTopUpState.STOPPED
     ).update(failures=0)
@@ -296,7 +310,7 @@ def _give_up(top_up: TopUp, state: TopUpState, code: str) -> bool:
     rows = TopUp.objects.filter(pk=top_up.pk, state=TopUpState.CREATED)
     if not rows.update(state=state, failure=code[:100]):
         return False
-    AutoTopUp.objects.filter(
-        pk=top_up.organisation_id, month=ledger.month_of(top_up.created_at)
-    ).update(charged_cents=Greatest(F("charged_cents") - top_up.amount_cents, Value(0)))
+    AutoTopUp.objects.filter(pk=top_up.organisation_id, month=month_of(top_up.created_at)).update(
+        charged_cents=Greatest(F("charged_cents") - top_up.amount_cents, Value(0))
+    )
     return True

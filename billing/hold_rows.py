@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -23,6 +23,7 @@ from django.db.models import Model
 
 from billing import pulse
 from billing.models import Account, HoldState
+from billing.months import following, month_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +54,46 @@ class Totals:
 
 # --- What is spent in a month ----------------------------------------------------------------
 
-# A process whose clock is behind finds the month that has begun already, and counts on it.
-_SPENT = "CASE WHEN spend_month >= %(month)s THEN spent_nanos ELSE 0 END"
-# Its charge is of the month before, which nobody counts any more.
-_SPEND = (
-    " spent_nanos = CASE WHEN spend_month > %(month)s THEN spent_nanos"
-    " WHEN spend_month = %(month)s THEN spent_nanos + %(cost)s ELSE %(cost)s END,"
-    " spend_month = CASE WHEN spend_month > %(month)s THEN spend_month ELSE %(month)s END"
-)
+# How far behind the others a process's clock may be and still find the month that has begun there.
+CLOCKS_DIFFER = timedelta(hours=1)
+
+
+def _spent(records: str) -> str:
+    """What is spent: as the row says, or counted, where the row is of another month.
+
+    That is the first charge of each month, which finds none, and whatever a clock that was set
+    forward or back makes of it.
+    """
+    return (
+        "CASE WHEN spend_month BETWEEN %(month)s AND %(latest)s THEN spent_nanos ELSE"  # noqa: S608
+        " (SELECT CAST(COALESCE(SUM(cost_nanos), 0) AS BIGINT) FROM billing_usagerecord"
+        f" WHERE {records} AND created_at >= %(month)s AND created_at < %(following)s) END"
+    )
+
+
+def _spend(records: str) -> str:
+    """Count a charge. Of a clock that is behind it is of the month before, and counts no more."""
+    behind = "spend_month > %(month)s AND spend_month <= %(latest)s"
+    return (
+        f" spent_nanos = CASE WHEN {behind} THEN spent_nanos"
+        f" ELSE {_spent(records)} + %(cost)s END,"
+        f" spend_month = CASE WHEN {behind} THEN spend_month ELSE %(month)s END"
+    )
+
+
+def _dates(now: datetime) -> dict[str, date]:
+    month = month_of(now)
+    return {
+        "month": month,
+        "latest": month_of(now + CLOCKS_DIFFER),
+        "following": following(month),
+    }
+
 
 # --- Accounts --------------------------------------------------------------------------------
 
+_RECORDS = "organisation_id = billing_account.organisation_id"
+_SPENT = _spent(_RECORDS)
 _COLUMNS = (
     "id, credits_posted, debits_posted, debits_pending, credit_line_nanos,"
     f" {_SPENT}, monthly_cap_nanos"
@@ -79,28 +109,29 @@ _RESERVE = (
 )
 _UNRESERVE = (
     "UPDATE billing_account SET debits_pending = debits_pending - %(amount)s,"  # noqa: S608
-    f" debits_posted = debits_posted + %(cost)s,{_SPEND} WHERE id = %(account)s"
+    f" debits_posted = debits_posted + %(cost)s,{_spend(_RECORDS)} WHERE id = %(account)s"
     f" RETURNING {_COLUMNS}"
 )
 
 
-def totals(organisation_id: str, month: date) -> Totals:
+def totals(organisation_id: str, now: datetime) -> Totals:
     """Raises Account.DoesNotExist."""
-    row = _read(_TOTALS, organisation=organisation_id, month=month)
+    row = _read(_TOTALS, organisation=organisation_id, **_dates(now))
     if row is None:
         raise Account.DoesNotExist(f"{organisation_id} has no account")
     return Totals(*row)
 
 
-def reserve(organisation_id: str, month: date, amount_nanos: int) -> Totals | None:
+def reserve(organisation_id: str, now: datetime, amount_nanos: int) -> Totals | None:
     """Add to the account's pending debits; None: its credit or its cap is too small."""
-    row = _read(_RESERVE, organisation=organisation_id, month=month, amount=amount_nanos)
+    row = _read(_RESERVE, organisation=organisation_id, amount=amount_nanos, **_dates(now))
     return None if row is None else Totals(*row)
 
 
-def unreserve(account_id: int, month: date, amount_nanos: int, cost_nanos: int) -> Totals:
+def unreserve(account_id: int, now: datetime, amount_nanos: int, cost_nanos: int) -> Totals:
     """Take a hold's amount from the pending debits and add its cost to the posted ones."""
-    row = _read(_UNRESERVE, account=account_id, month=month, amount=amount_nanos, cost=cost_nanos)
+    amounts = {"amount": amount_nanos, "cost": cost_nanos}
+    row = _read(_UNRESERVE, account=account_id, **amounts, **_dates(now))
     assert row is not None, "an account with holds stays"
     return Totals(*row)
 
@@ -115,23 +146,41 @@ _COUNTED = (
 _RESERVE_OF_KEY = (
     f"UPDATE billing_keyspend SET pending_nanos = pending_nanos + %(amount)s{_COUNTED}"  # noqa: S608
 )
-_UNDER_CAP = f" AND %(cap)s >= {_SPENT} + pending_nanos + %(amount)s"
+_RECORDS_OF_KEY = (
+    "api_key_id IN (SELECT own.api_key_id FROM billing_keyspend own"
+    " WHERE own.id = billing_keyspend.id OR own.counts_in_id = billing_keyspend.id)"
+)
+_SPENT_OF_KEY = _spent(_RECORDS_OF_KEY)
+_UNDER_CAP = f" AND %(cap)s >= {_SPENT_OF_KEY} + pending_nanos + %(amount)s"
 _UNRESERVE_OF_KEY = (
     "UPDATE billing_keyspend SET"  # noqa: S608
-    f" pending_nanos = pending_nanos - %(amount)s,{_SPEND}{_COUNTED}"
+    f" pending_nanos = pending_nanos - %(amount)s,{_spend(_RECORDS_OF_KEY)}{_COUNTED}"
 )
+_TOTALS_OF_KEY = f"SELECT {_SPENT_OF_KEY}, pending_nanos FROM billing_keyspend{_COUNTED}"  # noqa: S608
 
 
-def reserve_of_key(api_key_id: UUID, month: date, amount_nanos: int, cap_nanos: int | None) -> bool:
+def totals_of_key(api_key_id: UUID, now: datetime) -> tuple[int, int]:
+    """What is spent in this month and what is held, in nanos, where it counts."""
+    row = _read(_TOTALS_OF_KEY, key=api_key_id, **_dates(now))
+    assert row is not None, "a key that is held for has a row"
+    spent, pending = row
+    return spent, pending
+
+
+def reserve_of_key(
+    api_key_id: UUID, now: datetime, amount_nanos: int, cap_nanos: int | None
+) -> bool:
     """Add to what the key holds; False when there is no such row or the cap does not allow it."""
     if cap_nanos is None:
         return _write(_RESERVE_OF_KEY, key=api_key_id, amount=amount_nanos) == 1
     statement = _RESERVE_OF_KEY + _UNDER_CAP
-    return _write(statement, key=api_key_id, month=month, amount=amount_nanos, cap=cap_nanos) == 1
+    amounts = {"amount": amount_nanos, "cap": cap_nanos}
+    return _write(statement, key=api_key_id, **amounts, **_dates(now)) == 1
 
 
-def unreserve_of_key(api_key_id: UUID, month: date, amount_nanos: int, cost_nanos: int) -> None:
-    _write(_UNRESERVE_OF_KEY, key=api_key_id, month=month, amount=amount_nanos, cost=cost_nanos)
+def unreserve_of_key(api_key_id: UUID, now: datetime, amount_nanos: int, cost_nanos: int) -> None:
+    amounts = {"amount": amount_nanos, "cost": cost_nanos}
+    _write(_UNRESERVE_OF_KEY, key=api_key_id, **amounts, **_dates(now))
 
 
 # --- Holds -----------------------------------------------------------------------------------

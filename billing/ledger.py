@@ -10,7 +10,7 @@ Raises AccountingUnavailable when the database is away: a request is then refuse
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, Literal, ParamSpec, TypeVar
 from uuid import UUID
@@ -208,10 +208,9 @@ def open_hold(
 ) -> Balance:
     """Reserve money for a request; what is left. Raises InsufficientCredit or CapReached."""
     now = timezone.now()
-    month = month_of(now)
-    account = _reserve(organisation_id, month, amount_nanos)
+    account = _reserve(organisation_id, now, amount_nanos)
     if api_key_id is not None:
-        _reserve_of_key(api_key_id, month, amount_nanos, monthly_cap_nanos)
+        _reserve_of_key(api_key_id, now, amount_nanos, monthly_cap_nanos)
     until = now + timedelta(seconds=settings.HOLD_LEASE_S)
     hold_rows.open_hold(
         request_id, account.account_id, api_key_id, amount_nanos,
@@ -220,12 +219,12 @@ def open_hold(
     return _balance_of(account)
 
 
-def _reserve(organisation_id: str, month: date, amount_nanos: int) -> Totals:
+def _reserve(organisation_id: str, now: datetime, amount_nanos: int) -> Totals:
     """Add to the account's pending debits; what it has then. Raises as `open_hold`."""
-    reserved = hold_rows.reserve(organisation_id, month, amount_nanos)
+    reserved = hold_rows.reserve(organisation_id, now, amount_nanos)
     if reserved is not None:
         return reserved
-    account = hold_rows.totals(organisation_id, month)
+    account = hold_rows.totals(organisation_id, now)
     spent, held = account.spent_nanos, account.debits_pending
     left = account.credits_posted - account.debits_posted - held + account.credit_line_nanos
     cap = account.cap_nanos
@@ -235,15 +234,14 @@ def _reserve(organisation_id: str, month: date, amount_nanos: int) -> Totals:
 
 
 def _reserve_of_key(
-    api_key_id: UUID, month: date, amount_nanos: int, cap_nanos: int | None
+    api_key_id: UUID, now: datetime, amount_nanos: int, cap_nanos: int | None
 ) -> None:
-    if hold_rows.reserve_of_key(api_key_id, month, amount_nanos, cap_nanos):
+    if hold_rows.reserve_of_key(api_key_id, now, amount_nanos, cap_nanos):
         return
     KeySpend.objects.bulk_create([KeySpend(api_key_id=api_key_id)], ignore_conflicts=True)
-    if not hold_rows.reserve_of_key(api_key_id, month, amount_nanos, cap_nanos):
+    if not hold_rows.reserve_of_key(api_key_id, now, amount_nanos, cap_nanos):
         assert cap_nanos is not None, "without a cap a key's row takes every hold"
-        spend = KeySpend.objects.select_related("counts_in").get(api_key_id=api_key_id).counted
-        raise CapReached("key", cap_nanos, spend.spent_in(month), spend.pending_nanos)
+        raise CapReached("key", cap_nanos, *hold_rows.totals_of_key(api_key_id, now))
 
 
 @accounting
@@ -258,14 +256,14 @@ def extend_hold(request_id: str, extra_nanos: int, *, monthly_cap_nanos: int | N
     if not extended:
         return False
     hold = hold_rows.read(request_id)
-    month = month_of(timezone.now())
+    now = timezone.now()
     try:
-        _reserve(hold.organisation_id, month, extra_nanos)
+        _reserve(hold.organisation_id, now, extra_nanos)
     except InsufficientCredit:
         transaction.set_rollback(True)
         return False
     if hold.api_key_id is not None:
-        _reserve_of_key(hold.api_key_id, month, extra_nanos, monthly_cap_nanos)
+        _reserve_of_key(hold.api_key_id, now, extra_nanos, monthly_cap_nanos)
     return True
 
 
@@ -313,10 +311,9 @@ def _settled_before(request_id: str, usage: UsageDraft) -> tuple[UsageDraft, Bal
 
 def _unreserve(hold: ClosedHold, now: datetime, *, cost_nanos: int) -> Totals:
     """What the organisation's account has afterwards."""
-    month = month_of(now)
-    account = hold_rows.unreserve(hold.account_id, month, hold.amount_nanos, cost_nanos)
+    account = hold_rows.unreserve(hold.account_id, now, hold.amount_nanos, cost_nanos)
     if hold.api_key_id is not None:
-        hold_rows.unreserve_of_key(hold.api_key_id, month, hold.amount_nanos, cost_nanos)
+        hold_rows.unreserve_of_key(hold.api_key_id, now, hold.amount_nanos, cost_nanos)
     return account
 
 
@@ -378,18 +375,13 @@ def _release(request_id: str) -> bool:
     return True
 
 
-def month_of(moment: datetime) -> date:
-    """The first day of its calendar month, in UTC."""
-    return moment.astimezone(UTC).date().replace(day=1)
-
-
 # --- Reading ---------------------------------------------------------------------------------
 
 
 def balance(organisation_id: str) -> Balance:
     """One read, in no transaction: on SQLite a transaction would wait for its writers."""
     try:
-        account = hold_rows.totals(organisation_id, month_of(timezone.now()))
+        account = hold_rows.totals(organisation_id, timezone.now())
     except (OperationalError, InterfaceError) as error:
         raise AccountingUnavailable(str(error)) from error
     return _balance_of(account)

@@ -6,14 +6,14 @@ four are sums over the same transfers; a month's closing balance is the next one
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 
-from billing.ledger import month_of
 from billing.models import Account, Transfer, TransferKind, UsageRecord
+from billing.months import before, bounds, month_of
 from billing.statements import COLUMNS, csv_of, signed
 from portal.lib.money import format_plain
 from portal.lib.spreadsheets import csv_line
@@ -72,21 +72,8 @@ def months(account: Account) -> list[date]:
     earliest = month if first is None else month_of(first)
     found = [month]
     while found[-1] > earliest:
-        found.append(_before(found[-1]))
+        found.append(before(found[-1]))
     return found
-
-
-def bounds(month: date) -> tuple[datetime, datetime]:
-    """Its first moment, and the next month's."""
-    begin = datetime(month.year, month.month, 1, tzinfo=UTC)
-    later = (month.year + 1, 1) if month.month == 12 else (month.year, month.month + 1)
-    return begin, datetime(*later, 1, tzinfo=UTC)
-
-
-def _before(month: date) -> date:
-    if month.month == 1:
-        return date(month.year - 1, 12, 1)
-    return month.replace(month=month.month - 1)
 
 
 def csv_lines(account: Account, month: date) -> Iterator[str]:

@@ -7,9 +7,10 @@ from django.db.models import Q
 
 
 class MonthlySpend(models.Model):
-    """What was charged in one calendar month (UTC), the latest that had a charge: for a cap.
+    """What was charged in one calendar month (UTC), that of the last charge: for a cap.
 
-    A charge counts in the month in which it is booked; in any later month nothing is spent yet.
+    A charge counts in the month in which it is booked. What another month has, nothing as a rule,
+    the first charge in it finds out (`billing.hold_rows`).
     """
 
     spend_month = models.DateField(null=True)

@@ -16,6 +16,7 @@ from accounts import audit
 from accounts.models import Organisation
 from billing import ledger
 from billing.models import Account, AlertSettings, KeySpend
+from billing.months import month_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Standing:
 
 
 def standing(organisation_id: str) -> Standing:
-    month = ledger.month_of(timezone.now())
+    month = month_of(timezone.now())
     account = Account.objects.get(organisation_id=organisation_id)
     return Standing(
         month, account.spent_in(month), account.debits_pending, account.monthly_cap_nanos
@@ -57,6 +58,6 @@ def count_together(key_id: UUID, successor_id: UUID) -> None:
 
 def spent_by_keys(key_ids: Iterable[UUID]) -> dict[UUID, int]:
     """Nanos that count towards each key's cap this month (UTC); keys that were never used lack."""
-    month = ledger.month_of(timezone.now())
+    month = month_of(timezone.now())
     rows = KeySpend.objects.filter(api_key_id__in=key_ids).select_related("counts_in")
     return {row.api_key_id: row.counted.spent_in(month) for row in rows}

@@ -10,9 +10,8 @@ from datetime import date
 from django.db.models import Count, F, Sum
 from django.utils import timezone
 
-from billing import monthly
-from billing.ledger import month_of
 from billing.models import LateWaiver, UsageRecord
+from billing.months import bounds, month_of
 from inference.models import EngineTime
 
 MS_PER_HOUR = 3_600_000
@@ -48,7 +47,7 @@ def add_engine_time(model: str, day: date, milliseconds: int) -> None:
 
 def margins(month: date) -> list[Margin]:
     """Every model that earned something or ran, the one that earned most first."""
-    begin, end = monthly.bounds(month)
+    begin, end = bounds(month)
     records = UsageRecord.objects.filter(created_at__gte=begin, created_at__lt=end)
     sums = records.values_list("model").annotate(
         requests=Count("pk"),
@@ -74,7 +73,7 @@ def month_named(name: str) -> date:
     """`2026-03` as its first day; this month for anything else."""
     try:
         month = date.fromisoformat(f"{name}-01")
-        monthly.bounds(month)  # the last month of all has no end
+        bounds(month)  # the last month of all has no end
     except ValueError:
         return month_of(timezone.now())
     return month

@@ -32,6 +32,7 @@ from accounts.authentication import Caller
 from accounts.models import ApiKey, Organisation, Scope
 from accounts.signals import organisation_created
 from billing import ledger
+from billing.months import month_of
 from inference import catalog, service
 from inference.engine.params import SamplingParams
 from inference.errors import ServiceError
@@ -172,6 +173,6 @@ def grant_this_month(house: Organisation, now: datetime) -> None:
     ledger.grant(
         house.pk,
         settings.HOME_SAMPLE_NANOS,
-        reference=f"grant:home:{ledger.month_of(now):%Y-%m}",
+        reference=f"grant:home:{month_of(now):%Y-%m}",
         description=gettext_noop("Samples on the home page"),
     )

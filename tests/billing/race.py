@@ -1,5 +1,7 @@
 """Two hundred threads race for credit, a credit line or a cap that is enough for twenty of them.
 
+Then one more charge is made by a clock that is a year ahead, and one after it was set right.
+
 Run by test_ledger_race in a process of its own.
 Usage: python -m tests.billing.race  (with DATABASE_URL or DATA_DIR set; migrates first)
 """
@@ -7,20 +9,24 @@ Usage: python -m tests.billing.race  (with DATABASE_URL or DATA_DIR set; migrate
 import os
 import threading
 from collections import Counter
+from datetime import timedelta
 from uuid import uuid4
 
 import django
+import pytest
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
+from django.utils import timezone  # noqa: E402
 
 from accounts import flows  # noqa: E402
 from accounts.models import User  # noqa: E402
 from billing import ledger, ledger_payments  # noqa: E402
 from billing.audit import audit  # noqa: E402
+from billing.models import Account, KeySpend  # noqa: E402
 from tests.billing.money import account_of, context, draft  # noqa: E402
 from tests.billing.rules import broken  # noqa: E402
 
@@ -33,6 +39,7 @@ def main() -> None:
     call_command("migrate", verbosity=0)
     for short in ("credit", "credit line", "cap of the organisation", "cap of the key"):
         race(short)
+    charge_by_a_wrong_clock()
     assert not [finding for finding in audit() if finding.value]
     # These drafts cost what the race wants, not what their tokens do.
     assert not [query for query in broken() if "AS whole" not in query]
@@ -87,6 +94,24 @@ def race(short: str) -> None:
     assert account.debits_posted <= enough
     assert account.debits_pending == 0
     print(f"{short}: {outcomes['held']} held, {outcomes[refused]} refused")
+
+
+def charge_by_a_wrong_clock() -> None:
+    """To the last organisation that raced, with its key."""
+    account = Account.objects.exclude(organisation=None).latest("pk")
+    organisation_id = account.organisation_id or ""
+    ledger.set_monthly_cap(organisation_id, None)
+    key_id = KeySpend.objects.latest("pk").api_key_id
+    now = timezone.now()
+    for request_id, moment in (("ahead", now + timedelta(days=366)), ("right", now)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(timezone, "now", lambda moment=moment: moment)
+            ledger.open_hold(
+                request_id, organisation_id, 1, owner="race", api_key_id=key_id, context=context()
+            )
+            ledger.settle(request_id, draft(1))
+    account.refresh_from_db()
+    assert account.spent_nanos == account.debits_posted - 1, "all but what was ahead"
 
 
 if __name__ == "__main__":

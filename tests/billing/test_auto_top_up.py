@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts.models import Membership, Organisation, Role, User
 from billing import autotopup, customers, ledger, stripe_api, topups
 from billing.models import AutoTopUp, StripeCustomer, TopUp, Transfer, WebhookDelivery
+from billing.months import before, bounds, following, month_of
 from tests.billing.money import audit_is_clean, hold
 from tests.billing.payments import TEN, balance, begin, hear
 from tests.billing.saved_cards import CHARGE, again, auto, charges, save_card, turn_on
@@ -129,6 +130,13 @@ def test_a_suspended_organisation_is_not_charged(double: StripeDouble, low: Orga
     assert charges(double) == []
 
 
+def a_month_later() -> None:
+    """What was until now was in the month before."""
+    earlier = before(month_of(timezone.now()))
+    TopUp.objects.update(created_at=bounds(earlier)[0])
+    AutoTopUp.objects.update(month=earlier)
+
+
 def test_the_months_ceiling_is_kept_and_the_next_month_starts_anew(
     double: StripeDouble, low: Organisation, alice_client: Client
 ) -> None:
@@ -138,7 +146,7 @@ def test_the_months_ceiling_is_kept_and_the_next_month_starts_anew(
     assert charges(double) == [2500, 2500], "75 dollars would be above 60"
     answer = turn_on(alice_client, ceiling="49.99")
     assert "ceiling" in answer.context["auto_form"].errors, "50 dollars were charged"
-    AutoTopUp.objects.update(month=timezone.now().date().replace(day=1) - timedelta(days=1))
+    a_month_later()
     again()
     assert charges(double) == [2500, 2500, 2500]
     audit_is_clean()
@@ -312,9 +320,30 @@ def test_a_late_payment_above_the_ceiling_is_credited_and_nothing_more_is_charge
     assert turn_on(alice_client, threshold="1000.00", ceiling="99.99").status_code == 302
     again()
     assert charges(double) == [2500] * 3
-    AutoTopUp.objects.update(month=timezone.now().date().replace(day=1) - timedelta(days=1))
+    a_month_later()
     again()
     assert (auto().charged_cents, auto().late_cents) == (2500, 0)
+    audit_is_clean()
+
+
+def test_a_clock_that_was_wrong_for_a_while_leaves_no_charge_out_of_its_months_ceiling(
+    double: StripeDouble, alice_client: Client, low: Organisation
+) -> None:
+    turn_on(alice_client, threshold="1000.00")
+    again()
+    month = month_of(timezone.now())
+    a_month_later()
+    for _ in range(2):
+        again()
+    for elsewhere in (before(month), following(month)):
+        AutoTopUp.objects.update(month=elsewhere)  # a charge was begun by the wrong clock
+        assert alice_client.get(reverse("billing")).context["auto_charged_nanos"] == 2 * CHARGE
+        again()
+        assert charges(double) == [2500] * 3, "75 dollars in this month would be above 60"
+    AutoTopUp.objects.update(month=before(month), ceiling_cents=3000, charged_cents=0)
+    assert turn_on(alice_client, threshold="1000.00", ceiling="49.99").status_code == 400
+    assert turn_on(alice_client, threshold="1000.00", ceiling="60.00").status_code == 302
+    assert (auto().month, auto().charged_cents, auto().late_cents) == (month, 5000, 2000)
     audit_is_clean()
 
 

@@ -12,6 +12,7 @@ from accounts.models import Organisation, User
 from billing import ledger, spending
 from billing.models import Account, KeySpend
 from tests.billing.money import account_of, audit_is_clean, draft, hold
+from tests.billing.rules import broken
 
 
 @pytest.fixture
@@ -131,6 +132,45 @@ def test_a_clock_that_is_behind_neither_reopens_a_month_nor_counts_twice(
     assert (account.spend_month, account.spent_nanos) == (date(2026, 2, 1), 900)
     with pytest.raises(ledger.CapReached):
         hold("r3", org, 101)
+    audit_is_clean()
+
+
+@pytest.mark.parametrize("wrong", [(2036, 5, 1), (2025, 12, 31, 22)])
+def test_a_clock_that_was_wrong_for_a_while_leaves_no_charge_out_of_its_month(
+    org: str, calendar: Calendar, wrong: tuple[int, ...]
+) -> None:
+    key = uuid4()
+    capped = {"api_key_id": key, "monthly_cap_nanos": 900}
+    for number, day in enumerate([(2026, 1, 20), wrong, (2026, 1, 21), (2026, 1, 22)]):
+        calendar.turn_to(*day)
+        hold(f"r{number}", org, 300, **capped)
+        ledger.settle(f"r{number}", draft(300))
+        audit_is_clean()
+        assert not [query for query in broken() if "spend_month" in query]
+    account, spend = account_of(org), KeySpend.objects.get(api_key_id=key)
+    assert (account.spent_nanos, spend.spent_nanos) == (900, 900)
+    assert account.spend_month == spend.spend_month == date(2026, 1, 1)
+    calendar.turn_to(*wrong)
+    with pytest.raises(ledger.CapReached) as refused:
+        hold("r5", org, 601, **capped)
+    reached = refused.value
+    assert (reached.whose, reached.spent_nanos, reached.pending_nanos) == ("key", 300, 0)
+    with pytest.raises(ledger.CapReached) as refused:
+        hold("r6", org, 701)
+    assert (refused.value.whose, refused.value.spent_nanos) == ("organisation", 300)
+
+
+def test_a_month_that_comes_again_counts_what_a_key_and_its_successor_spent_in_it(
+    organisation: Organisation, alice: User, calendar: Calendar
+) -> None:
+    calendar.turn_to(2026, 3, 2)
+    first, _secret = flows.create_key(organisation, alice, "cli", monthly_cap_nanos=1000)
+    second, _secret = flows.rotate_key(first, alice)
+    for number, (key, month) in enumerate([(first, 3), (second, 3), (first, 4), (second, 3)]):
+        calendar.turn_to(2026, month, 2)
+        hold(f"r{number}", organisation.pk, 100, api_key_id=key.pk, monthly_cap_nanos=1000)
+        ledger.settle(f"r{number}", draft(100))
+    assert spending.spent_by_keys([second.pk]) == {second.pk: 300}
     audit_is_clean()
 
 

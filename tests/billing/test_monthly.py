@@ -15,6 +15,7 @@ from django.utils import timezone
 from accounts.models import Membership, Organisation, Role, User
 from billing import ledger, ledger_payments, monthly, statements
 from billing.models import Account, TransferKind
+from billing.months import bounds, month_of
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.billing.money import account_of, draft, hold
 
@@ -74,7 +75,7 @@ def test_the_months_add_up_to_the_ledger(account: Account) -> None:
 
 def test_a_closing_balance_is_the_ledgers_after_the_months_last_line(account: Account) -> None:
     for month in monthly.months(account):
-        _begin, end = monthly.bounds(month)
+        _begin, end = bounds(month)
         lines = list(statements.lines(account))
         statements.balance(account, lines)
         last = next(line for line in lines if line.created_at < end)
@@ -143,7 +144,7 @@ def test_a_month_without_a_statement_is_not_found(
 @pytest.mark.parametrize("role", Role)
 def test_who_sees_the_ledger_sees_statements(role: Role, bob: User, bob_client: Client) -> None:
     Membership.objects.filter(user=bob).update(role=role)
-    month = ledger.month_of(timezone.now())
+    month = month_of(timezone.now())
     address = reverse("billing_statement", args=[month.year, month.month])
     sees = role != Role.VIEWER
     assert bob_client.get(reverse("billing_statements")).status_code == (200 if sees else 403)

@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.models import ApiKey, Membership, Organisation, Role, User
 from billing import ledger
+from billing.months import month_of
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.billing.money import account_of, draft, hold
 from tests.management import Program
@@ -22,7 +23,7 @@ def test_a_program_reads_and_sets_the_cap(manager: Program, organisation: Organi
     ledger.settle("req_done", draft(400))
     hold("req_running", organisation.pk, 70)
     told = manager("get", "api_spending").json()
-    month = ledger.month_of(timezone.now()).isoformat()
+    month = month_of(timezone.now()).isoformat()
     assert told == {
         "month": month, "spent_nanos": 400, "held_nanos": 70, "monthly_cap_nanos": None,
     }  # fmt: skip

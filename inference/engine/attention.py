@@ -23,10 +23,11 @@ from inference.engine import kernels
 from inference.engine.batch import Batch, Layout
 from inference.engine.kv_cache import KVCache, LayerShape
 from inference.engine.spans import Dealer, Spans, deal, spans_of
+from inference.engine.support import longest_text
 
 IMPLEMENTATION = "parlance_paged"
 # Extras some models pass that change the result and that neither way implements.
-UNSUPPORTED_ARGUMENTS = ("sliding_window", "softcap", "s_aux", "sinks", "position_bias")
+UNSUPPORTED_ARGUMENTS = ("softcap", "s_aux", "sinks", "position_bias")
 SMALLEST_BUCKET = 64
 
 
@@ -47,7 +48,7 @@ class PagedContext(StoredAttention, Protocol):
 
 
 def paged_attention(
-    module: torch.nn.Module,
+    module: Any,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -63,8 +64,11 @@ def paged_attention(
     for name in UNSUPPORTED_ARGUMENTS:
         if kwargs.get(name) is not None:
             raise ValueError(f"The model's attention needs {name}, which is not supported.")
+    window = kwargs.get("sliding_window")
+    if window is not None and window < longest_text(module.config):
+        raise ValueError("The model's attention has a window of which its configuration is silent.")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    layer: Any = module.layer_idx
+    layer: int = module.layer_idx
     context.store(layer, key[0].transpose(0, 1), value[0].transpose(0, 1))
     return context.attend(layer, query[0].transpose(0, 1), scale).unsqueeze(0), None
 

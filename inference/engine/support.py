@@ -19,15 +19,9 @@ FULL_ATTENTION, SLIDING = "full_attention", "sliding_attention"
 
 
 def supported_config(path: str) -> Any:
-    """Read the configuration of a checkpoint that can be served. ValueError when it cannot.
-
-    A window that no text is longer than is taken for what it is: none.
-    """
+    """Read the configuration of a checkpoint that can be served. ValueError when it cannot."""
     config: Any = AutoConfig.from_pretrained(path)
     check_supported(config)
-    slides = SLIDING in (getattr(config, "layer_types", None) or ())
-    if getattr(config, "sliding_window", None) is not None and not slides:
-        config.sliding_window = None
     return config
 
 
@@ -50,8 +44,6 @@ def check_supported(config: PretrainedConfig) -> None:
     kinds |= {"state space"} & {"state space" for key in vars(config) if key.startswith("mamba")}
     if kinds - {SLIDING}:
         raise ValueError(f"{name} has layers of an unsupported kind: {', '.join(sorted(kinds))}.")
-    if _window(config, sliding_layers=SLIDING in kinds):
-        raise ValueError(f"{name} uses sliding-window attention, which is not supported.")
     for key, description in UNSUPPORTED_SETTINGS.items():
         if getattr(config, key, None) not in (None, False, "absolute", "rotary", "rope"):
             raise ValueError(f"{name} uses {description}, which are not supported.")
@@ -65,11 +57,20 @@ def load_weights(path: str, **options: Any) -> tuple[Any, set[str]]:
     """
     config = supported_config(path)
     load: Any = AutoModelForCausalLM.from_pretrained
+    options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
-        module, told = load(path, config=config, output_loading_info=True, **options)
+        module, told = load(path, config=config, **options)
     except ImportError as error:
         raise ValueError(str(error)) from error
+    for name, found, wanted in sorted(told["mismatched_keys"]):
+        raise ValueError(
+            f"Its {name} is of {_by(found)} numbers, and its configuration is for {_by(wanted)}."
+        )
     return module, set(told["missing_keys"])
+
+
+def _by(shape: Iterable[int]) -> str:
+    return " by ".join(map(str, shape))
 
 
 def longest_text(config: PretrainedConfig) -> int:
@@ -77,6 +78,7 @@ def longest_text(config: PretrainedConfig) -> int:
 
     LongRoPE turns all tokens of a text in another way as soon as it is longer than those of the
     first training: what the cache holds would not fit any more, nor the shorter texts of the step.
+    And a window that no text is longer than is none.
     """
     rotation = getattr(config, "rope_parameters", None) or {}
     changing = (
@@ -84,7 +86,7 @@ def longest_text(config: PretrainedConfig) -> int:
         for each in (rotation, *rotation.values())  # some have one for each kind of layer
         if isinstance(each, dict) and each.get("rope_type") == "longrope"
     )
-    return min([int(config.max_position_embeddings), *changing])
+    return min([int(config.max_position_embeddings), *changing, *_windows(config)])
 
 
 def check_complete(missing: Iterable[str]) -> None:
@@ -101,11 +103,10 @@ def causal_class(config: PretrainedConfig) -> Any:
     return mapping.get(type(config), None)
 
 
-def _window(config: PretrainedConfig, *, sliding_layers: bool) -> bool:
-    """Whether some layer would look back less far than the context is long."""
+def _windows(config: PretrainedConfig) -> list[int]:
+    """Return how many tokens some layers look back on, their own included; none: all see all."""
     window = getattr(config, "sliding_window", None)
-    if window is None:
-        return sliding_layers
-    if getattr(config, "use_sliding_window", None) is False and not sliding_layers:
-        return False
-    return bool(window < longest_text(config))
+    slides = SLIDING in (getattr(config, "layer_types", None) or ())
+    if window is None or (getattr(config, "use_sliding_window", None) is False and not slides):
+        return []
+    return [int(window)]

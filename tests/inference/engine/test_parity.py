@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
 from inference.engine import family, lean
 from inference.engine.batch import Batch
@@ -235,7 +235,7 @@ def test_it_refuses_a_model_whose_attention_it_does_not_reproduce(
         assemble("tiny", "1", model, FakeCodec(), sizes)
 
 
-def test_a_rotation_that_changes_with_the_length_is_served_as_far_as_it_does_not() -> None:
+def _rotating_anew() -> PretrainedConfig:
     config = copy.deepcopy(CONFIGS["phi3"])
     config.original_max_position_embeddings = 64
     config.rope_parameters = {
@@ -246,6 +246,28 @@ def test_a_rotation_that_changes_with_the_length_is_served_as_far_as_it_does_not
         "short_factor": [1 + n / 20 for n in range(8)],
         "long_factor": [2 + 3 * n for n in range(8)],
     }
+    return config
+
+
+def _with_a_window(name: str) -> PretrainedConfig:
+    config = copy.deepcopy(CONFIGS[name])
+    config.sliding_window = 64
+    return config
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        _rotating_anew(),
+        _with_a_window("mistral"),
+        _with_a_window("starcoder2"),
+        _with_a_window("gemma3"),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_it_is_served_as_far_as_tokens_are_made_of_those_before_them_alone(
+    config: PretrainedConfig,
+) -> None:
     torch.manual_seed(0)
     module = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     prompts = [list(range(54)), [5, 9, 2]]
@@ -255,7 +277,7 @@ def test_a_rotation_that_changes_with_the_length_is_served_as_far_as_it_does_not
     assert served.scheduler.limits.max_model_len == 64
     with pytest.raises(ValueError, match="at most 64 tokens"):
         assemble("tiny", "1", model, FakeCodec(), EngineSizes(max_model_len=65))
-    for form in (lambda _: model, lambda cache: lean_model(model, cache)):
+    for form in (lambda _: model, lambda cache: lean_model(model, cache) or model):
         bench = make_bench(model, form=form, max_model_len=64)
         outcomes = [bench.submit(prompt, max_tokens=10) for prompt in prompts]
         bench.run()

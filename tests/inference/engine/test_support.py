@@ -1,6 +1,7 @@
 """What cannot be served is refused with the reason, before anything is loaded."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,11 @@ from transformers import (
     BloomConfig,
     Gemma2Config,
     Gemma3Config,
-    Gemma3TextConfig,
+    GptOssConfig,
     Llama4TextConfig,
     LlamaConfig,
     MambaConfig,
     MiniMaxConfig,
-    MistralConfig,
     NemotronConfig,
     PretrainedConfig,
     Qwen2Config,
@@ -56,16 +56,7 @@ def test_it_accepts_the_tested_families(name: str) -> None:
         (MiniMaxConfig(), "unsupported kind: linear_attention"),
         (Llama4TextConfig(), "unsupported kind: chunked_attention"),
         (LlamaConfig(mamba_d_state=16), "unsupported kind: state space"),
-        (MistralConfig(sliding_window=4096, max_position_embeddings=32768), "sliding-window"),
-        (Gemma2Config(), "sliding-window"),
-        (
-            Qwen2Config(use_sliding_window=True, sliding_window=1024, max_window_layers=2),
-            "sliding-window",
-        ),
-        (
-            Gemma2Config(sliding_window=None, layer_types=["full_attention"] * 26),
-            "soft-capped attention scores",
-        ),
+        (Gemma2Config(), "soft-capped attention scores"),
         (LlamaConfig(alibi=True), "ALiBi position biases"),
         (
             BertConfig(is_decoder=True, position_embedding_type="relative_key"),
@@ -84,8 +75,8 @@ def test_it_says_why_it_refuses(config: PretrainedConfig, reason: str) -> None:
     [
         (NemotronConfig(num_key_value_heads=2, **_SMALL), "do not hand extra arguments"),
         (
-            Gemma3TextConfig(num_key_value_heads=2, sliding_window=512, **_SMALL),
-            "needs sliding_window",
+            GptOssConfig(num_key_value_heads=2, head_dim=12, num_local_experts=4, **_SMALL),
+            "needs s_aux",
         ),
     ],
     ids=lambda value: getattr(value, "model_type", None),
@@ -119,6 +110,13 @@ def test_weights_that_are_missing_are_named_and_not_made_up(name: str, tmp_path:
         load_model(str(tmp_path), torch.device("cpu"), torch.float32)
 
 
+def test_weights_of_another_size_than_the_configuration_says_are_named(tmp_path: Path) -> None:
+    random_module("llama").save_pretrained(tmp_path)
+    change_config(tmp_path, vocab_size=300)
+    with pytest.raises(ValueError, match=r"Its lm_head\.weight is of 312 by 48 numbers, .* 300 by"):
+        load_model(str(tmp_path), torch.device("cpu"), torch.float32)
+
+
 def test_it_describes_a_checkpoint_by_its_configuration(tmp_path: Path) -> None:
     CONFIGS["llama"].save_pretrained(tmp_path)
     facts = describe(str(tmp_path))
@@ -142,13 +140,30 @@ def change_config(folder: Path, **values: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
 
+@pytest.mark.parametrize("window", [512, 64])
 @pytest.mark.parametrize("name", ["mistral", "phi3", "starcoder2"])
-def test_a_window_that_no_text_is_longer_than_is_none(name: str, tmp_path: Path) -> None:
+def test_texts_are_no_longer_than_a_window(name: str, window: int, tmp_path: Path) -> None:
     random_module(name).save_pretrained(tmp_path)
-    change_config(tmp_path, sliding_window=512)
+    change_config(tmp_path, sliding_window=window)
+    assert describe(str(tmp_path))["max_model_len"] == window
     model = load_model(str(tmp_path), torch.device("cpu"), torch.float32)
     model.verify(16)
     assert (misfit(model) == "") == (name in FAMILIES)
+
+
+def test_a_window_counts_where_layers_have_it() -> None:
+    window: dict[str, Any] = {"sliding_window": 64, "max_window_layers": 1}
+    assert longest_text(Qwen2Config(**_SMALL, **window, use_sliding_window=True)) == 64
+    assert longest_text(Qwen2Config(**_SMALL, **window, use_sliding_window=False)) == 512
+    assert longest_text(LlamaConfig(**_SMALL)) == 512
+
+
+def test_a_window_of_which_a_configuration_is_silent_is_refused() -> None:
+    model = HuggingFaceModel(random_module("llama"))
+    for layer in model.module.model.layers:
+        layer.self_attn.forward = partial(layer.self_attn.forward, sliding_window=64)
+    with pytest.raises(ValueError, match="its configuration is silent"):
+        model.verify(16)
 
 
 def test_a_form_of_weights_whose_library_is_missing_is_refused_by_its_name(tmp_path: Path) -> None:

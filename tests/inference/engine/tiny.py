@@ -8,6 +8,7 @@ from transformers import (
     AutoModelForCausalLM,
     CohereConfig,
     DeepseekV3Config,
+    Gemma3TextConfig,
     GemmaConfig,
     GPT2Config,
     GPTNeoXConfig,
@@ -89,6 +90,14 @@ CONFIGS: dict[str, PretrainedConfig] = {
     "gpt-neox": GPTNeoXConfig(**_SIZES),
     "gpt2": GPT2Config(**_SIZES, n_embd=48, n_layer=3, n_head=4, n_positions=512),
     "gemma": GemmaConfig(**_SIZES, num_key_value_heads=1, head_dim=16),
+    # Its layers rotate in two ways, and some have a window.
+    "gemma3": Gemma3TextConfig(
+        **_SIZES,
+        num_key_value_heads=2,
+        head_dim=16,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        sliding_window=512,
+    ),
     "granite": GraniteConfig(**_SIZES, num_key_value_heads=2, embedding_multiplier=3.0),
     "olmo2": Olmo2Config(**_SIZES, num_key_value_heads=2),
     "phi": PhiConfig(**_SIZES, partial_rotary_factor=0.5),

@@ -71,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--token-budget",
         type=count,
-        help="most tokens of a step (default: 8192 on CUDA, at most 512 on CPU)",
+        help="most tokens of a step (default: 8192 on CUDA, at most 768 on CPU)",
     )
     add(
         "--max-stretch",

@@ -222,13 +222,14 @@ def physical_cores() -> int:
 
 
 def eos_token_ids(model: HuggingFaceModel) -> tuple[int, ...]:
-    """Return the ids that end a generation by the checkpoint's own settings."""
+    """Return the ids that end a generation by the checkpoint's own settings; -1 is none."""
     ids = model.generation_eos
     if ids is None:
         ids = getattr(model.config, "eos_token_id", None)
     if ids is None:
         return ()
-    return tuple(ids) if isinstance(ids, list | tuple) else (int(ids),)
+    several = ids if isinstance(ids, list | tuple) else [ids]
+    return tuple(token_id for token_id in several if token_id >= 0)
 
 
 def _cpu_budget(model: HuggingFaceModel, max_running: int) -> int:
@@ -244,7 +245,9 @@ def _choose_length(model: HuggingFaceModel, sizes: EngineSizes) -> int:
     longest, positions = longest_text(model.config), model.config.max_position_embeddings
     wanted = sizes.max_model_len or longest
     if longest < positions:
-        logger.info("of %d tokens %d are served: longer texts rotate anew", positions, longest)
+        logger.info(
+            "of %d tokens %d are served: longer texts are read otherwise", positions, longest
+        )
     if wanted > longest:
         raise ValueError(f"The model was made for at most {longest} tokens, not {wanted}.")
     return wanted

@@ -12,6 +12,7 @@ CPU_FRACTION = 0.25
 CUDA_FRACTION = 0.85
 CUDA_FREE_FRACTION = 0.95  # of what other engines left; the rest is for what a step allocates
 HEADER_BYTES = 8
+WEIGHTS = "model.safetensors"
 
 
 def cache_room(device: torch.device, fraction: float | None, shares: int) -> int:
@@ -45,12 +46,27 @@ def check_weights_fit(path: str, device: torch.device, dtype: torch.dtype) -> No
 
 
 def num_weights_in(folder: Path) -> int:
-    """Count the numbers in a folder's safetensors files, by their headers."""
+    """Count the numbers in the safetensors files that a folder's model is loaded from."""
     total = 0
-    for file in folder.glob("*.safetensors"):
+    for file in _weight_files(folder):
         header = _header(file)
         total += sum(math.prod(entry["shape"]) for entry in header.values())
     return total
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """Return what transformers reads. Others may lie beside it: Mistral's are there twice.
+
+    ValueError when one is not there.
+    """
+    whole, index = folder / WEIGHTS, folder / f"{WEIGHTS}.index.json"
+    if whole.exists() or not index.exists():
+        return [whole] if whole.exists() else []
+    names: set[str] = set(json.loads(index.read_text())["weight_map"].values())
+    for name in sorted(names):
+        if not (folder / name).exists():
+            raise ValueError(f"{name} is missing, a part of the weights; download it again.")
+    return [folder / name for name in names]
 
 
 def _header(file: Path) -> dict[str, Any]:

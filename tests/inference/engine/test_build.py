@@ -89,8 +89,15 @@ def test_it_says_why_it_does_not_fit(
         put_together(model, **sizes)
 
 
-def test_it_finds_the_ends_of_a_generation(model: HuggingFaceModel) -> None:
-    assert eos_token_ids(model) == (256, 258)
+@pytest.mark.parametrize(
+    ("said", "ends"),
+    [(None, (256, 258)), (7, (7,)), ([7, 0], (7, 0)), (-1, ()), ([-1, 7], (7,))],
+)
+def test_it_finds_the_ends_of_a_generation(
+    model: HuggingFaceModel, monkeypatch: pytest.MonkeyPatch, said: Any, ends: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(model, "generation_eos", said)
+    assert eos_token_ids(model) == ends
 
 
 def test_its_revision_changes_with_the_weights_and_the_configuration(tmp_path: Path) -> None:

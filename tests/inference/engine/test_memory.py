@@ -1,6 +1,7 @@
 """An engine takes its share of the memory, and says when a model does not fit."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,19 @@ def test_weights_are_counted_without_reading_them(tmp_path: Path) -> None:
     random_module("llama").save_pretrained(tmp_path / "tied")
     weights = random_module("llama").num_parameters()
     assert num_weights_in(tmp_path / "tied") == weights
+
+
+def test_weights_that_a_folder_has_twice_are_counted_once(tmp_path: Path) -> None:
+    model = random_module("llama")
+    model.save_pretrained(tmp_path, max_shard_size="100KB")
+    parts = sorted(tmp_path.glob("model-*.safetensors"))
+    assert len(parts) > 1
+    for part in parts:
+        shutil.copy(part, tmp_path / f"consolidated{part.name}")
+    assert num_weights_in(tmp_path) == model.num_parameters()
+    parts[1].unlink()
+    with pytest.raises(ValueError, match=rf"{parts[1].name} is missing, a part of the weights"):
+        num_weights_in(tmp_path)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -63,7 +63,6 @@ class AccountKind(models.TextChoices):
     REVENUE = "revenue", _("Revenue")
     GRANTS = "grants", _("Grants")
     REFUNDS = "refunds", _("Refunds")  # the house's loss: gone back, but used already
-    WAIVED = "waived", _("Waived")
     TAX = "tax", _("Tax")  # taken with payments, owed to the state
 
 

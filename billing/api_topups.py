@@ -93,8 +93,8 @@ class TopUpsView(generics.ListAPIView[TopUp]):
         try:
             top_up = topups.begin(organisation, amount_cents, token, payer(request, organisation))
         except stripe_api.StripeUnavailable as error:
-            refused = refusals.is_refusal(request.path, error)
-            raise (PaymentsRefused if refused else PaymentsAway) from None
+            refusals.log(request.path, error)
+            raise (PaymentsRefused if error.refused else PaymentsAway) from None
         return Response(TopUpSerializer(top_up).data, status=status.HTTP_201_CREATED)
 
 

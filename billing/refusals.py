@@ -11,15 +11,15 @@ from billing.stripe_api import StripeUnavailable
 logger = logging.getLogger(__name__)
 
 
-def is_refusal(path: str, error: StripeUnavailable) -> bool:
-    """The log has its reason: it is the operator's, and may name what is theirs."""
+def log(path: str, error: StripeUnavailable) -> None:
+    """Write a refusal's reason down: it is the operator's, and may name what is theirs."""
     if error.refused:
         logger.error("Stripe refuses %s: %s", path, error)
-    return error.refused
 
 
 def tell(request: HttpRequest, error: StripeUnavailable, otherwise: str) -> None:
-    """Say so on the page; `otherwise` where it did not answer."""
-    if is_refusal(request.path, error):
+    """Say so on the page, and in the log; `otherwise` where it did not answer."""
+    log(request.path, error)
+    if error.refused:
         otherwise = _("Stripe refuses this, so nothing was done; please tell the operator.")
     messages.error(request, otherwise)

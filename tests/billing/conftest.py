@@ -54,10 +54,15 @@ def large(double: StripeDouble) -> Plan:
 
 
 @pytest.fixture
-def subscribed(double: StripeDouble, alice_client: Client, plan: Plan) -> str:
-    """The id of Alice's organisation's subscription; its first invoice is paid and heard of."""
+def paid_for(double: StripeDouble, alice_client: Client, plan: Plan) -> None:
+    """Alice has just subscribed for her organisation, which nobody here has heard of yet."""
     subscribe(alice_client, plan)
-    [session] = double.sessions.values()
-    double.pay(session["id"])
+    [session] = double.sessions
+    double.pay(session)
+
+
+@pytest.fixture
+def subscribed(double: StripeDouble, alice_client: Client, paid_for: None) -> str:
+    """The id of Alice's organisation's subscription; its first invoice is paid and heard of."""
     hear(double, alice_client)
     return Subscription.objects.get().pk

@@ -82,19 +82,15 @@ def test_nobody_subscribes_for_an_organisation_that_is_deleted(
 
 
 def test_who_subscribes_while_their_organisation_is_deleted_has_it_cancelled(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, plan: Plan
+    double: StripeDouble, organisation: Organisation, paid_for: None
 ) -> None:
-    subscribe(alice_client, plan)
-    double.pay(next(iter(double.sessions)))
     closing.ask(organisation, "alice@example.com")
     assert [each["status"] for each in double.all("subscription")] == ["canceled"]
 
 
 def test_a_plan_paid_for_before_its_organisation_was_deleted_and_told_after_goes_back(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, plan: Plan
+    double: StripeDouble, alice_client: Client, organisation: Organisation, paid_for: None
 ) -> None:
-    subscribe(alice_client, plan)
-    double.pay(next(iter(double.sessions)))
     closing.ask(organisation, "alice@example.com")
     hear(double, alice_client)
     for _ in range(2):
@@ -106,11 +102,9 @@ def test_a_plan_paid_for_before_its_organisation_was_deleted_and_told_after_goes
 
 
 def test_what_is_told_in_the_instant_of_the_deletion_is_not_given_up(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, plan: Plan,
+    double: StripeDouble, alice_client: Client, organisation: Organisation, paid_for: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    subscribe(alice_client, plan)
-    double.pay(next(iter(double.sessions)))
     give_up = ledger_payments.give_up
 
     def late(*args: Any, **kwargs: Any) -> int:

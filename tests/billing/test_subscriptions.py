@@ -14,7 +14,7 @@ from portal.lib.ids import new_id
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
 from tests.billing.money import audit_is_clean, draft, hold
 from tests.billing.payments import TEN, balance, hear, run_jobs, told
-from tests.billing.plans import CREDIT, all_is_well, subscribe
+from tests.billing.plans import CREDIT, all_is_well
 from tests.billing.stripe_double import StripeDouble, subscriptions
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,10 +48,8 @@ def test_each_period_gives_its_credit_once(
 
 
 def test_events_in_any_order_end_the_same(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, plan: Plan
+    double: StripeDouble, alice_client: Client, organisation: Organisation, paid_for: None
 ) -> None:
-    subscribe(alice_client, plan)
-    double.pay(next(iter(double.sessions)))
     [made] = double.all("subscription")
     subscriptions.invoice(double, made["id"])
     subscriptions.cancel(double, made["id"])
@@ -126,10 +124,8 @@ def test_a_refund_takes_what_was_given_beside_it_as_well(
 
 
 def test_a_refund_told_before_its_invoice_waits(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, plan: Plan
+    double: StripeDouble, alice_client: Client, organisation: Organisation, paid_for: None
 ) -> None:
-    subscribe(alice_client, plan)
-    double.pay(next(iter(double.sessions)))
     double.refund(double.all("payment_intent")[0]["id"])
     double.post.waiting.reverse()
     hear(double, alice_client)

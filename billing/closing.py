@@ -6,8 +6,8 @@ subscriptions and automatic top-up end, what can be refunded is, and what is lef
 one transaction with the deletion. While something is held or owed, a bank has not answered, or
 Stripe is away, it waits.
 
-What was paid before, and is only heard of afterwards, such as a plan's invoice, is never given up:
-it comes to the account, and goes back from there by the same rules.
+What comes to the account afterwards goes the same way: of a payment that is only heard of then, as
+of a plan's invoice, or of a dispute that is won, what can be refunded is, the rest is given up.
 """
 
 import logging
@@ -60,14 +60,14 @@ def ask(organisation: Organisation, by: str) -> None:
 
 
 def run() -> None:
-    """Finish what can be finished, and begin to send back what came too late. Called by beat."""
+    """Finish what can be finished, and settle what came too late. Called by beat."""
     try:
         for closing in Closing.objects.filter(finished_at=None).order_by("created_at")[:200]:
             _try(closing)
     except stripe_api.StripeUnavailable as away:  # the others would only wait as well
         logger.warning("deletions will be tried again: %s", away)
     for closing in _paid_late():
-        refunds.begin_all(closing.organisation, TOKEN, closing.requested_by, MOST_REFUNDS)
+        _settle_late(closing)
 
 
 def _try(closing: Closing) -> None:
@@ -107,10 +107,7 @@ def finish(closing: Closing) -> bool:
     )
     for refund in waiting:
         refunds.attempt(refund)
-    refused = Refund.objects.filter(
-        top_up__organisation=organisation, form_token=TOKEN, state=RefundState.FAILED
-    )
-    if refused.exists():  # its credit is back, and was not named as lost: a person decides
+    if _refused(organisation):
         logger.error("%s waits: Stripe refuses a refund", organisation.pk)
         return False
     return _delete(closing, lost_nanos)
@@ -149,6 +146,24 @@ def _under_way(organisation: Organisation) -> bool:
     )
     held = _holds(organisation).exists()
     return held or charged.exists() or ledger.balance(organisation.pk).unused_nanos < 0
+
+
+def _refused(organisation: Organisation) -> bool:
+    """Whether Stripe refused a refund: its credit is back, not lost, and a person decides."""
+    return Refund.objects.filter(
+        top_up__organisation=organisation, form_token=TOKEN, state=RefundState.FAILED
+    ).exists()
+
+
+@transaction.atomic
+def _settle_late(closing: Closing) -> None:
+    """Begin to send back what can be, and give up the rest."""
+    Closing.objects.select_for_update().get(pk=closing.pk)
+    organisation = closing.organisation
+    lost_nanos = refunds.begin_all(organisation, TOKEN, closing.requested_by, MOST_REFUNDS)
+    if not _refused(organisation):
+        given_up = ledger_payments.give_up(closing.pk, lost_nanos)
+        Closing.objects.filter(pk=closing.pk).update(given_up_nanos=F("given_up_nanos") + given_up)
 
 
 @transaction.atomic

@@ -8,7 +8,7 @@ from accounts.models import Organisation
 
 
 class Closing(models.Model):
-    """One an organisation. What it gave up is known when it is finished."""
+    """One an organisation. What it gave up is known when it is finished, and what came later."""
 
     organisation = models.OneToOneField(
         Organisation, primary_key=True, on_delete=models.PROTECT, related_name="closing"

@@ -95,18 +95,19 @@ def give_back(reference: str, description: str) -> None:
 
 @accounting
 def give_up(organisation_id: str, most_nanos: int) -> int:
-    """Take what is left of a deleted organisation's credit, once; how much it was.
+    """Take what is left of a deleted organisation's credit; how much it was.
 
     `most_nanos` is what was left when its refunds began: what was paid in since is not given up.
     """
     account = locked(organisation_id)
-    reference = f"given_up:{organisation_id}"
     left = min(account.balance_nanos, most_nanos)
-    if left <= 0 or Transfer.objects.filter(reference=reference).exists():
+    if left <= 0:
         return 0
+    earlier = Transfer.objects.filter(debit_account=account, kind=TransferKind.GIVEN_UP).count()
     _debit(account, left)
     _transfer(
-        account, house_account(AccountKind.REVENUE), left, TransferKind.GIVEN_UP, reference,
+        account, house_account(AccountKind.REVENUE), left, TransferKind.GIVEN_UP,
+        f"given_up:{organisation_id}:{earlier}" if earlier else f"given_up:{organisation_id}",
         gettext_noop("Organisation deleted"),
     )  # fmt: skip
     return left

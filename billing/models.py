@@ -154,7 +154,7 @@ class Transfer(models.Model):
     """Posted money: immutable, double-entry, with a unique reference that makes it idempotent."""
 
     # usage:<request id> · payment:<payment intent> · grant:<id> · refund:<id> · dispute:<id> ·
-    # given_up:<organisation> and rest:<organisation> when one is deleted;
+    # given_up:<organisation>, …:1 for what came later, and rest:<organisation> when one is deleted;
     # …:discount and …:tax are a payment's other parts, …:loss is what the balance did not cover,
     # …:returned what came back.
     reference = models.CharField(max_length=255, unique=True)

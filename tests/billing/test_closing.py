@@ -10,10 +10,11 @@ from django.utils import timezone
 
 from accounts import flows
 from accounts.models import ApiKey, Membership, Organisation, User
-from billing import closing, ledger, ledger_payments, postpaid, tasks
+from billing import closing, ledger, ledger_payments, postpaid, refunds, tasks
 from billing.models import (
     Closing,
     Plan,
+    Refund,
     StripeCustomer,
     Subscription,
     SubscriptionPage,
@@ -21,10 +22,12 @@ from billing.models import (
     Transfer,
     UsageRecord,
 )
+from billing.stripe_objects import StripeRefund
 from playground.models import Conversation
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
 from tests.billing.money import audit_is_clean, draft, hold
 from tests.billing.payments import TEN, balance, begin, hear
+from tests.billing.plans import all_is_well
 from tests.billing.rules import broken
 from tests.billing.stripe_double import StripeDouble, subscriptions
 from tests.billing.stripe_double.state import Refused
@@ -275,6 +278,58 @@ def test_a_dispute_that_is_won_meanwhile_does_not_resume_it(
     hear(double, alice_client)
     organisation.refresh_from_db()
     assert organisation.suspended_at is not None
+
+
+@pytest.mark.parametrize("days", [13, 15])
+def test_a_dispute_that_is_won_after_the_deletion_goes_back_within_the_period_or_is_given_up(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, paid: TopUp, days: int
+) -> None:
+    hold("req_1", organisation.pk, 2 * TEN)
+    ledger.settle("req_1", draft(2 * TEN))  # of what was paid fifteen dollars are left
+    dispute = double.dispute(paid.payment_intent_id or "")
+    hear(double, alice_client)
+    delete(alice_client)
+    assert (is_deleted(organisation), balance(organisation)) == (True, 0)
+    TopUp.objects.update(paid_at=timezone.now() - timedelta(days=days))
+    double.close_dispute(dispute["id"], won=True)
+    hear(double, alice_client)
+    assert balance(organisation) == 15 * NANOS_PER_DOLLAR
+    for _ in range(2):
+        tasks.finish_closings()
+        tasks.send_refunds()
+    assert [each["amount"] for each in double.all("refund")] == ([1500] if days == 13 else [])
+    given_up = 0 if days == 13 else 15 * NANOS_PER_DOLLAR
+    assert (balance(organisation), Closing.objects.get().given_up_nanos) == (0, given_up)
+    audit_is_clean()
+    assert [query for query in broken() if "AS whole" not in query] == []
+
+
+def test_each_time_that_something_is_given_up_is_a_line(organisation: Organisation) -> None:
+    closing.ask(organisation, "alice@example.com")
+    for number in range(2):
+        ledger.grant(organisation.pk, 1 + number, reference=f"grant:late {number}", description="")
+        closing.run()
+    lines = Transfer.objects.filter(kind="given_up").order_by("pk")
+    assert [line.amount_nanos for line in lines] == [TEN, 1, 2]
+    assert Closing.objects.get().given_up_nanos == TEN + 3
+    all_is_well()
+
+
+def test_what_stripe_refuses_to_send_back_after_the_deletion_is_not_given_up(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, paid: TopUp
+) -> None:
+    dispute = double.dispute(paid.payment_intent_id or "")
+    hear(double, alice_client)
+    delete(alice_client)
+    double.close_dispute(dispute["id"], won=True)
+    hear(double, alice_client)
+    closing.run()
+    [refund] = Refund.objects.all()
+    refunds._told(refund, StripeRefund("re_1", refund.pk, "", 2500, "failed"))
+    for _ in range(2):
+        closing.run()
+    assert balance(organisation) == PAID, "a person decides"
+    all_is_well()
 
 
 def test_one_that_an_operator_resumes_is_deleted_all_the_same(

@@ -283,7 +283,8 @@ class StripeDouble:
         charge = self.get("charge", intent["latest_charge"] or "")
         left = charge["amount"] - charge["amount_refunded"]
         amount = left if amount is None else amount
-        if charge["disputed"]:
+        kept = [each for each in self.all("dispute") if each["charge"] == charge["id"]]
+        if any(each["status"] != "won" for each in kept):
             raise Refused(400, "This charge has been charged back.", code="charge_disputed")
         if not 0 < amount <= left:
             raise Refused(400, "Refund amount is greater than unrefunded amount on charge.")

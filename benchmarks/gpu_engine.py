@@ -91,13 +91,13 @@ class Engine:
         self.eager = lean_model(base, self.cache) or base
         self.replayed = with_graphs(base, self.eager, self.cache, self.limits)
         self.form = type(self.replayed).__name__
-        self._pool = BlockPool(num_blocks, block_size)
+        self._num_blocks = num_blocks
         self._model = TimedModel(self.replayed)
         sampler = Sampler(base.vocab_size, (), self.device)
         parts: Any = (self._model, self.cache, sampler, NoGrammars(), self.device)
         self._runner, self._plain = TimedRunner(*parts), ModelRunner(*parts)
         self._next_key = 1
-        self._begin(ahead=True)
+        self.begin()
 
     def _count_weights(self, module: Any, base: HuggingFaceModel) -> None:
         """Note what a step reads: all weights, but of the input embedding only a few rows."""
@@ -116,8 +116,10 @@ class Engine:
         attention = 4 * self._attention_width * length * (length + 1) / 2 * self._num_layers
         return 2 * (self._num_layer_weights * length + self._num_head_weights) + attention
 
-    def _begin(self, *, ahead: bool) -> None:
-        self._scheduler = Scheduler(self.limits, self._pool)
+    def begin(self, *, ahead: bool = True) -> None:
+        """Forget all sequences and computed prefixes: the same work takes the same steps."""
+        pool = BlockPool(self._num_blocks, self.cache.block_size)
+        self._scheduler = Scheduler(self.limits, pool)
         runner = self._runner if ahead else self._plain
         self._steps = Steps(self._scheduler, runner)
         self._sequences: dict[int, Sequence] = {}
@@ -160,16 +162,10 @@ class Engine:
         self, requests: list[list[int]], num_tokens: int, *, ahead: bool = True
     ) -> list[list[int]]:
         """Return what a greedy model says to each request."""
-        self._begin(ahead=ahead)
+        self.begin(ahead=ahead)
         sequences = [self.submit(prompt, num_tokens, temperature=0.0) for prompt in requests]
         self.run()
         return [sequence.tokens[sequence.num_prompt_tokens :] for sequence in sequences]
-
-    def end_all(self) -> None:
-        """Give everybody's blocks back."""
-        for sequence in self.sequences():
-            self._end(sequence)
-        self._begin(ahead=True)
 
     def _end(self, sequence: Sequence) -> None:
         self._scheduler.end(sequence, FinishReason.LENGTH)

@@ -11,7 +11,8 @@ IN_PARALLEL := --dist loadfile --no-loadscope-reorder --durations=15
 setup: $(VENV)/.installed
 
 run: setup
-	@PORT=$(PORT) $(BIN)/python manage.py serve
+	@# exec: a signal to make is then the site's, which a shell between them would keep to itself.
+	@PORT=$(PORT) exec $(BIN)/python manage.py serve
 
 setup-test: $(VENV)/.installed-test
 

@@ -42,6 +42,12 @@ def test_systemd_understands_every_unit(tmp_path: Path) -> None:
     assert [line for line in verified.stderr.splitlines() if str(tmp_path) in line] == []
 
 
+def test_an_engine_may_keep_what_it_compiles_whoever_runs_it() -> None:
+    """Models run several times slower without, and Debian's system users have no home."""
+    service = section(REPOSITORY / "deploy" / "systemd" / "parlance-engine@.service", "Service")
+    assert service["Environment"] == f"HOME=%C/{service['CacheDirectory']}"
+
+
 def test_a_shell_reads_the_example_as_systemd_does() -> None:
     """Management commands need the units' settings."""
     script = '. ./.env.example; printf %s "$DEFAULT_FROM_EMAIL"'

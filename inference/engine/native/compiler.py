@@ -35,7 +35,9 @@ def load_library() -> ctypes.CDLL | None:
     try:
         return ctypes.CDLL(str(_compiled()))
     except (OSError, subprocess.SubprocessError) as error:
-        logger.warning("no C compiler, so models run slower: %s", error)
+        said = getattr(error, "stderr", None) or b""
+        reason = said.decode(errors="replace").strip() or error
+        logger.warning("models run slower, as their C code cannot be made and kept: %s", reason)
         return None
 
 

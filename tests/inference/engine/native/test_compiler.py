@@ -28,17 +28,34 @@ def test_without_a_compiler_there_is_none(
     with caplog.at_level(logging.WARNING):
         assert load_library() is None
     assert "models run slower" in caplog.text
+    assert "no-such-compiler" in caplog.text
 
 
-def test_a_broken_compiler_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_user_without_a_home_is_told_of_it_and_not_of_the_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "no-folder").touch()
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "no-folder"))
+    with caplog.at_level(logging.WARNING):
+        assert load_library() is None
+    assert str(tmp_path / "no-folder") in caplog.text
+    assert "no C compiler" not in caplog.text
+
+
+def test_a_broken_compiler_is_quoted_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     compiler = tmp_path / "cc"
-    compiler.write_text('#!/bin/sh\n[ "$1" = --version ] && echo 1 && exit 0\nexit 1\n')
+    compiler.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo 1 && exit 0\necho no libgomp >&2\nexit 1\n'
+    )
     compiler.chmod(0o755)
     monkeypatch.setenv("CC", str(compiler))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert load_library() is None
+    with caplog.at_level(logging.WARNING):
+        assert load_library() is None
+    assert "no libgomp" in caplog.text
     assert not list((tmp_path / "cache").rglob("*.so"))
 
 

@@ -104,13 +104,20 @@ def authenticate_key(secret: str, remote_ip: str, scope: str) -> Caller:
     """The caller that a key stands for. Raises KeyRefused."""
     key_hash = keys.digest(secret)
     if key_hash is None:
-        raise KeyRefused("invalid_api_key", "The API key is malformed; check for a typo.")
+        raise KeyRefused("invalid_api_key", _why_not_a_key(secret))
     known = key_cache.get(key_hash)
     if known is None:
         known = _read_key(key_hash)
         key_cache.put(key_hash, known)
     _check(known, remote_ip, scope)
     return known.caller
+
+
+def _why_not_a_key(secret: str) -> str:
+    """A key of another service, left in the environment, is no typo."""
+    if not secret.startswith(keys.PREFIX):
+        return f"This is not a key of this site: they begin with '{keys.PREFIX}'."
+    return "The API key is malformed; check for a typo."
 
 
 def _read_key(key_hash: bytes) -> _KnownKey:

@@ -94,7 +94,7 @@ def _part_text(part: Any, param: str, texts: Mapping[str, str]) -> str:
     if field is None:
         known = " or ".join(f"'{name}'" for name in texts)
         message = f"Invalid value for '{param}.type': only parts of type {known} are supported."
-        raise invalid(message, f"{param}.type", "invalid_value")
+        raise invalid(message, f"{param}.type", "unsupported_value")
     text = part.get(field)
     if not isinstance(text, str):
         message = f"Invalid type for '{param}.{field}': it must be a string."

@@ -61,6 +61,7 @@ async def test_cors_is_for_the_origins_that_are_set(
         ("Token sk-prl-x", "does not hold 'Bearer' and a key."),
         ("Bearer", "does not hold 'Bearer' and a key."),
         ("Bearer sk-prl-x", "malformed"),
+        ("Bearer sk-proj-x", "not a key of this site: they begin with 'sk-prl-'"),
     ],
 )
 async def test_a_key_that_is_not_where_it_should_be_is_told_so(
@@ -70,7 +71,8 @@ async def test_a_key_that_is_not_where_it_should_be_is_told_so(
     answer = await api.get("/v1/models", headers={"authorization": sent} if sent else {})
     assert answer.status_code == 401
     assert told in answer.json()["error"]["message"]
-    assert ("Authorization: Bearer KEY" in answer.text) == (told != "malformed")
+    is_where_it_should_be = bool(sent) and str(sent).startswith("Bearer sk-")
+    assert ("Authorization: Bearer KEY" in answer.text) != is_where_it_should_be
 
 
 async def test_https_is_remembered_where_the_site_has_it(

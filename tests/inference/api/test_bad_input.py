@@ -219,6 +219,27 @@ async def test_what_is_missing_is_named(api: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize(
+    ("path", "field", "part"),
+    [
+        ("/v1/chat/completions", "messages", {"type": "image_url", "image_url": {"url": "x"}}),
+        ("/v1/messages", "messages", {"type": "image", "source": {}}),
+        ("/v1/responses", "input", {"type": "input_image", "image_url": "x"}),
+    ],
+)
+async def test_a_picture_has_the_code_that_the_page_about_errors_names(
+    api: httpx.AsyncClient, path: str, field: str, part: dict[str, Any]
+) -> None:
+    body = {"model": "starter", "max_tokens": 1, field: [{"role": "user", "content": [part]}]}
+    answer = await api.post(path, json=body)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    error = error.get("details", {}) | error  # Anthropic's form has our words below `details`
+    assert error.get("error_code", error.get("code")) == "unsupported_value"
+    assert error["param"] == f"{field}[0].content[0].type"
+
+
+@pytest.mark.usefixtures("untouched")
 async def test_a_context_that_is_too_long_is_never_cut(api: httpx.AsyncClient) -> None:
     error = assert_refused(await api.post(CHAT, json=chat("z" * 3000)), 400, "messages")
     assert error["code"] == "context_length_exceeded"

@@ -79,6 +79,8 @@ ACTIONS: Texts = {
     "delete_conversation": _("Delete “{title}” and its links for good?"),
     "not_deleted": _("This could not be deleted. Please try again, or load the page again."),
     "delete_preset": _("Delete “{name}” with all its versions?"),
+    "replace": _("Replace"),
+    "replace_written": _("Replace what you have written? It is kept nowhere else."),
     "withdraw": _("Withdraw"),
     "withdraw_link": _("Withdraw this link? Whoever has it will find nothing there."),
     "mode": _("Mode"),

@@ -115,7 +115,7 @@ export class ChatView {
     const found = this.#find(event);
     if (event.key !== "Escape" || event.isComposing || !found?.view.editing) return;
     event.stopPropagation();
-    found.view.leave();
+    found.view.rest();
   }
 
   /** @param {Event} event */

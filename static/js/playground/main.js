@@ -11,6 +11,7 @@ import { HistoryView } from "./history-view.js";
 import { listenToKeys } from "./keys.js";
 import { Notice, showBalance } from "./notice.js";
 import { offer } from "./offers.js";
+import { fill, learnSaved, open, openPreset } from "./opening.js";
 import { Palette } from "./palette.js";
 import { MOST_PANES, Panes } from "./panes.js";
 import { PresetsView } from "./presets-view.js";
@@ -40,9 +41,9 @@ class Playground {
       model: element("model"),
       price: element("price"),
       texts,
-      onChange: () => this.#settingsChanged(),
+      onChange: () => this.settingsChanged(),
     });
-    this.keeper = new FocusKeeper(element("composer-form").parentElement, () => this.#focus());
+    this.keeper = new FocusKeeper(element("composer-form").parentElement, () => this.focus());
     this.notice = new Notice(element("notice"), texts);
     this.table = new VariablesView(element("variables"));
     const first = { model: element("model").value, system: "", parameters: {} };
@@ -57,7 +58,8 @@ class Playground {
       url: data.presets_url,
       texts,
       content: () => this.#presetContent(),
-      onOpen: (content) => this.#open(content),
+      onOpen: (content) => openPreset(this, content),
+      onSaved: () => learnSaved(this),
     });
     this.share = new ShareDialog(element("share-dialog"), {
       conversations: data.conversations_url,
@@ -67,10 +69,7 @@ class Playground {
     this.palette = new Palette(element("palette"), () => commandsOf(this));
     this.gallery = new GalleryView(element("empty"), data.gallery, {
       onChosen: (example) => this.fill(example),
-      onSaid: (text) => {
-        this.composer.value = text;
-        this.#submit();
-      },
+      onSaid: (text) => this.#say(text),
     });
     this.socket = new PlaygroundSocket({
       url: `${location.protocol.replace("http", "ws")}//${location.host}/ws/playground/`,
@@ -82,15 +81,15 @@ class Playground {
   start() {
     const isBack = restored(this);
     this.settings.modeIs(this.mode);
-    if (this.data.conversation && !isBack) this.#open(this.data.conversation);
+    if (this.data.conversation && !isBack) open(this, this.data.conversation);
     else this.settings.show(this.panes.active.settings);
-    this.#modeIs();
+    this.modeIs();
     this.#listen();
     keepOverReload(this);
     this.history.mark(this.panes.active.conversation);
     this.socket.connect();
     // Where there is no keyboard, focus would cover half of the page with one.
-    if (matchMedia("(hover: hover)").matches) this.#focus();
+    if (matchMedia("(hover: hover)").matches) this.focus();
   }
 
   #listen() {
@@ -186,23 +185,33 @@ class Playground {
     return list.length === 1 || !element("synchronised").checked ? [active] : list;
   }
 
-  /** @param {import("./pane.js").Pane[]} [panes] */
-  #submit(panes = this.#addressed) {
+  /**
+   * @param {import("./pane.js").Pane[]} [panes]
+   * @param {string} [given] said instead of what is written, which stays
+   */
+  #submit(panes = this.#addressed, given) {
     const idle = panes.filter((pane) => !pane.running);
     if (!this.mayRun || !idle.length || !idle.every((pane) => this.ready(pane))) return;
-    const text = this.composer.value;
+    const text = given ?? this.composer.value;
     const writes = this.mode === "chat" && text.trim() !== "";
     if (!writes && idle.some((pane) => !pane.hasQuestion)) {
       this.#complain(this.texts.no_message);
-      this.#focus();
+      this.focus();
       return;
     }
     this.#complain("");
-    if (writes) this.composer.value = "";
+    if (writes && given === undefined) this.composer.value = "";
     for (const pane of idle) {
       if (writes) pane.store.apply({ type: "say", content: text });
       pane.run();
     }
+  }
+
+  /** @param {string} text of a starter; what somebody was writing stays */
+  #say(text) {
+    if (this.composer.value.trim() !== "") return this.#submit(this.#addressed, text);
+    this.composer.value = text;
+    this.#submit();
   }
 
   /** What is written becomes a message, and nothing runs: its role and place can be changed then. */
@@ -215,7 +224,7 @@ class Playground {
     }
     this.composer.value = "";
     this.#complain("");
-    this.#focus();
+    this.focus();
   }
 
   #stop() {
@@ -227,7 +236,7 @@ class Playground {
     const pane = this.panes.add(structuredClone(this.panes.active.settings));
     pane.text.value = this.panes.active.text.value;
     this.#activate(pane);
-    this.#modeIs();
+    this.modeIs();
     this.settings.model.focus();
   }
 
@@ -235,8 +244,8 @@ class Playground {
   #close(pane) {
     this.panes.remove(pane);
     this.settings.show(this.panes.active.settings);
-    this.#modeIs();
-    this.#focus();
+    this.modeIs();
+    this.focus();
   }
 
   /** @param {import("./pane.js").Pane} pane */
@@ -248,7 +257,7 @@ class Playground {
     this.#offer();
   }
 
-  #settingsChanged() {
+  settingsChanged() {
     this.#complain("");
     const settings = this.settings.read();
     if (settings) this.panes.active.settings = settings;
@@ -276,8 +285,8 @@ class Playground {
     for (const pane of this.panes.list) pane.turn();
     nameInAddress(this.panes);
     this.history.mark(this.panes.active.conversation);
-    this.#modeIs();
-    this.#focus();
+    this.modeIs();
+    this.focus();
   }
 
   /** @param {string} id */
@@ -288,18 +297,7 @@ class Playground {
     nameInAddress(this.panes);
   }
 
-  /** @param {Record<string, any>} conversation as the server keeps it */
-  #open(conversation) {
-    element("mode").querySelector(`input[value=${conversation.mode}]`).checked = true;
-    this.settings.modeIs(conversation.mode);
-    this.panes.active.load(conversation);
-    this.settings.show(this.panes.active.settings);
-    if (conversation.variables) this.table.set(conversation.variables);
-    this.#settingsChanged();
-    this.#modeIs();
-  }
-
-  #modeIs() {
+  modeIs() {
     const { mode } = this;
     this.root.dataset.mode = mode;
     this.root.toggleAttribute("data-comparing", this.panes.list.length > 1);
@@ -309,7 +307,7 @@ class Playground {
     this.#look();
   }
 
-  #focus() {
+  focus() {
     const place = this.mode === "completion" ? this.panes.active.text : this.composer;
     place.focus({ preventScroll: true });
   }
@@ -335,19 +333,9 @@ class Playground {
     return null;
   }
 
-  /**
-   * Fills in a ready preset; nothing runs yet.
-   * @param {Record<string, any>} example
-   */
-  fill({ text, system, parameters, variables }) {
-    element("mode").querySelector("input[value=chat]").checked = true;
-    this.startAfresh();
-    const { model } = this.panes.active.settings;
-    this.settings.show({ model, system, parameters });
-    this.table.set(variables);
-    this.composer.value = text;
-    this.#settingsChanged();
-    this.#focus();
+  /** @param {Record<string, any>} example a ready preset */
+  fill(example) {
+    void fill(this, example);
   }
 
   /** @param {string} problem */

@@ -14,14 +14,16 @@ export class PresetsView {
    * @param {string} options.url
    * @param {Record<string, string>} options.texts
    * @param {() => Record<string, any> | null} options.content what would be saved
-   * @param {(content: Record<string, any>) => void} options.onOpen
+   * @param {(content: Record<string, any>) => Promise<boolean>} options.onOpen whether it was opened
+   * @param {() => void} options.onSaved
    */
-  constructor(dialog, { url, texts, content, onOpen }) {
+  constructor(dialog, { url, texts, content, onOpen, onSaved }) {
     this.dialog = dialog;
     this.url = url;
     this.texts = texts;
     this.content = content;
     this.onOpen = onOpen;
+    this.onSaved = onSaved;
     this.name = /** @type {HTMLInputElement} */ (dialog.querySelector("#preset-name"));
     this.items = /** @type {HTMLElement} */ (dialog.querySelector("#preset-list"));
     this.problem = /** @type {HTMLElement} */ (dialog.querySelector("#preset-error"));
@@ -51,9 +53,8 @@ export class PresetsView {
   async open(id, version) {
     const query = version ? `?version=${version}` : "";
     const preset = await ask(`${this.url}${id}/${query}`);
-    this.#name = preset.name;
     this.dialog.close();
-    this.onOpen(preset.content);
+    if (await this.onOpen(preset.content)) this.#name = preset.name;
   }
 
   async #save() {
@@ -61,6 +62,7 @@ export class PresetsView {
     if (content === null) return this.dialog.close();
     const saved = await ask(this.url, { name: this.name.value, content });
     this.#name = saved.name;
+    this.onSaved();
     await this.refresh();
   }
 

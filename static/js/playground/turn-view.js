@@ -21,6 +21,8 @@ export class TurnView {
   #shown = null;
   /** @type {MarkdownView | null} */
   #markdown = null;
+  /** Whether the editor was left in the middle of writing. */
+  #isHalfWritten = false;
   /** Once they were asked for. @type {LogprobsView | null} */
   #probabilities = null;
 
@@ -80,13 +82,21 @@ export class TurnView {
     return !this.#part("[data-editor]").hidden;
   }
 
+  /** Goes on where it was left. */
   edit() {
     const editor = this.#part("[data-editor]");
     const area = /** @type {HTMLTextAreaElement} */ (editor.querySelector("textarea"));
-    area.value = this.#shown?.content ?? "";
+    if (!this.#isHalfWritten) area.value = this.#shown?.content ?? "";
+    this.#isHalfWritten = false;
     editor.hidden = false;
     this.#part("[data-text]").hidden = true;
     area.focus();
+  }
+
+  /** For now, as by Escape: what was typed is there again when the message is edited. */
+  rest() {
+    this.leave();
+    this.#isHalfWritten = true;
   }
 
   leave() {

@@ -1,0 +1,106 @@
+// What is put in the place of what the page says: a kept conversation, a preset, an example. What
+// somebody wrote and nothing else keeps goes for that only when they were asked.
+import { confirmed } from "../confirmed.js";
+import { element } from "./element.js";
+
+/** @typedef {import("./pane.js").Pane} Pane */
+/** @typedef {"chat" | "completion"} Mode */
+
+/** Texts that can be had again: saved as a preset, or brought by one. @type {Set<string>} */
+const known = new Set();
+
+/**
+ * @param {any} page the playground
+ * @param {Record<string, any>} conversation as the server keeps it, or what a preset keeps
+ */
+export function open(page, conversation) {
+  element("mode").querySelector(`input[value=${conversation.mode}]`).checked = true;
+  page.settings.modeIs(conversation.mode);
+  page.panes.active.load(conversation);
+  page.settings.show(page.panes.active.settings);
+  if (conversation.variables) page.table.set(conversation.variables);
+  page.settingsChanged();
+  page.modeIs();
+}
+
+/**
+ * @param {any} page
+ * @param {Record<string, any>} content
+ * @returns {Promise<boolean>} whether it was opened
+ */
+export async function openPreset(page, content) {
+  const pane = page.panes.active;
+  const texts = () => [...written(pane, content.mode), ...valuesOf(page)];
+  if (!(await mayReplace(page, texts()))) return false;
+  open(page, content);
+  learn(texts());
+  return true;
+}
+
+/**
+ * Fills in a ready preset; nothing runs yet.
+ * @param {any} page
+ * @param {Record<string, any>} example
+ */
+export async function fill(page, { text, system, parameters, variables }) {
+  const { composer, panes, settings, table } = page;
+  const texts = panes.list.flatMap((/** @type {Pane} */ pane) => written(pane, "chat"));
+  if (!(await mayReplace(page, [composer.value, ...valuesOf(page), ...texts]))) return;
+  element("mode").querySelector("input[value=chat]").checked = true;
+  page.startAfresh();
+  const { model } = panes.active.settings;
+  settings.show({ model, system, parameters });
+  table.set(variables);
+  composer.value = text;
+  learn([text, system, ...valuesOf(page)]);
+  page.settingsChanged();
+  page.focus();
+}
+
+/**
+ * What the page says was saved as a preset.
+ * @param {any} page
+ */
+export function learnSaved(page) {
+  const { composer, mode, panes } = page;
+  learn([composer.value, ...valuesOf(page), ...written(panes.active, mode)]);
+}
+
+/** @param {string[]} texts */
+function learn(texts) {
+  for (const text of texts) known.add(text.trim());
+}
+
+/**
+ * @param {any} page
+ * @param {string[]} texts that would be gone
+ * @returns {Promise<boolean>}
+ */
+async function mayReplace({ texts: { replace_written: question, replace: yes } }, texts) {
+  const isKept = texts.every((text) => text.trim() === "" || known.has(text.trim()));
+  return isKept || confirmed(question, yes);
+}
+
+/**
+ * Of the variables.
+ * @param {any} page
+ * @returns {string[]}
+ */
+function valuesOf({ table }) {
+  return Object.values(table.values);
+}
+
+/**
+ * What a pane says in a mode and no conversation on the server does.
+ * @param {Pane} pane
+ * @param {Mode} mode
+ * @returns {string[]}
+ */
+function written({ stores, settings: { system }, text }, mode) {
+  const { turns, latest } = stores[mode].chat;
+  const at = turns.findLastIndex(({ requestId }) => latest !== "" && requestId === latest);
+  const said = turns.map(({ content }) => content);
+  const above = at < 0 ? [system] : [];
+  if (mode === "chat") return [...above, ...said.slice(at + 1)];
+  return at < 0 || text.value !== said.join("") ? [...above, text.value] : above;
+}

@@ -1,0 +1,122 @@
+"""What somebody wrote and nothing else keeps is not lost by one press."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.playground.test_browser import alice, ask, site  # noqa: F401  fixture
+from tests.playground.test_presets_in_browser import save_a_preset
+from tests.story.site import Site
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def page(browser: Browser, site: tuple[Site, str]) -> Iterator[Page]:  # noqa: F811
+    with alice(browser, site) as page:
+        yield page
+
+
+def composer(page: Page) -> Locator:
+    return page.locator("#composer textarea")
+
+
+def asked(page: Page) -> Locator:
+    return page.get_by_role("dialog", name="Replace what you have written?")
+
+
+def test_a_starter_is_asked_and_the_draft_stays(page: Page) -> None:
+    composer(page).fill("half written")
+    starter = page.locator("[data-starter]").first
+    text = starter.inner_text()
+    starter.click()
+    expect(page.locator(".turn [data-text]").first).to_have_text(text)
+    expect(page.get_by_test_id("answer")).to_be_visible()
+    expect(composer(page)).to_have_value("half written")
+    page.keyboard.press("Escape")
+
+
+def test_an_example_replaces_a_draft_only_when_that_was_meant(page: Page) -> None:
+    composer(page).fill("half written")
+    page.get_by_label("System prompt").fill("Long instructions.")
+    page.get_by_role("button", name="Into another language").click()
+    page.keyboard.press("Escape")
+    expect(composer(page)).to_have_value("half written")
+    expect(page.get_by_label("System prompt")).to_have_value("Long instructions.")
+    page.get_by_role("button", name="Into another language").click()
+    asked(page).get_by_role("button", name="Replace").click()
+    expect(composer(page)).to_have_value("{{text}}")
+    expect(composer(page)).to_be_focused()
+    # What an example brought is not asked about; nor is it once something was written and saved.
+    page.get_by_role("button", name="A contact as JSON").click()
+    expect(composer(page)).not_to_have_value("{{text}}")
+    expect(asked(page)).to_be_hidden()
+    composer(page).fill("Saved")
+    save_a_preset(page, "Written")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Into another language").click()
+    expect(composer(page)).to_have_value("{{text}}")
+    page.get_by_role("textbox", name="text").fill("A long text")
+    page.get_by_role("button", name="A contact as JSON").click()
+    expect(asked(page)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("textbox", name="text")).to_have_value("A long text")
+
+
+def test_a_preset_replaces_what_was_said_only_when_that_was_meant(page: Page) -> None:
+    composer(page).fill("Of the preset")
+    save_a_preset(page, "Opened")
+    page.keyboard.press("Escape")
+    composer(page).fill("said and never run")
+    page.get_by_role("button", name="Add", exact=True).click()
+    composer(page).fill("draft")
+    for button, shown in (("Cancel", "said and never run"), ("Replace", "Of the preset")):
+        open_a_preset(page, "Opened")
+        asked(page).get_by_role("button", name=button).click()
+        expect(page.locator(".turn [data-text]")).to_have_text(shown)
+    expect(composer(page)).to_have_value("draft")
+    expect(ask(page, "run")).to_have_attribute("data-state", "streaming")
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(re.compile("conversation=conv_"))
+    open_a_preset(page, "Opened")  # what ran is in the history
+    expect(page.locator(".turn")).to_have_count(1)
+    expect(page.locator(".turn [data-text]")).to_have_text("Of the preset")
+
+
+def test_a_text_to_continue_is_not_replaced_unasked(page: Page) -> None:
+    page.get_by_text("Completion", exact=True).click()
+    text = page.get_by_label("Text to continue")
+    text.fill("Of the preset")
+    save_a_preset(page, "Text")
+    page.keyboard.press("Escape")
+    text.fill("It was a dark")
+    open_a_preset(page, "Text")
+    page.keyboard.press("Escape")
+    expect(text).to_have_value("It was a dark")
+
+
+def open_a_preset(page: Page, name: str) -> None:
+    page.get_by_role("button", name="Presets").click()
+    page.locator("#preset-list").get_by_role("button", name=name, exact=True).click()
+
+
+def test_an_edit_that_was_left_goes_on_where_it_was(page: Page) -> None:
+    composer(page).fill("first")
+    page.get_by_role("button", name="Add", exact=True).click()
+    turn = page.locator(".turn").first
+    edit, area = turn.get_by_role("button", name="Edit"), turn.locator("[data-editor] textarea")
+    edit.click()
+    area.fill("first, and much more")
+    page.keyboard.press("Escape")
+    expect(turn.locator("[data-text]")).to_have_text("first")
+    page.keyboard.press("Enter")  # the focus is on the button
+    expect(area).to_have_value("first, and much more")
+    turn.get_by_role("button", name="Cancel").click()
+    edit.click()
+    expect(area).to_have_value("first")
+    area.fill("second")
+    page.keyboard.press("Control+Enter")
+    edit.click()
+    expect(area).to_have_value("second")

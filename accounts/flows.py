@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4, uuid5
 
 from django.db import IntegrityError, models, transaction
 from django.db.models import Q
@@ -26,6 +26,11 @@ INVITATION_LASTS = timedelta(days=7)
 ROTATION_OVERLAP = timedelta(hours=24)
 MAX_IP_RANGES = 20
 MAX_INVITATIONS_A_DAY = 50
+KEYS_OF_FORMS = UUID("6c1d7f0e-6d0e-4c34-9a5a-0f5a5f6d9c1b")
+MADE_BEFORE = gettext_lazy(
+    "This form has made its key before, and a key is shown once. "
+    "If you did not copy it, revoke it and make another."
+)
 WITHOUT_OWNER = gettext_lazy("An organisation needs an owner; make somebody else one first.")
 
 
@@ -123,10 +128,15 @@ def create_key(
     tokens_per_minute: int | None = None,
     expires_at: datetime | None = None,
     first_key_id: UUID | None = None,
+    form_token: str = "",
 ) -> tuple[ApiKey, str]:
-    """A new key and its secret, which is stored nowhere and can be shown only now."""
+    """A new key and its secret, which is stored nowhere and can be shown only now.
+
+    `form_token`: of the form that asks for it, which makes one key however often it is sent.
+    """
     minted = keys.mint()
-    key = ApiKey.objects.create(
+    key = ApiKey(
+        id=uuid5(KEYS_OF_FORMS, f"{organisation.pk} {form_token}") if form_token else uuid4(),
         organisation=organisation,
         created_by=user,
         name=name,
@@ -142,6 +152,13 @@ def create_key(
         expires_at=expires_at,
         first_key_id=first_key_id,
     )
+    try:
+        with transaction.atomic():
+            key.save(force_insert=True)
+    except IntegrityError:
+        if not ApiKey.objects.filter(pk=key.pk).exists():
+            raise
+        raise ValueError(MADE_BEFORE) from None
     return key, minted.secret
 
 

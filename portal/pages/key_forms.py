@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import flows
 from accounts.models import MAX_PER_MINUTE, Scope
 from billing.forms import MonthlyCapField
+from billing.topups import new_form_token
 from inference.catalog import CatalogEntry
 from portal.lib.names import check_plain_name
 
@@ -65,6 +66,10 @@ class KeyForm(KeyLimitsForm):
         max_length=1000,
         widget=forms.Textarea(attrs={"rows": 2, "placeholder": "203.0.113.0/24"}),
         help_text=_("One address or CIDR range a line; empty: from anywhere."),
+    )
+
+    form_token = forms.CharField(
+        max_length=64, widget=forms.HiddenInput, initial=new_form_token, required=False
     )
 
     def __init__(

@@ -50,11 +50,14 @@ def key_create(request: HttpRequest) -> HttpResponseBase:
     posted = request.POST if request.method == "POST" else None
     form = KeyForm(posted, scopes=scopes_for(request), offered=offered_to(request))
     if form.is_valid():
-        key, secret = flows.create_key(
-            request.organisation,  # type: ignore[attr-defined]
-            cast("User", request.user),
-            **form.key_fields(),
-        )
+        organisation = request.organisation  # type: ignore[attr-defined]
+        try:
+            key, secret = flows.create_key(
+                organisation, cast("User", request.user), **form.key_fields()
+            )
+        except ValueError as error:  # its page was loaded again
+            messages.warning(request, str(error))
+            return redirect("keys")
         return keys_page(request, {"name": key.name, "secret": secret})
     status = 400 if form.is_bound else 200
     return render(request, "pages/key_create.html", {"form": form}, status=status)

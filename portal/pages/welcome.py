@@ -5,6 +5,7 @@ import shlex
 from typing import cast
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
@@ -17,6 +18,7 @@ from accounts import flows
 from accounts.models import ApiKey, User
 from accounts.permissions import KEY_MAKERS, member_required
 from billing.models import UsageRecord
+from billing.topups import new_form_token
 from portal.pages.keys import role_of
 from portal.pages.samples import default_model
 
@@ -41,11 +43,17 @@ def welcome(request: HttpRequest) -> HttpResponseBase:
         if not may_make:
             raise PermissionDenied
         organisation = request.organisation  # type: ignore[attr-defined]
-        _key, secret = flows.create_key(organisation, user, _("First key"))
+        token = request.POST.get("form_token", "")
+        try:
+            _key, secret = flows.create_key(organisation, user, _("First key"), form_token=token)
+        except ValueError as error:  # its page was loaded again
+            messages.warning(request, str(error))
+            return redirect("keys")
     context = {
         "secret": secret,
         "curl": first_curl(secret) if secret else "",
         "may_make": may_make,
+        "form_token": new_form_token(),
     }
     return render(request, "pages/welcome.html", context)
 

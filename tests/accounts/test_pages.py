@@ -1,5 +1,7 @@
 """Pages of people: keys, welcome, members, settings; by role, and never another organisation's."""
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -102,6 +104,23 @@ def test_the_welcome_page_makes_a_key_and_its_curl(alice_client: Client) -> None
     assert alice_client.get(reverse("first_call")).json() == {"arrived": False}
 
 
+@pytest.mark.parametrize("name", ["key_create", "welcome"])
+def test_a_form_makes_one_key_and_shows_it_once(
+    name: str, alice_client: Client, organisation: Organisation
+) -> None:
+    shown = alice_client.get(reverse(name)).content.decode()
+    token = re.search(r'name="form_token" value="([0-9a-f]{32})"', shown)
+    assert token
+    fields = {"name": "k", "scope": "inference", "form_token": token[1]}
+    first = alice_client.post(reverse(name), fields)
+    assert 'data-testid="secret"' in first.content.decode()
+    again = alice_client.post(reverse(name), fields | {"name": "other"}, follow=True)
+    assert again.redirect_chain == [(reverse("keys"), 302)]
+    assert "This form has made its key before" in again.content.decode()
+    assert 'data-testid="secret"' not in again.content.decode()
+    assert organisation.api_keys.count() == 1
+
+
 def test_an_invitation_goes_out_and_is_accepted(
     alice_client: Client, charlie_client: Client, organisation: Organisation, settings: Settings
 ) -> None:
@@ -115,6 +134,21 @@ def test_an_invitation_goes_out_and_is_accepted(
     charlie_client.post(path)
     assert organisation.memberships.filter(user__email="charlie@example.com").exists()
     assert "Acme" in charlie_client.get(reverse("members")).content.decode()
+
+
+@pytest.mark.parametrize("name", ["evil.example", "Go to http://evil.example/win", "a@b.example"])
+def test_no_mail_client_makes_a_link_of_the_name_in_an_invitation(
+    name: str, alice_client: Client, organisation: Organisation, settings: Settings
+) -> None:
+    """A stranger reads it, and whoever sends it has chosen it."""
+    settings.EMAIL_BACKEND = "accounts.mail.OutboxBackend"
+    Organisation.objects.update(name=name)
+    alice_client.post(reverse("member_invite"), {"email": "dora@example.com", "role": "viewer"})
+    mail = OutgoingMail.objects.get()
+    for body in (mail.text, mail.html):
+        assert name not in body
+        assert name in body.replace("\u200b", "")
+        assert not re.search(r"evil\.\w|b\.example|http://evil", body)
 
 
 def test_an_admin_does_not_replace_an_owners_invitation_either(

@@ -122,6 +122,27 @@ def test_without_scripts_all_samples_are_there(
         expect(page.locator("code-tabs pre:visible")).to_have_count(3)
 
 
+def test_two_presses_and_a_reload_make_one_key(
+    browser: Browser, live_server: LiveServer, member: User, organisation: Organisation
+) -> None:
+    with visitor(browser, live_server.url) as (page, watch):
+        sign_in(page)
+        before = organisation.api_keys.count()
+        page.goto("/portal/keys/new/")
+        page.get_by_label("Name").fill("pressed twice")
+        page.get_by_role("button", name="Make the key").evaluate(
+            "button => { button.click(); setTimeout(() => button.click(), 5); }"
+        )
+        secret = page.get_by_test_id("secret").inner_text()
+        assert organisation.api_keys.count() == before + 1
+        page.reload()  # which asks whether to send the form again, and does
+        page.wait_for_url("**/portal/keys/")
+        expect(page.get_by_text("This form has made its key before")).to_be_visible()
+        assert secret not in page.content()
+        assert organisation.api_keys.count() == before + 1
+        assert watch.complaints == []
+
+
 def test_every_column_of_the_requests_is_in_sight_on_a_laptop(
     browser: Browser, live_server: LiveServer, member: User, organisation: Organisation
 ) -> None:

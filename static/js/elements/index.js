@@ -10,4 +10,5 @@ import "./live-fragment.js";
 import "./local-time.js";
 import "./request-drawer.js";
 import "./submit-on-change.js";
+import "./submit-once.js";
 import "./theme-switch.js";

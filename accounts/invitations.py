@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts import flows, languages, mail
 from accounts.models import Invitation, Organisation, User
+from portal.lib.names import unlinked
 
 FOLLOWED = "invitation_id"  # in the session of somebody who has not signed in yet
 
@@ -26,7 +27,8 @@ def invite(organisation: Organisation, inviter: User | None, email: str, role: s
 def _send(invitation: Invitation, address: str) -> None:
     """Store the mail, in the language of the invited where they have an account."""
     context = {
-        "invitation": invitation,
+        # Strangers read it, and somebody whom they do not know has chosen it.
+        "name": unlinked(invitation.organisation.name),
         "address": address,
         **mail.signature(),
     }

@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.permissions import member_required
-from playground import history
+from playground import history, snapshots
 from playground.admission import SPENDERS
 from playground.models import Conversation, Message
 
@@ -87,7 +87,7 @@ def download(content: dict[str, Any] | str, name: str) -> HttpResponse:
 @member_required(*SPENDERS)
 def delete_conversation(request: HttpRequest, conversation_id: str) -> HttpResponse:
     """Rows and text are gone, not hidden."""
-    own_conversation(request, conversation_id).delete()
+    snapshots.delete(own_conversation(request, conversation_id))
     return HttpResponse(status=204)
 
 

@@ -42,19 +42,19 @@ def snapshot_list(request: HttpRequest, conversation_id: str) -> JsonResponse:
 @require_POST
 @member_required(*SPENDERS)
 def change_snapshot(request: HttpRequest, snapshot_id: str) -> HttpResponse:
-    """Who may read it; what it shows never changes."""
     try:
         sharing = read_body(request, Sharing)
     except ServiceError as bad:
         return JsonResponse(protocol.error(bad), status=bad.status)
-    changed = own_snapshots(request, snapshot_id).update(audience=sharing.audience)
+    found = own_snapshots(request, snapshot_id)
+    changed = snapshots.show_to(found, Audience(sharing.audience))
     return HttpResponse(status=204) if changed else HttpResponse(status=404)
 
 
 @require_POST
 @member_required(*SPENDERS)
 def delete_snapshot(request: HttpRequest, snapshot_id: str) -> HttpResponse:
-    deleted, _ = own_snapshots(request, snapshot_id).delete()
+    deleted = snapshots.withdraw(own_snapshots(request, snapshot_id))
     return HttpResponse(status=204) if deleted else HttpResponse(status=404)
 
 

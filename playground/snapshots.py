@@ -3,8 +3,10 @@
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from accounts import audit
 from accounts.models import Membership, User
 from playground import history
 from playground.admission import SPENDERS
@@ -17,13 +19,47 @@ SHOWN = (
 )  # fmt: skip
 
 
+@transaction.atomic
 def take(conversation: Conversation, audience: Audience) -> Snapshot:
-    return Snapshot.objects.create(
+    """A link to it as it stands now."""
+    snapshot = Snapshot.objects.create(
         conversation=conversation,
         organisation_id=conversation.organisation_id,
         audience=audience,
         content=content_of(conversation),
     )
+    if audience == Audience.ANYONE:
+        _note(snapshot, "made")
+    return snapshot
+
+
+@transaction.atomic
+def show_to(found: QuerySet[Snapshot], audience: Audience) -> bool:
+    """Who may read it; whether it is there. What it shows never changes."""
+    for snapshot in found.exclude(audience=audience).select_for_update(of=("self",)):
+        _note(snapshot, "made" if audience == Audience.ANYONE else "withdrawn")
+    return found.update(audience=audience) > 0
+
+
+@transaction.atomic
+def withdraw(found: QuerySet[Snapshot]) -> bool:
+    """Delete these links; whether there was one."""
+    for snapshot in found.filter(audience=Audience.ANYONE).select_for_update(of=("self",)):
+        _note(snapshot, "withdrawn")
+    deleted, _by_model = found.delete()
+    return deleted > 0
+
+
+@transaction.atomic
+def delete(conversation: Conversation) -> None:
+    """With its links."""
+    withdraw(conversation.snapshots.all())
+    conversation.delete()
+
+
+def _note(snapshot: Snapshot, what: str) -> None:
+    """For the organisation's audit log: what the whole world may read, and its end."""
+    audit.note(snapshot.organisation, {"public_link": (what, snapshot.id)})
 
 
 def content_of(conversation: Conversation) -> dict[str, Any]:

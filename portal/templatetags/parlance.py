@@ -11,6 +11,7 @@ from auditlog.models import LogEntry
 from django import template
 from django.forms import BoundField, CheckboxInput
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.translation import get_language
@@ -128,9 +129,13 @@ def iso(value: datetime) -> str:
 
 @register.filter
 def changed_fields(entry: LogEntry) -> str:
-    """The names of what an entry of the audit log changed; of a visit, its reason."""
+    """The names of what an entry of the audit log changed; a visit's reason; a link."""
     if visit := entry.changes_dict.get("operator_visit"):
         return _("Operator's visit, ended") if visit[0] else _("Operator's visit: %s") % visit[1]
+    if link := entry.changes_dict.get("public_link"):
+        made = link[0] == "made"
+        sentence = _("Link for anyone made: %s") if made else _("Link for anyone withdrawn: %s")
+        return sentence % reverse("playground_shared", args=[link[1]])
     fields = {field.name: field for field in entry.content_type.model_class()._meta.get_fields()}
     names = [
         words.AUDITED.get(name) or getattr(fields.get(name), "verbose_name", name)

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from accounts import flows
+from accounts import audit, flows
 from accounts.models import Membership, Organisation, Role, User
 from inference import catalog
 from playground.models import (
@@ -195,6 +195,30 @@ def test_a_link_for_the_organisation_is_for_its_members(
     assert client.get("/playground/shared/snap_none/").status_code == 302
     Membership.objects.filter(user__email="bob@example.com").delete()
     assert bob_client.get(path).status_code == 404
+
+
+def test_what_anyone_may_read_is_in_the_audit_log(
+    alice_client: Client, alice: User, kept: Conversation
+) -> None:
+    made = share(alice_client, kept, "anyone")
+    inside = share(alice_client, kept, "organisation")
+    path = f"/playground/snapshots/{made['id']}/"
+    for audience in ("anyone", "organisation", "organisation", "anyone"):
+        post(alice_client, path, {"audience": audience})
+    post(alice_client, path + "delete/", {})
+    again = share(alice_client, kept, "anyone")
+    assert alice_client.post(f"/playground/conversations/{kept.id}/delete/").status_code == 204
+    log = audit.entries(kept.organisation).filter(changes__has_key="public_link")
+    noted = [entry.changes["public_link"] for entry in log.reverse()]
+    first, second = made["id"], again["id"]
+    assert noted == [
+        ["made", first], ["withdrawn", first], ["made", first], ["withdrawn", first],
+        ["made", second], ["withdrawn", second],
+    ]  # fmt: skip
+    assert {entry.actor for entry in log} == {alice}
+    page = alice_client.get("/portal/members/").content.decode()
+    assert f"Link for anyone withdrawn: /playground/shared/{second}/" in page
+    assert inside["id"] not in page
 
 
 def test_what_a_link_shows_stays_as_it_was_and_who_may_see_it_changes(

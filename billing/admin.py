@@ -197,9 +197,9 @@ class TransferAdmin(ReadOnlyAdmin):
     list_display = [
         "created_at", "kind", "amount", "debit_account", "credit_account", "note", "actor",
     ]  # fmt: skip
-    list_filter = ["kind"]
+    # Not by `date_hierarchy`, which reads the whole ledger for its list of months.
+    list_filter = ["kind", "created_at"]
     search_fields = ["reference", "description", "actor"]
-    date_hierarchy = "created_at"
     list_select_related = ["debit_account", "credit_account"]
 
     @admin.display(description=gettext_lazy("amount"))

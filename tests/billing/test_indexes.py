@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db.models import Model, QuerySet
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from billing import audit, statements
@@ -58,6 +61,16 @@ def test_the_audit_reads_no_table_once_for_each_row_of_another(code: str) -> Non
         steps = [row[-1] for row in cursor.fetchall()]
     # Of open holds (h) there are few.
     assert [step for step in steps if re.match("SCAN [^h]+ LEFT-JOIN", step)] == []
+
+
+@pytest.mark.parametrize("name", ["transfer", "hold", "usagerecord"])
+def test_a_list_of_the_console_computes_nothing_from_each_row(
+    name: str, admin_client: Client
+) -> None:
+    """Of 200,000 transfers a list of their months took a second of 1.3 (SQLite)."""
+    with CaptureQueriesContext(connection) as asked:
+        assert admin_client.get(reverse(f"admin:billing_{name}_changelist")).status_code == 200
+    assert [query["sql"] for query in asked if "trunc" in query["sql"].lower()] == []
 
 
 @pytest.mark.parametrize("model", [Transfer, UsageRecord])

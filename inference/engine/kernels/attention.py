@@ -89,7 +89,6 @@ def _attend(
     PARTS: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
     """A tile's tokens, a key head's query heads, and a part of the keys."""
-    wait_for_inputs(EARLY)
     kv_head, tile, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     row = tl.load(tile_rows + tile).to(tl.int64)
     first = tl.load(tile_firsts + tile)
@@ -97,6 +96,7 @@ def _attend(
     count = tl.load(query_ends + row + 1) - begin
     length = tl.load(kv_lens + row)
     table = tables + row * width
+    wait_for_inputs(EARLY)
 
     index = tl.arange(0, ROWS)
     token = first + index // GROUP
@@ -146,11 +146,12 @@ def _combine(
     PARTS: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
     """One token and head of a tile: weigh its parts by what they had in sight."""
-    wait_for_inputs(EARLY)
     head, tile, index = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     row = tl.load(tile_rows + tile)
     token = tl.load(query_ends + row) + tl.load(tile_firsts + tile) + index
-    if token < tl.load(query_ends + row + 1):
+    end = tl.load(query_ends + row + 1)
+    wait_for_inputs(EARLY)
+    if token < end:
         parts, columns = tl.arange(0, PARTS), tl.arange(0, COLUMNS)
         places = ((tile * TOKENS + index) * HEADS + head) * PARTS + parts
         size = tl.load(sizes + places)

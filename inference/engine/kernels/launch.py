@@ -2,9 +2,10 @@
 
 Between two kernels of a stream the device drains and fills again: some microseconds, several times
 a layer. Launched early, a kernel's programs take the places that the last ones of the kernel before
-leave, and may read what no kernel writes, such as weights. Everything else has to come after
-`wait_for_inputs`: writes too, since what they overwrite may still be read. A kernel that waits has
-all kernels before it behind it, because each of them waited likewise.
+leave, and may read what no kernel writes: weights, and where a step's tokens belong, which copies
+bring before the step's first kernel (a kernel never starts before a copy has ended). Everything
+else has to come after `wait_for_inputs`: writes too, since what they overwrite may still be read. A
+kernel that waits has all kernels before it behind it, because each of them waited likewise.
 """
 
 from functools import cache

@@ -132,7 +132,6 @@ def _rotate_and_store(
     EARLY: tl.constexpr,
 ):
     """SIDE heads of one token: of its queries, its keys or its values."""
-    wait_for_inputs(EARLY)
     token = tl.program_id(0).to(tl.int64)
     part = tl.program_id(1)
     query_parts = (QUERIES + SIDE - 1) // SIDE
@@ -140,6 +139,7 @@ def _rotate_and_store(
     source = qkv + token * (QUERIES + 2 * KEYS) * DIM
     slot = tl.load(slots + token).to(tl.int64) * KEYS * DIM
     angle = tl.load(positions + token).to(tl.int64) * HALF
+    wait_for_inputs(EARLY)
     if part < query_parts:
         _rotated(
             source, queries + token * QUERIES * DIM, cosines + angle, sines + angle, query_norm,

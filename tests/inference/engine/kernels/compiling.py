@@ -2,7 +2,8 @@
 
 They are launched as ever, with the shapes of models, but Triton's driver is a stand-in that names
 the GPU, and a launch ends when its kernel is compiled. Prints a JSON list of what each kernel takes
-of a processor. In a process of its own, since Triton is otherwise told to interpret them.
+of a processor, and reads before its inputs are there. In a process of its own, since Triton is
+otherwise told to interpret them.
 """
 
 import json
@@ -52,7 +53,7 @@ class Target:
 
 
 def compile_all(capability: int) -> list[dict[str, Any]]:
-    """Launch everything once; return what was compiled, with its shared memory and its stack."""
+    """Launch everything once; return what was compiled."""
     compiled: dict[int, tuple[str, Any]] = {}
     run = JITFunction.run
 
@@ -71,7 +72,12 @@ def compile_all(capability: int) -> list[dict[str, Any]]:
         attend(*SHAPES[0], dtype, counts=[1] * 300)
         work_on_layers(dtype)
     return [
-        {"kernel": name, "shared": kernel.metadata.shared, "stack": stack_of(kernel)}
+        {
+            "kernel": name,
+            "shared": kernel.metadata.shared,
+            "stack": stack_of(kernel),
+            "early": touched_early(kernel),
+        }
         for name, kernel in compiled.values()
     ]
 
@@ -87,6 +93,33 @@ def stack_of(kernel: Any) -> int:
     found = re.search(r"STACK:(\d+)", said)
     assert found, said
     return int(found[1])
+
+
+def touched_early(kernel: Any) -> list[str]:
+    """Through which of its tensors a kernel goes before it waits for the one before it.
+
+    Its code up to there has no loops, so each register's tensors are those of what it is made of.
+    """
+    before, waits, _ = kernel.asm["ptx"].partition("griddepcontrol.wait")
+    if not waits:
+        return []
+    kinds = kernel.src.signature
+    names = [name for name, kind in kinds.items() if kind != "constexpr"]
+    made_of: dict[str, set[str]] = {}
+    touched: set[str] = set()
+    for line in before.splitlines():
+        parameter = re.search(r"ld\.param\S+\s+(%\w+), \[\w+_param_(\d+)\]", line)
+        if parameter:
+            made_of[parameter[1]] = {names[int(parameter[2])]}
+            continue
+        registers = re.findall(r"%r[sd]?\d+", re.sub(r"@!?%p\d+", "", line))
+        addresses = re.findall(r"%r[sd]?\d+", "".join(re.findall(r"\[[^\]]*\]", line)))
+        if re.search(r"\b(ld|st|atom|red)\.global|cp\.async", line):
+            touched |= set().union(*(made_of.get(register, set()) for register in addresses))
+        whole: set[str] = set().union(*(made_of.get(register, set()) for register in registers))
+        results = registers if "{" in line else registers[:1]
+        made_of |= dict.fromkeys([one for one in results if one not in addresses], whole)
+    return sorted(name for name in touched if kinds[name].startswith("*"))
 
 
 def attend(heads: int, kv_heads: int, dim: int, dtype: torch.dtype, *, counts: list[int]) -> None:

@@ -14,6 +14,13 @@ from tests.inference.engine.kernels.compiling import SHARED_KIB
 # Numbers that do not fit the registers go through memory. A few in passing are nothing; where it
 # was a kernel's own tile it was a thousand.
 MOST_STACK = 128
+# What kernels may read while the one before them runs: nothing that a kernel writes.
+EARLY = {
+    "_attend": ["kv_lens", "query_ends", "tile_firsts", "tile_rows"],
+    "_combine": ["query_ends", "tile_firsts", "tile_rows"],
+    "_row_product": ["weight"],
+    "_rotate_and_store": ["positions", "slots"],
+}
 
 
 @pytest.mark.parametrize("capability", [89, 90], ids=["consumer's Ada", "Hopper"])
@@ -34,3 +41,6 @@ def test_every_kernel_compiles_and_fits(capability: int, tmp_path: Path) -> None
     room = SHARED_KIB[capability] * 1024
     assert [each for each in compiled if each["shared"] > room] == []
     assert [each for each in compiled if each["stack"] > MOST_STACK] == []
+    for each in compiled:
+        early = EARLY.get(each["kernel"].split()[0], []) if capability >= 90 else []
+        assert each["early"] == early, each["kernel"]

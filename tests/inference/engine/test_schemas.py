@@ -117,3 +117,14 @@ def test_what_can_be_enforced_is_without_strict(grammars: Grammars) -> None:
     assert takes(grammars, wanted, '{"pattern":"a"}', lenient=True)
     assert not takes(grammars, wanted, '{"pattern":"1"}', lenient=True)
     assert not takes(grammars, wanted, '{"pattern":"a","b":1}', lenient=True)
+
+
+@pytest.mark.parametrize("text", [r'{"a":1,"\u0061":"x"}', '{"b":1,"b":2}'])
+def test_keys_that_are_not_named_may_spell_others_as_the_docs_say(
+    grammars: Grammars, text: str
+) -> None:
+    """When the library keeps them apart, the docs need not say so any more."""
+    named = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    assert takes(grammars, named, text)
+    assert not takes(grammars, {**named, "additionalProperties": False}, text)
+    assert not takes(grammars, named, '{"a":1,"a":2}')

@@ -107,7 +107,10 @@ def finish(closing: Closing) -> bool:
     )
     for refund in waiting:
         refunds.attempt(refund)
-    if _refused(organisation):
+    refused = Refund.objects.filter(
+        top_up__organisation=organisation, form_token=TOKEN, state=RefundState.FAILED
+    )
+    if refused.exists():  # its credit is back, and was not named as lost: a person decides
         logger.error("%s waits: Stripe refuses a refund", organisation.pk)
         return False
     return _delete(closing, lost_nanos)
@@ -148,20 +151,17 @@ def _under_way(organisation: Organisation) -> bool:
     return held or charged.exists() or ledger.balance(organisation.pk).unused_nanos < 0
 
 
-def _refused(organisation: Organisation) -> bool:
-    """Whether Stripe refused a refund: its credit is back, not lost, and a person decides."""
-    return Refund.objects.filter(
-        top_up__organisation=organisation, form_token=TOKEN, state=RefundState.FAILED
-    ).exists()
-
-
 @transaction.atomic
 def _settle_late(closing: Closing) -> None:
-    """Begin to send back what can be, and give up the rest."""
+    """Begin to send back what can be, and give up the rest.
+
+    Unless it may be of a refund that failed: then a person decides.
+    """
     Closing.objects.select_for_update().get(pk=closing.pk)
     organisation = closing.organisation
     lost_nanos = refunds.begin_all(organisation, TOKEN, closing.requested_by, MOST_REFUNDS)
-    if not _refused(organisation):
+    failed = Refund.objects.filter(top_up__organisation=organisation, state=RefundState.FAILED)
+    if not failed.exists():
         given_up = ledger_payments.give_up(closing.pk, lost_nanos)
         Closing.objects.filter(pk=closing.pk).update(given_up_nanos=F("given_up_nanos") + given_up)
 

@@ -332,6 +332,19 @@ def test_what_stripe_refuses_to_send_back_after_the_deletion_is_not_given_up(
     all_is_well()
 
 
+def test_a_refund_that_comes_back_after_the_deletion_is_not_given_up(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, paid: TopUp
+) -> None:
+    refund = refunds.ask(paid, "form", "alice@example.com")
+    delete(alice_client)
+    TopUp.objects.update(paid_at=timezone.now() - timedelta(days=15))
+    double.fail_refund(refund.stripe_refund_id or "")
+    hear(double, alice_client)
+    closing.run()
+    assert balance(organisation) == PAID, "a person decides"
+    all_is_well()
+
+
 def test_one_that_an_operator_resumes_is_deleted_all_the_same(
     alice_client: Client, organisation: Organisation
 ) -> None:

@@ -48,6 +48,7 @@ class Plan(models.Model):
 
 
 OVER = {"canceled", "incomplete_expired"}
+ENDED = OVER | {"unpaid"}  # as to usage
 
 
 class Subscription(models.Model):

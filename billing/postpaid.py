@@ -122,6 +122,7 @@ def forgive_rest(organisation_id: str) -> None:
 
 def run() -> None:
     """Tell Stripe of what was used since the last time. Called by beat."""
+    _close_lines()
     if not stripe_api.enabled():
         return
     try:
@@ -134,11 +135,19 @@ def run() -> None:
         logger.warning("usage will be told again: %s", away)
 
 
+def _close_lines() -> None:
+    """What requests gave back that ran when paying later was switched off is no credit."""
+    wide = PostPaid.objects.filter(active=False, organisation__account__credit_line_nanos__gt=0)
+    for organisation_id in wide.values_list("pk", flat=True):
+        ledger_payments.close_credit_line(organisation_id)
+
+
 def tell(post_paid: PostPaid) -> None:
     """Raises StripeUnavailable: what is not told waits."""
-    if post_paid.active and post_paid.subscription_id is None:
-        _subscribe(post_paid)
     waiting = post_paid.batches.filter(sent_at=None).first() or begin(post_paid.pk)
+    # What was used before it was switched off again needs an invoice all the same.
+    if post_paid.subscription_id is None and (post_paid.active or waiting is not None):
+        _subscribe(post_paid)
     if waiting is not None:
         try:
             _send(waiting)

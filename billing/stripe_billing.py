@@ -14,6 +14,7 @@ import stripe
 from django.conf import settings
 
 from billing.models import MeterBatch, Plan, PostPaid
+from billing.plan_models import ENDED
 from billing.stripe_api import RequestRefused, add_codes_and_tax, billing_page, calling, client
 from billing.stripe_objects import CheckoutSession, id_of, label, session_of
 
@@ -190,10 +191,20 @@ def payment_of_invoice(invoice_id: str) -> str:
 
 
 def subscribe_to_usage(post_paid: PostPaid, customer_id: str, *, has_card: bool) -> str:
-    """The id of the subscription that bills what the meter counts; the same when called again."""
+    """The id of the subscription that bills what the meter counts; the same when called again.
+
+    One that runs already, since before paying later was switched off, is gone on with: the meter
+    counts for every subscription of a customer, so each of two would bill all of it.
+    """
+    price_id = _usage_price()
+    with calling():
+        made = client().v1.subscriptions.list({"customer": customer_id, "price": price_id})
+        for each in made.auto_paging_iter():
+            if each.status not in ENDED:
+                return each.id
     parameters: SubscriptionCreateParams = {
         "customer": customer_id,
-        "items": [{"price": _usage_price()}],
+        "items": [{"price": price_id}],
         "metadata": {"purpose": POST_PAID, "organisation_id": post_paid.organisation_id},
     }
     if not has_card:

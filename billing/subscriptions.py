@@ -16,11 +16,9 @@ from accounts import audit
 from accounts.models import Organisation
 from billing import customers, ledger_payments, stripe_api, stripe_billing, topups
 from billing.models import Plan, PostPaid, StripeCustomer, Subscription, SubscriptionPage
-from billing.plan_models import OVER, new_page_key
+from billing.plan_models import ENDED, OVER, new_page_key
 from billing.stripe_billing import StripeSubscription
 from billing.stripe_objects import CheckoutSession
-
-ENDED = OVER | {"unpaid"}
 
 
 def live(organisation_id: str) -> list[Subscription]:

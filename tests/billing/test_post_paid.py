@@ -80,6 +80,48 @@ def test_switched_off_nothing_more_is_used_on_credit(later: Organisation) -> Non
     assert postpaid.owed_nanos(later.pk) == 50
 
 
+def test_what_a_request_gives_back_that_ran_when_it_was_switched_off_is_no_credit(
+    double: StripeDouble, later: Organisation
+) -> None:
+    hold("req_1", later.pk, TEN + 5000)
+    postpaid.turn_off(later)
+    ledger.settle("req_1", draft(TEN + 50))
+    tasks.tell_usage()
+    with pytest.raises(ledger.InsufficientCredit):
+        hold("req_more", later.pk, 1)
+    assert told(double) == [50]
+
+
+def test_what_was_used_before_it_was_switched_off_again_is_billed_and_keeps_no_other_waiting(
+    double: StripeDouble, later: Organisation, charlie: User
+) -> None:
+    [other] = charlie.organisations.all()
+    postpaid.turn_on(other, LINE, "operator@example.com")
+    use(later, TEN + 50)
+    postpaid.turn_off(later)  # the job has not run yet
+    use(other, 70)
+    for _ in range(2):
+        tasks.tell_usage()
+    assert told(double) == [50, 70]
+    assert len(double.all("subscription")) == 2, "each has an invoice to come"
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_switched_on_again_it_has_one_subscription_or_its_usage_would_be_billed_twice(
+    double: StripeDouble, alice_client: Client, later: Organisation, ended: bool
+) -> None:
+    month(double, alice_client, later, TEN + NANOS_PER_DOLLAR)
+    [first] = double.all("subscription")
+    postpaid.turn_off(later)
+    if ended:
+        subscriptions.cancel(double, first["id"])
+    postpaid.turn_on(later, LINE, "operator@example.com")
+    tasks.tell_usage()
+    statuses = [each["status"] for each in double.all("subscription")[::-1]]
+    assert statuses == (["canceled", "active"] if ended else ["active"])
+    assert (PostPaid.objects.get().subscription_id == first["id"]) is not ended
+
+
 def test_what_was_given_is_no_credit_that_can_be_refunded(later: Organisation) -> None:
     assert refunds._unused_cents(later.pk) == 1000
     use(later, TEN + 50)

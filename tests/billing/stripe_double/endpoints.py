@@ -30,6 +30,7 @@ from stripe.params import (
     SetupIntentRetrieveParams,
     SubscriptionCancelParams,
     SubscriptionCreateParams,
+    SubscriptionListParams,
     SubscriptionRetrieveParams,
     SubscriptionUpdateParams,
 )
@@ -238,6 +239,17 @@ def listed(kind: str) -> Answer:
     return answer
 
 
+def list_subscriptions(double: StripeDouble, fields: Object, _id: str) -> Object:
+    """Of a price, and not canceled."""
+    answer = listed("subscription")(double, fields, "")
+    answer["data"] = [
+        each for each in answer["data"]
+        if each["status"] != "canceled"
+        and each["items"]["data"][0]["price"]["id"] == fields["price"]
+    ]  # fmt: skip
+    return answer
+
+
 def _made(make: Callable[[StripeDouble, Object], Object]) -> Answer:
     return lambda double, fields, _id: make(double, fields)
 
@@ -279,6 +291,7 @@ ENDPOINTS = [
     _endpoint("GET", "prices", PriceListParams, list_prices),
     _endpoint("POST", "prices", PriceCreateParams, _made(subscriptions.make_price)),
     _endpoint("GET", "prices/ID", PriceRetrieveParams, retrieve("price")),
+    _endpoint("GET", "subscriptions", SubscriptionListParams, list_subscriptions),
     _endpoint("POST", "subscriptions", SubscriptionCreateParams, _made(subscriptions.begin)),
     _endpoint("GET", "subscriptions/ID", SubscriptionRetrieveParams, retrieve("subscription")),
     _endpoint("POST", "subscriptions/ID", SubscriptionUpdateParams, _changed(subscriptions.update)),

@@ -15,8 +15,8 @@ from typing import Any
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
-_PREFIXES = ("sk-prl-", "sk_live_", "sk_test_", "whsec_")
-_KEY = re.compile(rf"\b({'|'.join(_PREFIXES)})[A-Za-z0-9_]+")
+_PREFIXES = ("sk-prl-", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_")
+_KEY = re.compile(rf"\b({'|'.join(_PREFIXES)})[A-Za-z0-9_+/=]+")  # to the end of base64, too
 
 
 def configure(options: dict[str, Any]) -> None:

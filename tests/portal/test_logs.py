@@ -69,6 +69,15 @@ def test_a_key_is_masked_in_a_librarys_lines(lines: io.StringIO) -> None:
     assert KEY not in lines.getvalue()
 
 
+@pytest.mark.parametrize(
+    "kind", ["sk-prl-", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_"]
+)
+def test_every_kind_of_secret_is_masked(lines: io.StringIO, kind: str) -> None:
+    """Ours, and those that Stripe gives an operator: restricted keys begin with another letter."""
+    structlog.get_logger("test").info("refused", key=f"{kind}+a1/B2c3=")
+    assert last(lines)["key"] == f"{kind}…"
+
+
 @pytest.mark.parametrize("get_logger", [structlog.get_logger, logging.getLogger])
 def test_a_traceback_has_neither_keys_nor_local_variables(
     lines: io.StringIO, get_logger: Callable[[str], Any]

@@ -24,8 +24,15 @@ BORROWED = (
     "allauth/account", "allauth/mfa", "allauth/usersessions", "allauth/templates/account",
     "allauth/templates/mfa", "allauth/templates/usersessions", "auditlog",
 )  # fmt: skip
-# What Django's translation lacks of what it says on our pages.
-GAPS = ("Change or view list link",)
+# What Django's translation lacks of what it says on our pages: each with its plural, if any.
+GAPS = (
+    ("Add link",),
+    ("Change or view list link",),
+    ("Error:",),
+    ("Model name",),
+    ("This password is too short. It must contain at least %d character.",
+     "This password is too short. It must contain at least %d characters."),
+)  # fmt: skip
 # Those that xgettext does not know of itself.
 KEYWORDS = (
     "gettext_noop", "gettext_lazy", "ngettext_lazy:1,2", "pgettext:1c,2", "npgettext:1c,2,3",
@@ -78,7 +85,7 @@ def strings(folder: Path) -> str:
             text = templatize(text, origin=str(source))
         target.write_text(text)
     marked = [f"pgettext({names.CONTEXT!r}, {name!r})" for name in sorted(names.to_translate())]
-    marked += [f"gettext({text!r})" for text in GAPS]
+    marked += [f"ngettext{(*gap, 1)}" if gap[1:] else f"gettext({gap[0]!r})" for gap in GAPS]
     (folder / "names.py").write_text("\n".join(marked))
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     keywords = [f"--keyword={keyword}" for keyword in KEYWORDS]

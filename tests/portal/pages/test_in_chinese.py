@@ -130,6 +130,16 @@ def test_an_operator_reads_no_english(site: Site) -> None:
     assert english_on(signed_in(staff), console()) == []
 
 
+@pytest.mark.parametrize("password", ["x", "password", "12345678", "lighthouse1", ""])
+def test_what_is_wrong_with_a_password_is_told_in_chinese(client: Client, password: str) -> None:
+    """By Django, whose own translation lacks a part of it."""
+    client.cookies["django_language"] = "zh-hans"
+    sent = {"email": "lighthouse@example.com", "password1": password}
+    page = client.post(reverse("account_signup"), sent)
+    assert page.context["form"].errors["password1"]
+    assert english_in(page.content.decode()) == []
+
+
 @pytest.mark.parametrize(
     ("html", "english"),
     [

@@ -55,12 +55,10 @@ class MembershipFormSet(BaseInlineFormSet[Membership, Model, Any]):
         if any(self.errors):
             return
         shown = [form.instance.pk for form in self.initial_forms]
+        # What is marked to go may be wrong in the rest: nobody looked at it.
         said = [form.cleaned_data for form in self.forms if form.cleaned_data]
-        owned = {
-            each["organisation"]
-            for each in said
-            if each["role"] == Role.OWNER and not each.get("DELETE")
-        }
+        stay = [each for each in said if not each.get("DELETE")]
+        owned = {each["organisation"] for each in stay if each["role"] == Role.OWNER}
         # The console saves in one transaction: owners are locked until its end, as in `flows`.
         owners = Membership.objects.select_for_update().filter(role=Role.OWNER)
         for owner in owners.filter(pk__in=shown).select_related("organisation"):

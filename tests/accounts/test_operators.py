@@ -334,7 +334,9 @@ def test_the_outbox_shows_mails_with_their_links(operator: Client) -> None:
     assert "<script>alert" not in page.content.decode()
 
 
-@pytest.mark.parametrize("change", [{"role": Role.VIEWER}, {"DELETE": "on"}])
+@pytest.mark.parametrize(
+    "change", [{"role": Role.VIEWER}, {"DELETE": "on"}, {"DELETE": "on", "role": ""}]
+)
 @pytest.mark.parametrize("page", ["organisation", "user"])
 def test_no_organisation_loses_its_last_owner(
     operator: Client, organisation: Organisation, alice: User, page: str, change: dict[str, str]

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from datetime import timedelta
+from fnmatch import fnmatch
 
 import pytest
 from django.conf import settings
@@ -20,6 +21,7 @@ from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import audit_is_clean
 from tests.billing.payments import TEN, WEBHOOK, balance, begin, deliver, paid_event, run_jobs
 from tests.billing.stripe_double import StripeDouble, sign
+from tests.environment import REPOSITORY
 
 
 @pytest.mark.django_db(transaction=True)
@@ -211,3 +213,13 @@ def test_the_operator_is_told_to_choose_every_event_that_means_something() -> No
         if not chosen & {event, event.rpartition(".")[0] + ".*"}
     }  # fmt: skip
     assert missing == set()
+
+
+def test_operators_are_told_to_choose_every_event_that_is_heard() -> None:
+    """One that is left out at Stripe never comes."""
+    text = (REPOSITORY / "docs" / "operations.md").read_text()
+    listed = text.partition("choose these\nevents:")[2].partition(". Every delivery")[0]
+    patterns = re.findall(r"`([a-z_.*]+)`", listed)
+    heard = set(webhooks.HANDLERS)
+    assert {event for event in heard if not any(fnmatch(event, each) for each in patterns)} == set()
+    assert {each for each in patterns if not any(fnmatch(event, each) for event in heard)} == set()

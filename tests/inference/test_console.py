@@ -91,7 +91,7 @@ def test_it_says_whose_requests_a_model_served_in_the_last_hour(
 ) -> None:
     other = charlie.memberships.get().organisation
     make_record(organisation, uncached_tokens=60, cached_tokens=500, output_tokens=15)
-    make_record(other, uncached_tokens=20, cached_tokens=0, output_tokens=5)
+    make_record(other, uncached_tokens=15, cached_tokens=0, output_tokens=10)
     make_record(other, at=timezone.now() - timedelta(hours=2), output_tokens=999)
     page = operator(is_superuser=True).get(PAGE).content.decode()
     assert "Acme 75% · Other 25%" in page

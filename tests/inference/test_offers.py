@@ -59,7 +59,7 @@ def test_a_key_that_names_it_opens_nothing(private: ServedModel) -> None:
 @pytest.mark.parametrize(
     "path",
     ["/", "/models/", "/status/", "/docs/models/", "/docs/models.md", "/playground/",
-     "/portal/keys/new/"],
+     "/portal/keys/new/", "/docs/moving-from-openai/"],
 )  # fmt: skip
 def test_pages_show_it_to_its_members_alone(
     client: Client, alice_client: Client, charlie_client: Client, private: ServedModel, path: str
@@ -67,6 +67,19 @@ def test_pages_show_it_to_its_members_alone(
     assert SECRET in alice_client.get(path).content.decode()
     for other in (client, charlie_client):
         assert SECRET not in other.get(path, follow=True).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [("text", "/"), ("text", "/docs/quickstart/"), ("embeddings", "/docs/embeddings/")],
+)
+def test_no_sample_names_it_though_there_is_no_other(
+    client: Client, private: ServedModel, kind: str, path: str
+) -> None:
+    ServedModel.objects.exclude(pk=private.pk).update(enabled=False)
+    ServedModel.objects.filter(pk=private.pk).update(kind=kind, is_chat=kind == "text")
+    catalog.forget()
+    assert SECRET not in client.get(path).content.decode()
 
 
 def test_its_own_page_is_not_there_for_others(

@@ -24,8 +24,7 @@ class StopAutomaton:
         self.match: list[str] = [""]  # longest stop string ending here
         self.fail: list[int] = [0]
         for stop in stops:
-            if stop:
-                self._insert(stop)
+            self._insert(stop)
         self._link()
 
     def _insert(self, stop: str) -> None:
@@ -89,12 +88,8 @@ class Detokenizer:
 
     def flush(self) -> str:
         """Return what was still held back; half a character becomes U+FFFD. Nothing may follow."""
-        if self.stop_reason:
-            return ""
         text = self._accept(self._decode(b"", True), may_stop=True, last=True)
-        text += self._held
-        self._held = ""
-        return text
+        return text + self._held
 
     def _accept(self, text: str, may_stop: bool, last: bool = False) -> str:
         if self.stop_reason or not (text or last):

@@ -4,7 +4,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inference.engine.detokenizer import Detokenizer
@@ -41,6 +41,8 @@ def feed(detokenizer: Detokenizer, parts: list[bytes]) -> str:
 
 @settings(max_examples=400, deadline=None)
 @given(LETTERS, STOPS, CUTS)
+@example("aaab", ("aab",), [])  # which begins again before it has failed
+@example("abb", ("abä", "b"), [])  # one ends within the beginning of another
 def test_it_gives_the_text_up_to_the_first_stop_however_it_is_cut(
     text: str, stops: tuple[str, ...], cuts: list[int]
 ) -> None:
@@ -67,6 +69,8 @@ CALLING = st.lists(st.sampled_from(["a", "b", "<", "<tool_call>", "{", "[TOOL_CA
 @pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS.keys())
 @settings(max_examples=100, deadline=None)
 @given(CALLING, st.lists(st.sampled_from(["a", "ab", "<", "{", "l"])).map(tuple), CUTS)
+@example("a<tool_call>", ("ab",), [1])
+@example("a[TOOL_CALLS]", ("ab",), [1])
 def test_it_stops_in_what_is_said_and_never_in_a_call(
     form: ToolFormat, text: str, stops: tuple[str, ...], cuts: list[int]
 ) -> None:

@@ -62,15 +62,8 @@ def load_weights(path: str, **options: Any) -> tuple[Any, set[str]]:
         module, told = load(path, config=config, **options)
     except ImportError as error:
         raise ValueError(str(error)) from error
-    for name, found, wanted in sorted(told["mismatched_keys"]):
-        raise ValueError(
-            f"Its {name} is of {_by(found)} numbers, and its configuration is for {_by(wanted)}."
-        )
+    check_sizes(told["mismatched_keys"])
     return module, set(told["missing_keys"])
-
-
-def _by(shape: Iterable[int]) -> str:
-    return " by ".join(map(str, shape))
 
 
 def longest_text(config: PretrainedConfig) -> int:
@@ -95,6 +88,15 @@ def check_complete(missing: Iterable[str]) -> None:
     if names:
         others = f" and {len(names) - 1} more" if names[1:] else ""
         raise ValueError(f"Its weights lack {names[0]}{others}.")
+
+
+def check_sizes(mismatched: Iterable[tuple[str, Iterable[int], Iterable[int]]]) -> None:
+    """Raise ValueError when weights are of another size than the configuration says."""
+    for name, found, wanted in sorted(mismatched):
+        sizes = [" by ".join(map(str, shape)) for shape in (found, wanted)]
+        raise ValueError(
+            f"Its {name} is of {sizes[0]} numbers, and its configuration is for {sizes[1]}."
+        )
 
 
 def causal_class(config: PretrainedConfig) -> Any:

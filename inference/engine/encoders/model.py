@@ -18,7 +18,7 @@ from inference.engine.encoders.batches import cut
 from inference.engine.encoders.checkpoint import EncoderFacts
 from inference.engine.encoders.jobs import Answer, MaskFill, Row
 from inference.engine.runner import guard
-from inference.engine.support import check_complete
+from inference.engine.support import check_complete, check_sizes
 
 # How far a row's numbers may be apart alone and in company, of their own spread.
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 5e-2, torch.bfloat16: 2e-1}
@@ -194,7 +194,9 @@ def load_masked_model(
 
 
 def _load(auto: Any, path: str, device: torch.device, dtype: torch.dtype) -> Any:
-    module, told = auto.from_pretrained(path, dtype=dtype, output_loading_info=True)
+    options = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    module, told = auto.from_pretrained(path, dtype=dtype, **options)
+    check_sizes(told["mismatched_keys"])
     # What only pools for classifiers is not used here, and often left out.
     check_complete(key for key in told["missing_keys"] if not key.startswith("pooler."))
     return module.to(device)

@@ -206,6 +206,14 @@ def test_missing_weights_are_refused_by_name(tmp_path: Path) -> None:
         serve(tmp_path)
 
 
+def test_weights_of_another_size_are_refused_by_name(tmp_path: Path) -> None:
+    write_encoder(tmp_path)
+    config = CONFIGS["bert"].to_dict() | {"vocab_size": 999, "architectures": ["BertModel"]}
+    type(CONFIGS["bert"]).from_dict(config).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"word_embeddings\.weight is of .* is for 999 by"):
+        serve(tmp_path)
+
+
 def test_encoders_are_not_rounded_or_divided(tmp_path: Path) -> None:
     write_encoder(tmp_path)
     for option in (("--quantize", "int8"), ("--tensor-parallel", "2")):

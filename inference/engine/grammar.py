@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, regex_to_lark
 
+from inference.engine import heap
 from inference.engine.codec import Codec
 from inference.engine.lark import json_rule, literal
 from inference.engine.params import Grammar
@@ -26,6 +27,8 @@ from inference.engine.params import Grammar
 # it. Without that a model may spell a text with any tokens, and no tokenizer has to be asked.
 HEAD = '%llguidance {"no_forcing": true}\n'
 NUM_KEPT = 64  # compiled grammars that no sequence uses
+# What the heap may have grown by while there are several of those: texts can make 50 MiB of one.
+KEPT_BYTES = 512 << 20
 STEP_FUEL = 100_000  # of the lexer: about 10 ms
 MAX_SYMBOLS = 100_000
 MAX_LEXER_STATES = 50_000  # about a kilobyte each
@@ -103,7 +106,8 @@ class CompiledGrammar:
 class Grammars:
     """A model's vocabulary in the library's form, and the grammars compiled for it.
 
-    A grammar stays as long as somebody holds it, and the latest ones longer. Any thread may call.
+    A grammar stays as long as somebody holds it, and the latest ones longer, as far as their size
+    allows. Any thread may call.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -119,6 +123,7 @@ class Grammars:
         self._lock = threading.Lock()
         self._alive: WeakValueDictionary[Grammar, CompiledGrammar] = WeakValueDictionary()
         self._latest: OrderedDict[Grammar, CompiledGrammar] = OrderedDict()
+        self._heap_bytes = heap.used_bytes()  # without any of them
 
     def find(self, grammar: Grammar) -> CompiledGrammar | None:
         """Return the compiled form if there is one."""
@@ -134,6 +139,8 @@ class Grammars:
         with self._lock:
             self._alive[grammar] = compiled
             self._keep(grammar, compiled)
+            while len(self._latest) > 1 and heap.used_bytes() - self._heap_bytes > KEPT_BYTES:
+                self._latest.popitem(last=False)
         return compiled
 
     def accept(self, grammar: Grammar) -> CompiledGrammar:

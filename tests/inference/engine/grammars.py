@@ -1,10 +1,13 @@
 """Grammars for tests: what strangers may send, and what a text may be checked against."""
 
 import json
+import random
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
+from inference.engine.grammar import CompiledGrammar
 from inference.engine.params import Grammar
 
 
@@ -155,3 +158,15 @@ SCHEMAS = st.recursive(
     ),
     max_leaves=6,
 )
+
+
+def follow_at_random(compiled: CompiledGrammar) -> None:
+    """Let ten texts come to states of the grammar."""
+    draw = random.Random(0)
+    for _ in range(10):
+        matcher = compiled.start()
+        for _ in range(300):
+            bits = np.frombuffer(matcher.compute_bitmask(), np.uint8)
+            allowed = np.flatnonzero(np.unpackbits(bits, bitorder="little")).tolist()
+            if matcher.is_stopped() or not matcher.consume_token(draw.choice(allowed)):
+                break

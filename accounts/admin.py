@@ -23,7 +23,7 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import flows, visits
+from accounts import flows, mail, visits
 from accounts.forms import VisitForm
 from accounts.models import ApiKey, Membership, Organisation, OutgoingMail, Role, User
 from portal.lib.money import format_dollars
@@ -237,6 +237,7 @@ class OutgoingMailAdmin(admin.ModelAdmin[OutgoingMail]):
     )  # fmt: skip
     fields = readonly_fields
     date_hierarchy = "created_at"
+    actions = ["try_again"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -244,14 +245,19 @@ class OutgoingMailAdmin(admin.ModelAdmin[OutgoingMail]):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
+    @admin.action(description=gettext_lazy("Try again"), permissions=["change"])
+    def try_again(self, request: HttpRequest, mails: QuerySet[OutgoingMail]) -> None:
+        number = mail.try_again(mails)
+        self.message_user(request, _("Wait to be sent: %(number)s") % {"number": number})
+
     @admin.display(description=gettext_lazy("to"))
-    def to(self, mail: OutgoingMail) -> str:
-        return ", ".join(mail.recipients)
+    def to(self, each: OutgoingMail) -> str:
+        return ", ".join(each.recipients)
 
     @admin.display(description=gettext_lazy("text"))
-    def body(self, mail: OutgoingMail) -> str:
+    def body(self, each: OutgoingMail) -> str:
         # urlize escapes everything that is not a link of its own making.
-        linked = mark_safe(urlize(mail.text, nofollow=True, autoescape=True))  # noqa: S308
+        linked = mark_safe(urlize(each.text, nofollow=True, autoescape=True))  # noqa: S308
         return format_html('<div class="readonly mail-text">{}</div>', linked)
 
 

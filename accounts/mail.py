@@ -8,15 +8,17 @@ A worker that dies after the server took the mail and before the row says so lea
 sent again; SMTP can tell no better. Both copies carry one Message-ID, by which mailboxes drop one.
 """
 
+import smtplib
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import parseaddr
 
 from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import OutgoingMail
@@ -28,10 +30,18 @@ RETRY_AFTER = (
     timedelta(hours=3),
     timedelta(hours=12),
 )
+# The last comes some five days after the first; mail servers, too, give up then (RFC 5321, 4.5.4).
+MAX_ATTEMPTS = 14
+# What a server says of one mail. Anything else the next mail would meet, too.
+REFUSALS = (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPDataError)
 # While a worker sends, nobody else takes the mail; a worker that died gives it up after this long.
 CLAIM = timedelta(minutes=2)
-# What was sent holds addresses, and links that let their readers in.
+# What was sent or given up holds addresses, and links that let their readers in.
 KEPT = timedelta(days=30)
+
+
+class MailServerAwayError(Exception):
+    """It cannot be reached, or lets us send nothing."""
 
 
 def signature() -> dict[str, str]:
@@ -83,12 +93,12 @@ def store(message: EmailMessage) -> OutgoingMail:
 
 
 def deliver(mail_id: int) -> bool:
-    """Send one stored mail; False when it is sent already, claimed, or the transport failed."""
+    """Send one stored mail; False when it is not its turn, or the server refused it.
+
+    Raises MailServerAwayError. Either way the row says why, and when its next turn is.
+    """
     now = timezone.now()
-    claimed = OutgoingMail.objects.filter(
-        pk=mail_id, sent_at=None, next_attempt_at__lte=now
-    ).update(next_attempt_at=now + CLAIM)
-    if not claimed:
+    if not _due(now).filter(pk=mail_id).update(next_attempt_at=now + CLAIM):
         return False
     mail = OutgoingMail.objects.get(pk=mail_id)
     message = EmailMultiAlternatives(
@@ -100,16 +110,32 @@ def deliver(mail_id: int) -> bool:
     try:
         with get_connection(settings.MAIL_TRANSPORT) as connection:
             connection.send_messages([message])
-    except (OSError, ValueError) as error:  # smtplib's are OSErrors, bad headers ValueErrors
-        wait = RETRY_AFTER[min(mail.attempts, len(RETRY_AFTER) - 1)]
-        OutgoingMail.objects.filter(pk=mail_id).update(
-            attempts=mail.attempts + 1, next_attempt_at=now + wait, error=str(error)[:500]
-        )
+    except (*REFUSALS, ValueError) as error:  # bad headers are ValueErrors
+        _postpone(mail, error)
         return False
+    except OSError as error:  # smtplib's are OSErrors
+        _postpone(mail, error)
+        raise MailServerAwayError(str(error)) from error
     OutgoingMail.objects.filter(pk=mail_id).update(
         sent_at=timezone.now(), attempts=mail.attempts + 1, error=""
     )
     return True
+
+
+def deliver_waiting() -> None:
+    """Send what waits, oldest first, while there is a server that takes mail."""
+    for mail_id in waiting():
+        try:
+            deliver(mail_id)
+        except MailServerAwayError:
+            return  # each of the others would wait as long for it
+
+
+def _postpone(mail: OutgoingMail, error: Exception) -> None:
+    wait = RETRY_AFTER[min(mail.attempts, len(RETRY_AFTER) - 1)]
+    OutgoingMail.objects.filter(pk=mail.pk).update(
+        attempts=mail.attempts + 1, next_attempt_at=timezone.now() + wait, error=str(error)[:500]
+    )
 
 
 def _message_id(mail: OutgoingMail) -> str:
@@ -121,12 +147,24 @@ def _message_id(mail: OutgoingMail) -> str:
     return f"<{mail.pk}.{mail.created_at.timestamp():.6f}@{domain}>"
 
 
+def _due(now: datetime) -> QuerySet[OutgoingMail]:
+    unsent = OutgoingMail.objects.filter(sent_at=None, attempts__lt=MAX_ATTEMPTS)
+    return unsent.filter(next_attempt_at__lte=now)
+
+
 def waiting() -> list[int]:
     """Mails whose turn has come, oldest first."""
-    due = OutgoingMail.objects.filter(sent_at=None, next_attempt_at__lte=timezone.now())
-    return list(due.order_by("pk").values_list("pk", flat=True)[:500])
+    return list(_due(timezone.now()).order_by("pk").values_list("pk", flat=True)[:500])
 
 
-def forget_sent() -> None:
-    """Delete what was sent long ago; what was not is still to be sent."""
-    OutgoingMail.objects.filter(sent_at__lt=timezone.now() - KEPT).delete()
+def try_again(mails: QuerySet[OutgoingMail]) -> int:
+    """Let what was not sent wait as at first, given up or not; how many."""
+    unsent = mails.filter(sent_at=None)
+    return unsent.update(attempts=0, next_attempt_at=timezone.now())
+
+
+def forget_old() -> None:
+    """Delete what was sent, or given up, long ago; what waits is still to be sent."""
+    old = timezone.now() - KEPT
+    given_up = Q(attempts__gte=MAX_ATTEMPTS, next_attempt_at__lt=old, sent_at=None)
+    OutgoingMail.objects.filter(Q(sent_at__lt=old) | given_up).delete()

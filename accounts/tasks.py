@@ -1,5 +1,6 @@
 """Celery tasks of accounts and their schedule: mail, and what is over."""
 
+from contextlib import suppress
 from typing import Any
 
 from celery import shared_task
@@ -15,18 +16,18 @@ BEAT_SCHEDULE: dict[str, Any] = {
 
 @shared_task
 def deliver_mail(mail_id: int) -> None:
-    mail.deliver(mail_id)
+    with suppress(mail.MailServerAwayError):  # the row says so
+        mail.deliver(mail_id)
 
 
 @shared_task
 def deliver_waiting_mail() -> None:
     """Pick up what a lost broker, a dead worker or a refusing mail server left behind."""
-    for mail_id in mail.waiting():
-        mail.deliver(mail_id)
+    mail.deliver_waiting()
 
 
 @shared_task
 def forget_what_is_over() -> None:
     """Sessions that have ended by themselves, and old mails."""
     SessionStore.clear_expired()
-    mail.forget_sent()
+    mail.forget_old()

@@ -13,6 +13,7 @@ import secrets
 from datetime import timedelta
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from billing.models import Alert, AlertKind, AlertPost, AlertSettings
@@ -44,16 +45,32 @@ def _context(organisation_id: str) -> str:
 
 
 def waiting() -> list[str]:
-    """Posts whose turn has come, oldest first."""
-    due = AlertPost.objects.filter(taken_at=None, next_attempt_at__lte=timezone.now())
-    return list(due.order_by("alert_id").values_list("alert_id", flat=True)[:500])
+    """Organisations with posts whose turn has come."""
+    found = (
+        _due().order_by("alert__organisation_id").values_list("alert__organisation_id", flat=True)
+    )
+    return list(found.distinct())
+
+
+def deliver_all(organisation_id: str) -> None:
+    """Post what waits of one organisation, oldest first, until its address does not take one.
+
+    The next one would wait as long for it, and other organisations for us.
+    """
+    posts = _due().filter(alert__organisation_id=organisation_id).order_by("alert_id")
+    for alert_id in posts.values_list("alert_id", flat=True)[:500]:
+        if not deliver(alert_id):
+            return
+
+
+def _due() -> QuerySet[AlertPost]:
+    return AlertPost.objects.filter(taken_at=None, next_attempt_at__lte=timezone.now())
 
 
 def deliver(alert_id: str) -> bool:
     """Post one alert once; False when it is not its turn or was not taken."""
     now = timezone.now()
-    due = AlertPost.objects.filter(alert_id=alert_id, taken_at=None, next_attempt_at__lte=now)
-    if not due.update(next_attempt_at=now + CLAIM):
+    if not _due().filter(alert_id=alert_id).update(next_attempt_at=now + CLAIM):
         return False
     alert = Alert.objects.get(pk=alert_id)
     wanted = AlertSettings.objects.get(organisation_id=alert.organisation_id)

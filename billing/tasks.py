@@ -48,15 +48,15 @@ def sweep_holds() -> None:
 
 @shared_task
 def check_alerts() -> None:
-    """Open and close alerts, and post those whose turn has come, each in a job of its own."""
+    """Open and close alerts, and post what waits, for each organisation in a job of its own."""
     alerts.check_all()
-    for alert_id in alert_posts.waiting():
-        post_alert.delay(alert_id)
+    for organisation_id in alert_posts.waiting():
+        post_alerts.delay(organisation_id)
 
 
 @shared_task
-def post_alert(alert_id: str) -> None:
-    alert_posts.deliver(alert_id)
+def post_alerts(organisation_id: str) -> None:
+    alert_posts.deliver_all(organisation_id)
 
 
 @shared_task

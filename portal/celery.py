@@ -1,13 +1,16 @@
 """The Celery application, its schedule, and its embedded form.
 
-In production worker and beat are processes (`celery -A portal worker`, `celery -A portal beat`).
+In production workers and beat are processes (`celery -A portal worker`, `celery -A portal beat`).
 Embedded, they are threads of the serve process beside the in-memory broker; beat must be a thread
 there, since its process form would have a broker of its own. The database is the queue of record:
 each schedule entry picks up rows that a lost broker forgot.
+
+Each queue has workers of its own; a worker that names none takes from both.
 """
 
 import os
 import threading
+from typing import Any
 
 from celery import Celery
 from celery.beat import EmbeddedService
@@ -17,9 +20,25 @@ from portal.beat import SteadyScheduler
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
-app = Celery("portal")
-app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks()
+DEFAULT = "celery"
+# What waits for a mail server, or for an address that a customer chose: however long that takes,
+# nothing of credit and holds waits behind it.
+OUTBOUND = "outbound"
+ROUTES = {"accounts.tasks.deliver_*": OUTBOUND, "billing.tasks.post_*": OUTBOUND}
+NUM_THREADS = 4  # of each queue's embedded worker
+
+
+def new_app() -> Celery:
+    """Our settings and tasks. An application's workers all take from the same queues."""
+    made = Celery("portal")
+    made.config_from_object("django.conf:settings", namespace="CELERY")
+    made.conf.task_queues = {name: {"binding_key": name} for name in (DEFAULT, OUTBOUND)}
+    made.conf.task_routes = {name: {"queue": queue} for name, queue in ROUTES.items()}
+    made.autodiscover_tasks()
+    return made
+
+
+app = new_app()
 
 
 @setup_logging.connect
@@ -28,30 +47,36 @@ def keep_our_logging(**_kwargs: object) -> None:
 
 
 class EmbeddedCelery:
-    """Worker and beat as threads of this process.
+    """Workers and beat as threads of this process.
 
-    A few jobs run at once: one that waits for Stripe or a mail server keeps none from sweeping.
-
-    `start` returns at once; `stop` lets the running task end.
+    `start` returns at once; `stop` lets the running tasks end.
     """
 
     def __init__(self) -> None:
-        app.finalize()
+        self._workers = [_worker(DEFAULT, app), _worker(OUTBOUND, new_app())]
         app.set_default()
-        self._worker = app.WorkController(
-            app=app,
-            pool_cls="threads",
-            concurrency=4,
-            without_gossip=True,
-            without_mingle=True,
-            without_heartbeat=True,
-        )
         self._beat = EmbeddedService(app, thread=True, scheduler_cls=SteadyScheduler)
 
     def start(self) -> None:
-        threading.Thread(target=self._worker.start, name="celery-worker", daemon=True).start()
+        for worker in self._workers:
+            threading.Thread(target=worker.start, name="celery-worker", daemon=True).start()
         self._beat.start()
 
     def stop(self) -> None:
         self._beat.stop()
-        self._worker.stop()
+        for worker in self._workers:
+            worker.stop()
+
+
+def _worker(queue: str, owner: Celery) -> Any:
+    owner.finalize()
+    return owner.WorkController(
+        app=owner,
+        hostname=f"{queue}@localhost",
+        queues=[queue],
+        pool_cls="threads",
+        concurrency=NUM_THREADS,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )

@@ -1,5 +1,6 @@
 """Mail is a row first; a task sends it once, and tries again when the server refuses."""
 
+import smtplib
 from datetime import timedelta
 
 import pytest
@@ -74,7 +75,8 @@ def test_a_refused_mail_waits_and_is_tried_again(
             raise ConnectionRefusedError("no mail server")
 
         broken.setattr(f"{LOCMEM}.send_messages", refuse)
-        assert not mail.deliver(stored.pk)
+        with pytest.raises(mail.MailServerAwayError, match="no mail server"):
+            mail.deliver(stored.pk)
     stored.refresh_from_db()
     assert "no mail server" in stored.error
     assert stored.next_attempt_at > timezone.now()
@@ -82,6 +84,89 @@ def test_a_refused_mail_waits_and_is_tried_again(
     OutgoingMail.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
     assert mail.waiting() == [stored.pk]
     assert mail.deliver(stored.pk)
+
+
+class Server:
+    """What a mail server says to each mail, by its address."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.says: dict[str, Exception] = {}
+        self.asked: list[str] = []
+        patch.setattr(f"{LOCMEM}.send_messages", lambda _backend, mails: self.send(mails))
+
+    def send(self, messages: list[EmailMultiAlternatives]) -> None:
+        [address] = messages[0].to
+        self.asked.append(address)
+        if address in self.says:
+            raise self.says[address]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Server:
+    settings.MAIL_TRANSPORT = LOCMEM
+    return Server(monkeypatch)
+
+
+def to(*addresses: str) -> None:
+    for address in addresses:
+        OutgoingMail.objects.create(sender="us@example.com", recipients=[address])
+
+
+def test_nobody_waits_for_a_server_that_is_away_once_for_each_mail(server: Server) -> None:
+    to("a@example.com", "b@example.com", "c@example.com")
+    server.says = {f"{name}@example.com": TimeoutError("timed out") for name in "abc"}
+    mail.deliver_waiting()
+    assert server.asked == ["a@example.com"]
+    assert len(mail.waiting()) == 2
+    server.says = {}
+    mail.deliver_waiting()
+    assert server.asked[1:] == ["b@example.com", "c@example.com"]
+
+
+def test_a_mail_that_is_refused_keeps_none_behind_it(server: Server) -> None:
+    to("gone@example.com", "b@example.com")
+    unknown = {"gone@example.com": (550, b"no such user")}
+    server.says = {"gone@example.com": smtplib.SMTPRecipientsRefused(unknown)}
+    mail.deliver_waiting()
+    assert server.asked == ["gone@example.com", "b@example.com"]
+    assert "no such user" in OutgoingMail.objects.get(sent_at=None).error
+
+
+def test_what_is_never_taken_is_given_up_after_five_days_and_forgotten_after_a_month(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to("gone@example.com")
+    server.says = {"gone@example.com": smtplib.SMTPDataError(554, b"spam")}
+    start = timezone.now()
+    tried = []
+    for minutes in range(0, 7 * 24 * 60, 30):
+        monkeypatch.setattr(timezone, "now", lambda m=minutes: start + timedelta(minutes=m))
+        if mail.waiting():
+            mail.deliver_waiting()
+            tried.append(minutes)
+    assert len(tried) == len(server.asked) == mail.MAX_ATTEMPTS
+    assert timedelta(days=4.5) < timedelta(minutes=tried[-1]) < timedelta(days=5.5)
+    for days, left in ((30, 1), (40, 0)):
+        monkeypatch.setattr(timezone, "now", lambda d=days: start + timedelta(days=d))
+        tasks.forget_what_is_over()
+        assert OutgoingMail.objects.count() == left
+
+
+def test_an_operator_lets_what_was_given_up_wait_again(
+    admin_client: Client, stored: OutgoingMail
+) -> None:
+    OutgoingMail.objects.update(attempts=mail.MAX_ATTEMPTS)
+    sent = OutgoingMail.objects.create(
+        sender="us@example.com", recipients=["you@example.com"], sent_at=timezone.now()
+    )
+    assert mail.waiting() == []
+    answer = admin_client.post(
+        "/operator/accounts/outgoingmail/",
+        {"action": "try_again", "_selected_action": [stored.pk, sent.pk]},
+        follow=True,
+    )
+    assert "Wait to be sent: 1" in answer.text
+    assert mail.waiting() == [stored.pk]
 
 
 def test_a_claimed_mail_is_left_to_its_claimer(stored: OutgoingMail) -> None:

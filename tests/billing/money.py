@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from accounts.models import Organisation
 from billing import ledger, pricing, pulse
 from billing.ledger import UsageDraft
 from billing.models import Account, Outcome, Pulse
@@ -51,3 +52,10 @@ def audit_is_clean() -> None:
     from billing.audit import audit
 
     assert {finding.code: finding.value for finding in audit() if finding.value} == {}
+
+
+def spend(organisation: Organisation, nanos: int) -> None:
+    """A request that costs so much."""
+    request_id = f"r{timezone.now().timestamp()}"
+    hold(request_id, organisation.pk, nanos)
+    ledger.settle(request_id, draft(nanos))

@@ -13,9 +13,10 @@ from django.utils import timezone
 from openai import InvalidWebhookSignatureError
 
 from accounts.models import Organisation
-from billing import alert_posts, alert_settings, alerts, tasks
+from billing import alert_posts, alert_settings, alerts, spending, tasks
 from billing.models import Alert, AlertPost, AlertSettings
 from portal.lib.money import NANOS_PER_DOLLAR
+from tests.billing.money import spend
 from tests.serving import serving
 
 TEN = 10 * NANOS_PER_DOLLAR
@@ -71,7 +72,7 @@ def test_an_alert_is_posted_and_its_signature_holds(
     secret: str, receiver: Receiver, organisation: Organisation
 ) -> None:
     alert = Alert.objects.get()
-    assert alert_posts.waiting() == [alert.pk]
+    assert alert_posts.waiting() == [organisation.pk]
     assert alert_posts.deliver(alert.pk)
     [(headers, body)] = receiver.got
     checks(secret, headers, body)
@@ -151,10 +152,40 @@ def test_the_beat_task_opens_alerts_and_posts_them(
     organisation: Organisation, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alert_settings.change(organisation, low_balance_nanos=TEN + 1, webhook_url=receiver.url)
-    monkeypatch.setattr(tasks.post_alert, "delay", tasks.post_alert)
+    monkeypatch.setattr(tasks.post_alerts, "delay", tasks.post_alerts)
     tasks.check_alerts()
     tasks.check_alerts()
     assert len(receiver.got) == 1
+
+
+@pytest.fixture
+def posts(secret: str, organisation: Organisation) -> set[str]:
+    """Several that wait."""
+    alert_settings.change(organisation, percentages=[50])
+    spending.set_monthly_cap(organisation, 100)
+    spend(organisation, 60)
+    assert alerts.check_all() == 1
+    return set(AlertPost.objects.values_list("pk", flat=True))
+
+
+def test_what_waits_is_posted_in_one_go(
+    organisation: Organisation, posts: set[str], receiver: Receiver
+) -> None:
+    assert len(posts) == 2
+    alert_posts.deliver_all(organisation.pk)
+    assert sorted(headers["webhook-id"] for headers, _body in receiver.got) == sorted(posts)
+
+
+def test_an_address_that_takes_nothing_is_asked_once_and_holds_up_no_others(
+    organisation: Organisation, posts: set[str], receiver: Receiver
+) -> None:
+    receiver.status = 500
+    alert_posts.deliver_all(organisation.pk)
+    [(headers, _body)] = receiver.got
+    receiver.status = 204
+    alert_posts.deliver_all(organisation.pk)
+    others = {headers["webhook-id"] for headers, _body in receiver.got[1:]}
+    assert others == posts - {headers["webhook-id"]}
 
 
 def test_a_secret_that_cannot_be_read_is_told_and_not_guessed(

@@ -13,7 +13,7 @@ from accounts.models import ApiKey, Membership, Organisation, OutgoingMail, Role
 from billing import alert_settings, alerts, ledger, spending
 from billing.models import Account, Alert, AlertPost, AlertSettings
 from portal.lib.money import NANOS_PER_DOLLAR
-from tests.billing.money import draft, hold
+from tests.billing.money import hold, spend
 
 CAP = 1000
 TEN = 10 * NANOS_PER_DOLLAR
@@ -25,12 +25,6 @@ def organisation(organisation: Organisation, settings: LazySettings) -> Organisa
     spending.set_monthly_cap(organisation, CAP)
     alert_settings.change(organisation, percentages=[50, 80, 95])
     return organisation
-
-
-def spend(organisation: Organisation, nanos: int) -> None:
-    request_id = f"r{timezone.now().timestamp()}"
-    hold(request_id, organisation.pk, nanos)
-    ledger.settle(request_id, draft(nanos))
 
 
 def told() -> list[str]:

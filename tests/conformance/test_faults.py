@@ -274,9 +274,9 @@ def test_a_mail_whose_worker_was_killed_is_sent_once_by_the_next(
 ) -> None:
     """By default the worker is a thread of `serve`, whose broker dies with it; in production Redis
     would wait an hour for the dead. Either way beat finds the row."""
-    worker = "worker" if "worker" in site.processes else "serve"
+    worker = "outbound" if "outbound" in site.processes else "serve"
     mails.shut()
-    sign_up(site.url)
+    sign_up(site.url, "killed@example.com")
     assert mails.waiting.wait(60), "no mail was sent"
     site.processes[worker].kill()
     mails.open.set()
@@ -291,14 +291,29 @@ def test_a_mail_whose_worker_was_killed_is_sent_once_by_the_next(
     assert len(mails.taken) == 1
 
 
-def sign_up(url: str) -> None:
+def test_a_mail_server_that_never_answers_keeps_no_other_job_waiting(
+    site: Site, mails: MailServer
+) -> None:
+    """More mails than jobs run at once; what is held for requests is looked after all the same."""
+    mails.shut()
+    for number in range(12):
+        sign_up(site.url, f"waits{number}@example.com")
+    wait_for(lambda: mails.num_waiting >= 2, 30, "mails wait for the server")
+    last_beat = "SELECT MAX(number) FROM billing_pulse"
+    before = site.query(last_beat)
+    wait_for(lambda: site.query(last_beat) >= before + 2, 14, "holds are swept")
+    assert not mails.taken
+    mails.open.set()
+
+
+def sign_up(url: str, email: str) -> None:
     with httpx.Client(base_url=url, headers={"Referer": url}) as browser:
         page = browser.get("/accounts/signup/")
         assert page.status_code == 200, page.text
         answer = browser.post(
             "/accounts/signup/",
             data={
-                "email": "killed@example.com",
+                "email": email,
                 "password1": "correct horse battery staple",
                 "csrfmiddlewaretoken": browser.cookies["csrftoken"],
             },

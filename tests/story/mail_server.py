@@ -20,11 +20,13 @@ class MailServer(socketserver.ThreadingTCPServer):
         self.taken: list[str] = []
         self.open = threading.Event()
         self.waiting = threading.Event()  # a client is in the middle of a mail
+        self.num_waiting = 0  # clients that were in the middle of one since it was shut
 
     def shut(self) -> None:
         """As at first: nothing taken, and no answer until it is opened."""
         self.open.clear()
         self.waiting.clear()
+        self.num_waiting = 0
         self.taken.clear()
 
 
@@ -45,6 +47,7 @@ class Conversation(socketserver.StreamRequestHandler):
 
     def take(self) -> None:
         self.server.waiting.set()
+        self.server.num_waiting += 1
         self.server.open.wait()
         self.say("354 go on")
         text = b""

@@ -23,6 +23,7 @@ import psycopg
 from inference.engine.wire.asking import ask
 from inference.engine.wire.engine_pb2 import EngineStats, InfoRequest
 from inference.engine.wire.methods import INFO
+from portal.celery import DEFAULT, OUTBOUND
 from tests.databases import SQLITE, copy_of_migrated, migrated_postgres
 from tests.environment import REPOSITORY, site_environment
 from tests.forks import Forks
@@ -179,7 +180,7 @@ def prepared_folder() -> Path:
 
 @contextmanager
 def production_site(data_dir: Path, *, fresh: bool = False, **knobs: str) -> Iterator[Site]:
-    """PostgreSQL, Redis, two web processes behind a balancer, an engine, a worker and beat.
+    """PostgreSQL, Redis, two web processes behind a balancer, an engine, workers and beat.
 
     `fresh`: by the commands of an installation, which find the migrations done.
     """
@@ -217,7 +218,9 @@ def production_site(data_dir: Path, *, fresh: bool = False, **knobs: str) -> Ite
                 started(site, f"web{number}", "serve", "--web-only", "--port", str(port))
             )
         celery = [sys.executable, "-m", "celery", "-A", "portal"]
-        stack.enter_context(running(site, "worker", *celery, "worker", "--pool", "threads"))
+        for name, queue in (("worker", DEFAULT), ("outbound", OUTBOUND)):
+            worker = ["worker", "--queues", queue, "--hostname", f"{name}@%h", "--pool", "threads"]
+            stack.enter_context(running(site, name, *celery, *worker))
         stack.enter_context(running(site, "beat", *celery, "beat"))
         for address in fronts:
             wait_until_ready(Site(address, data_dir, env, site.processes))

@@ -61,7 +61,7 @@ def post_alerts(organisation_id: str) -> None:
 
 @shared_task
 def process_webhook(delivery_id: int) -> None:
-    webhooks.process(delivery_id)
+    webhooks.process_all([delivery_id])
 
 
 @shared_task

@@ -105,7 +105,10 @@ def store(event_id: str, event_type: str, payload: str) -> None:
 
 
 def process(delivery_id: int) -> None:
-    """Carry out one stored delivery, once. Errors are kept in its row and tried again."""
+    """Carry out one stored delivery, once. Errors are kept in its row and tried again.
+
+    Raises StripeUnavailable, and what nobody foresaw.
+    """
     delivery = WebhookDelivery.objects.get(pk=delivery_id)
     if delivery.processed_at is not None or not _claim(delivery):
         return
@@ -116,7 +119,7 @@ def process(delivery_id: int) -> None:
         _finish(delivery_id, "")
     except topups.PaymentRefused as refusal:
         _finish(delivery_id, f"refused: {refusal}")
-    except (stripe_api.StripeUnavailable, topups.NotYet, DatabaseError) as error:
+    except (topups.NotYet, DatabaseError) as error:
         _note(delivery_id, error)
     except Exception as error:
         _note(delivery_id, error)
@@ -196,6 +199,9 @@ def process_all(delivery_ids: Iterable[int]) -> int:
     for delivery_id in delivery_ids:
         try:
             process(delivery_id)
+        except stripe_api.StripeUnavailable as away:  # the others would only wait as well
+            logger.warning("deliveries will be tried again: %s", away)
+            break
         except Exception:
             logger.exception("delivery %s breaks its handler", delivery_id)
             failed += 1

@@ -116,6 +116,22 @@ def test_a_delivery_that_breaks_its_handler_is_not_tried_for_ever(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_nobody_waits_for_stripe_once_for_each_delivery_while_it_is_away(
+    double: StripeDouble, alice_client: Client, organisation: Organisation
+) -> None:
+    for token in ("form1", "form2", "form3"):
+        deliver(alice_client, paid_event(double, alice_client, token))
+    WebhookDelivery.objects.update(next_attempt_at=timezone.now())
+    double.down = True
+    tasks.reprocess_webhooks()
+    assert sum(WebhookDelivery.objects.values_list("attempts", flat=True)) == 1
+    double.down = False
+    WebhookDelivery.objects.update(next_attempt_at=timezone.now())
+    tasks.reprocess_webhooks()
+    assert balance(organisation) == TEN + 3 * 2500 * NANOS_PER_CENT
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_delivery_that_breaks_its_handler_keeps_nobody_waiting(
     double: StripeDouble, alice_client: Client, organisation: Organisation,
     monkeypatch: pytest.MonkeyPatch,

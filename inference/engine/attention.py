@@ -61,6 +61,8 @@ def paged_attention(
     if "paged" not in kwargs:
         raise ValueError("The model's layers do not hand extra arguments to their attention.")
     context: PagedContext = kwargs["paged"]
+    if attention_mask is not None:  # transformers makes none for an implementation like ours
+        raise ValueError("The model's attention has a mask of its own, which is not supported.")
     for name in UNSUPPORTED_ARGUMENTS:
         if kwargs.get(name) is not None:
             raise ValueError(f"The model's attention needs {name}, which is not supported.")

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig
 
+from inference.engine import cgroups
 from inference.engine.block_pool import BlockPool
 from inference.engine.company import arithmetic
 from inference.engine.cuda import BLOCK_SIZE, set_precision, step_bytes, with_graphs
@@ -213,12 +214,15 @@ def _choose_threads(model: HuggingFaceModel) -> int:
 
 
 def physical_cores() -> int:
-    """Count the cores this process may use, two hardware threads of one core counted once."""
+    """Count the cores this process may use, two hardware threads of one core counted once.
+
+    No more than it may have the time of: where one thread is stopped, all others wait for it.
+    """
     cores: set[str] = set()
     for cpu in os.sched_getaffinity(0):
         siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
         cores.add(siblings.read_text() if siblings.exists() else str(cpu))
-    return max(1, len(cores))
+    return max(1, int(min(len(cores), cgroups.processors())))
 
 
 def eos_token_ids(model: HuggingFaceModel) -> tuple[int, ...]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from inference.engine import cgroups
+
 CPU_FRACTION = 0.25
 CUDA_FRACTION = 0.85
 CUDA_FREE_FRACTION = 0.95  # of what other engines left; the rest is for what a step allocates
@@ -86,7 +88,11 @@ def _header(file: Path) -> dict[str, Any]:
 
 
 def free_memory() -> int:
-    """Return the bytes of this machine's memory that can be had without swapping."""
+    """Return the bytes of memory that can be had here without swapping."""
+    return int(min(_free_memory_of_machine(), cgroups.memory_left()))
+
+
+def _free_memory_of_machine() -> int:
     info = Path("/proc/meminfo")
     for line in info.read_text().splitlines() if info.exists() else ():
         if line.startswith("MemAvailable:"):

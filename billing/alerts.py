@@ -69,7 +69,9 @@ def _check(wanted: AlertSettings) -> list[Alert]:
         return []  # almost always: no transaction is begun for it
     with transaction.atomic():
         for alert in over:
-            Alert.objects.filter(pk=alert.pk, cleared_at=None).update(cleared_at=timezone.now())
+            # Whoever opened it may have a clock that is ahead of this one.
+            cleared_at = max(timezone.now(), alert.created_at)
+            Alert.objects.filter(pk=alert.pk, cleared_at=None).update(cleared_at=cleared_at)
         made = [_open(wanted.organisation_id, each) for each in crossed]
         opened = [alert for alert in made if alert is not None]
         for alert in _gravest(opened):

@@ -1,6 +1,6 @@
 """Alerts: told once a crossing, by mail, about the gravest; again after it was clearly back."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -94,6 +94,22 @@ def test_a_low_balance_is_told_until_it_is_clearly_back(organisation: Organisati
     ledger.grant(organisation.pk, TEN, reference="grant:b", description="")
     alerts.check_all()
     assert Alert.objects.get(kind="balance.low").cleared_at is not None
+
+
+def test_an_alert_of_a_clock_that_is_ahead_of_the_jobs_keeps_nobody_from_being_told(
+    organisation: Organisation, charlie: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [other] = charlie.organisations.all()
+    alert_settings.change(other, low_balance_nanos=TEN)
+    with monkeypatch.context() as patch:
+        ahead = timezone.now() + timedelta(minutes=5)
+        patch.setattr(timezone, "now", lambda: ahead)
+        assert alerts.refused(organisation.pk, CAP, 1) is not None
+    spending.set_monthly_cap(organisation, None)
+    assert alerts.check_all() == 1
+    alert = Alert.objects.get(kind="spending.cap_reached")
+    assert alert.cleared_at == alert.created_at
+    assert told()[-1] == "Other: The balance is $0.00, below $10.00."
 
 
 def test_what_is_held_lowers_no_balance(organisation: Organisation) -> None:

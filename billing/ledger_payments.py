@@ -155,7 +155,8 @@ def _take(
     description: str,
 ) -> None:
     """Take so much of a share's credit, what was paid for first, and all of its tax."""
-    _debit(account, credit_nanos)
+    if credit_nanos:  # none of who owes
+        _debit(account, credit_nanos)
     price = share.net_cents * NANOS_PER_CENT
     paid = min(credit_nanos, price)
     cash = house_account(AccountKind.CASH)

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from accounts import flows
 from accounts.models import Organisation, User
-from billing import disputes, ledger
+from billing import disputes, ledger, postpaid
 from billing.models import Dispute, TopUp, Transfer, WebhookDelivery
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import account_of, audit_is_clean, draft, hold
@@ -46,6 +46,26 @@ def test_a_dispute_takes_the_payment_back_and_suspends(
     assert not is_suspended(organisation)
     assert balance(organisation) == PAID - NANOS_PER_CENT
     assert account_of(organisation.id).debits_pending == 0
+    audit_is_clean()
+
+
+def test_of_who_owes_a_dispute_suspends_and_is_our_loss_as_a_refund_is(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp
+) -> None:
+    postpaid.turn_on(organisation, TEN, "operator@example.com")
+    hold("req_used", organisation.id, 2 * TEN + PAID)
+    ledger.settle("req_used", draft(TEN + PAID + 5))
+    double.refund(top_up.payment_intent_id or "", 500)
+    hear(double, alice_client)
+    dispute = double.dispute(top_up.payment_intent_id or "")
+    hear(double, alice_client)
+    assert is_suspended(organisation)
+    assert balance(organisation) == -5
+    lost = Transfer.objects.filter(debit_account__kind="refunds").order_by("pk")
+    assert [each.amount_nanos for each in lost] == [500 * NANOS_PER_CENT, 2000 * NANOS_PER_CENT]
+    audit_is_clean()
+    close(double, alice_client, dispute, won=True)
+    assert (is_suspended(organisation), balance(organisation)) == (False, -5)
     audit_is_clean()
 
 

@@ -103,7 +103,7 @@ _RESERVE = (
     "UPDATE billing_account SET debits_pending = debits_pending + %(amount)s"  # noqa: S608
     " WHERE organisation_id = %(organisation)s"
     " AND credits_posted >= debits_posted + debits_pending - credit_line_nanos + %(amount)s"
-    " AND (monthly_cap_nanos IS NULL"
+    " AND (monthly_cap_nanos IS NULL OR %(amount)s = 0"
     f" OR monthly_cap_nanos >= {_SPENT} + debits_pending + %(amount)s)"
     f" RETURNING {_COLUMNS}"
 )
@@ -151,7 +151,7 @@ _RECORDS_OF_KEY = (
     " WHERE own.id = billing_keyspend.id OR own.counts_in_id = billing_keyspend.id)"
 )
 _SPENT_OF_KEY = _spent(_RECORDS_OF_KEY)
-_UNDER_CAP = f" AND %(cap)s >= {_SPENT_OF_KEY} + pending_nanos + %(amount)s"
+_UNDER_CAP = f" AND (%(amount)s = 0 OR %(cap)s >= {_SPENT_OF_KEY} + pending_nanos + %(amount)s)"
 _UNRESERVE_OF_KEY = (
     "UPDATE billing_keyspend SET"  # noqa: S608
     f" pending_nanos = pending_nanos - %(amount)s,{_spend(_RECORDS_OF_KEY)}{_COUNTED}"

@@ -88,6 +88,20 @@ def test_a_cap_of_nothing_refuses_whatever_costs(org: str) -> None:
         hold("r1", org, 1)
 
 
+def test_what_is_free_is_refused_by_no_cap_also_not_by_one_below_what_is_spent(org: str) -> None:
+    capped = {"api_key_id": uuid4(), "monthly_cap_nanos": 500}
+    hold("r1", org, 500, **capped)
+    ledger.settle("r1", draft(500))
+    capped["monthly_cap_nanos"] = 499
+    with pytest.raises(ledger.CapReached):
+        hold("r2", org, 1, **capped)
+    hold("free 1", org, 0, **capped)
+    ledger.set_monthly_cap(org, 499)
+    hold("free 2", org, 0, **capped)
+    with pytest.raises(ledger.CapReached):
+        hold("r3", org, 1)
+
+
 def test_a_month_begins_with_nothing_spent(org: str, calendar: Calendar) -> None:
     calendar.turn_to(2026, 1, 31, 23, 59)
     hold("r1", org, 1000)

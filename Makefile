@@ -1,4 +1,4 @@
-# make setup | run | test | coverage | test-ci | test-stripe | soak | check | messages | screenshots
+# make setup | run | test | coverage | test-ci | test-stripe | soak | check | messages | screenshots | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -46,8 +46,9 @@ messages: setup
 screenshots: setup-test
 	$(BIN)/python -m tests.screenshots
 
+# What was installed. Not `data`: customers, money, and the key that opens what is sealed.
 clean:
-	rm -rf $(VENV) .clients data
+	rm -rf $(VENV) .clients
 
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Missing: $(PYTHON) (Debian: apt-get install python3)"; exit 1; }

@@ -1,4 +1,4 @@
-"""What the Makefile starts ends with it."""
+"""What the Makefile starts ends with it, and what it cleans is what it made."""
 
 import shutil
 import subprocess
@@ -29,3 +29,13 @@ def test_ending_make_run_ends_the_site(tmp_path: Path) -> None:
         assert make.stdout.readline() == "PORT=9000 manage.py serve\n"
         make.terminate()
         assert make.stdout.readline() == "drained\n"
+
+
+def test_cleaning_leaves_the_data(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "Makefile", tmp_path)
+    for name in (".venv", "data"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "something").touch()
+    subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, check=True)
+    assert not (tmp_path / ".venv").exists()
+    assert (tmp_path / "data" / "something").exists()

@@ -1,12 +1,15 @@
 """The import rules of docs/architecture.md hold, and the web side never loads torch."""
 
+import ast
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 
 import pytest
 
 from tests.environment import REPOSITORY
+from tests.structure.test_ceilings import our_trees
 
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 
@@ -19,6 +22,43 @@ def lint_imports(cwd: object = REPOSITORY) -> subprocess.CompletedProcess[str]:
 def test_import_rules_hold() -> None:
     done = lint_imports()
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# Whoever stands in a folder takes of that package these alone: rules for import-linter name what is
+# forbidden, and would not know of a module that comes later.
+ALONE = [
+    ("accounts", "portal", ("portal.lib",)),
+    ("billing", "portal", ("portal.lib",)),
+    ("inference", "portal", ("portal.lib",)),
+    ("playground", "portal", ("portal.lib",)),
+    ("inference/engine", "inference", ("inference.engine", "inference.training")),
+    ("inference/training", "inference", ("inference.engine", "inference.training")),
+]
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Names of modules; of `from a import b`, which may be one of them, `a.b`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{each.name}" for each in node.names)
+
+
+@pytest.mark.parametrize(("folder", "package", "allowed"), ALONE)
+def test_nobody_takes_more_of_a_package_than_its_part(
+    folder: str, package: str, allowed: tuple[str, ...]
+) -> None:
+    theirs = [
+        tree for path, tree in our_trees().items() if path.is_relative_to(REPOSITORY / folder)
+    ]
+    found = {
+        name for tree in theirs for name in imported(tree) if f"{name}.".startswith(f"{package}.")
+    }
+    assert any(f"{name}.".startswith(f"{each}.") for name in found for each in allowed)
+    assert {
+        n for n in found if not any(f"{n}.".startswith(f"{each}.") for each in allowed)
+    } == set()
 
 
 WEB_IMPORTS = """

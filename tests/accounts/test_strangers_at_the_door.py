@@ -80,6 +80,18 @@ def test_who_has_an_account_sends_no_mails_to_a_crowd(
     assert 1 <= len(mailoutbox) <= 30
 
 
+def test_whose_address_is_added_by_somebody_is_told_of_no_new_account(
+    verified: User, mailoutbox: Mails
+) -> None:
+    """It may be a stranger's, to whom "no account is opened" would say nothing."""
+    added = {"email": "second@example.com", "action_add": ""}
+    signed_in(verified).post(reverse("account_email"), added)
+    [told] = mailoutbox
+    for text in (told.body, told.alternatives[0][0]):
+        assert "Confirm that this address is yours, to use it with your account" in str(text)
+        assert "opened" not in str(text)
+
+
 def test_a_crowd_does_not_push_out_what_is_remembered_of_wrong_passwords(verified: User) -> None:
     def wrong(email: str, number: int) -> bool:
         """Whether it was refused for having been tried too often."""

@@ -1,7 +1,8 @@
 """Replayed decode steps give what the model gives, and touch nobody's blocks."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from inference.engine import attention
 from inference.engine.batch import Batch, build_batch
-from inference.engine.graphs import GraphedModel, ladder
+from inference.engine.graphs import CudaCapture, GraphedModel, ladder
 from inference.engine.kernels import attention as kernels
 from inference.engine.kv_cache import KVCache
 from inference.engine.lean import LeanModel
@@ -157,6 +158,36 @@ def test_padding_that_is_not_a_number_stays_padding(base: HuggingFaceModel) -> N
     for tensor in (*cache.keys, *cache.values):
         tensor[cache.spill] = torch.nan
     assert torch.allclose(graphed.logits(batch, cache), expected, atol=1e-4)
+
+
+def test_what_is_captured_has_run_before_where_it_serves_and_shares_one_pool(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A kernel cannot be compiled in a capture, and cuBLAS keeps memory for each stream it saw."""
+    seen: list[str] = []
+
+    class Graph:
+        def pool(self) -> str:
+            return "pool"
+
+        def replay(self) -> None:
+            seen.append("replay")
+
+    @contextmanager
+    def graph(graph: Graph, pool: str | None) -> Iterator[None]:
+        seen.append(f"begin in {pool}")
+        yield
+        seen.append("end")
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: pytest.fail("a stream of its own"))
+    capture = CudaCapture()
+    replays = [capture(lambda: seen.append("run")) for _ in range(2)]
+    first, second = ["run", "begin in None", "run", "end"], ["run", "begin in pool", "run", "end"]
+    assert seen == [*first, *second]
+    replays[0]()
+    assert seen[-1] == "replay"
 
 
 def test_the_ladder_doubles_while_padding_is_free() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from inference.engine import quantised
 from inference.engine.__main__ import build_parser, build_served
 from inference.engine.family import misfit
 from inference.engine.model import HuggingFaceModel
@@ -55,6 +56,22 @@ def test_its_products_are_those_of_the_rounded_weights(
     assert out.dtype == dtype
     off = (out.double() - expected).abs()
     assert (off <= 2e-2 * expected.std() + 1e-2 * expected.abs()).all()
+
+
+def test_a_gpu_widens_a_matrix_of_a_large_model_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    products: list[int] = []
+    real = quantised.linear
+
+    def noted(x: Tensor, weight: Tensor) -> Tensor:
+        products.append(len(weight))
+        return real(x, weight)
+
+    monkeypatch.setattr(quantised, "linear", noted)
+    for rows, width in ((28_672, 4096), (128_256, 4096)):  # an 8B Llama's widest, and its head
+        values = torch.empty(rows, width, dtype=torch.int8, device="meta")
+        layer = Int8Linear(values, torch.empty(rows, device="meta"), None)
+        assert layer(torch.empty(3, width, dtype=torch.bfloat16, device="meta")).shape == (3, rows)
+    assert products == [28_672, *[1 << 15] * 3, 128_256 - 3 * (1 << 15)]
 
 
 def test_joined_products_share_their_memory_with_the_parts() -> None:

@@ -2,7 +2,7 @@
 
 Each alone, with the shapes of an 8B Llama-3 in bfloat16, captured in a graph over inputs that do
 not fit the device's cache, beside PyTorch's way where there is one. Needs torch and this
-repository, and takes about a minute. For work on a kernel; `gpu.py` measures the engine.
+repository, and takes about two minutes. For work on a kernel; `gpu.py` measures the engine.
 """
 
 import sys
@@ -20,12 +20,14 @@ from torch.nn.functional import linear
 
 from inference.engine.kernels.attention import TritonAttention
 from inference.engine.kernels.draw import triton_draw
+from inference.engine.kernels.layer import TritonOperations
 from inference.engine.kernels.row import row_product
 from inference.engine.kv_cache import KVCache, LayerShape
+from inference.engine.quantised import rounded
 from inference.engine.sampler import softmax_draw
 from inference.engine.spans import Spans, deal
 
-DEVICE = torch.device("cuda")
+DEVICE, DTYPE = torch.device("cuda"), torch.bfloat16
 HEADS, KV_HEADS, DIM = 32, 8, 128
 WIDTH, VOCABULARY = 4096, 128_256
 PRODUCTS = {  # name -> outputs, width, has a norm, is gated
@@ -35,6 +37,10 @@ PRODUCTS = {  # name -> outputs, width, has a norm, is gated
     "down": (WIDTH, 14_336, False, False),
     "logits": (VOCABULARY, WIDTH, True, False),
 }
+COUNTS = 1, 64, 256  # rows of a decode step
+CONTEXT = 1081
+PROMPTS = (8, 1024), (1, 8192)  # how many of how many tokens
+REPEATS = 20
 
 
 def seconds(runs: Sequence[Callable[[], object]]) -> float:
@@ -66,38 +72,68 @@ def tell(name: str, took: float, amount: float, unit: str) -> None:
 
 
 def random(*shape: int) -> Tensor:
-    return torch.randn(shape, device=DEVICE, dtype=torch.bfloat16)
+    return torch.randn(shape, device=DEVICE, dtype=DTYPE)
 
 
 def ceilings() -> None:
-    side = 8192
+    side = 2 * WIDTH
     a, b = random(side, side), random(side, side)
-    tell("a product of 8192 × 8192", seconds([lambda: a @ b] * 20), 2 * side**3, "FLOP")
-    source = torch.empty(1 << 31, dtype=torch.uint8, device=DEVICE).random_()
+    tell(f"a product of {side} × {side}", seconds([lambda: a @ b] * 20), 2 * side**3, "FLOP")
+    source = torch.empty(side * side * 32, dtype=torch.uint8, device=DEVICE).random_()
     target = torch.empty_like(source)
     tell("a copy", seconds([lambda: target.copy_(source)] * 5), 2 * source.numel(), "B")
 
 
+def weights_of(name: str) -> list[Tensor]:
+    """Make a product's weights as often as the device's cache cannot hold them."""
+    outputs, width, _, _ = PRODUCTS[name]
+    return [random(outputs, width) for _ in range(2 if outputs == VOCABULARY else 6)]
+
+
 def rows() -> None:
-    for name, (outputs, width, normed, gated) in PRODUCTS.items():
-        weights = [random(outputs, width) for _ in range(2 if outputs == VOCABULARY else 6)]
+    for name, (_, width, normed, gated) in PRODUCTS.items():
+        weights = weights_of(name)
         x, norm = random(1, width), random(width)
-        ours = [
-            partial(
-                row_product, x, x if normed else None, norm if normed else None, 1e-5, weight,
-                None, gated=gated,
-            )
-            for weight in weights
-        ]  # fmt: skip
-        theirs = [partial(linear, x, weight) for weight in weights]
-        for whose, runs in (("", ours), (", by cuBLAS", theirs)):
-            tell(f"a row's {name}{whose}", seconds(runs * 2), weights[0].nbytes, "B")
+        mapped = partial(
+            row_product, x, x if normed else None, norm if normed else None, 1e-5, gated=gated
+        )
+        halves = [rounded(weight) for weight in weights]
+        for whose, runs, size in (
+            ("", [partial(mapped, weight, None) for weight in weights], 2),
+            (", by cuBLAS", [partial(linear, x, weight) for weight in weights], 2),
+            (", rounded", [partial(mapped, one, None, scales=scales) for one, scales in halves], 1),
+        ):
+            took = seconds([*runs, *runs])
+            tell(f"a row's {name}{whose}", took, weights[0].numel() * size, "B")
+
+
+def company(count: int) -> None:
+    """What a step of `count` rows spends beside attention."""
+    for name, (outputs, width, _, _) in PRODUCTS.items():
+        x = random(count, width)
+        took = seconds([partial(linear, x, weight) for weight in weights_of(name)])
+        tell(f"{count} rows' {name}, by cuBLAS", took, 2 * count * outputs * width, "FLOP")
+    steps, width = TritonOperations(), PRODUCTS["gate and up"][0]
+    x, added, norm, both = *random(2, count, WIDTH), random(WIDTH), random(count, width)
+    took = seconds([partial(steps.add_rms_norm, x, added, norm, 1e-5)] * 20)
+    tell(f"{count} rows added and normalised", took, 4 * x.nbytes, "B")
+    took = seconds([partial(steps.silu_product, both)] * 20)
+    tell(f"{count} rows gated", took, 1.5 * both.nbytes, "B")
+    qkv = random(count, (HEADS + 2 * KV_HEADS) * DIM)
+    angles = torch.rand(CONTEXT, DIM // 2, device=DEVICE)
+    places = torch.arange(count, device=DEVICE)
+    cache = random(count, 1, KV_HEADS, DIM)
+    stored = partial(
+        steps.rotate_and_store, qkv, angles, angles, places % CONTEXT, places, None, 1e-5,
+        cache, cache,
+    )  # fmt: skip
+    tell(f"{count} rows rotated and stored", seconds([stored] * 20), 2 * qkv.nbytes, "B")
 
 
 def attention(counts: list[int], lengths: list[int], block: int, operations: bool) -> None:
     layers, most = 2, -(-max(lengths) // block)
     shapes = [LayerShape(KV_HEADS, DIM, DIM)] * layers
-    cache = KVCache(shapes, len(counts) * most, block, torch.bfloat16, DEVICE)
+    cache = KVCache(shapes, len(counts) * most, block, DTYPE, DEVICE)
     for tensor in (*cache.keys, *cache.values):
         tensor.normal_()
     tables = (torch.randperm(len(counts) * most, device=DEVICE) + 1).int().view(len(counts), most)
@@ -123,16 +159,16 @@ def attention(counts: list[int], lengths: list[int], block: int, operations: boo
 
 def draws() -> None:
     """From the host's call on: these are never replayed."""
-    for count in (1, 64, 256):
+    for count in COUNTS:
         logits, points = random(count, VOCABULARY), np.random.default_rng(0).random(count)
         for name, draw in (("", triton_draw), (", by PyTorch's operators", softmax_draw)):
             draw(logits, [1.0] * count, points)
             torch.cuda.synchronize()
-            began, repeats = time.perf_counter(), 20
-            for _ in range(repeats):
+            began = time.perf_counter()
+            for _ in range(REPEATS):
                 draw(logits, [1.0] * count, points)
             torch.cuda.synchronize()
-            took = (time.perf_counter() - began) / repeats
+            took = (time.perf_counter() - began) / REPEATS
             tell(f"drawing for {count} rows{name}", took, logits.nbytes, "B")
 
 
@@ -140,14 +176,18 @@ def main() -> None:
     print(torch.cuda.get_device_name(DEVICE), torch.__version__)
     ceilings()
     rows()
-    for count in (1, 64, 256):
-        attention([1] * count, [1081] * count, 64, operations=False)
-    for count in (64, 256):
-        attention([1] * count, [1081] * count, 16, operations=False)
-    attention([1024] * 8, [1024] * 8, 64, operations=True)
-    attention([8192], [8192], 64, operations=True)
+    for count in COUNTS[1:]:
+        company(count)
+    for count in COUNTS:
+        attention([1] * count, [CONTEXT] * count, 64, operations=False)
+    for count in COUNTS[1:]:
+        attention([1] * count, [CONTEXT] * count, 16, operations=False)
+    for count, length in PROMPTS:
+        attention([length] * count, [length] * count, 64, operations=True)
     draws()
 
 
 if __name__ == "__main__":
+    if not torch.cuda.is_available():
+        sys.exit("No CUDA device was found.")
     main()

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from inference.engine.kernels.launch import early, wait_for_inputs
 from inference.engine.kernels.row import row_product, silu
-from inference.engine.linear import Linear
 from inference.engine.operations import Operations, Product
+from inference.engine.quantised import Int8Linear
 
 GATE_BLOCK = 1024  # numbers of one program of the gate
 HEADS = 8  # of one program that rotates
@@ -232,28 +232,42 @@ class TritonOperations(Operations):
     # A single row: its products are kernels of our own, with what stands around them.
 
     def product(self, x: Tensor, product: Product) -> Tensor:
-        weight = _weight(x, product)
-        if weight is None:
+        if not _is_single(x, product):
             return super().product(x, product)
-        return row_product(x, None, None, 0.0, weight, product.bias)[1]
+        return _row_product_of(x, None, None, 0.0, product)[1]
 
     def normed_product(
         self, x: Tensor, added: Tensor | None, norm: Tensor, epsilon: float, product: Product
     ) -> tuple[Tensor, Tensor]:
-        weight = _weight(x, product)
-        if weight is None:
+        if not _is_single(x, product):
             return super().normed_product(x, added, norm, epsilon, product)
-        return row_product(x, added, norm, epsilon, weight, product.bias)
+        return _row_product_of(x, added, norm, epsilon, product)
 
     def gated_product(
         self, x: Tensor, added: Tensor, norm: Tensor, epsilon: float, product: Product
     ) -> tuple[Tensor, Tensor]:
-        weight = _weight(x, product)
-        if weight is None:
+        if not _is_single(x, product):
             return super().gated_product(x, added, norm, epsilon, product)
-        return row_product(x, added, norm, epsilon, weight, product.bias, gated=True)
+        return _row_product_of(x, added, norm, epsilon, product, gated=True)
 
 
-def _weight(x: Tensor, product: Product) -> Tensor | None:
-    """Return the weights that a single row meets, if they are such as `row_product` reads."""
-    return product.weight if len(x) == 1 and isinstance(product, Linear) else None
+def _is_single(x: Tensor, product: Product) -> bool:
+    """Whether x is one row, and meets weights such as `row_product` reads."""
+    return len(x) == 1 and (isinstance(product, Int8Linear) or product.weight is not None)
+
+
+def _row_product_of(
+    x: Tensor,
+    added: Tensor | None,
+    norm: Tensor | None,
+    epsilon: float,
+    product: Product,
+    *,
+    gated: bool = False,
+) -> tuple[Tensor, Tensor]:
+    if isinstance(product, Int8Linear):
+        weight, scales = product.values, product.scales
+    else:
+        assert product.weight is not None
+        weight, scales = product.weight, None
+    return row_product(x, added, norm, epsilon, weight, product.bias, scales=scales, gated=gated)

@@ -17,6 +17,7 @@ from inference.engine.kernels.launch import early, wait_for_inputs
 # Of a program. On an H200, with the matrices of an 8B Llama, the best of twelve such choices read
 # 3.1 to 4.3 TB/s; this one has as many reads under way as fit the registers.
 OUTPUTS, NUMBERS, WARPS = 4, 512, 2
+ROUNDED_NUMBERS = 1024  # of int8, for as wide a read
 
 
 @triton.jit
@@ -36,10 +37,10 @@ def _weights(rows, start, inside, WIDTH: tl.constexpr, NUMBERS: tl.constexpr):
 
 @triton.jit
 def _row_product(
-    x, added, norm, weight, bias, summed, out, epsilon, outputs,
+    x, added, norm, weight, scales, bias, summed, out, epsilon, outputs,
     WIDTH: tl.constexpr, OUTPUTS: tl.constexpr, NUMBERS: tl.constexpr,
-    ADDS: tl.constexpr, NORMED: tl.constexpr, GATED: tl.constexpr, BIASED: tl.constexpr,
-    EARLY: tl.constexpr,
+    ADDS: tl.constexpr, NORMED: tl.constexpr, GATED: tl.constexpr, ROUNDED: tl.constexpr,
+    BIASED: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
     """OUTPUTS numbers of norm(x + added) times weight (outputs, WIDTH), or of two gated."""
     program = tl.program_id(0)
@@ -80,10 +81,14 @@ def _row_product(
     if NORMED:
         scale = tl.rsqrt(tl.sum(squares) / WIDTH + epsilon)
     result = tl.sum(first, 1) * scale
+    if ROUNDED:
+        result *= tl.load(scales + number, mask=inside, other=0.0)
     if BIASED:
         result += tl.load(bias + number, mask=inside, other=0.0).to(tl.float32)
     if GATED:
         up = tl.sum(second, 1) * scale
+        if ROUNDED:
+            up *= tl.load(scales + outputs + number, mask=inside, other=0.0)
         if BIASED:
             up += tl.load(bias + outputs + number, mask=inside, other=0.0).to(tl.float32)
         result = silu(result) * up
@@ -98,12 +103,13 @@ def row_product(
     weight: Tensor,
     bias: Tensor | None,
     *,
+    scales: Tensor | None = None,
     gated: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Return x + added (1, K), and its norm times weightᵀ: (1, N).
 
-    Without `norm` the sum itself is multiplied. `gated`: weight (2 N, K) holds a gate and what it
-    gates, and the product is silu(gate) · up.
+    Without `norm` the sum itself is multiplied. An int8 weight has float32 `scales` (N,). `gated`:
+    weight (2 N, K) holds a gate and what it gates, and the product is silu(gate) · up.
     """
     width = x.shape[1]
     outputs = weight.shape[0] // 2 if gated else weight.shape[0]
@@ -111,9 +117,9 @@ def row_product(
     out = x.new_empty(1, outputs)
     _row_product[(triton.cdiv(outputs, OUTPUTS),)](
         x, x if added is None else added, x if norm is None else norm, weight,
-        x if bias is None else bias, summed, out, epsilon, outputs,
-        WIDTH=width, OUTPUTS=OUTPUTS, NUMBERS=NUMBERS,
-        ADDS=added is not None, NORMED=norm is not None, GATED=gated, BIASED=bias is not None,
-        num_warps=WARPS, **early(x.device),
+        x if scales is None else scales, x if bias is None else bias, summed, out, epsilon, outputs,
+        WIDTH=width, OUTPUTS=OUTPUTS, NUMBERS=NUMBERS if scales is None else ROUNDED_NUMBERS,
+        ADDS=added is not None, NORMED=norm is not None, GATED=gated, ROUNDED=scales is not None,
+        BIASED=bias is not None, num_warps=WARPS, **early(x.device),
     )  # fmt: skip
     return summed, out

@@ -1,0 +1,68 @@
+"""The benchmark of the GPU's kernels calls them as they are: in small, in Triton's interpreter."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+
+from benchmarks import kernels
+
+
+def once(runs: Sequence[Callable[[], object]]) -> float:
+    runs[0]()
+    return 1.0
+
+
+def test_it_runs_from_end_to_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = {
+        "DEVICE": torch.device("cpu"),
+        "DTYPE": torch.float32,  # the interpreter multiplies bfloat16 as if it were integers
+        "seconds": once,
+        "COUNTS": (1, 3),
+        "CONTEXT": 70,
+        "PROMPTS": ((2, 20),),
+        "REPEATS": 1,
+        "HEADS": 4,
+        "KV_HEADS": 2,
+        "DIM": 16,
+        "WIDTH": 64,
+        "VOCABULARY": 96,
+        "PRODUCTS": {
+            "queries, keys and values": (128, 64, True, False),
+            "gate and up": (192, 64, True, True),
+            "logits": (96, 64, True, False),
+        },
+    }
+    for name, value in small.items():
+        monkeypatch.setattr(kernels, name, value)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "no card")
+    kernels.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("no card")
+    told = [line.split("  ")[0] for line in lines[1:]]
+    assert told == [
+        "a product of 128 × 128",
+        "a copy",
+        *[
+            f"a row's {name}{whose}"
+            for name in ("queries, keys and values", "gate and up", "logits")
+            for whose in ("", ", by cuBLAS", ", rounded")
+        ],
+        "3 rows' queries, keys and values, by cuBLAS",
+        "3 rows' gate and up, by cuBLAS",
+        "3 rows' logits, by cuBLAS",
+        "3 rows added and normalised",
+        "3 rows gated",
+        "3 rows rotated and stored",
+        "1 rows of 1 see 70 tokens, blocks of 64",
+        "3 rows of 1 see 70 tokens, blocks of 64",
+        "3 rows of 1 see 70 tokens, blocks of 16",
+        "2 rows of 20 see 20 tokens, blocks of 64",
+        "drawing for 1 rows",
+        "drawing for 1 rows, by PyTorch's operators",
+        "drawing for 3 rows",
+        "drawing for 3 rows, by PyTorch's operators",
+    ]

@@ -5,6 +5,7 @@ the choice to run decode steps as graphs.
 """
 
 import logging
+from dataclasses import replace
 
 import torch
 
@@ -37,6 +38,8 @@ def step_bytes(model: HuggingFaceModel, limits: SchedulerLimits, block_size: int
 
     A step is run to see: as many tokens as a step may have, in as many rows as may run, all
     sampled in the most expensive way. The lean form of a model allocates no more than the model.
+    They are sampled in the plainest way as well: kernels that draw from other numbers are others,
+    and should not be compiled while somebody waits for a token.
     """
     plan = widest_plan(limits)
     tokens = plan.rows[0].num_tokens
@@ -47,9 +50,11 @@ def step_bytes(model: HuggingFaceModel, limits: SchedulerLimits, block_size: int
     before = torch.cuda.memory_allocated(device)
     with torch.inference_mode():
         batch = build_batch(plan, block_size, device)
-        sampler.draw(model.logits(batch, cache), batch.sampling).read()
+        logits = model.logits(batch, cache)
+        for rows in (tuple(map(_plain, batch.sampling)), batch.sampling):
+            sampler.draw(logits, rows).read()
     peak = torch.cuda.max_memory_allocated(device) - before
-    del batch, cache
+    del batch, cache, sampler, logits
     torch.cuda.empty_cache()
     return peak + graphs_bytes(limits.max_running, model.vocab_size, model.dtype)
 
@@ -64,13 +69,20 @@ def widest_plan(limits: SchedulerLimits) -> Plan:
     """Return a step of as many tokens in as many rows as there can be, all in the same blocks."""
     count = limits.token_budget // limits.max_running
     count = min(max(count, 1), limits.max_model_len)
-    params = SamplingParams(max_tokens=1, temperature=1.0, top_p=0.9, logprobs=20)
+    params = SamplingParams(
+        max_tokens=1, temperature=1.0, top_p=0.9, logprobs=20, repetition_penalty=1.1,
+        presence_penalty=0.1, frequency_penalty=0.1, logit_bias=((0, 1.0),),
+    )  # fmt: skip
     table = list(range(1, count + 1))  # as many as there are in blocks of any size
     rows = [
         Row(key, [0] * count, count, 0, count, table, params, key, True)
         for key in range(limits.max_running)
     ]
     return Plan(0, tuple(rows))
+
+
+def _plain(row: Row) -> Row:
+    return replace(row, params=SamplingParams(max_tokens=1, temperature=1.0))
 
 
 def with_graphs(

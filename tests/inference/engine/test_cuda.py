@@ -8,7 +8,7 @@ import torch
 
 from inference.engine import cuda
 from inference.engine.batch import build_batch
-from inference.engine.cuda import graphs_bytes, widest_plan, with_graphs
+from inference.engine.cuda import graphs_bytes, step_bytes, widest_plan, with_graphs
 from inference.engine.family import take_weights
 from inference.engine.graphs import GraphedModel
 from inference.engine.kernels import attention as kernels
@@ -16,6 +16,7 @@ from inference.engine.kv_cache import KVCache
 from inference.engine.lean import LeanModel
 from inference.engine.limits import SchedulerLimits
 from inference.engine.model import HuggingFaceModel
+from inference.engine.plan import Row
 from inference.engine.sampler import Sampler
 from tests.inference.engine.plain import PlainAttention
 from tests.inference.engine.tiny import random_module
@@ -89,6 +90,27 @@ def test_the_widest_step_has_as_much_of_everything_as_there_can_be(
     assert all(sampled is not None and sampled.logprobs is not None for sampled in drawn)
     long = widest_plan(SchedulerLimits(max_model_len=64, token_budget=1000, max_running=2))
     assert [row.num_tokens for row in long.rows] == [64, 64]
+
+
+def test_the_measured_step_draws_in_the_plainest_and_in_the_most_expensive_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("memory_allocated", "max_memory_allocated"):
+        monkeypatch.setattr(torch.cuda, name, lambda device: 0)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    drawn: list[tuple[torch.dtype, bool]] = []
+    draw = Sampler._draw
+
+    def noted(sampler: Sampler, shaped: torch.Tensor, rows: tuple[Row, ...]) -> Any:
+        whole = all(row.params.has_penalties and row.params.logit_bias for row in rows)
+        drawn.append((shaped.dtype, whole and all(row.params.top_p < 1 for row in rows)))
+        return draw(sampler, shaped, rows)
+
+    monkeypatch.setattr(Sampler, "_draw", noted)
+    model = HuggingFaceModel(random_module("llama").bfloat16())
+    assert step_bytes(model, LIMITS, 8) == graphs_bytes(6, model.vocab_size, torch.bfloat16)
+    assert drawn == [(torch.bfloat16, False), (torch.float32, True)]
 
 
 def test_graphs_are_accounted_for() -> None:

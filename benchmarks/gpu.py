@@ -11,6 +11,7 @@ running. `--tiny --device cpu` only shows that the script runs.
 import argparse
 import copy
 import gc
+import importlib
 import logging
 import os
 import sys
@@ -26,26 +27,21 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
+from transformers import (
+    AutoModelForCausalLM,
+    ContinuousBatchingConfig,
+    GenerationConfig,
+    LlamaConfig,
+)
 
+from benchmarks.gpu_ceilings import Clock, ceilings
 from benchmarks.gpu_engine import NEXT, Engine
 from benchmarks.gpu_report import Report
 
 NEEDED_BYTES = 70 << 30  # 16 GB of weights, 41 of keys and values, and what steps allocate
+LATE_HELP = "start each kernel when the one before it has ended: what early starts bring, or break"
 LIMIT_HELP = "begin no part after so long (default: 440, to end within eight minutes)"
 HEAD_START = 80  # tokens that the first of a batch may have before the last one's prompt is through
-
-
-class Clock:
-    """Seconds of what a device was asked for, once it is done."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-
-    def now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter()
 
 
 def shape(*, tiny: bool) -> LlamaConfig:
@@ -76,41 +72,6 @@ def prompts(count: int, length: int, vocab_size: int, seed: int) -> list[list[in
     generator = torch.Generator().manual_seed(seed)
     ids: list[list[int]] = torch.randint(vocab_size, (count, length), generator=generator).tolist()
     return ids
-
-
-# What the device can do.
-
-
-def copy_bandwidth(device: torch.device, size: int) -> float:
-    """Return bytes read and written per second."""
-    source = torch.empty(size, dtype=torch.uint8, device=device).random_()
-    target, clock = torch.empty_like(source), Clock(device)
-    for _ in range(3):
-        target.copy_(source)
-    began, repeats = clock.now(), 20
-    for _ in range(repeats):
-        target.copy_(source)
-    return 2 * size * repeats / (clock.now() - began)
-
-
-def matrix_rate(device: torch.device, side: int) -> float:
-    """Return operations per second of a product of bfloat16 matrices of random numbers."""
-    a, b = (torch.randn(side, side, device=device).bfloat16() for _ in range(2))
-    clock, repeats = Clock(device), 20
-    for _ in range(3):
-        a @ b
-    began = clock.now()
-    for _ in range(repeats):
-        a @ b
-    return 2 * side**3 * repeats / (clock.now() - began)
-
-
-def ceilings(device: torch.device, *, tiny: bool) -> dict[str, float]:
-    """Measure both; the product first and last, since the first brings the clocks up."""
-    side = 256 if tiny else 8192
-    first = matrix_rate(device, side)
-    copied = copy_bandwidth(device, 1 << (24 if tiny else 32))
-    return {"copy_bytes_per_s": copied, "matrix_flops": max(first, matrix_rate(device, side))}
 
 
 # Whether it is right.
@@ -197,42 +158,61 @@ def ours(engine: Engine, requests: list[list[int]], new_tokens: int) -> float:
     return len(requests) * new_tokens / (clock.now() - began)
 
 
-def transformers_own(module: Any, requests: list[list[list[int]]], new_tokens: int) -> float:
+def transformers_own(
+    module: Any,
+    requests: list[list[list[int]]],
+    new_tokens: int,
+    config: ContinuousBatchingConfig | None,
+) -> float:
     """Return the same of transformers' continuous batching; the first batch warms it up."""
     settings = GenerationConfig(max_new_tokens=new_tokens, do_sample=False)
     settings.eos_token_id = -1
     for batch in requests:
         began = time.perf_counter()
         answers = module.generate_batch(
-            batch, generation_config=settings, persistent_manager=True, record_timestamps=True
+            batch,
+            generation_config=settings,
+            continuous_batching_config=config,
+            persistent_manager=True,
+            record_timestamps=True,
         )
         lengths = {len(answer.generated_tokens) for answer in answers.values()}
         if len(answers) != len(batch) or lengths != {new_tokens}:
             raise RuntimeError(f"{len(answers)} of {len(batch)} answers, of {lengths} tokens")
         # To the last token: stopping its thread and tidying up come after that.
         seconds = max(answer.timestamps[-1] for answer in answers.values()) - began
-    module.destroy_cached_continuous_batching_manager()
     return len(requests[-1]) * new_tokens / seconds
 
 
 def peer(
     module: Any, requests: list[list[list[int]]], new_tokens: int, limit_s: float
-) -> dict[str, float]:
-    """Measure transformers, which has a thread of its own and may not come back from it."""
+) -> dict[str, Any]:
+    """Measure transformers, which has a thread of its own and may not come back from it.
+
+    With its defaults; where these, which take nine tenths of the memory, do not run, with half.
+    """
     module.set_attn_implementation("sdpa")  # what it is loaded with
-    found: list[dict[str, float] | Exception] = []
+    found: list[dict[str, Any] | Exception] = []
 
     def run() -> None:
-        try:
-            rate = transformers_own(module, requests, new_tokens)
-            found.append({"transformers_tokens_per_s": rate})
-        except Exception as error:
-            found.append(error)
+        if module.device.type == "cuda":
+            torch.cuda.set_device(module.device)  # which every thread has of its own
+        for share in (None, 0.5):
+            config = ContinuousBatchingConfig(max_memory_percent=share) if share else None
+            try:
+                rate = transformers_own(module, requests, new_tokens, config)
+                found[:] = [{"transformers_tokens_per_s": rate, "transformers_memory": share}]
+                return
+            except Exception as error:
+                found[:] = [error]
+            finally:
+                module.destroy_cached_continuous_batching_manager()
+                release(module.device)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(limit_s)
-    if not found:
+    if thread.is_alive():
         raise TimeoutError(f"no answer within {limit_s:.0f} s")
     if isinstance(found[0], Exception):
         raise found[0]
@@ -312,6 +292,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1, …, or cpu with --tiny")
     parser.add_argument("--tiny", action="store_true", help="only show that the script runs")
+    parser.add_argument("--late", action="store_true", help=LATE_HELP)
     parser.add_argument("--limit", type=float, default=440.0, metavar="SECONDS", help=LIMIT_HELP)
     parser.add_argument("--output", type=Path, help="default: results/gpu-<device>.json")
     args = parser.parse_args(arguments)
@@ -328,6 +309,7 @@ def main(arguments: list[str] | None = None) -> None:
         "triton": installed("triton"),
         "transformers": transformers.__version__,
         "tiny": args.tiny,
+        "late": args.late,
     }
     report = Report(about, output, args.limit)
     measure(report, device, tiny=args.tiny)
@@ -354,10 +336,18 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> torch.de
     if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
         parser.error(f"--device {args.device}: there is no such GPU; see --tiny --device cpu.")
     torch.cuda.set_device(device)  # where kernels are launched
+    if args.late:
+        start_late()
     free = torch.cuda.mem_get_info(device)[0]
     if not args.tiny and free < NEEDED_BYTES:
         parser.error(f"{NEEDED_BYTES >> 30} GiB of the GPU must be free; {free >> 30} are.")
     return device
+
+
+def start_late() -> None:
+    """Start no kernel before the one before it has ended."""
+    launch = importlib.import_module("inference.engine.kernels.launch")  # which needs Triton
+    launch.can_start_early = lambda device: False  # type: ignore[attr-defined]
 
 
 def installed(package: str) -> str | None:

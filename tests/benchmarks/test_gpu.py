@@ -14,6 +14,7 @@ import torch
 from benchmarks import gpu, gpu_report
 from benchmarks.gpu_engine import Engine
 from benchmarks.gpu_report import Report
+from inference.engine.kernels import launch
 
 
 def run(tmp_path: Path) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def test_it_runs_from_end_to_end(
 ) -> None:
     asked = []
 
-    def peer(module: Any, requests: list[list[list[int]]], new_tokens: int) -> float:
+    def peer(module: Any, requests: list[list[list[int]]], *_: Any) -> float:
         asked.append(requests)
         held = [one for one in gc.get_objects() if isinstance(one, Engine)]
         assert not held, "it would find its memory taken"
@@ -61,6 +62,24 @@ def test_a_peer_that_fails_is_a_missing_line_and_not_the_end(
     result = run(tmp_path)
     assert result["failed"] == {"transformers": "RuntimeError: no such kernel"}
     assert "tokens/s over transformers'" not in result["ratios"]
+
+
+def test_a_peer_that_fails_with_most_of_the_memory_is_tried_with_half_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shares: list[float | None] = []
+
+    def peer(module: Any, requests: Any, new_tokens: int, config: Any) -> float:
+        shares.append(config and config.max_memory_percent)
+        if len(shares) == 1:
+            raise RuntimeError("0 of 3 answers")
+        return 7.0
+
+    monkeypatch.setattr(gpu, "transformers_own", peer)
+    module = gpu.make(gpu.shape(tiny=True), torch.device("cpu"), torch.float32)
+    found = gpu.peer(module, [], 4, limit_s=60)
+    assert shares == [None, 0.5]
+    assert found == {"transformers_tokens_per_s": 7.0, "transformers_memory": 0.5}
 
 
 def test_a_part_that_fails_does_not_keep_the_others_from_running(
@@ -140,6 +159,13 @@ def test_the_same_requests_take_the_same_steps_each_time(monkeypatch: pytest.Mon
         engine.generate(requests, 4, ahead=ahead)
     assert sizes[0][:2] == [64, 17]
     assert sizes[1][: len(sizes[0])] == sizes[0]
+
+
+def test_kernels_can_be_started_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "can_start_early", lambda device: True)
+    assert launch.early(torch.device("cpu"))["EARLY"]
+    gpu.start_late()
+    assert launch.early(torch.device("cpu")) == {"EARLY": False}
 
 
 def test_it_judges_by_the_direction_of_each_target() -> None:

@@ -27,7 +27,7 @@ def wait_for_inputs(EARLY: tl.constexpr):
 
 def early(device: torch.device) -> dict[str, Any]:
     """Return a kernel's arguments and options for an early start, where the device has it."""
-    return {"EARLY": True, "launch_pdl": True} if _can(device) else {"EARLY": False}
+    return {"EARLY": True, "launch_pdl": True} if can_start_early(device) else {"EARLY": False}
 
 
 @cache
@@ -40,5 +40,6 @@ def shared_bytes(device: torch.device) -> int:
 
 
 @cache
-def _can(device: torch.device) -> bool:
+def can_start_early(device: torch.device) -> bool:
+    """Whether a device starts kernels early: Hopper and later."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)

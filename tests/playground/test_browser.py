@@ -328,6 +328,9 @@ def test_a_lost_connection_says_what_happened_to_text_and_money(
         shown = stats.locator("[data-stat=cost_nanos]").get_attribute("data-value")
         assert shown == billed(site[0], request_id)
         expect(page.get_by_test_id("run")).to_be_enabled()
+        # As after any answer, a reload and the history find it.
+        expect(page).to_have_url(re.compile("conversation=conv_"))
+        expect(page.locator("#history li", has_text="hello").first).to_be_visible()
 
 
 def test_view_code_shows_the_request_on_the_page(browser: Browser, site: tuple[Site, str]) -> None:

@@ -220,3 +220,4 @@ def test_panes_are_there_after_a_reload_and_what_ran_is_found_again(
         expect(page.get_by_label("Temperature", exact=True).first).to_have_value("0.3")
         page.goto("/playground/?model=slow")
         expect(panes).to_have_count(1)
+        expect(page.locator("#composer textarea")).to_have_value("half a thought")

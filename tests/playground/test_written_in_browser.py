@@ -1,4 +1,4 @@
-"""What somebody wrote and nothing else keeps is not lost by one press."""
+"""What somebody wrote and nothing else keeps is not lost by one press, nor by a way elsewhere."""
 
 import re
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.playground.test_browser import alice, ask, site  # noqa: F401  fixture
+from tests.playground.test_panes_in_browser import KEEP_FRAMES, runs
 from tests.playground.test_presets_in_browser import save_a_preset
 from tests.story.site import Site
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def page(browser: Browser, site: tuple[Site, str]) -> Iterator[Page]:  # noqa: F811
-    with alice(browser, site) as page:
+    with alice(browser, site, script=KEEP_FRAMES) as page:
         yield page
 
 
@@ -120,3 +121,73 @@ def test_an_edit_that_was_left_goes_on_where_it_was(page: Page) -> None:
     page.keyboard.press("Control+Enter")
     edit.click()
     expect(area).to_have_value("second")
+
+
+def test_what_runs_is_what_stands_in_an_open_editor(page: Page) -> None:
+    """Else it would be the old text that is answered and paid for."""
+    composer(page).fill("old text")
+    page.get_by_role("button", name="Add", exact=True).click()
+    turn = page.locator(".turn").first
+    turn.get_by_role("button", name="Edit").click()
+    turn.locator("[data-editor] textarea").fill("new text")
+    page.get_by_test_id("run").click()
+    [frame] = runs(page)
+    assert [message["content"] for message in frame["messages"]] == ["new text"]
+    expect(turn.locator("[data-text]")).to_have_text("new text")
+    expect(page.get_by_test_id("answer")).to_contain_text("word3")
+    page.keyboard.press("Escape")
+
+
+def test_who_goes_elsewhere_and_comes_back_finds_what_they_wrote(page: Page) -> None:
+    page.get_by_label("System prompt").fill("Be brief.")
+    composer(page).fill("never run")
+    page.get_by_role("button", name="Add", exact=True).click()
+    composer(page).fill("half written")
+    there_and_back(page)
+    expect(page.locator(".turn [data-text]")).to_have_text("never run")
+    expect(page.get_by_label("System prompt")).to_have_value("Be brief.")
+    expect(composer(page)).to_have_value("half written")
+    page.goto("/portal/")
+    page.goto("/playground/?model=hostile")
+    expect(composer(page)).to_have_value("half written")
+    expect(page.locator("#model")).to_have_value("hostile")
+    page.locator("#model").select_option("slow")
+    expect(page.get_by_test_id("run")).to_be_enabled()
+    composer(page).press("Control+Enter")
+    expect(page.get_by_test_id("answer")).to_contain_text("word3")
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(re.compile("conversation=conv_"))
+    there_and_back(page)  # it is kept, so the link begins anew
+    expect(page.get_by_role("heading", name="Ask a model something")).to_be_visible()
+    expect(composer(page)).to_have_value("")
+
+
+def test_what_is_half_written_below_a_conversation_waits_there(page: Page) -> None:
+    expect(ask(page, "hello")).to_contain_text("word3")
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(re.compile("conversation=conv_"))
+    address = page.url
+    composer(page).fill("and then?")
+    there_and_back(page)
+    expect(composer(page)).to_have_value("")
+    page.goto(address)
+    expect(page.get_by_test_id("answer")).to_have_attribute("data-state", "finished")
+    expect(composer(page)).to_have_value("and then?")
+
+
+def test_a_tab_whose_memory_was_taken_in_the_background_has_the_text(page: Page) -> None:
+    composer(page).fill("half written")
+    page.evaluate("""() => {
+      Object.defineProperty(document, "hidden", { value: true, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+      window.addEventListener("pagehide", (event) => event.stopImmediatePropagation(), true);
+    }""")
+    page.reload()
+    expect(composer(page)).to_have_value("half written")
+
+
+def there_and_back(page: Page) -> None:
+    page.get_by_role("link", name="Billing", exact=True).click()
+    page.wait_for_url("**/billing/")
+    page.get_by_role("link", name="Playground", exact=True).click()
+    page.wait_for_url("**/playground/**")

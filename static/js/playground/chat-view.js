@@ -50,6 +50,15 @@ export class ChatView {
     this.#focused = null;
   }
 
+  /** Takes what stands in open editors: what runs, and is paid for, is what one sees. */
+  takeEdits() {
+    for (const [key, view] of this.#views) {
+      if (!view.editing) continue;
+      view.close();
+      this.onAction({ type: "edit", key, content: view.draft });
+    }
+  }
+
   /** @param {import("./state.js").Turn} turn */
   #viewOf(turn) {
     let view = this.#views.get(turn.key);

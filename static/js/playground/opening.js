@@ -77,8 +77,24 @@ function learn(texts) {
  * @returns {Promise<boolean>}
  */
 async function mayReplace({ texts: { replace_written: question, replace: yes } }, texts) {
-  const isKept = texts.every((text) => text.trim() === "" || known.has(text.trim()));
-  return isKept || confirmed(question, yes);
+  return texts.every(canBeHad) || confirmed(question, yes);
+}
+
+/**
+ * Whether nothing that the panes say would be lost with them.
+ * @param {any} page
+ */
+export function areKept({ panes }) {
+  const texts = panes.list.flatMap((/** @type {Pane} */ pane) => [
+    ...written(pane, "chat"),
+    ...written(pane, "completion"),
+  ]);
+  return texts.every(canBeHad);
+}
+
+/** @param {string} text */
+function canBeHad(text) {
+  return text.trim() === "" || known.has(text.trim());
 }
 
 /**

@@ -110,6 +110,7 @@ export class Pane {
   run(key) {
     if (this.running || !this.desk.mayRun || !this.desk.ready(this)) return false;
     const { mode, texts } = this.desk;
+    this.view.takeEdits();
     if (mode === "completion" && key === undefined) {
       this.store.apply({ type: "prompt", content: this.text.value });
     }
@@ -254,7 +255,9 @@ export class Pane {
     const kept = await findAnswer(`${urls.answers}${encodeURIComponent(requestId)}/`);
     if (kept) store.apply({ type: "found", requestId, ...kept, note: texts.lost_found });
     else store.apply({ type: "note", key, note: texts.lost_unknown });
-    if (kept) showBalance(kept.summary.balance_nanos);
+    if (!kept) return;
+    showBalance(kept.summary.balance_nanos);
+    this.desk.ended();
   }
 
   /** @param {Record<string, any>} action */

@@ -1,7 +1,9 @@
-// What a tab keeps over a reload: its panes with what they say, and what is half written.
+// What a tab keeps of each address while it is elsewhere: its panes with what they say, and what is
+// half written.
 import { element } from "./element.js";
+import { areKept } from "./opening.js";
 
-const PLACE = "playground-panes";
+const PLACE = "playground-panes ";
 
 /**
  * What of the page is kept.
@@ -15,28 +17,39 @@ const PLACE = "playground-panes";
 
 /** @param {Page} page */
 export function keepOverReload(page) {
-  window.addEventListener("pagehide", () => {
-    if (!write(keptOf(page))) write(keptOf(page, { logprobs: [] }));
-  });
+  const keep = () => write(keptOf(page)) || write(keptOf(page, { logprobs: [] }));
+  window.addEventListener("pagehide", keep);
+  // Of a tab in the background a phone takes the memory, and says nothing.
+  document.addEventListener("visibilitychange", () => document.hidden && keep());
 }
 
 /**
- * Puts the page back as it was, when it is loaded again: by whom, and where, it was written.
+ * Puts the page back as it was for whom it was: when it is loaded again, and for who comes back to
+ * messages that are kept nowhere else, from signing in again or from adding credit, say. Else what is
+ * half written comes back alone.
  * @param {Page} page
  * @returns {boolean} whether it did
  */
 export function restored(page) {
-  const kept = isLoadedAgain() ? read() : null;
+  const kept = taken();
   if (!kept || JSON.stringify(kept.of) !== JSON.stringify(whose(page))) return false;
+  if (!isLoadedAgain() && (kept.areKept || page.data.conversation)) {
+    page.composer.value = kept.draft;
+    return false;
+  }
   element("mode").querySelector(`input[value=${kept.mode}]`).checked = true;
   element("synchronised").checked = kept.synchronised;
   page.composer.value = kept.draft;
   page.table.set(kept.variables);
   const { panes } = page;
+  const { model } = panes.active.settings; // of the address
   for (const [at, pane] of kept.panes.entries()) {
     (panes.list[at] ?? panes.add(pane.settings)).restore(pane);
   }
   panes.activate(panes.list[kept.active] ?? panes.active);
+  if (!isLoadedAgain() && location.search !== "") {
+    panes.active.settings = { ...panes.active.settings, model };
+  }
   return true;
 }
 
@@ -48,6 +61,7 @@ function keptOf(page, without = {}) {
   const { mode, panes, composer, table } = page;
   return {
     of: whose(page),
+    areKept: areKept(page),
     mode,
     synchronised: element("synchronised").checked,
     draft: composer.value,
@@ -71,10 +85,17 @@ function keptChat({ chat }, without) {
 
 /** @param {Page} page */
 function whose({ data }) {
-  return [data.member, data.organisation, location.pathname + location.search];
+  return [data.member, data.organisation];
 }
 
-/** A link to the page, or its address typed again, begins anew. */
+/** By what the address asks for, whichever model it names beside. */
+function place() {
+  const asked = new URLSearchParams(location.search);
+  asked.delete("model");
+  return PLACE + asked;
+}
+
+/** Else it was come to by a link, or its address was typed. */
 function isLoadedAgain() {
   const [entry] = performance.getEntriesByType("navigation");
   const { type } = /** @type {PerformanceNavigationTiming} */ (entry);
@@ -84,18 +105,30 @@ function isLoadedAgain() {
 /** @param {Record<string, any>} kept */
 function write(kept) {
   try {
-    sessionStorage.setItem(PLACE, JSON.stringify(kept));
+    sessionStorage.setItem(place(), JSON.stringify(kept));
     return true;
   } catch {
-    sessionStorage.removeItem(PLACE); // too long, or not allowed
+    forget(); // too long, or not allowed
     return false;
   }
 }
 
-/** @returns {Record<string, any> | null} */
-function read() {
+/** All of them: what is kept now is wanted most. */
+function forget() {
+  for (const name of Object.keys(sessionStorage)) {
+    if (name.startsWith(PLACE)) sessionStorage.removeItem(name);
+  }
+}
+
+/**
+ * Once: what is said from here on may get another address.
+ * @returns {Record<string, any> | null}
+ */
+function taken() {
   try {
-    return JSON.parse(sessionStorage.getItem(PLACE) ?? "null");
+    const kept = sessionStorage.getItem(place());
+    sessionStorage.removeItem(place());
+    return JSON.parse(kept ?? "null");
   } catch {
     return null;
   }

@@ -79,7 +79,10 @@ const CHANGES = {
   prompt: (chat, { content }) => added({ ...chat, turns: [] }, { role: "user", content }),
   answerCall: (chat, { key, callId, content }) => answeredCall(chat, key, callId, content),
   move: (chat, { key, by }) => moved(chat, key, by),
-  edit: (chat, { key, content }) => mapped(chat, byKey(key), (turn) => rewritten(turn, { content })),
+  edit: (chat, { key, content }) =>
+    mapped(chat, byKey(key), (turn) =>
+      turn.content === content ? turn : rewritten(turn, { content }),
+    ),
   switchRole: (chat, { key }) =>
     mapped(chat, byKey(key), (turn) =>
       turn.role === "tool"

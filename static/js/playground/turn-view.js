@@ -100,9 +100,13 @@ export class TurnView {
   }
 
   leave() {
+    this.close();
+    this.#part("[data-action=edit]").focus();
+  }
+
+  close() {
     this.#part("[data-editor]").hidden = true;
     this.#part("[data-text]").hidden = false;
-    this.#part("[data-action=edit]").focus();
   }
 
   /** @returns {string} */

@@ -64,6 +64,8 @@ test("a refusal is kept with the turn", () => {
 test("editing or switching the role of an answer drops its measurements", () => {
   const chat = after(...ANSWERED);
   const { key } = chat.turns[1];
+  const same = reduce(chat, { type: "edit", key, content: chat.turns[1].content });
+  assert.equal(same.turns[1], chat.turns[1], "nobody changed it");
   const edited = reduce(chat, { type: "edit", key, content: "Bye" }).turns[1];
   assert.deepEqual([edited.content, edited.summary, edited.requestId], ["Bye", null, ""]);
   const switched = reduce(chat, { type: "switchRole", key }).turns[1];

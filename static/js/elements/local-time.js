@@ -11,7 +11,7 @@ export class LocalTime extends HTMLElement {
     if (!time || this.getAttribute("relative") === "no") return;
     time.title ||= time.textContent ?? "";
     const show = () => {
-      time.textContent = ago(new Date(time.dateTime), new Date());
+      time.textContent = ago(new Date(time.dateTime), new Date(Date.now() + AHEAD_MS));
     };
     show();
     this.#timer = window.setInterval(show, 20_000);
@@ -20,6 +20,20 @@ export class LocalTime extends HTMLElement {
   disconnectedCallback() {
     clearInterval(this.#timer);
   }
+}
+
+/** What a page takes to arrive is no difference between clocks. */
+const ALIKE_MS = 60_000;
+const AHEAD_MS = aheadMs();
+
+/**
+ * By how much the server's clock, as the page has brought it, is ahead of this machine's, which may
+ * be hours wrong: what is new would be hours old.
+ */
+function aheadMs() {
+  const said = document.querySelector("[data-now]")?.getAttribute("data-now");
+  const ahead = said ? Number(said) * 1000 - Date.now() : 0;
+  return Math.abs(ahead) < ALIKE_MS ? 0 : ahead;
 }
 
 /** @type {[Intl.RelativeTimeFormatUnit, number][]} */
@@ -41,8 +55,10 @@ function ago(then, now) {
   if (Math.abs(seconds) > 30 * 86_400) {
     return then.toLocaleDateString(language, { dateStyle: "medium" });
   }
-  const format = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
   const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? ["second", 1];
+  // Of the words, “now” alone is right: what is 40 hours old need not be of yesterday.
+  const numeric = unit === "second" ? "auto" : "always";
+  const format = new Intl.RelativeTimeFormat(language, { numeric });
   return format.format(Math.trunc(seconds / size), unit);
 }
 

@@ -1,10 +1,12 @@
 """What an organisation wants to be told: read and changed here, by the page and by programs."""
 
+import hashlib
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts import audit
 from accounts.models import Organisation
@@ -13,6 +15,10 @@ from billing.models import AlertSettings
 from portal.lib import callbacks
 
 MOST_PERCENTAGES = 10
+REPLACED = gettext_lazy(
+    "This secret was replaced before, and the new one is shown once. "
+    "If you did not copy it, make another."
+)
 
 
 def read(organisation: Organisation) -> AlertSettings:
@@ -57,10 +63,21 @@ def change(organisation: Organisation, **fields: Any) -> str | None:
     return secret
 
 
+def mark_of(row: AlertSettings) -> str:
+    """Which secret it has, to name it by."""
+    return hashlib.sha256(row.webhook_secret or b"").hexdigest()
+
+
 @transaction.atomic
-def new_secret(organisation: Organisation) -> str:
-    """Replace the webhook's secret; posts from now on are signed with it."""
-    row = read(organisation)
+def new_secret(organisation: Organisation, *, replaces: str = "") -> str:
+    """Replace the webhook's secret; posts from now on are signed with it.
+
+    `replaces`: the mark of the one that is meant. Raises ValueError when it is gone already.
+    """
+    row = AlertSettings.objects.select_for_update().filter(organisation=organisation).first()
+    row = row or AlertSettings(organisation=organisation)
+    if replaces and replaces != mark_of(row):
+        raise ValueError(REPLACED)
     secret = alert_posts.new_secret()
     row.webhook_secret = alert_posts.sealed(secret, organisation.pk)
     row.save()

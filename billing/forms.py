@@ -1,5 +1,6 @@
 """Forms of billing."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -83,7 +84,8 @@ class AlertsForm(forms.Form):
     )
 
     def clean_percentages(self) -> list[int]:
-        words = self.cleaned_data["percentages"].replace(",", " ").replace("%", " ").split()
+        # Chinese keyboards write commas and the sign in their own widths.
+        words = re.sub("[,，、%％]", " ", self.cleaned_data["percentages"]).split()
         if not all(word.isascii() and word.isdigit() for word in words):
             raise forms.ValidationError(_("Write whole numbers, such as 50, 80, 95."))
         return self._checked(alert_settings.percentages, [int(word) for word in words])

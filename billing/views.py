@@ -143,7 +143,12 @@ def set_alerts(request: HttpRequest) -> HttpResponseBase:
 @posted_from("billing")
 def new_alerts_secret(request: HttpRequest) -> HttpResponseBase:
     organisation = request.organisation  # type: ignore[attr-defined]
-    return _alerts_changed(request, alert_settings.new_secret(organisation))
+    replaces = request.POST.get("replaces", "")
+    try:
+        return _alerts_changed(request, alert_settings.new_secret(organisation, replaces=replaces))
+    except ValueError as error:  # its page was loaded again
+        messages.warning(request, str(error))
+        return redirect("billing")
 
 
 def _alerts_changed(request: HttpRequest, secret: str | None) -> HttpResponseBase:
@@ -223,6 +228,7 @@ def _alerts(organisation: Organisation) -> dict[str, Any]:
     latest = organisation.alerts.select_related("post").order_by("-created_at")[:5]
     return {
         "wanted": wanted,
+        "secret_mark": alert_settings.mark_of(wanted),
         "alerts_form": AlertsForm(
             initial={
                 "percentages": ", ".join(str(each) for each in wanted.percentages),

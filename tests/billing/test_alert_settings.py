@@ -1,5 +1,6 @@
 """Where an organisation chooses its alerts: the billing page and the management API."""
 
+import re
 from typing import Any
 
 import pytest
@@ -84,8 +85,32 @@ def test_the_page_takes_the_wishes_and_shows_the_secret_once(
     assert "50, 80, 95" in page
     assert "webhook-secret" not in page
     assert alice_client.post(reverse("billing_alerts"), FORM).status_code == 302
+    chinese = FORM | {"percentages": "60，80、90％"}
+    assert alice_client.post(reverse("billing_alerts"), chinese).status_code == 302
+    assert alert_settings.read(organisation).percentages == [60, 80, 90]
     renewed = alice_client.post(reverse("billing_alerts_secret"))
     assert 'data-testid="webhook-secret"' in renewed.content.decode()
+
+
+def test_a_form_replaces_the_secret_that_it_speaks_of_and_no_later_one(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    """A reload of its answer sends it again: what was copied from that must go on signing."""
+    alice_client.post(reverse("billing_alerts"), FORM)
+    page = alice_client.get(reverse("billing")).content.decode()
+    mark = re.search(r'name="replaces" value="([0-9a-f]{64})"', page)
+    assert mark
+    address = reverse("billing_alerts_secret")
+    renewed = alice_client.post(address, {"replaces": mark[1]}).content.decode()
+    assert 'data-testid="webhook-secret"' in renewed
+    copied = alert_settings.read(organisation).webhook_secret
+    again = alice_client.post(address, {"replaces": mark[1]}, follow=True)
+    assert again.redirect_chain == [(reverse("billing"), 302)]
+    assert "This secret was replaced before" in again.content.decode()
+    assert alert_settings.read(organisation).webhook_secret == copied
+    later = re.search(r'name="replaces" value="([0-9a-f]{64})"', renewed)
+    assert later
+    assert alice_client.post(address, {"replaces": later[1]}).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The forms that make an API key and change its limits; every error names its field."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -93,6 +94,6 @@ class KeyForm(KeyLimitsForm):
 
     def clean_ip_ranges(self) -> list[str]:
         try:
-            return flows.ip_ranges(self.cleaned_data["ip_ranges"].replace(",", " ").split())
+            return flows.ip_ranges(re.sub("[,，、]", " ", self.cleaned_data["ip_ranges"]).split())
         except ValueError as error:
             raise forms.ValidationError(str(error)) from None

@@ -33,11 +33,11 @@ def test_a_visitor_is_sent_to_sign_in(name: str, client: Client) -> None:
 def test_a_new_key_is_shown_once_and_works(alice_client: Client) -> None:
     answer = alice_client.post(
         reverse("key_create"),
-        {"name": "ci", "scope": "inference", "monthly_cap": "2.50", "ip_ranges": "10.0.0.0/8"},
+        {"name": "ci", "scope": "inference", "monthly_cap": "2.50", "ip_ranges": "10.0.0.0/8，::1"},
         follow=True,
     )
     key = ApiKey.objects.get(name="ci")
-    assert (key.monthly_cap_nanos, key.ip_ranges) == (2_500_000_000, ["10.0.0.0/8"])
+    assert (key.monthly_cap_nanos, key.ip_ranges) == (2_500_000_000, ["10.0.0.0/8", "::1/128"])
     secret = answer.context["new"]["secret"]
     assert secret in answer.content.decode()
     assert authenticate_key(secret, "10.1.2.3", "inference").api_key_id == key.pk

@@ -106,10 +106,14 @@ def write_requests(organisation: "Organisation", alice: "User") -> dict[str, str
     from django.utils import timezone
 
     from accounts import flows
+    from billing.models import Account
+    from billing.months import month_of
     from inference.log import bodies, metadata
     from inference.log.bodies import Bodies
     from tests.portal.records import make_record
 
+    # These records were never charged: the first charge would count them, and find them unpaid.
+    Account.objects.update(spend_month=month_of(timezone.now()))
     production, _ = flows.create_key(
         organisation, alice, "Production", monthly_cap_nanos=50 * 10**9
     )

@@ -81,7 +81,8 @@ def build_real(args: argparse.Namespace) -> Served:
         max_drafts=args.max_drafts,
         max_stretch=args.max_stretch,
     )
-    check_weights_fit(args.path, device, dtype)
+    parts, int8 = args.tensor_parallel, args.quantize == "int8"
+    check_weights_fit(args.path, device, dtype, parts=parts, int8=int8)
     model = _load(args, device, dtype)
     codec = load_codec(args.path, eos_token_ids(model))
     name = args.model or Path(args.path).name

@@ -30,21 +30,33 @@ def cache_room(device: torch.device, fraction: float | None, shares: int) -> int
     return min(part - torch.cuda.memory_reserved(device), int(free * CUDA_FREE_FRACTION))
 
 
-def check_weights_fit(path: str, device: torch.device, dtype: torch.dtype) -> None:
+def check_weights_fit(
+    path: str, device: torch.device, dtype: torch.dtype, *, parts: int = 1, int8: bool = False
+) -> None:
     """Raise ValueError when there is no room for a folder's weights; a Hub id is not looked up.
 
-    Weights go through the machine's memory, also on their way to a GPU and before they are rounded.
+    Weights go through the machine's memory, also on their way to a GPU and before they are rounded
+    to `int8`; those that are divided into `parts`, one for each GPU, go there piece by piece.
     """
-    needed = num_weights_in(Path(path)) * dtype.itemsize
-    places = {"this machine": free_memory()}
-    if device.type == "cuda":
-        places["the GPU"] = torch.cuda.mem_get_info(device)[0]
-    for place, free in places.items():
-        if needed > free:
-            raise ValueError(
-                f"The weights take {_gigabytes(needed)} as {str(dtype).removeprefix('torch.')}, "
-                f"and {_gigabytes(free)} of the memory of {place} is free; unload another model."
-            )
+    count = num_weights_in(Path(path))
+    on_gpus = device.type == "cuda"
+    name = str(dtype).removeprefix("torch.")
+    if not (on_gpus and parts > 1):
+        _check_fits("The weights take", count * dtype.itemsize, name, "this machine", free_memory())
+    if on_gpus:
+        # Of a rounded model some are not, but most: what cannot fit is to be refused, not what may.
+        itemsize, name = (1, "int8") if int8 else (dtype.itemsize, name)
+        whose = "The weights take" if parts == 1 else "Each GPU's part of the weights takes"
+        free = torch.cuda.mem_get_info(device)[0]
+        _check_fits(whose, count * itemsize // parts, name, "the GPU", free)
+
+
+def _check_fits(whose: str, needed: int, name: str, place: str, free: int) -> None:
+    if needed > free:
+        raise ValueError(
+            f"{whose} {_gigabytes(needed)} as {name}, and {_gigabytes(free)} of the memory of "
+            f"{place} is free; unload another model."
+        )
 
 
 def num_weights_in(folder: Path) -> int:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from inference.engine import memory
+from inference.engine import build, memory
+from inference.engine.__main__ import build_parser
 from inference.engine.memory import cache_room, check_weights_fit, free_memory, num_weights_in
 from tests.inference.engine.checkpoint import write_checkpoint
 from tests.inference.engine.tiny import random_module
@@ -69,6 +70,47 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_loaded(
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (needed - 1, needed))
     with pytest.raises(ValueError, match="memory of the GPU is free"):
         check_weights_fit(str(tmp_path), CUDA, dtype)
+
+
+def test_a_model_too_large_for_one_gpu_may_be_divided_or_rounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_checkpoint(tmp_path)
+    needed = num_weights_in(tmp_path) * 2
+    monkeypatch.setattr(memory, "free_memory", lambda: needed)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (needed // 2, needed))
+    with pytest.raises(ValueError, match=r"The weights take .* as bfloat16, .* of the GPU"):
+        check_weights_fit(str(tmp_path), CUDA, torch.bfloat16)
+    check_weights_fit(str(tmp_path), CUDA, torch.bfloat16, parts=2)
+    check_weights_fit(str(tmp_path), CUDA, torch.bfloat16, int8=True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (needed // 2 - 1, needed))
+    with pytest.raises(ValueError, match=r"Each GPU's part of the weights takes .* as bfloat16"):
+        check_weights_fit(str(tmp_path), CUDA, torch.bfloat16, parts=2)
+    with pytest.raises(ValueError, match=r"The weights take .* as int8, .* of the GPU"):
+        check_weights_fit(str(tmp_path), CUDA, torch.bfloat16, int8=True)
+    monkeypatch.setattr(memory, "free_memory", lambda: needed - 1)  # ranks on CPUs share it
+    with pytest.raises(ValueError, match="of this machine"):
+        check_weights_fit(str(tmp_path), CPU, torch.bfloat16, parts=2)
+
+
+def test_what_the_command_line_divides_and_rounds_is_asked_for_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_checkpoint(tmp_path)
+    asked: list[dict[str, object]] = []
+
+    def noted(*_: object, **how: object) -> None:
+        asked.append(how)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(build, "check_weights_fit", noted)
+    for options in (["--tensor-parallel", "2"], ["--quantize", "int8"], []):
+        args = build_parser().parse_args(["--path", str(tmp_path), "--listen", "x:1", *options])
+        with pytest.raises(ValueError, match="enough"):
+            build.build_real(args)
+    assert asked == [
+        {"parts": 2, "int8": False}, {"parts": 1, "int8": True}, {"parts": 1, "int8": False},
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("left", [0, 3, 8, 200, -1])

@@ -15,8 +15,8 @@ from inference.engine.support import check_supported, longest_text
 
 def describe(path: str) -> dict[str, object]:
     """Return the facts of a servable checkpoint; ValueError with the reason otherwise."""
-    config = AutoConfig.from_pretrained(path)
     facts = encoder_facts(path)
+    config = AutoConfig.from_pretrained(path)
     if facts is None:
         check_supported(config)
     return {

@@ -23,8 +23,9 @@ def main() -> None:
         sys.exit(2)
     try:
         info = ask(sys.argv[1], INFO, InfoRequest(), PATIENCE_S)
-    except CallError as error:
-        sys.stderr.write(f"{error.sentence}\n")
+    except (CallError, ValueError) as error:
+        told = error.sentence if isinstance(error, CallError) else error
+        sys.stderr.write(f"{told}\n")
         sys.exit(1)
     text = MessageToJson(
         info, preserving_proto_field_name=True, always_print_fields_with_no_presence=True

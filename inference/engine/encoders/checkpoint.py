@@ -5,7 +5,7 @@ Told from the configuration and the small files of a sentence-transformers folde
 
 import json
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from transformers import AutoConfig, PretrainedConfig
@@ -46,8 +46,11 @@ class EncoderFacts:
 def encoder_facts(path: str) -> EncoderFacts | None:
     """Return what an encoder's checkpoint is for; None when it is a decoder's.
 
-    ValueError with the reason when it is an encoder that cannot be served.
+    ValueError with the reason when it is an encoder that cannot be served, or a folder that is not
+    there: the Hub's library would take its name for an id, and find fault with that.
     """
+    if path.startswith(("/", ".")) and not Path(path).is_dir():
+        raise ValueError(f"{path}: there is no such folder.")
     config = AutoConfig.from_pretrained(path)
     modules = _read_json(path, "modules.json")
     if not _is_encoder(config):

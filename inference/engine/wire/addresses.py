@@ -16,7 +16,8 @@ def parse(address: str) -> Path | tuple[str, int]:
     if address.startswith("unix:"):
         return Path(address.removeprefix("unix:"))
     host, _, port = address.rpartition(":")
-    if not port.isdecimal() or int(port) > 0xFFFF:
+    # Without a host it would listen on all of them, and engines do not ask who connects.
+    if not host or not port.isdecimal() or int(port) > 0xFFFF:
         raise ValueError(f"{address!r} is no address; unix:/path or host:port is")
     return host.removeprefix("[").removesuffix("]"), int(port)
 

@@ -196,6 +196,11 @@ async def test_an_operator_may_ask_how_it_is(tmp_path: Path) -> None:
         hung = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True)
         assert (hung.returncode, hung.stdout) == (1, b"")
         assert b"was not answered within 2.0 s" in hung.stderr
+    wrong = await asyncio.to_thread(
+        subprocess.run, [*command[:-1], "50051"], cwd=ROOT, capture_output=True
+    )
+    assert (wrong.returncode, wrong.stderr.count(b"\n")) == (1, 1)
+    assert b"'50051' is no address" in wrong.stderr
 
 
 async def test_it_serves_a_checkpoint(tmp_path: Path) -> None:

@@ -117,6 +117,11 @@ def test_weights_of_another_size_than_the_configuration_says_are_named(tmp_path:
         load_model(str(tmp_path), torch.device("cpu"), torch.float32)
 
 
+def test_a_folder_that_is_not_there_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no such folder"):
+        describe(str(tmp_path / "mistyped"))
+
+
 def test_it_describes_a_checkpoint_by_its_configuration(tmp_path: Path) -> None:
     CONFIGS["llama"].save_pretrained(tmp_path)
     facts = describe(str(tmp_path))

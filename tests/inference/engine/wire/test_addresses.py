@@ -13,7 +13,8 @@ def test_an_address_is_a_path_or_a_host_and_a_port() -> None:
     assert parse("unix:/run/engine.sock") == Path("/run/engine.sock")
     assert parse("10.0.0.5:50051") == ("10.0.0.5", 50051)
     assert parse("[::1]:0") == ("::1", 0)
-    for nonsense in ("", "engine", "engine:", "engine:x", "engine:65536", "http://engine"):
+    nowhere = ("", "engine", "engine:", "engine:x", "engine:65536", "http://engine")
+    for nonsense in (*nowhere, "50051", ":50051"):
         with pytest.raises(ValueError, match="is no address"):
             parse(nonsense)
 

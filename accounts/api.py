@@ -93,7 +93,7 @@ class KeyFieldsSerializer(KnownFieldsOnly):
     name = StrictChar(max_length=100, validators=[check_plain_name])
     allowed_models = serializers.ListField(
         child=StrictChar(max_length=200), max_length=100, required=False,
-        help_text="Names of models; empty: every model.",
+        help_text="Names as /v1/models lists them, no aliases, not looked up; empty: every model.",
     )  # fmt: skip
     ip_ranges = serializers.ListField(
         child=StrictChar(max_length=50), max_length=flows.MAX_IP_RANGES, required=False,

@@ -117,7 +117,10 @@ class Answer:
         return self._number(self._about(status, self.whole(summary)))
 
     def failed(self, error: ServiceError) -> Event:
-        """The last event of a stream that broke off."""
+        """The last event of a stream that broke off: with what was made of it, stored nowhere."""
+        for _untold in self.output.close("incomplete"):
+            pass
+        self.stored = False
         code = "rate_limit_exceeded" if error.status == 429 else "server_error"
         reason = {"code": code, "message": error.message}
         return self._number(self._about("failed", self._object("failed", error=reason)))

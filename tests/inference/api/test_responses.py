@@ -250,6 +250,10 @@ async def test_a_failure_after_the_first_byte_is_told_as_one(
     assert events[-1]["type"] == "response.failed"
     assert events[-1]["response"]["status"] == "failed"
     assert not any(event["type"].endswith(".done") for event in events)
+    said = "".join(event["delta"] for event in events if event["type"].endswith("text.delta"))
+    [message] = events[-1]["response"]["output"]
+    assert (message["status"], message["content"][0]["text"]) == ("incomplete", said)
+    assert said
     [record] = await books.settled(1)
     told = f"A step failed. The id of this request is {record.request_id}."
     assert events[-1]["response"]["error"]["message"] == told

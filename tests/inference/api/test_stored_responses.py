@@ -1,5 +1,6 @@
 """Responses that are stored: read again, gone on with, listed, deleted; and nobody else's."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -13,12 +14,14 @@ from openai import AsyncOpenAI
 from accounts import flows
 from accounts.authentication import key_cache
 from accounts.models import Organisation, User
+from inference import service
 from inference.log import responses as log
 from inference.log import retention
 from inference.models import StoredResponse
 from portal.lib.db import db
 from tests.inference.api.openai_schema import OpenAISchema
 from tests.inference.api.typed_events import stream_typed
+from tests.inference.conftest import Books
 
 PATH = "/v1/responses"
 
@@ -218,6 +221,23 @@ async def test_an_answer_that_cannot_be_stored_is_answered_and_says_so(
 
 
 @pytest.mark.usefixtures("keeper")
+@pytest.mark.usefixtures("keeper")
+async def test_one_that_broke_off_is_not_stored_and_says_so(
+    api: httpx.AsyncClient, running: service.Service, books: Books
+) -> None:
+    body = {"model": "slow", "input": "hi", "max_output_tokens": 500}
+    streaming = asyncio.create_task(stream_typed(api, PATH, body))
+    while not any(each.output_tokens > 3 for each in running.generations.values()):
+        await asyncio.sleep(0.01)
+    for generation in running.generations.values():
+        generation.on_lost()
+    last = (await streaming)[-1]
+    assert last["type"] == "response.failed"
+    assert last["response"]["store"] is False
+    assert (await api.get(f"{PATH}/{last['response']['id']}")).status_code == 404
+    await books.settled(1)
+
+
 async def test_the_official_library_reads_goes_on_and_deletes(base_url: str, secret: str) -> None:
     async with AsyncOpenAI(
         base_url=f"{base_url}/v1", api_key=secret, _strict_response_validation=True, timeout=30

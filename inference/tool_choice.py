@@ -89,12 +89,21 @@ def _place(named: Named, places: dict[str, int]) -> int:
     return places[named.name]
 
 
-def check_one_form(
+def form_of_text(
     constraint: Constraint | None, tool_use: ToolUse | None, param: str = "tools"
-) -> None:
-    """Raises ServiceError when both say what the text has to be."""
-    if constraint is not None and tool_use is not None:
-        raise invalid("A text cannot both call 'tools' and have a form of its own.", param)
+) -> Constraint | None:
+    """What the text has to be; nothing where a call is required, since there is no text then.
+
+    Raises ServiceError for a choice between a call and a text that has a form.
+    """
+    if constraint is None or tool_use is None:
+        return constraint
+    if tool_use.required:
+        return None
+    message = (
+        "A text cannot both call 'tools' and have a form of its own. Require a call, or allow none."
+    )
+    raise invalid(message, param)
 
 
 # --- OpenAI's form ------------------------------------------------------------------------------

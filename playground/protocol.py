@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from inference.errors import ServiceError, invalid
 from inference.spec import ChatPrompt, GenerationSpec, Summary, TextPrompt
-from inference.tool_choice import check_one_form
+from inference.tool_choice import form_of_text
 from playground.messages import Message
 from playground.parameters import Parameters
 from playground.strict import Part
@@ -59,8 +59,7 @@ class Run(Part):
         parameters = self.parameters
         max_tokens = parameters.max_tokens
         tools, tool_use = parameters.tool_use()
-        constraint = parameters.constraint()
-        check_one_form(constraint, tool_use, "parameters.tools")
+        constraint = form_of_text(parameters.constraint(), tool_use, "parameters.tools")
         if self.messages is None:
             parameters.check_completion()
             prompt: ChatPrompt | TextPrompt = TextPrompt(self.prompt or "")

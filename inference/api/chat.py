@@ -22,7 +22,7 @@ from inference.errors import invalid
 from inference.generation import Generation
 from inference.logprobs import without_end
 from inference.spec import ChatPrompt, GenerationSpec, Summary, TextDelta
-from inference.tool_choice import check_one_form
+from inference.tool_choice import form_of_text
 
 MAX_STOPS = 4
 
@@ -51,8 +51,7 @@ def to_spec(body: ChatBody) -> GenerationSpec:
     limit = body.token_limit()
     messages = tuple(m.to_chat_message(index) for index, m in enumerate(body.messages))
     tools, tool_use = read_tools(body.tools, body.tool_choice, body.parallel_tool_calls)
-    constraint = body.constraint()
-    check_one_form(constraint, tool_use)
+    constraint = form_of_text(body.constraint(), tool_use)
     return GenerationSpec(
         model=body.model,
         prompts=(ChatPrompt(messages, tools),),

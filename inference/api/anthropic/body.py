@@ -16,7 +16,7 @@ from inference.tool_choice import (
     Choice,
     Name,
     Named,
-    check_one_form,
+    form_of_text,
     make_tool,
     may_be_called,
 )
@@ -130,8 +130,7 @@ class MessagesBody(SamplingBody, PromptBody):
             message = f"Invalid value for 'stop_sequences': at most {MAX_STOPS} sequences."
             raise invalid(message, "stop_sequences")
         prompt, tool_use = self.prompt()
-        constraint = self.output_config.constraint()
-        check_one_form(constraint, tool_use)
+        constraint = form_of_text(self.output_config.constraint(), tool_use)
         return GenerationSpec(
             model=self.model,
             prompts=(prompt,),

@@ -13,7 +13,7 @@ from inference.api.tools import FunctionBody
 from inference.errors import invalid
 from inference.forms import any_object
 from inference.spec import ChatPrompt, Constraint, GenerationSpec, ToolUse
-from inference.tool_choice import MAX_TOOLS, check_one_form, may_be_called, read_choice
+from inference.tool_choice import MAX_TOOLS, form_of_text, may_be_called, read_choice
 
 MAX_STOPS = 16
 LOGPROBS = "message.output_text.logprobs"
@@ -112,8 +112,7 @@ class ResponsesBody(SamplingBody):
         self.check_stops(MAX_STOPS)
         self._check_include()
         prompt, tool_use = self.prompt(items, first)
-        constraint = self.text.constraint()
-        check_one_form(constraint, tool_use)
+        constraint = form_of_text(self.text.constraint(), tool_use)
         return GenerationSpec(
             model=self.model,
             prompts=(prompt,),

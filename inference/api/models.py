@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,6 +11,7 @@ from inference.api.anthropic import models as anthropic
 from inference.api.errors import json_response
 from inference.api.exchange import admit, exchange_of
 from inference.catalog import CatalogEntry
+from inference.errors import ServiceError
 from inference.service import ModelLoad
 from portal.lib.money import per_token
 
@@ -33,7 +35,12 @@ async def retrieve(request: Request) -> Response:
     exchange.endpoint = "models"
     caller = await admit(request)
     await catalog.refresh()
-    entry = catalog.resolve(request.path_params["model"], caller)
+    try:
+        entry = catalog.resolve(request.path_params["model"], caller)
+    except ServiceError as refusal:
+        if refusal.code == "model_not_found" and request.url.path.endswith("/"):
+            raise HTTPException(404) from None  # a slash too many, which is explained
+        raise
     if exchange.speaks_anthropic:
         return json_response(anthropic.describe(entry))
     return json_response(describe(entry, service.loads().get(entry.name)))

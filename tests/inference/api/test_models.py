@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import httpx
+import pytest
 from django.utils import timezone
 
 from accounts import flows
@@ -43,6 +44,15 @@ async def test_it_says_when_a_model_will_be_switched_off(api: httpx.AsyncClient)
     await db(lambda: ServedModel.objects.filter(name="starter").update(shutdown_date="2027-03-01"))
     catalog.forget()
     assert (await api.get("/v1/models/starter")).json()["shutdown_date"] == "2027-03-01"
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "/v1/models/starter/"])
+async def test_a_slash_at_the_end_is_explained(api: httpx.AsyncClient, path: str) -> None:
+    answer = await api.get(path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_url")
+    sentence = answer.json()["error"]["message"]
+    assert "slash too many" in sentence
+    assert sentence.endswith(path.rstrip("/"))
 
 
 async def test_names_may_contain_slashes(api: httpx.AsyncClient, add_model: object) -> None:

@@ -117,6 +117,14 @@ _KINDS: dict[str, type[InputItem]] = {
     "function_call": FunctionCallItem,
     "function_call_output": FunctionCallOutputItem,
 }
+# What to do with the items of others, which libraries send by themselves.
+INSTEAD = {
+    "item_reference": (
+        "send the item itself, as Vercel's AI SDK does with 'providerOptions: {openai: {store: "
+        "false}}'"
+    ),
+    "reasoning": "leave it out",
+}
 
 
 def read_input(value: str | list[Any] | None) -> list[InputItem]:
@@ -138,6 +146,8 @@ def _read_item(item: Any, place: int) -> InputItem:
         param = f"input[{place}].type"
         known = ", ".join(f"'{name}'" for name in _KINDS)
         message = f"Invalid value for '{param}': items of this type are not supported; of {known}."
+        if isinstance(kind, str) and kind in INSTEAD:
+            message = f"Items of type '{kind}' are not supported: {INSTEAD[kind]}."
         raise invalid(message, param, "unsupported_value")
     return parse_part(model, item, "input", place)
 

@@ -228,6 +228,19 @@ async def test_an_answer_that_was_cut_is_incomplete(
     assert calls["status"] == "incomplete"
 
 
+@pytest.mark.parametrize(
+    ("kind", "what_to_do"),
+    [("item_reference", "store: false"), ("reasoning", "leave it out"), (["message"], "of 'mess")],
+)
+async def test_items_that_libraries_send_by_themselves_are_refused_with_a_way_on(
+    api: httpx.AsyncClient, kind: Any, what_to_do: str
+) -> None:
+    answer = await api.post(PATH, json=ask([{"type": kind, "id": "x_1"}]))
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, "input[0].type")
+    assert what_to_do in error["message"]
+
+
 async def test_a_failure_after_the_first_byte_is_told_as_one(
     api: httpx.AsyncClient, running: service.Service, schema: OpenAISchema, books: Books,
     monkeypatch: pytest.MonkeyPatch,

@@ -14,7 +14,8 @@ class AnswerReader:
         self._calls: CallReader | None = None
         if use is not None:
             form = format_of(generation.tool_format)
-            self._calls = CallReader(form, required=use.required)
+            has_form = generation.spec.constraint is not None
+            self._calls = CallReader(form, required=use.required, beside_json=has_form)
 
     def parts(self, delta: TextDelta) -> list[Part]:
         """The parts this delta completes or goes on with, in their order."""

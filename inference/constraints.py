@@ -27,20 +27,21 @@ _UNENFORCEABLE = re.compile(r"cannot be enforced: '([^']+)'")
 
 
 async def prepare_grammar(spec: GenerationSpec, link: "EngineLink", tenant: str) -> Grammar:
-    """The grammar of a request that has a constraint or tools, compiled by the engine.
+    """The grammar of a request that has a constraint, tools, or both, compiled by the engine.
 
     Raises ServiceError: 400 naming the field, 503 when the engine does not answer.
     """
+    text = None if spec.constraint is None else spec.constraint.grammar
     if spec.constraint is not None:
-        grammar, param = spec.constraint.grammar, spec.constraint.param
-        refusal = await _refusal(grammar, link, tenant)
+        refusal = await _refusal(spec.constraint.grammar, link, tenant)
         if refusal:
-            raise _invalid(refusal, grammar, param)
-        return grammar
+            raise _invalid(refusal, spec.constraint.grammar, spec.constraint.param)
+        if spec.tool_use is None:
+            return spec.constraint.grammar
     [prompt] = spec.prompts
     assert spec.tool_use is not None
     assert isinstance(prompt, ChatPrompt)
-    grammar = _grammar_of_calls(prompt.tools, spec.tool_use, link)
+    grammar = _grammar_of_calls(prompt.tools, spec.tool_use, link, text)
     refusal = await _refusal(grammar, link, tenant)
     if refusal:
         raise await _refused_tools(prompt.tools, spec.tool_use, refusal, link, tenant)
@@ -58,13 +59,21 @@ def with_grammar(spec: GenerationSpec, grammar: Grammar, link: "EngineLink") -> 
     return replace(spec, sampling=sampling)
 
 
-def _grammar_of_calls(tools: tuple[Tool, ...], use: ToolUse, link: "EngineLink") -> Grammar:
+def _grammar_of_calls(
+    tools: tuple[Tool, ...], use: ToolUse, link: "EngineLink", text: Grammar | None
+) -> Grammar:
+    """`text`: of what is said instead of a call, where it has a form."""
     assert link.info is not None
     family = link.info.tool_format
     chosen = [tools[place] for place in use.places]
     rules = [(tool.name, _rule_of(tool)) for tool in chosen]
     parallel = calls_several(family) if use.parallel is None else use.parallel
-    lark = calls_grammar(format_of(family), rules, required=use.required, parallel=parallel)
+    json_text = None
+    if text is not None:
+        json_text = json_rule(json.loads(text.source), lenient=text.lenient)
+    lark = calls_grammar(
+        format_of(family), rules, required=use.required, parallel=parallel, json=json_text
+    )
     return _checked("lark", lark, "tools")
 
 

@@ -115,9 +115,9 @@ class GenerationSpec:
     Prompt *i* and sample *j* make the sequence with index `i * n + j`. `max_tokens` None means
     "what fits": the hold then covers a window and is extended while decoding; the
     `sampling.max_tokens` beside it is ignored. A refusal calls it `limit_param`.
-    `sampling.grammar` is filled in by the service, from `constraint` or `tool_use`, of which there
-    is one at most. With a `task`, an encoder is asked: the prompts are its inputs, `max_tokens` is
-    0 and the sampling means nothing.
+    `sampling.grammar` is filled in by the service, from `constraint` and `tool_use`; with both, a
+    text without calls is JSON. With a `task`, an encoder is asked: the prompts are its inputs,
+    `max_tokens` is 0 and the sampling means nothing.
     """
 
     model: str

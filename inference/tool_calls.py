@@ -41,9 +41,12 @@ Part = Said | CallBegun | ArgumentsPart
 class CallReader:
     """The parts of one answer."""
 
-    def __init__(self, form: ToolFormat, *, required: bool) -> None:
-        """Read a text of this form; `required`: it begins with a call."""
-        self._lead = Lead(form)
+    def __init__(self, form: ToolFormat, *, required: bool, beside_json: bool = False) -> None:
+        """Read a text of this form; `required`: it begins with a call.
+
+        `beside_json`: a text without calls is JSON.
+        """
+        self._lead = Lead(form, beside_json=beside_json)
         pattern = re.escape(form.head).replace(NAME, r"([A-Za-z0-9_-]+)")
         self._head = re.compile(pattern + r"\s*(?=\{)")
         self._state: Literal["said", "between", "arguments"] = "between" if required else "said"

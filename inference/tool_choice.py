@@ -89,21 +89,19 @@ def _place(named: Named, places: dict[str, int]) -> int:
     return places[named.name]
 
 
-def form_of_text(
-    constraint: Constraint | None, tool_use: ToolUse | None, param: str = "tools"
-) -> Constraint | None:
+def form_of_text(constraint: Constraint | None, tool_use: ToolUse | None) -> Constraint | None:
     """What the text has to be; nothing where a call is required, since there is no text then.
 
-    Raises ServiceError for a choice between a call and a text that has a form.
+    Raises ServiceError for a choice between a call and a text that may begin like one.
     """
     if constraint is None or tool_use is None:
         return constraint
     if tool_use.required:
         return None
-    message = (
-        "A text cannot both call 'tools' and have a form of its own. Require a call, or allow none."
-    )
-    raise invalid(message, param)
+    if constraint.grammar.kind != "json_schema":
+        message = "Beside 'tools', only JSON can be the form of a text."
+        raise invalid(message, "tools")
+    return constraint
 
 
 # --- OpenAI's form ------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class Run(Part):
         parameters = self.parameters
         max_tokens = parameters.max_tokens
         tools, tool_use = parameters.tool_use()
-        constraint = form_of_text(parameters.constraint(), tool_use, "parameters.tools")
+        constraint = form_of_text(parameters.constraint(), tool_use)
         if self.messages is None:
             parameters.check_completion()
             prompt: ChatPrompt | TextPrompt = TextPrompt(self.prompt or "")

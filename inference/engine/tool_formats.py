@@ -102,9 +102,10 @@ def find_format(template: str) -> ToolFormat | None:
 class Lead:
     """Cuts a text, as it comes, into what is said and, from their trigger on, the calls."""
 
-    def __init__(self, form: ToolFormat) -> None:
-        """Expect text of this form."""
+    def __init__(self, form: ToolFormat, *, beside_json: bool = False) -> None:
+        """Expect text of this form; `beside_json`: a text without calls is JSON."""
         self._form = form
+        self._beside_json = beside_json
         self._held = ""  # may turn out to begin a call
         self._plain = False  # a whole text, and no call
         self.called = False
@@ -117,8 +118,9 @@ class Lead:
             return text, ""
         text, self._held = self._held + text, ""
         trigger = self._form.trigger
-        if self._form.whole:
-            self.called = text.startswith(("{", trigger))
+        if self._form.whole or self._beside_json:
+            begins = trigger if self._beside_json else ("{", trigger)
+            self.called = text.startswith(begins)
             self._plain = not self.called and not trigger.startswith(text)
             place = len(text) if self._plain else 0
         else:
@@ -154,15 +156,19 @@ def calls_grammar(
     *,
     required: bool,
     parallel: bool,
+    json: str | None = None,
 ) -> str:
     """Return the Lark grammar of texts that call tools, each given as its name and Lark rule.
 
-    Not `required`: a text without calls is one, too. Not `parallel`: there is one call at most.
+    Not `required`: a text without calls is one, too, of which `json` is the rule if it has one. No
+    JSON begins as a trigger does. Not `parallel`: there is one call at most.
     """
     more = f"({form.following} call)*" if parallel else ""
     calls = f"{form.first} call {more} {form.last}"
     trigger = literal(form.trigger)
-    if form.whole:
+    if json is not None:
+        start, text = f"said | {trigger} {calls}", f"said: {json}"
+    elif form.whole:
         start = f"{trigger}? {calls}" if required else f"TEXT | {trigger}? {calls}"
         text = f"TEXT: /([^{{](.|\\n)*)?/ & ~({trigger} /(.|\\n)*/)"
     else:

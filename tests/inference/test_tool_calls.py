@@ -86,6 +86,22 @@ def test_a_text_of_llama_that_does_not_begin_with_a_call_is_text(text: str) -> N
     assert read(CallReader(LLAMA, required=False), list(text)) == (text, [])
 
 
+@pytest.mark.parametrize("family", FORMATS)
+@given(places=st.lists(st.integers(0, 100), max_size=10))
+def test_a_text_that_may_be_json_is_a_call_only_from_its_beginning(
+    family: str, places: list[int]
+) -> None:
+    form = FORMATS[family]
+    for text in (f'["{form.trigger}"]', '{"name": "get", "parameters": {}}', "7", '"<"'):
+        reader = CallReader(form, required=False, beside_json=True)
+        assert read(reader, cut(text, places)) == (text, [])
+        assert not reader.ended_well
+    call = form.trigger + TEXTS[family].format("{}", "{}").partition(form.trigger)[2]
+    reader = CallReader(form, required=False, beside_json=True)
+    assert read(reader, cut(call, places)) == ("", [("get", "{}"), ("put-it", "{}")])
+    assert reader.ended_well
+
+
 def test_text_is_held_back_only_while_it_may_begin_a_call() -> None:
     reader = CallReader(HERMES, required=False)
     assert reader.feed("see <to") == [Said("see ")]

@@ -155,7 +155,6 @@ def test_it_names_the_field_that_is_wrong(change: dict[str, Any], param: str) ->
             {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "x"}}},
             "parameters.tool_choice.function.name",
         ),
-        ({"tools": [TOOL], "response_format": {"type": "json_object"}}, "parameters.tools"),
     ],
 )
 def test_it_names_the_parameter_that_is_wrong(parameters: dict[str, Any], param: str) -> None:

@@ -221,7 +221,6 @@ async def test_an_answer_that_cannot_be_stored_is_answered_and_says_so(
 
 
 @pytest.mark.usefixtures("keeper")
-@pytest.mark.usefixtures("keeper")
 async def test_one_that_broke_off_is_not_stored_and_says_so(
     api: httpx.AsyncClient, running: service.Service, books: Books
 ) -> None:
@@ -238,6 +237,7 @@ async def test_one_that_broke_off_is_not_stored_and_says_so(
     await books.settled(1)
 
 
+@pytest.mark.usefixtures("keeper")
 async def test_the_official_library_reads_goes_on_and_deletes(base_url: str, secret: str) -> None:
     async with AsyncOpenAI(
         base_url=f"{base_url}/v1", api_key=secret, _strict_response_validation=True, timeout=30

@@ -46,19 +46,6 @@ async def ask(api: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.parametrize("choice", ["required", NAMED])
-async def test_a_form_is_of_the_text_that_a_required_call_leaves_out(
-    api: httpx.AsyncClient, choice: Any
-) -> None:
-    """Instructor sends both for a class that is read from a call."""
-    answer = await ask(
-        api, tools=TOOLS, tool_choice=choice, response_format={"type": "json_object"}
-    )
-    assert answer["choices"][0]["finish_reason"] == "tool_calls"
-    said = await ask(api, tools=TOOLS, tool_choice="none", response_format={"type": "json_object"})
-    assert said["choices"][0]["message"]["content"].startswith("{")
-
-
 async def test_a_model_told_to_call_a_tool_does_and_every_token_is_billed(
     api: httpx.AsyncClient, schema: OpenAISchema, books: Books
 ) -> None:
@@ -308,7 +295,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tool_choice": "required"}, "tool_choice"),
     ({"tool_choice": NAMED}, "tool_choice.function.name"),
     ({"tools": TOOLS, "parallel_tool_calls": 1}, "parallel_tool_calls"),
-    ({"tools": TOOLS, "response_format": {"type": "json_object"}}, "tools"),
+    ({"tools": TOOLS, "structured_outputs": {"regex": "a"}}, "tools"),
     ({"functions": [{"name": "f"}]}, "functions"),
 ]
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}

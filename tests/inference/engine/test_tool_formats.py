@@ -65,7 +65,7 @@ def test_what_the_template_writes_fits_the_grammar(family: str) -> None:
     assert accepts(codec, form, written), written
 
 
-def accepts(codec: Any, form: ToolFormat, text: str, **how: bool) -> bool:
+def accepts(codec: Any, form: ToolFormat, text: str, **how: Any) -> bool:
     asked = {"required": False, "parallel": True, **how}
     bench = bench_of(codec)
     assert bench.grammars is not None
@@ -136,6 +136,22 @@ CALL = '<tool_call>\n{"name": "get", "arguments": {"key": true}}\n</tool_call>'
 )
 def test_a_text_may_call_as_it_was_asked_to(text: str, how: dict[str, bool], fits: bool) -> None:
     assert accepts(make_codec(TEMPLATES["hermes"]), HERMES, text, **how) is fits
+
+
+@pytest.mark.parametrize("family", TEMPLATES)
+def test_a_text_with_a_form_is_that_or_a_call(family: str) -> None:
+    form, codec = FORMATS[family], make_codec(TEMPLATES[family])
+    rule = json_rule({"type": "object", "properties": {"name": {"type": "string"}}})
+    calls = f'{form.head.replace("NAME", "get")}{{"key": true}}{form.tail}'
+    call = {
+        "hermes": f"<tool_call>\n{calls}\n</tool_call>", "mistral": f"[TOOL_CALLS] [{calls}]"
+    }.get(family, f"{form.trigger}{calls}")  # fmt: skip
+    for text, fits in [
+        (call, True), ('{"name":"get"}', True), (f'{{"name":"{form.trigger}"}}', True),
+        (f'{{"name":"get"}}{call}', False), (f"So: {call}", False), ("no call", False),
+        ('{"name":1}', False), ("", False),
+    ]:  # fmt: skip
+        assert accepts(codec, form, text, json=rule) is fits, text
 
 
 @pytest.mark.parametrize(

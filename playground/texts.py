@@ -81,6 +81,8 @@ ACTIONS: Texts = {
     "delete_preset": _("Delete “{name}” with all its versions?"),
     "replace": _("Replace"),
     "replace_written": _("Replace what you have written? It is kept nowhere else."),
+    "drop": _("Begin anew"),
+    "drop_written": _("Begin anew without what you have written? It is kept nowhere else."),
     "withdraw": _("Withdraw"),
     "withdraw_link": _("Withdraw this link? Whoever has it will find nothing there."),
     "mode": _("Mode"),

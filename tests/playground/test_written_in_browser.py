@@ -98,6 +98,37 @@ def test_a_text_to_continue_is_not_replaced_unasked(page: Page) -> None:
     expect(text).to_have_value("It was a dark")
 
 
+def test_a_new_chat_begins_without_messages_that_never_ran_only_when_that_was_meant(
+    page: Page,
+) -> None:
+    composer(page).fill("never run")
+    page.get_by_role("button", name="Add", exact=True).click()
+    composer(page).fill("draft")
+    begin = page.get_by_role("button", name="New chat")
+    begin.click()
+    page.keyboard.press("Escape")
+    expect(page.locator(".turn [data-text]")).to_have_text("never run")
+    begin.click()
+    page.get_by_role("dialog", name="Begin anew").get_by_role("button", name="Begin anew").click()
+    expect(page.locator(".turn")).to_have_count(0)
+    expect(composer(page)).to_have_value("draft")
+    expect(ask(page, "run")).to_contain_text("word3")
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(re.compile("conversation=conv_"))
+    page.get_by_role("button", name="Edit").first.click()
+    page.locator("[data-editor] textarea").first.fill("half an edit")
+    begin.click()
+    expect(page.get_by_role("dialog", name="Begin anew")).to_be_visible()
+    page.get_by_role("button", name="Cancel").last.click()
+    expect(page.locator("[data-editor] textarea").first).to_have_value("half an edit")
+    page.reload()
+    expect(page.locator("[data-editor] textarea").first).to_have_value("half an edit")
+    expect(page.get_by_test_id("run")).to_be_enabled()
+    page.locator(".turn").first.get_by_role("button", name="Cancel").click()
+    begin.click()  # what ran is in the history
+    expect(page.locator(".turn")).to_have_count(0)
+
+
 def open_a_preset(page: Page, name: str) -> None:
     page.get_by_role("button", name="Presets").click()
     page.locator("#preset-list").get_by_role("button", name=name, exact=True).click()

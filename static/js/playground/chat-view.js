@@ -7,6 +7,7 @@ import { TurnView } from "./turn-view.js";
 export class ChatView {
   /** @type {Map<number, TurnView>} */
   #views = new Map();
+  #resumed = new Map();
   /** Takes the focus once a turn was moved or taken away. @type {HTMLElement | null} */
   #focused = null;
 
@@ -42,12 +43,25 @@ export class ChatView {
     for (const [place, turn] of chat.turns.entries()) {
       const view = this.#viewOf(turn);
       view.update(turn);
+      if (this.#resumed.has(turn.key)) view.edit(this.#resumed.get(turn.key));
+      this.#resumed.delete(turn.key);
       if (turn.calls.length) view.offer(openCalls(chat, turn));
       const there = this.list.children[place];
       if (there !== view.element) this.list.insertBefore(view.element, there ?? null);
     }
     this.#focused?.focus();
     this.#focused = null;
+  }
+
+  /** What is half written in editors, by the key of its turn. @returns {[number, string][]} */
+  get edits() {
+    const edited = [...this.#views].filter(([, view]) => view.edited);
+    return edited.map(([key, view]) => [key, view.draft]);
+  }
+
+  /** @param {[number, string][]} edits opened again once their turns are there */
+  resume(edits) {
+    this.#resumed = new Map(edits);
   }
 
   /** Takes what stands in open editors: what runs, and is paid for, is what one sees. */

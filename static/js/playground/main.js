@@ -11,7 +11,7 @@ import { HistoryView } from "./history-view.js";
 import { listenToKeys } from "./keys.js";
 import { Notice, showBalance } from "./notice.js";
 import { offer } from "./offers.js";
-import { fill, learnSaved, open, openPreset } from "./opening.js";
+import { beginAnew, fill, learnSaved, open, openPreset } from "./opening.js";
 import { Palette } from "./palette.js";
 import { MOST_PANES, Panes } from "./panes.js";
 import { PresetsView } from "./presets-view.js";
@@ -102,7 +102,7 @@ class Playground {
     element("again").addEventListener("click", () => this.panes.active.again());
     element("take-back").addEventListener("click", () => this.panes.active.takeBack());
     element("compare").addEventListener("click", () => this.compare());
-    element("new-chat").addEventListener("click", () => this.startAfresh());
+    element("new-chat").addEventListener("click", () => void beginAnew(this));
     element("view-code").addEventListener("click", () => this.viewCode());
     element("presets").addEventListener("click", () => void this.presets.show());
     element("share").addEventListener("click", () => this.shareIt());

@@ -58,6 +58,16 @@ export async function fill(page, { text, system, parameters, variables }) {
 }
 
 /**
+ * The settings and what is half written below stay.
+ * @param {any} page
+ */
+export async function beginAnew(page) {
+  const { mode, panes, texts } = page;
+  const said = panes.list.flatMap((/** @type {Pane} */ pane) => messages(pane, mode));
+  if (said.every(canBeHad) || (await confirmed(texts.drop_written, texts.drop))) page.startAfresh();
+}
+
+/**
  * What the page says was saved as a preset.
  * @param {any} page
  */
@@ -107,16 +117,35 @@ function valuesOf({ table }) {
 }
 
 /**
- * What a pane says in a mode and no conversation on the server does.
+ * What a pane asks in a mode and no conversation on the server does.
  * @param {Pane} pane
  * @param {Mode} mode
  * @returns {string[]}
  */
-function written({ stores, settings: { system }, text }, mode) {
+function written(pane, mode) {
+  const above = keptUpTo(pane, mode) === 0 ? [pane.settings.system] : [];
+  return [...above, ...messages(pane, mode)];
+}
+
+/**
+ * The same without its system prompt.
+ * @param {Pane} pane
+ * @param {Mode} mode
+ * @returns {string[]}
+ */
+function messages(pane, mode) {
+  const kept = keptUpTo(pane, mode);
+  const said = pane.stores[mode].chat.turns.map(({ content }) => content);
+  if (mode === "chat") return [...said.slice(kept), ...pane.view.edits.map(([, text]) => text)];
+  return kept > 0 && pane.text.value === said.join("") ? [] : [pane.text.value];
+}
+
+/**
+ * How many turns its conversation on the server has.
+ * @param {Pane} pane
+ * @param {Mode} mode
+ */
+function keptUpTo({ stores }, mode) {
   const { turns, latest } = stores[mode].chat;
-  const at = turns.findLastIndex(({ requestId }) => latest !== "" && requestId === latest);
-  const said = turns.map(({ content }) => content);
-  const above = at < 0 ? [system] : [];
-  if (mode === "chat") return [...above, ...said.slice(at + 1)];
-  return at < 0 || text.value !== said.join("") ? [...above, text.value] : above;
+  return latest ? turns.findLastIndex(({ requestId }) => requestId === latest) + 1 : 0;
 }

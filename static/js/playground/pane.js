@@ -31,7 +31,11 @@ const ANNOUNCED_CHARS = 1_000;
 
 /**
  * What is kept of a pane over a reload.
- * @typedef {{settings: import("./request.js").Settings, text: string, chats: {chat: Chat, completion: Chat}}} Kept
+ * @typedef {object} Kept
+ * @property {import("./request.js").Settings} settings
+ * @property {string} text
+ * @property {[number, string][]} edits
+ * @property {{chat: Chat, completion: Chat}} chats
  */
 
 export class Pane {
@@ -202,8 +206,9 @@ export class Pane {
    * As it was before a reload, which ended what ran.
    * @param {Kept} kept
    */
-  restore({ settings, text, chats }) {
+  restore({ settings, text, edits, chats }) {
     this.settings = settings;
+    this.view.resume(edits);
     this.text.value = text;
     this.#shown = chats.completion.turns[1] ?? null;
     this.stores.chat.apply({ type: "restore", chat: chats.chat });

@@ -67,9 +67,10 @@ function keptOf(page, without = {}) {
     draft: composer.value,
     variables: table.values,
     active: panes.list.indexOf(panes.active),
-    panes: panes.list.map(({ settings, text, stores: { chat, completion } }) => ({
+    panes: panes.list.map(({ settings, text, view, stores: { chat, completion } }) => ({
       settings,
       text: text.value,
+      edits: view.edits,
       chats: { chat: keptChat(chat, without), completion: keptChat(completion, without) },
     })),
   };

@@ -82,11 +82,19 @@ export class TurnView {
     return !this.#part("[data-editor]").hidden;
   }
 
-  /** Goes on where it was left. */
-  edit() {
+  /** Whether its editor is open and says something else than the message. */
+  get edited() {
+    return this.editing && this.draft !== this.#shown?.content;
+  }
+
+  /**
+   * Goes on where it was left.
+   * @param {string} [half] what was written before the page was loaded again
+   */
+  edit(half) {
     const editor = this.#part("[data-editor]");
     const area = /** @type {HTMLTextAreaElement} */ (editor.querySelector("textarea"));
-    if (!this.#isHalfWritten) area.value = this.#shown?.content ?? "";
+    if (!this.#isHalfWritten) area.value = half ?? this.#shown?.content ?? "";
     this.#isHalfWritten = false;
     editor.hidden = false;
     this.#part("[data-text]").hidden = true;

@@ -168,8 +168,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"output_config": {"effort": "high"}}, "output_config.effort"),
     ({"output_config": {"format": {"type": "json_schema", "schema": {"not": {}}}}},
      "output_config.format.schema.not"),
-    ({"tools": TOOLS, "output_config": {"format": {"type": "json_schema", "schema": {}}}},
-     "tools"),
+    ({"tools": TOOLS, "output_config": {"format": {"type": "json_schema", "schema": {"not": {}}}}},
+     "output_config.format.schema.not"),
     ({"metadata": {"user_id": 5}}, "metadata.user_id"),
     ({"stream": 1}, "stream"),
 ]  # fmt: skip

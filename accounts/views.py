@@ -188,7 +188,8 @@ def operator_link(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "accounts/operator_link.html")
     user = operators.use_link(token)
     if user is None:
-        messages.error(request, _("This link was used or has expired. Make another one."))
+        told = _("This link was used or has expired. `manage.py operatorlink` makes another one.")
+        messages.error(request, told)
         return redirect("account_login")
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     return redirect("admin:index")

@@ -48,7 +48,9 @@ def test_a_link_signs_in_once(client: Client) -> None:
 def test_an_old_link_does_not_sign_in(client: Client) -> None:
     path = link_path()
     operators.OperatorLink.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
-    assert client.post(path)["Location"] == reverse("account_login")
+    answer = client.post(path, follow=True)
+    assert answer.redirect_chain == [(reverse("account_login"), 302)]
+    assert "`manage.py operatorlink` makes another" in answer.content.decode()
 
 
 def test_links_share_one_operator() -> None:

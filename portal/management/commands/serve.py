@@ -73,7 +73,9 @@ class Command(BaseCommand):
         catalog.ensure_starter()
         settings.ADDRESS_FILE.write_text(settings.BASE_URL)
         self.stdout.write(f"\n  {settings.SITE_NAME}   {settings.BASE_URL}")
-        self.stdout.write("  Operator console (this link works once):")
+        self.stdout.write(
+            "  Operator console (works once, for 15 minutes; manage.py operatorlink makes another):"
+        )
         self.stdout.write("  ", ending="")
         call_command("operatorlink", stdout=self.stdout)
         self.stdout.write(f"  Data and logs   {settings.DATA_DIR}\n\n")

@@ -8,10 +8,22 @@ import torch
 
 logger = logging.getLogger(__name__)
 
+# Compute capability: Ampere. Before it tensor cores have no bfloat16, and a tile of the attention
+# takes more memory than a program may have.
+OLDEST = (8, 0)
+
 
 def available(device: torch.device) -> bool:
-    """Whether they run on a device: CUDA, with Triton installed and able to start a kernel."""
-    return device.type == "cuda" and _can_start()
+    """Whether they run on a device: CUDA, not too old, with Triton able to start a kernel."""
+    return device.type == "cuda" and _is_recent(device) and _can_start()
+
+
+@cache
+def _is_recent(device: torch.device) -> bool:
+    recent = torch.cuda.get_device_capability(device) >= OLDEST
+    if not recent:
+        logger.warning("This GPU is older than the kernels' kind: PyTorch's operators run, slower.")
+    return recent
 
 
 @cache

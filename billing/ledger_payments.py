@@ -60,6 +60,7 @@ def take(
 ) -> None:
     """Take a share's unused credit back: all of it, or InsufficientCredit."""
     account = locked(organisation_id)
+    reference = _latest(reference)
     if not _known(reference):
         _take(account, share, share.credit_nanos, kind, reference, description)
 
@@ -70,6 +71,7 @@ def take_what_is_left(
 ) -> None:
     """Take what is not used or held, at most the share's credit; the rest is our loss."""
     account = locked(organisation_id)
+    reference = _latest(reference)
     if not _known(reference):
         left = max(0, min(account.balance_nanos, share.credit_nanos))
         _take(account, share, left, kind, reference, description)
@@ -78,7 +80,8 @@ def take_what_is_left(
 @accounting
 def give_back(reference: str, description: str) -> None:
     """Undo what was taken under a reference: Stripe has the money again. Idempotent."""
-    for taken in Transfer.objects.filter(reference__in=_references(reference)).order_by("pk"):
+    references = _references(_latest(reference))
+    for taken in Transfer.objects.filter(reference__in=references).order_by("pk"):
         returned = f"{taken.reference}:returned"
         Account.objects.select_for_update().get(pk=taken.debit_account_id)
         if Transfer.objects.filter(reference=returned).exists():
@@ -131,6 +134,17 @@ def close_credit_line(organisation_id: str) -> None:
     Account.objects.filter(organisation_id=organisation_id).update(
         credit_line_nanos=Least(F("credit_line_nanos"), Greatest(owed, Value(0)))
     )
+
+
+def _latest(reference: str) -> str:
+    """What was given back is taken again under a reference of its own: a bank may decide anew."""
+    latest, times = reference, 0
+    while Transfer.objects.filter(
+        reference__in=[f"{part}:returned" for part in _references(latest)]
+    ).exists():
+        times += 1
+        latest = f"{reference}:{times}"
+    return latest
 
 
 def _references(reference: str) -> list[str]:

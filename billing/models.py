@@ -156,7 +156,7 @@ class Transfer(models.Model):
     # usage:<request id> · payment:<payment intent> · grant:<id> · refund:<id> · dispute:<id> ·
     # given_up:<organisation>, …:1 for what came later, and rest:<organisation> when one is deleted;
     # …:discount and …:tax are a payment's other parts, …:loss is what the balance did not cover,
-    # …:returned what came back.
+    # …:returned what came back, …:1 what was taken again then.
     reference = models.CharField(max_length=255, unique=True)
     kind = models.CharField(max_length=16, choices=TransferKind)
     # No indexes of their own here and below: those of Meta begin with the same columns, and every

@@ -69,6 +69,24 @@ def test_of_who_owes_a_dispute_suspends_and_is_our_loss_as_a_refund_is(
     audit_is_clean()
 
 
+def test_a_dispute_that_is_decided_again_is_taken_again(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp
+) -> None:
+    """Banks may go on with one that was won, and Stripe tells of it under the same id."""
+    hold("req_used", organisation.id, TEN + NANOS_PER_CENT)
+    ledger.settle("req_used", draft(TEN + NANOS_PER_CENT))
+    dispute = double.dispute(top_up.payment_intent_id or "")
+    for _ in range(3):
+        close(double, alice_client, dispute, won=True)
+        assert (balance(organisation), is_suspended(organisation)) == (PAID - NANOS_PER_CENT, False)
+        audit_is_clean()
+        close(double, alice_client, dispute, won=False)
+        assert (balance(organisation), is_suspended(organisation)) == (0, True)
+        audit_is_clean()
+    page = alice_client.get(reverse("billing")).content.decode()
+    assert page.count(reverse("billing_receipt", args=[top_up.pk])) >= 3
+
+
 def test_a_lost_dispute_stays_until_an_operator_lifts_it(
     double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp
 ) -> None:

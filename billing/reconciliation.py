@@ -172,7 +172,10 @@ def _usage(run: Reconciliation) -> Iterator[Difference]:
     since, until = (each.replace(second=0, microsecond=0) for each in (run.since, run.until))
     customers = StripeCustomer.objects.filter(organisation__post_paid__isnull=False)
     for customer in customers.order_by("customer_id"):
-        counted = stripe_billing.told_nanos(customer.customer_id, since, until)
+        counted = _fetched(
+            lambda customer_id: stripe_billing.told_nanos(customer_id, since, until),
+            customer.customer_id,
+        )
         batches = MeterBatch.objects.filter(post_paid=customer.organisation_id)
         least = batches.filter(attempted_at__gte=since + SKEW, sent_at__lt=until - SKEW)
         most = batches.filter(attempted_at__lt=until + SKEW).exclude(sent_at__lt=since - SKEW)

@@ -15,6 +15,7 @@ from billing.models import (
     PostPaid,
     Reconciliation,
     Refund,
+    StripeCustomer,
     Subscription,
     TopUp,
 )
@@ -142,6 +143,17 @@ def use_on_credit(organisation: Organisation, nanos: int) -> None:
     hold("req_1", organisation.pk, TEN + nanos)
     ledger.settle("req_1", draft(TEN + nanos))
     tasks.tell_usage()
+
+
+def test_a_customer_that_is_gone_from_stripe_is_a_difference_and_hides_no_other(
+    double: StripeDouble, organisation: Organisation
+) -> None:
+    use_on_credit(organisation, 700)
+    long_ago = timezone.now() - timedelta(minutes=30)
+    MeterBatch.objects.update(attempted_at=long_ago, sent_at=long_ago)
+    customer_id = StripeCustomer.objects.get().customer_id
+    double.delete_customer(customer_id)
+    assert differences() == {("usage", customer_id, 0, 700)}
 
 
 def test_what_the_meter_counted_is_what_it_was_told(

@@ -167,6 +167,7 @@ def make_meter(double: StripeDouble, fields: Object, _id: str) -> Object:
 def summarise_meter(double: StripeDouble, fields: Object, _id: str) -> Object:
     if any(int(fields[name]) % 60 for name in ("start_time", "end_time")):
         raise Refused(400, "Times of a summary are whole minutes.")
+    double.customer(fields["customer"])
     times = (int(fields["start_time"]), int(fields["end_time"]))
     total = subscriptions.metered(double, fields["customer"], *times)
     summary = {**double.examples["billing.meter_event_summary"], "aggregated_value": total}

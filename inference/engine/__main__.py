@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import os
 import signal
 import sys
@@ -30,6 +31,20 @@ def count(text: str) -> int:
     """Read a number of things, of which there is at least one."""
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"it must be at least 1, not {number}")
+    return number
+
+
+def count_or_none(text: str) -> int:
+    """Read a number of things, of which there may be none."""
+    if (number := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"it must be at least 0, not {number}")
+    return number
+
+
+def amount(text: str) -> float:
+    """Read how much of something, from nothing on; neither nan nor infinity is an amount."""
+    if not 0 <= (number := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"it must be a number from 0 on, not {number}")
     return number
 
 
@@ -75,26 +90,26 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add(
         "--max-stretch",
-        type=float,
+        type=amount,
         default=2.0,
         help="how much longer prompts may make the steps of running texts, as a factor; 0 for the "
         "fastest prefill (default %(default)s)",
     )
     add("--max-running", type=count, help="sequences at a time (default: 64 on CPU, 256 on CUDA)")
-    add("--max-waiting", type=int, default=1024, help="then refuse (default %(default)s)")
+    add("--max-waiting", type=count_or_none, default=1024, help="then refuse (default %(default)s)")
     add(
         "--max-drafts",
-        type=int,
+        type=count_or_none,
         default=32,
         help="guessed tokens that a step may try, 0 for none (default %(default)s)",
     )
     add("--threads", type=count, help="of torch on CPU (default: physical cores)")
-    add("--drain-seconds", type=float, default=30.0, help="patience on SIGTERM")
+    add("--drain-seconds", type=amount, default=30.0, help="patience on SIGTERM")
     add("--parent-pid", type=int, help="exit when this process ends")
     add("--fake", action="store_true", help="recite instead of running a model")
     add("--fake-kind", choices=("text", "embeddings", "fill_mask"), default="text")
     add("--fake-text", help="what the fake says")
-    add("--fake-tokens-per-second", type=float, default=0.0, help="of each sequence")
+    add("--fake-tokens-per-second", type=amount, default=0.0, help="of each sequence")
     add("--fake-crash-after", type=int, help="tokens until the process dies")
     add("--fake-hang-after", type=int, help="tokens until the engine hangs")
     add("--fake-fail-on", default="", help="text of prompts that crash their step")

@@ -1,5 +1,6 @@
 """The sizes that an engine's scheduler keeps to."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -21,7 +22,7 @@ class SchedulerLimits:
                 raise ValueError(f"{name} must be at least 1")
         if self.max_waiting < 0:
             raise ValueError("max_waiting must not be negative")
-        if self.max_stretch and self.max_stretch <= 1:
+        if self.max_stretch != 0 and not 1 < self.max_stretch < math.inf:
             raise ValueError("max_stretch must be above 1, or 0 for no limit")
         if self.token_budget < self.max_running:
             raise ValueError(

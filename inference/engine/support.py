@@ -4,10 +4,12 @@ Loading proves it once more: the first thing a loaded model does is to agree wit
 (`model.verify`). This module exists to refuse early and to say why.
 """
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers.quantizers.auto import AutoHfQuantizer, get_hf_quantizer
 
 UNSUPPORTED_SETTINGS = {
     "attn_logit_softcapping": "soft-capped attention scores",
@@ -47,21 +49,36 @@ def check_supported(config: PretrainedConfig) -> None:
     for key, description in UNSUPPORTED_SETTINGS.items():
         if getattr(config, key, None) not in (None, False, "absolute", "rotary", "rope"):
             raise ValueError(f"{name} uses {description}, which are not supported.")
+    check_form_of_weights(config)
+
+
+def check_form_of_weights(config: PretrainedConfig) -> None:
+    """Raise ValueError when the weights are in a form (AWQ, GPTQ) that this machine cannot read.
+
+    What is asked is what loading asks first: whether the form's library and device are there.
+    """
+    form = getattr(config, "quantization_config", None)
+    if form is None:
+        return
+    known: Any = AutoHfQuantizer.supports_quant_method
+    if not known(form):
+        raise ValueError(f"Its weights are in an unknown form: {form.get('quant_method')}.")
+    reader_of: Any = get_hf_quantizer
+    try:
+        reader_of(copy.deepcopy(config), None, None, False, {})
+    except (ImportError, RuntimeError) as error:
+        raise ValueError(str(error)) from error
 
 
 def load_weights(path: str, **options: Any) -> tuple[Any, set[str]]:
     """Load a model; return what of it the checkpoint lacks, too.
 
-    ValueError when it cannot be served, or has its weights in a form (AWQ, GPTQ) for which a
-    library is missing.
+    ValueError when it cannot be served.
     """
     config = supported_config(path)
     load: Any = AutoModelForCausalLM.from_pretrained
     options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
-    try:
-        module, told = load(path, config=config, **options)
-    except ImportError as error:
-        raise ValueError(str(error)) from error
+    module, told = load(path, config=config, **options)
     check_sizes(told["mismatched_keys"])
     return module, set(told["missing_keys"])
 

@@ -12,6 +12,8 @@ from transformers import AutoConfig, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils.hub import cached_file
 
+from inference.engine.support import check_form_of_weights
+
 Kind = Literal["embeddings", "fill_mask"]
 Pooling = Literal["mean", "cls"]
 
@@ -57,6 +59,7 @@ def encoder_facts(path: str) -> EncoderFacts | None:
         if modules is not None:
             raise ValueError(f"{config.model_type} makes embeddings, but is no encoder.")
         return None
+    check_form_of_weights(config)
     if modules is not None:
         pooling, normalised = _read_modules(path, modules)
         return EncoderFacts("embeddings", _length(path, config), pooling, normalised)

@@ -134,6 +134,10 @@ async def test_no_engine_outlives_its_parent(tmp_path: Path) -> None:
         ("--threads", ["-3"]),
         ("--memory-shares", ["0"]),
         ("--memory-fraction", ["0", "nan", "-0.5", "1.01", "inf"]),
+        ("--max-waiting", ["-1", "2.5"]),
+        ("--max-drafts", ["-1"]),
+        ("--max-stretch", ["nan", "inf", "-1"]),
+        ("--drain-seconds", ["nan", "inf", "-1"]),
     ],
 )
 def test_sizes_that_are_none_are_refused_by_name(

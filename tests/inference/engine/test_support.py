@@ -171,8 +171,34 @@ def test_a_window_of_which_a_configuration_is_silent_is_refused() -> None:
         model.verify(16)
 
 
-def test_a_form_of_weights_whose_library_is_missing_is_refused_by_its_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        ("awq", "AWQ quantized model requires"),
+        ("gptq", "GPTQ quantized model requires"),
+        ("compressed-tensors", "compressed-tensors"),
+        ("homemade", "unknown form: homemade"),
+    ],
+)
+def test_a_form_of_weights_that_cannot_be_read_is_refused_by_its_name(
+    method: str, reason: str, tmp_path: Path
+) -> None:
+    """By who adds a model already, whatever it is for; and by an engine."""
+    quantised = {"quantization_config": {"quant_method": method, "bits": 4}}
     random_module("llama").save_pretrained(tmp_path)
-    change_config(tmp_path, quantization_config={"quant_method": "awq", "bits": 4})
-    with pytest.raises(ValueError, match="AWQ quantized model requires"):
+    change_config(tmp_path, **quantised)
+    with pytest.raises(ValueError, match=reason):
+        describe(str(tmp_path))
+    with pytest.raises(ValueError, match=reason):
         load_model(str(tmp_path), torch.device("cpu"), torch.float32)
+    BertConfig(architectures=["BertModel"]).save_pretrained(tmp_path)
+    describe(str(tmp_path))
+    change_config(tmp_path, **quantised)
+    with pytest.raises(ValueError, match=reason):
+        describe(str(tmp_path))
+
+
+def test_a_form_of_weights_that_can_be_read_is_none_to_refuse(tmp_path: Path) -> None:
+    random_module("llama").save_pretrained(tmp_path)
+    change_config(tmp_path, quantization_config={"quant_method": "fp8"})
+    assert describe(str(tmp_path))["model_type"] == "llama"

@@ -4,16 +4,18 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.decorators import permission_required
 from django.db.models import DateTimeField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from billing import admin_plans, ledger, pricing, reconciliation, tiers, webhooks
-from billing.admin_base import ReadOnlyAdmin, needs
+from billing.admin_base import ReadOnlyAdmin
 from billing.audit import audit
 from billing.forms import GrantForm, PriceForm, TierForm
 from billing.models import (
@@ -135,11 +137,11 @@ class AccountAdmin(ReadOnlyAdmin):
             address, _("Grant credit"), line, _("Credit line"),
         )  # fmt: skip
 
-    @needs(MOVES_MONEY)
+    @method_decorator(permission_required(MOVES_MONEY, raise_exception=True))
     def credit_line(self, request: HttpRequest) -> HttpResponse:
         return admin_plans.set_credit_line(request, self.admin_site.each_context(request))
 
-    @needs(MOVES_MONEY)
+    @method_decorator(permission_required(MOVES_MONEY, raise_exception=True))
     def grant(self, request: HttpRequest) -> HttpResponse:
         """Post a grant with its reason; the same form twice posts once."""
         initial = {"organisation": request.GET.get("organisation", "")}
@@ -153,7 +155,7 @@ class AccountAdmin(ReadOnlyAdmin):
         }
         return render(request, "admin/billing/grant.html", context)
 
-    @needs("billing.view_account")
+    @method_decorator(permission_required("billing.view_account", raise_exception=True))
     def audit(self, request: HttpRequest) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
@@ -349,7 +351,7 @@ class ReconciliationAdmin(ReadOnlyAdmin):
             return _("not finished")
         return str(run.num_differences) if run.num_differences else _("none")
 
-    @needs("billing.add_reconciliation")
+    @method_decorator(permission_required("billing.add_reconciliation", raise_exception=True))
     def compare(self, request: HttpRequest) -> HttpResponse:
         """Compare now, rather than at night."""
         if request.method != "POST":

@@ -1,34 +1,10 @@
 """What the pages of the operator's console for money have in common."""
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
-
-P = ParamSpec("P")
-Admin = TypeVar("Admin", bound=admin.ModelAdmin[Any])
-Page = Callable[Concatenate[Admin, HttpRequest, P], HttpResponse]
-
-
-def needs(permission: str) -> Callable[[Page[Admin, P]], Page[Admin, P]]:
-    """For a page of our own: the console itself lets in everybody who is staff."""
-
-    def decorate(page: Page[Admin, P]) -> Page[Admin, P]:
-        @wraps(page)
-        def checked(
-            self: Admin, request: HttpRequest, *args: P.args, **kwargs: P.kwargs
-        ) -> HttpResponse:
-            if not request.user.has_perm(permission):
-                raise PermissionDenied
-            return page(self, request, *args, **kwargs)
-
-        return cast("Page[Admin, P]", checked)
-
-    return decorate
+from django.http import HttpRequest
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib.auth.decorators import permission_required
 from django.db.models import F, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -39,9 +39,8 @@ class Row:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@permission_required("inference.view_servedmodel", raise_exception=True)
 def engines(request: HttpRequest) -> HttpResponse:
-    if not request.user.has_perm("inference.view_servedmodel"):
-        raise PermissionDenied
     if request.method == "POST":
         return _change(request)
     rows = {row.name: Row(row) for row in ServedModel.objects.filter(enabled=True)}
@@ -81,9 +80,8 @@ def _parts(of_model: list[tuple[str, int]]) -> list[Share]:
 
 
 @require_safe
+@permission_required("billing.view_usagerecord", raise_exception=True)
 def margins_page(request: HttpRequest) -> HttpResponse:
-    if not request.user.has_perm("billing.view_usagerecord"):
-        raise PermissionDenied
     month = margins.month_named(request.GET.get("month", ""))
     rows = margins.margins(month)
     context = {
@@ -103,9 +101,8 @@ _VERBS = {
 }
 
 
+@permission_required("inference.change_servedmodel", raise_exception=True)
 def _change(request: HttpRequest) -> HttpResponse:
-    if not request.user.has_perm("inference.change_servedmodel"):
-        raise PermissionDenied
     name, number = request.POST.get("model", ""), request.POST.get("num_engines", "")
     try:
         state = ModelState(request.POST.get("state", ""))

@@ -14,6 +14,7 @@ from django.db import connection
 from inference import catalog
 from portal import static
 from portal.celery import EmbeddedCelery
+from portal.lib.commands import making_tables
 from portal.serving import folders
 from portal.serving.server import serve
 from portal.serving.supervisor import Supervisor
@@ -68,7 +69,8 @@ class Command(BaseCommand):
     def prepare(self) -> None:
         """Bring database and static files up to date, and say where everything is."""
         self.stdout.write("Preparing the database …")
-        call_command("migrate", verbosity=0)
+        with making_tables():
+            call_command("migrate", verbosity=0)
         static.collect()
         catalog.ensure_starter()
         settings.ADDRESS_FILE.write_text(settings.BASE_URL)

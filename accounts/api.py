@@ -3,7 +3,9 @@
 A management key acts as an admin of its organisation does; what is another's is not found.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, cast
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -14,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import flows
+from accounts import flows, reach
 from accounts.authentication import Caller
 from accounts.invitations import invite
 from accounts.models import (
@@ -243,11 +245,19 @@ class KeysView(generics.ListAPIView[ApiKey]):
         request=NewKeySerializer, responses={201: SecretKeySerializer}, examples=[MAKE_KEY]
     )
     def post(self, request: Request) -> Response:
-        """Make a key; `secret` is in this answer and nowhere else."""
+        """Make a key; `secret` is in this answer and nowhere else.
+
+        Made by a key with `ip_ranges` or an expiry, it has the same ones, or narrower ones.
+        """
         asked = NewKeySerializer(data=request.data)
         asked.is_valid(raise_exception=True)
+        wanted = reach.of(own_key(request, caller_of(request).api_key_id)) | asked.validated_data
+        must_reach(request, wanted)
         organisation = Organisation.objects.get(pk=caller_of(request).organisation_id)
-        key, secret = flows.create_key(organisation, maker(request), **asked.validated_data)
+        try:
+            key, secret = flows.create_key(organisation, maker(request), **wanted)
+        except ValueError as error:
+            raise exceptions.ValidationError({"detail": str(error)}) from None
         return with_secret(key, secret)
 
 
@@ -262,6 +272,7 @@ class KeyView(APIView):
         key = own_key(request, key_id)
         asked = KeyFieldsSerializer(data=request.data, partial=True)
         asked.is_valid(raise_exception=True)
+        must_reach(request, asked.validated_data)
         try:
             changed = flows.change_key(key, **asked.validated_data)
         except ValueError as error:
@@ -279,8 +290,10 @@ class KeyRotationView(APIView):
     @extend_schema(request=None, responses={201: SecretKeySerializer})
     def post(self, request: Request, key_id: str) -> Response:
         """Make a successor with the same rights; the old key works for another 24 hours."""
+        old = own_key(request, key_id)
+        must_reach(request, {name: getattr(old, name) for name in reach.LIMITS})
         try:
-            key, secret = flows.rotate_key(own_key(request, key_id), maker(request))
+            key, secret = flows.rotate_key(old, maker(request))
         except ValueError as error:
             raise exceptions.ValidationError({"detail": str(error)}) from None
         return with_secret(key, secret)
@@ -304,7 +317,15 @@ def own_keys(request: Request) -> QuerySet[ApiKey]:
     return ApiKey.objects.filter(organisation_id=caller_of(request).organisation_id)
 
 
-def own_key(request: Request, key_id: str) -> ApiKey:
+def must_reach(request: Request, wanted: Mapping[str, Any]) -> None:
+    """Refuse by its name what goes beyond the reach of the key that asks."""
+    try:
+        reach.check(own_key(request, caller_of(request).api_key_id), wanted)
+    except reach.BeyondReach as refusal:
+        raise exceptions.ValidationError({refusal.field: str(refusal)}) from None
+
+
+def own_key(request: Request, key_id: str | UUID | None) -> ApiKey:
     key: ApiKey = generics.get_object_or_404(own_keys(request), pk=key_id)
     return key
 

@@ -57,6 +57,13 @@ class OrganisationSerializer(StrictModelSerializer[Organisation]):
         ]  # fmt: skip
         read_only_fields: ClassVar = ["id", "created_at"]
 
+    def update(self, instance: Organisation, validated_data: dict[str, Any]) -> Organisation:
+        """Write what is named, and nothing that somebody else changes meanwhile."""
+        for name, value in validated_data.items():
+            setattr(instance, name, value)
+        instance.save(update_fields=validated_data)
+        return instance
+
 
 class MemberSerializer(StrictModelSerializer[Membership]):
     email = serializers.EmailField(source="user.email", read_only=True)
@@ -181,7 +188,10 @@ class MemberView(APIView):
         asked.is_valid(raise_exception=True)
         if asked.validated_data["role"] == Role.OWNER:
             raise exceptions.PermissionDenied("Only an owner can do that.")
-        flows.change_role(member, asked.validated_data["role"])
+        try:
+            flows.change_role(member, asked.validated_data["role"])
+        except ValueError:  # they left in this moment
+            raise exceptions.NotFound from None
         return Response(MemberSerializer(member).data)
 
     @extend_schema(responses={204: None})

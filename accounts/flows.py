@@ -26,6 +26,8 @@ INVITATION_LASTS = timedelta(days=7)
 ROTATION_OVERLAP = timedelta(hours=24)
 MAX_IP_RANGES = 20
 MAX_INVITATIONS_A_DAY = 50
+MAX_KEYS = 1_000  # of an organisation, that have not ended
+MAX_KEYS_A_DAY = 1_000  # those that were revoked since, and successors, included
 KEYS_OF_FORMS = UUID("6c1d7f0e-6d0e-4c34-9a5a-0f5a5f6d9c1b")
 MADE_BEFORE = gettext_lazy(
     "This form has made its key before, and a key is shown once. "
@@ -115,6 +117,7 @@ def ip_ranges(words: Sequence[str]) -> list[str]:
     return ranges
 
 
+@transaction.atomic
 def create_key(
     organisation: Organisation,
     user: User | None,
@@ -134,6 +137,7 @@ def create_key(
 
     `form_token`: of the form that asks for it, which makes one key however often it is sent.
     """
+    _leave_room_for_a_key(organisation)
     minted = keys.mint()
     key = ApiKey(
         id=uuid5(KEYS_OF_FORMS, f"{organisation.pk} {form_token}") if form_token else uuid4(),
@@ -160,6 +164,24 @@ def create_key(
             raise
         raise ValueError(MADE_BEFORE) from None
     return key, minted.secret
+
+
+def _leave_room_for_a_key(organisation: Organisation) -> None:
+    """Refuse when there are enough. A key that is rotated has ended: its successor finds room."""
+    _one_at_a_time(organisation)
+    now, made = timezone.now(), ApiKey.objects.filter(organisation=organisation)
+    live = made.filter(revoked_at=None).filter(Q(expires_at=None) | Q(expires_at__gt=now))
+    if live.count() >= MAX_KEYS:
+        said = _("An organisation has at most %(most)s keys; revoke some first.")
+        raise ValueError(said % {"most": f"{MAX_KEYS:,}"})
+    if made.filter(created_at__gt=now - timedelta(days=1)).count() >= MAX_KEYS_A_DAY:
+        said = _("An organisation makes at most %(most)s keys a day; try again tomorrow.")
+        raise ValueError(said % {"most": f"{MAX_KEYS_A_DAY:,}"})
+
+
+def _one_at_a_time(organisation: Organisation) -> None:
+    """Until the caller's transaction ends nobody else counts what this organisation has."""
+    Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
 
 
 @transaction.atomic
@@ -219,6 +241,7 @@ def invite(
     An open invitation of the same address is replaced: the newest mail is the one that works.
     """
     email = email.strip().lower()
+    _one_at_a_time(organisation)
     if organisation.memberships.filter(user__email__iexact=email).exists():
         raise ValueError(_("This person is a member already."))
     day_ago = timezone.now() - timedelta(days=1)
@@ -283,7 +306,9 @@ def accept_invitation(token: str, user: User) -> Membership:
 
 @transaction.atomic
 def change_role(membership: Membership, role: str) -> None:
-    """Give a member another role; the last owner stays one."""
+    """Give a member another role; the last owner stays one. Not to who has gone meanwhile."""
+    if not Membership.objects.select_for_update().filter(pk=membership.pk).exists():
+        raise ValueError(_("This person is no member any more."))
     if role != Role.OWNER:
         _keep_an_owner(membership)
     membership.role = role

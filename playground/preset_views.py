@@ -32,9 +32,9 @@ def preset_list(request: HttpRequest) -> JsonResponse:
 def _save(request: HttpRequest) -> JsonResponse:
     try:
         saving = read_body(request, presets.Saving)
+        version = presets.save(*who(request), saving)
     except ServiceError as bad:
         return JsonResponse(protocol.error(bad), status=bad.status)
-    version = presets.save(*who(request), saving)
     return JsonResponse(presets.as_json(version), status=201)
 
 

@@ -30,11 +30,10 @@ def snapshot_list(request: HttpRequest, conversation_id: str) -> JsonResponse:
     if request.method == "POST":
         try:
             sharing = read_body(request, Sharing)
+            taken = snapshots.take(conversation, Audience(sharing.audience))
         except ServiceError as bad:
             return JsonResponse(protocol.error(bad), status=bad.status)
-        return JsonResponse(
-            described(request, snapshots.take(conversation, Audience(sharing.audience))), status=201
-        )
+        return JsonResponse(described(request, taken), status=201)
     listed = [described(request, each) for each in conversation.snapshots.all()]
     return JsonResponse({"snapshots": listed})
 

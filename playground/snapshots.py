@@ -5,12 +5,17 @@ from typing import Any
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from accounts import audit
 from accounts.models import Membership, User
+from inference.errors import invalid
+from inference.sentences import Sentence
 from playground import history
 from playground.admission import SPENDERS
 from playground.models import Audience, Conversation, Snapshot
+
+MAX_LINKS = 20  # of a conversation
 
 # What was measured and may be shown to strangers: neither the balance nor the request's id.
 SHOWN = (
@@ -21,7 +26,13 @@ SHOWN = (
 
 @transaction.atomic
 def take(conversation: Conversation, audience: Audience) -> Snapshot:
-    """A link to it as it stands now."""
+    """A link to it as it stands now. Raises ServiceError (400) for one too many."""
+    Conversation.objects.select_for_update().get(pk=conversation.pk)  # one after the other
+    if conversation.snapshots.count() >= MAX_LINKS:
+        said = Sentence(
+            _("A conversation has at most %(most)s links; withdraw one first."), most=MAX_LINKS
+        )
+        raise invalid(said, None, "too_many_links")
     snapshot = Snapshot.objects.create(
         conversation=conversation,
         organisation_id=conversation.organisation_id,

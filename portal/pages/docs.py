@@ -30,11 +30,13 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
+from accounts import flows
 from billing import tiers
 from inference import catalog, prompts
 from inference.api.keyed_wait import MAX_WAITING
 from inference.api.streams import FIRST_TOKEN_WAIT_S
 from inference.models import ModelKind
+from playground import presets, snapshots
 from portal.lib import sse, strict_json
 from portal.pages import samples
 from portal.pages.offered import offered_to
@@ -203,6 +205,13 @@ def text_of(page: Page, request: HttpRequest) -> str:
         "tiers": tiers.table(),
         "window_tokens": settings.HOLD_WINDOW_TOKENS,
         "cache_s": settings.API_KEY_CACHE_S,
+        "max_keys_of_organisation": flows.MAX_KEYS,
+        "max_keys_a_day": flows.MAX_KEYS_A_DAY,
+        "max_invitations_a_day": flows.MAX_INVITATIONS_A_DAY,
+        "max_presets": presets.MAX_PRESETS,
+        "max_versions": presets.MAX_VERSIONS,
+        "max_links": snapshots.MAX_LINKS,
+        "max_addresses": settings.ACCOUNT_MAX_EMAIL_ADDRESSES,
     }
     # Markdown, not HTML: an ampersand in a name stays one.
     return str(template.render(Context(facts, autoescape=False)))

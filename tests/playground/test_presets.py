@@ -12,6 +12,7 @@ from django.urls import reverse
 from accounts import audit, flows
 from accounts.models import Membership, Organisation, Role, User
 from inference import catalog
+from playground import presets, snapshots
 from playground.models import (
     Audience,
     Conversation,
@@ -347,3 +348,24 @@ def test_a_conversation_is_exported_in_both_forms(
     assert alice_client.get(f"{path}.pdf").status_code == 404
     for form in ("json", "md"):
         assert bob_client.get(f"{path}.{form}").status_code == 404
+
+
+def test_presets_and_links_have_an_end_and_old_versions_go(
+    alice_client: Client, kept: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presets, "MAX_PRESETS", 2)
+    monkeypatch.setattr(presets, "MAX_VERSIONS", 3)
+    monkeypatch.setattr(snapshots, "MAX_LINKS", 2)
+    assert [save(alice_client, name).status_code for name in "ab"] == [201, 201]
+    third = save(alice_client, "c")
+    assert (third.status_code, json.loads(third.content)["error"]["param"]) == (400, "name")
+    assert "You have 2 presets; delete one first." in third.content.decode()
+    assert sorted(Preset.objects.values_list("name", flat=True)) == ["a", "b"]
+    for number in range(5):
+        assert save(alice_client, "a", model=f"m{number}").status_code == 201
+    numbers = PresetVersion.objects.filter(preset__name="a").values_list("number", flat=True)
+    assert list(numbers) == [6, 5, 4]
+    path = f"/playground/conversations/{kept.id}/snapshots/"
+    made = [post(alice_client, path, {"audience": "anyone"}) for _ in range(3)]
+    assert [each.status_code for each in made] == [201, 201, 400]
+    assert "at most 2 links" in made[-1].content.decode()

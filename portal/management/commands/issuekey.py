@@ -35,7 +35,10 @@ class Command(SiteCommand):
             raise CommandError(f"--credit: {error}") from None
         if not name.strip() or len(name) > 100:
             raise CommandError("--name: between 1 and 100 characters are needed")
-        self.stdout.write(issue_key(email.lower(), name, amount_nanos, scope))
+        try:
+            self.stdout.write(issue_key(email.lower(), name, amount_nanos, scope))
+        except ValueError as error:
+            raise CommandError(str(error)) from None
 
 
 @transaction.atomic

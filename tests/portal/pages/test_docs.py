@@ -10,7 +10,9 @@ from django.conf import LazySettings
 from django.template.loader import get_template
 from django.test import Client
 
+from accounts import flows
 from accounts.models import ApiKey, Organisation
+from playground import presets, snapshots
 from portal.lib import sse, strict_json
 from portal.pages import docs
 from portal.pages.docs import PAGES, text_of
@@ -155,7 +157,13 @@ def test_limits_are_those_of_the_code(
     monkeypatch.setattr(strict_json, "MAX_KEYS", 12_345)
     monkeypatch.setattr(strict_json, "MAX_CONTAINERS", 23_456)
     monkeypatch.setattr(strict_json, "MAX_VALUES", 99_999)
+    monkeypatch.setattr(flows, "MAX_KEYS", 1_235)
+    monkeypatch.setattr(presets, "MAX_VERSIONS", 71)
+    monkeypatch.setattr(snapshots, "MAX_LINKS", 72)
     text = client.get("/docs/limits.md").content.decode()
+    assert "| 1,235 that have not ended, 1,000 made a day |" in text
+    assert "the last 71 versions of each |" in text
+    assert "| Links to a conversation | 72 |" in text
     assert "| Body | 7 MB |" in text
     assert "65 levels, 12,345 keys, 23,456 arrays and objects, 99,999 values |" in text
     assert "| 4,321 seconds; " in text

@@ -79,8 +79,19 @@ class UserAdmin(admin.ModelAdmin[User]):
     list_display = ["email", "name", "is_active", "is_staff", "last_login", "date_joined"]
     list_filter = ["is_active", "is_staff"]
     search_fields = ["email", "name"]
-    fields = ["email", "name", "time_zone", "is_active", "is_staff", "is_superuser"]
+    fields = ["email", "name", "time_zone", "is_active", "is_staff", "is_superuser", "groups"]
     inlines = [MembershipInline]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Who may change people makes nobody an operator: they would give themselves the rest."""
+        return [] if is_superuser(request) else ["is_staff", "is_superuser", "groups"]
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Not of operators, for the same reason: an address is a way to its owner's password."""
+        return super().has_change_permission(request, obj) and may_touch(obj, request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and may_touch(obj, request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # people sign up, or are made by `issuekey`
@@ -95,6 +106,16 @@ class UserAdmin(admin.ModelAdmin[User]):
             lacking,
             [*kept, *(f"{each}: {flows.WITHOUT_OWNER}" for each in alone)],
         )
+
+
+def is_superuser(request: HttpRequest) -> bool:
+    return request.user.is_authenticated and request.user.is_superuser
+
+
+def may_touch(person: User | None, request: HttpRequest) -> bool:
+    """Whether it is nobody of the operators, or a superuser asks."""
+    customer = person is None or not (person.is_staff or person.is_superuser)
+    return customer or is_superuser(request)
 
 
 def owned_by_nobody_else(user_ids: Sequence[int]) -> list[Organisation]:

@@ -89,8 +89,9 @@ def erase(organisation: Organisation) -> None:
     """Delete all that belongs to a suspended organisation, but what must not go: its ledger.
 
     What would go with its row (CASCADE) goes; what would keep the row (PROTECT) stays, and with it
-    an organisation without a name.
+    an organisation without a name. What is being written for it meanwhile goes as well, or is not.
     """
+    _one_at_a_time(organisation)
     for relation in Organisation._meta.related_objects:
         if relation.on_delete is models.CASCADE:
             rows: models.Manager[models.Model] = getattr(relation.related_model, "objects")  # noqa: B009

@@ -1,15 +1,18 @@
 """Forms of accounts: inviting, roles, names."""
 
 import zoneinfo
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from allauth.account import forms as allauth_forms
 from django import forms
 from django.contrib.auth.hashers import make_password
+from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation, Role, User
+
+Row = TypeVar("Row", bound=Model)
 
 
 class SignInForm(allauth_forms.LoginForm):  # type: ignore[misc]
@@ -44,19 +47,27 @@ class RoleForm(forms.Form):
     role = forms.ChoiceField(choices=Role.choices)
 
 
-class OrganisationForm(forms.ModelForm[Organisation]):
+class OwnFieldsForm(forms.ModelForm[Row]):
+    """Writes what it changed, and nothing that somebody else changes meanwhile."""
+
+    def save(self, commit: bool = True) -> Row:
+        self.instance.save(update_fields=self.changed_data)
+        return self.instance
+
+
+class OrganisationForm(OwnFieldsForm[Organisation]):
     class Meta:
         model = Organisation
         fields: ClassVar = ["name"]
 
 
-class RequestLogForm(forms.ModelForm[Organisation]):
+class RequestLogForm(OwnFieldsForm[Organisation]):
     class Meta:
         model = Organisation
         fields: ClassVar = ["keeps_bodies", "body_retention_days", "metadata_retention_days"]
 
 
-class PersonForm(forms.ModelForm[User]):
+class PersonForm(OwnFieldsForm[User]):
     class Meta:
         model = User
         fields: ClassVar = ["name", "time_zone"]

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import Organisation
 from inference.errors import ServiceError
 from playground import messages
 from playground.models import Conversation, Message, Mode, new_conversation_id
@@ -83,9 +84,14 @@ def save(conversation_id: str, user_id: int, organisation_id: str, run: Run, ans
     """Make the conversation say what the run sent and got; the id of the one that does.
 
     A conversation that was deleted while its answer streamed stays deleted, and nothing is kept;
-    one that went on in another tab meanwhile stays as it is, and the run is one of its own.
+    one that went on in another tab meanwhile stays as it is, and the run is one of its own. Of a
+    deleted organisation nothing is kept either.
     """
     with transaction.atomic():
+        # Locked, so that a deletion takes what is kept here along, or is seen.
+        there = Organisation.objects.select_for_update(no_key=True).filter(pk=organisation_id)
+        if not there.filter(deleted_at=None).exists():
+            return ""
         mine = conversations(user_id, organisation_id).select_for_update()
         conversation = mine.filter(pk=conversation_id).first()
         if conversation is None and run.conversation == conversation_id:

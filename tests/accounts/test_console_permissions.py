@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.db import transaction
+from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from accounts.models import Organisation, User
@@ -111,3 +112,39 @@ def test_nobody_is_deleted_who_is_the_last_owner(
         assert "Acme: An organisation needs an owner" in delete(alice, bob)
     delete(alice)
     assert organisation.memberships.get().user == bob
+
+
+def test_who_may_change_people_makes_no_operator(helper: User, alice: User) -> None:
+    """Nor changes one, whose address is a way to their password."""
+    boss = User.objects.create_superuser("boss@example.com")
+    colleague = make_user("colleague@example.com", "Colleague")
+    User.objects.filter(pk=colleague.pk).update(is_staff=True)
+    every = Group.objects.create(name="everything")
+    client = signed_in(helper)
+    permit(helper, "view_user", "change_user", "delete_user")
+    wanted = {
+        "time_zone": "UTC", "is_active": "on", "is_staff": "on", "is_superuser": "on",
+        "groups": every.pk, "memberships-TOTAL_FORMS": 0, "memberships-INITIAL_FORMS": 0,
+    }  # fmt: skip
+
+    def change(user: User, asking: Client, name: str) -> int:
+        page = reverse("admin:accounts_user_change", args=[user.pk])
+        return asking.post(page, {**wanted, "email": f"{name}@example.com"}).status_code
+
+    assert change(alice, client, "renamed") == 302
+    alice.refresh_from_db()
+    assert (alice.email, alice.is_staff, alice.is_superuser) == (
+        "renamed@example.com", False, False,
+    )  # fmt: skip
+    assert not alice.groups.exists()
+    for operator in (boss, colleague, helper):
+        assert change(operator, client, "mine") == 403
+        page = reverse("admin:accounts_user_delete", args=[operator.pk])
+        assert client.post(page, {"post": "yes"}).status_code == 403
+    chosen = {"action": "delete_selected", "_selected_action": [boss.pk], "post": "yes"}
+    client.post(reverse("admin:accounts_user_changelist"), chosen)
+    assert User.objects.filter(pk=boss.pk).exists()
+    assert change(alice, signed_in(boss), "operator") == 302
+    alice.refresh_from_db()
+    assert alice.is_superuser, "who may, does"
+    assert alice.groups.get() == every, "and gives permissions by groups"

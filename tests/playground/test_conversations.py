@@ -4,6 +4,7 @@ import asyncio
 
 from django.test import Client
 
+from accounts import flows
 from accounts.models import Organisation, User
 from playground.models import Conversation, Message
 from portal.lib.db import db
@@ -166,4 +167,17 @@ async def test_a_conversation_deleted_meanwhile_stays_deleted(
         await page.hear_until("delta")
         await db(Conversation.objects.all().delete)
         assert (await page.hear_until("finished", "error"))[-1]["type"] == "finished"
+    assert await db(Conversation.objects.count) == 0
+
+
+async def test_of_an_organisation_deleted_meanwhile_nothing_is_kept(
+    site: Site, alice_browser: Client, organisation: Organisation, books: Books
+) -> None:
+    """What is saved after the deletion would stay for ever, where nobody sees it."""
+    async with site.page(alice_browser) as page:
+        await page.say(**run(model="slow", conversation="new", parameters={"max_tokens": 30}))
+        await page.hear_until("delta")
+        await db(flows.suspend, organisation)
+        await db(flows.erase, organisation)
+        await page.hear_until("finished", "error")
     assert await db(Conversation.objects.count) == 0

@@ -1,12 +1,13 @@
 """The operator's console for people: users, organisations, keys, the outbox of mail, sign-ins."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 # These register their own pages first, which are replaced below.
 import allauth.mfa.admin
 import allauth.usersessions.admin  # noqa: F401
 from allauth.account.decorators import secure_admin_login
+from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from auditlog.admin import LogEntryAdmin
@@ -34,6 +35,7 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 # from, and forget a session without ending it.
 admin.site.unregister([Authenticator, UserSession, LogEntry])
 
+SEES_PEOPLE = "accounts.view_user"
 
 HELP = {
     "multiplier_bp": gettext_lazy(
@@ -96,6 +98,19 @@ class UserAdmin(admin.ModelAdmin[User]):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # people sign up, or are made by `issuekey`
 
+    def save_model(
+        self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool
+    ) -> None:
+        """What the form changed. Another address takes the place of all that they had.
+
+        Whoever reads the mailbox that was lost would have a new password sent there.
+        """
+        obj.email = obj.email.lower()  # as at sign-up
+        obj.save(update_fields=set(form.changed_data) - {"groups"})  # which are rows of their own
+        if "email" in form.changed_data:
+            EmailAddress.objects.filter(user=obj).delete()
+            EmailAddress.objects.create(user=obj, email=obj.email, primary=True)
+
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
         """What Django asks before it deletes one or several; the last of it forbids that."""
         listed, counts, lacking, kept = super().get_deleted_objects(objs, request)
@@ -106,6 +121,11 @@ class UserAdmin(admin.ModelAdmin[User]):
             lacking,
             [*kept, *(f"{each}: {flows.WITHOUT_OWNER}" for each in alone)],
         )
+
+
+def columns_for(request: HttpRequest, names: Sequence[Any], needed: Mapping[str, str]) -> list[Any]:
+    """Those of a list that the operator may see, or search: it would tell who is where."""
+    return [name for name in names if name not in needed or request.user.has_perm(needed[name])]
 
 
 def is_superuser(request: HttpRequest) -> bool:
@@ -150,6 +170,13 @@ class OrganisationAdmin(admin.ModelAdmin[Organisation]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Organisation]:
         return super().get_queryset(request).select_related("account")
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        needed = {"balance": "billing.view_account", "visit_link": visits.PERMISSION}
+        return columns_for(request, self.list_display, needed)
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        return columns_for(request, self.search_fields, {"members__email": SEES_PEOPLE})
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **more: Any

@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from accounts.admin import SEES_PEOPLE, columns_for
 from billing import admin_plans, ledger, pricing, reconciliation, tiers, webhooks
 from billing.admin_base import ReadOnlyAdmin
 from billing.audit import audit
@@ -94,8 +95,11 @@ class AccountAdmin(ReadOnlyAdmin):
         return super().get_queryset(request).filter(kind=AccountKind.ORGANISATION)
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        hidden = set() if request.user.has_perm(MOVES_MONEY) else {"grant_link"}
-        return [name for name in self.list_display if name not in hidden]
+        return columns_for(request, self.list_display, {"grant_link": MOVES_MONEY})
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        needed = {"organisation__members__email": SEES_PEOPLE}
+        return columns_for(request, self.search_fields, needed)
 
     def get_urls(self) -> list[URLPattern]:
         own = [

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.decorators import permission_required
 from django.db.models import F, Sum
 from django.http import HttpRequest, HttpResponse
@@ -110,5 +111,9 @@ def _change(request: HttpRequest) -> HttpResponse:
     except ValueError as error:
         messages.error(request, str(error))
     else:
+        told = f"{state.value}, {number}" if number else state.value
+        LogEntry.objects.log_actions(
+            request.user.pk or 0, ServedModel.objects.filter(name=name), CHANGE, told
+        )
         messages.success(request, f"{name}: {lifecycle.TOLD[state]}")
     return redirect("admin:inference_engines")

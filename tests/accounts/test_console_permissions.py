@@ -148,3 +148,25 @@ def test_who_may_change_people_makes_no_operator(helper: User, alice: User) -> N
     alice.refresh_from_db()
     assert alice.is_superuser, "who may, does"
     assert alice.groups.get() == every, "and gives permissions by groups"
+
+
+def test_a_list_tells_nothing_beside_its_own(
+    helper: User, organisation: Organisation, alice: User
+) -> None:
+    """Neither balances nor, by way of the search, who is a member where."""
+    client = signed_in(helper)
+    for page, view, shown in (
+        ("admin:accounts_organisation_changelist", "view_organisation", "$10.00"),
+        ("admin:billing_account_changelist", "view_account", None),
+    ):
+        address, found = reverse(page), f"{organisation.pk}"
+        permit(helper, view)
+        assert found in client.get(address).content.decode()
+        assert found not in client.get(address, {"q": alice.email}).content.decode()
+        assert shown is None or shown not in client.get(address).content.decode()
+        assert "Sign in as" not in client.get(address).content.decode()
+        permit(helper, view, "view_user", "view_account", "change_organisation")
+        assert found in client.get(address, {"q": alice.email}).content.decode()
+        if shown is not None:
+            assert shown in client.get(address).content.decode()
+            assert "Sign in as" in client.get(address).content.decode()

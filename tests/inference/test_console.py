@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
@@ -59,6 +60,10 @@ def test_an_operator_loads_drains_and_unloads(db: None) -> None:
     assert "There is no model" in change(client, model="b", state="loaded")
     assert "is not a valid ModelState" in change(client, state="asleep")
     assert ServedModel.objects.get().num_engines == 3
+    history = reverse("admin:inference_servedmodel_history", args=[ServedModel.objects.get().pk])
+    told = [entry.change_message for entry in LogEntry.objects.order_by("pk")]
+    assert told == ["drained", "unloaded", "loaded", "loaded, 3"], "who did what stays known"
+    assert "operator@example.com" in client.get(history).content.decode()
 
 
 def test_the_form_of_a_model_says_what_its_fields_take(db: None) -> None:

@@ -98,14 +98,14 @@ async def test_an_answer_has_the_form_that_was_asked_for(
 ) -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
-    for wanted in ({"type": "json_object"}, form):
+    for wanted, tools in (({"type": "json_object"}, []), (form, []), (form, [WEATHER])):
         async with site.page(alice_browser) as page:
-            await page.say(**run(parameters={"response_format": wanted}))
+            await page.say(**run(parameters={"response_format": wanted, "tools": tools}))
             _, *deltas, _ = await page.hear_until("finished", "error")
         answer = json.loads("".join(delta["text"] for delta in deltas))
         assert isinstance(answer, dict)
     assert isinstance(answer["n"], int)
-    await books.settled(2)
+    await books.settled(3)
 
 
 async def test_a_schema_that_cannot_be_followed_is_refused_by_its_place(

@@ -27,7 +27,6 @@ export class StructureView {
     this.schemaPart = part("schema-part");
     this.choice = part("choice");
     this.choicePart = part("choice-part");
-    this.clash = part("clash");
     this.schema = new JsonField(part("schema"), part("schema-error"), texts, checkSchema);
     this.tools = new ToolEditor(place, texts, () => this.#changed());
     this.onChange = onChange;
@@ -40,9 +39,7 @@ export class StructureView {
   get values() {
     const tools = this.tools.read();
     const schema = this.format.value === "json_schema" ? this.schema.validate() : {};
-    const clash = tools !== null && tools.length > 0 && this.format.value !== "text";
-    this.clash.hidden = !clash;
-    if (tools === null || schema === null || clash) return null;
+    if (tools === null || schema === null) return null;
     return {
       ...(this.logprobs.checked && { logprobs: true, top_logprobs: Number(this.top.value) }),
       ...(this.format.value !== "text" && { response_format: this.#format(schema) }),
@@ -54,7 +51,7 @@ export class StructureView {
   focusWrong() {
     if (this.format.value === "json_schema" && this.schema.validate() === null) {
       this.schema.area.focus();
-    } else if (!this.tools.focusWrong()) this.format.focus();
+    } else this.tools.focusWrong();
   }
 
   /** @param {Record<string, any>} parameters */

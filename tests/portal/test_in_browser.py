@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from accounts import flows
+from accounts import audit, flows
 from accounts.middleware import SESSION_KEY
 from accounts.models import ApiKey, Organisation, User
 from billing import alert_settings, alerts, ledger, spending
@@ -141,6 +141,21 @@ def test_two_presses_and_a_reload_make_one_key(
         assert secret not in page.content()
         assert organisation.api_keys.count() == before + 1
         assert watch.complaints == []
+
+
+def test_a_link_in_the_audit_log_fits_on_a_phone(
+    browser: Browser, live_server: LiveServer, member: User, organisation: Organisation
+) -> None:
+    audit.note(organisation, {"public_link": ("made", f"snap_{'w' * 27}")})
+    with visitor(browser, live_server.url, viewport=PHONE) as (page, _watch):
+        sign_in(page)
+        page.goto("/portal/members/")
+        cell = page.get_by_role("cell").filter(has_text="Link for anyone made").first
+        assert cell.evaluate("""cell => {
+          const text = document.createRange();
+          text.selectNodeContents(cell);
+          return text.getBoundingClientRect().left >= cell.getBoundingClientRect().left;
+        }""")
 
 
 def test_every_column_of_the_requests_is_in_sight_on_a_laptop(

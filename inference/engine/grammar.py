@@ -27,7 +27,7 @@ from inference.engine.params import Grammar
 # it. Without that a model may spell a text with any tokens, and no tokenizer has to be asked.
 HEAD = '%llguidance {"no_forcing": true}\n'
 NUM_KEPT = 64  # compiled grammars that no sequence uses
-# What the heap may have grown by while there are several of those: texts can make 50 MiB of one.
+# By what the heap may grow until those are let go: texts can make 50 MiB of one.
 KEPT_BYTES = 512 << 20
 STEP_FUEL = 100_000  # of the lexer: about 10 ms
 MAX_SYMBOLS = 100_000
@@ -136,11 +136,15 @@ class Grammars:
     def compile(self, grammar: Grammar) -> CompiledGrammar:
         """Compile and keep. ValueError with a sentence when it cannot be followed."""
         compiled = self.accept(grammar)
+        too_large = heap.used_bytes() - self._heap_bytes > KEPT_BYTES
+        let_go: OrderedDict[Grammar, CompiledGrammar] = OrderedDict()
         with self._lock:
+            if too_large:
+                let_go, self._latest = self._latest, let_go
             self._alive[grammar] = compiled
             self._keep(grammar, compiled)
-            while len(self._latest) > 1 and heap.used_bytes() - self._heap_bytes > KEPT_BYTES:
-                self._latest.popitem(last=False)
+        while let_go:  # each takes milliseconds, between which the loop goes on
+            let_go.popitem()
         return compiled
 
     def accept(self, grammar: Grammar) -> CompiledGrammar:

@@ -14,7 +14,7 @@ class _Mallinfo2(ctypes.Structure):
 
 
 def used_bytes() -> int:
-    """Return it, in about half a millisecond; 0 where the C library (not GNU's) does not tell."""
+    """Return it, in a millisecond or so; 0 where the C library (not GNU's) does not tell."""
     ask = getattr(ctypes.CDLL(None), "mallinfo2", None)
     if ask is None:
         return 0

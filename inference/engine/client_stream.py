@@ -7,13 +7,12 @@ engines call that a stream interval, and count it in tokens. The first text and 
 nothing.
 """
 
-import math
 from collections.abc import Hashable
 
 from inference.engine.codec import Codec
 from inference.engine.request import Sequence
 from inference.engine.wire import engine_pb2
-from inference.engine.wire.messages import finish_to_wire, logprobs_to_wire
+from inference.engine.wire.messages import logprobs_to_wire, write_end
 
 # How long a text waits for each other one of its web process. A delta takes a web process about
 # 45 µs of a core, so that telling takes a fifth of one at most.
@@ -53,11 +52,13 @@ class ClientStream:
 
     def add_end(self, sequence: Sequence, codec: Codec) -> None:
         """Add to a sequence's news that it has ended, and why."""
-        delta = self.news(sequence, codec)
-        delta.finish_reason = finish_to_wire(sequence.finish_reason)
-        delta.stop_reason = sequence.stop_reason
-        delta.error = sequence.error
-        delta.retry_after_ms = math.ceil(sequence.retry_after_s * 1000)
+        write_end(
+            self.news(sequence, codec),
+            sequence.finish_reason,
+            error=sequence.error,
+            stop_reason=sequence.stop_reason,
+            retry_after_s=sequence.retry_after_s,
+        )
 
     def take(self, step: int, now: float) -> engine_pb2.StepFrame | None:
         """Return the news that are to be told now; None: none are."""

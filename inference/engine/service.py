@@ -16,9 +16,9 @@ from inference.engine.wire import engine_pb2
 from inference.engine.wire.answering import Stream
 from inference.engine.wire.errors import CallError, Code
 from inference.engine.wire.messages import (
-    finish_to_wire,
     grammar_from_wire,
     sampling_from_wire,
+    write_end,
 )
 
 if TYPE_CHECKING:
@@ -205,6 +205,6 @@ def sequence_from_wire(key: int, submit: engine_pb2.Submit) -> Sequence:
 
 def _ending(number: int, reason: FinishReason, sentence: str = "") -> engine_pb2.StepFrame:
     """Say that a sequence ended which the loop has never seen."""
-    delta = engine_pb2.SequenceDelta(sequence_id=number, error=sentence)
-    delta.finish_reason = finish_to_wire(reason)
+    delta = engine_pb2.SequenceDelta(sequence_id=number)
+    write_end(delta, reason, error=sentence)
     return engine_pb2.StepFrame(deltas=[delta])

@@ -82,6 +82,21 @@ def finish_to_wire(reason: FinishReason) -> engine_pb2.FinishReason:
     return cast("engine_pb2.FinishReason", int(reason))
 
 
+def write_end(
+    delta: engine_pb2.SequenceDelta,
+    reason: FinishReason,
+    *,
+    error: str = "",
+    stop_reason: str = "",
+    retry_after_s: float = 0.0,
+) -> None:
+    """Let a delta be the last one of its sequence."""
+    delta.finish_reason = finish_to_wire(reason)
+    delta.error = error
+    delta.stop_reason = stop_reason
+    delta.retry_after_ms = math.ceil(retry_after_s * 1000)
+
+
 def logprobs_to_wire(
     entry: Logprobs, token_bytes: TokenBytes, *, silent: bool = False
 ) -> engine_pb2.TokenLogprobs:

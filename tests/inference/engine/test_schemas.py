@@ -57,6 +57,7 @@ def test_no_whole_number_beyond_its_bound_is_let_through(
         ),
         ({"type": "number", "exclusiveMinimum": 0, "maximum": 3.4028235e38}, [0.5, 10**18]),
         ({"type": "number", "minimum": 0, "maximum": 10**400}, [0, 10**18]),
+        ({"type": "number", "minimum": -0.5, "exclusiveMaximum": 1.5}, [-0.5, 1.25]),
     ],
 )
 def test_bounds_of_other_languages_types_are_enforced(

@@ -1,10 +1,14 @@
 """Celery tasks of accounts and their schedule: mail, and what is over."""
 
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
+from allauth.usersessions.models import UserSession
 from celery import shared_task
 from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.utils import timezone
 
 from accounts import mail
 
@@ -28,6 +32,18 @@ def deliver_waiting_mail() -> None:
 
 @shared_task
 def forget_what_is_over() -> None:
-    """Sessions that have ended by themselves, and old mails."""
+    """Sessions that have ended by themselves, from where they were used, and old mails."""
     SessionStore.clear_expired()
+    forget_places_of_sessions()
     mail.forget_old()
+
+
+def forget_places_of_sessions() -> None:
+    """Of those that are over, allauth's rows with their addresses and browsers.
+
+    The library forgets them only when their owner looks at the list.
+    """
+    live = Session.objects.values("session_key")
+    # One that is just beginning may be written after its row.
+    old = UserSession.objects.filter(created_at__lt=timezone.now() - timedelta(days=1))
+    old.exclude(session_key__in=live).delete()

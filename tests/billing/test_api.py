@@ -109,6 +109,7 @@ def test_usage_is_summed_by_day_model_and_key(
     make_record(organisation, at=now, api_key_id=api_key[0].pk, cost_nanos=1)
     make_record(organisation, at=now + timedelta(minutes=2), cost_nanos=2, output_tokens=7)
     make_record(organisation, at=now - timedelta(days=9), cost_nanos=4)
+    make_record(organisation, at=datetime(2026, 3, 16, tzinfo=UTC), cost_nanos=8)  # `until` itself
     make_record(charlie.memberships.get().organisation, at=now)
     days = {"since": "2026-03-14", "until": "2026-03-16"}
     first, second = summary(manager, days).json()

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Browser, expect
 
-from tests.playground.test_browser import alice, site  # noqa: F401  fixture
+from tests.playground.in_browser import alice, site
 from tests.story.site import Site
 
 ARABIC = "مرحبا بالعالم."
@@ -33,7 +33,7 @@ PLACES = """element => {
 
 def test_each_block_has_its_own_direction_and_code_is_never_turned(
     browser: Browser,
-    site: tuple[Site, str],  # noqa: F811
+    site: tuple[Site, str],
 ) -> None:
     texts = {"arabic": f"{ARABIC}\n\n{CODE}\n\nEnglish.", "english": f"English.\n\n{ARABIC}"}
     made = site[0].manage("shell", "-v0", "-c", KEEP.format(texts=texts))

@@ -6,7 +6,7 @@ import signal
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.playground.test_browser import alice, ask, playground, site  # noqa: F401  fixture
+from tests.playground.in_browser import alice, ask, playground, site
 from tests.story.site import SIGN_IN, Site, wait_until_ready
 
 MAKE_GUEST = """
@@ -28,7 +28,7 @@ WITHDRAW = {
 @pytest.mark.parametrize("why", WITHDRAW)
 def test_who_is_turned_away_hears_why(
     browser: Browser,
-    site: tuple[Site, str],  # noqa: F811
+    site: tuple[Site, str],
     why: str,
 ) -> None:
     running, _session = site
@@ -50,7 +50,7 @@ def test_who_is_turned_away_hears_why(
 
 def test_a_tab_says_that_its_answer_is_kept_beside_another_tabs(
     browser: Browser,
-    site: tuple[Site, str],  # noqa: F811
+    site: tuple[Site, str],
 ) -> None:
     with alice(browser, site, "hostile") as page:
         expect(ask(page, "begin")).to_have_attribute("data-state", "finished")
@@ -71,7 +71,7 @@ def test_a_tab_says_that_its_answer_is_kept_beside_another_tabs(
 
 def test_a_conversation_deleted_elsewhere_is_begun_anew(
     browser: Browser,
-    site: tuple[Site, str],  # noqa: F811
+    site: tuple[Site, str],
 ) -> None:
     with alice(browser, site, "hostile") as page:
         expect(ask(page, "to be deleted")).to_have_attribute("data-state", "finished")
@@ -89,7 +89,7 @@ def test_a_conversation_deleted_elsewhere_is_begun_anew(
 
 def test_a_dialog_without_a_network_says_what_to_do(
     browser: Browser,
-    site: tuple[Site, str],  # noqa: F811
+    site: tuple[Site, str],
 ) -> None:
     with playground(browser, site) as (page, _complaints_of_no_network):
         page.context.set_offline(True)
@@ -102,7 +102,7 @@ def test_a_dialog_without_a_network_says_what_to_do(
 
 def test_a_chat_goes_on_after_its_server_was_killed_in_its_first_answer(
     browser: Browser,
-    site: tuple[Site, str],  # noqa: F811
+    site: tuple[Site, str],
 ) -> None:
     """Nothing was kept of it, so the next run does not go on with what is not there."""
     running, _session = site

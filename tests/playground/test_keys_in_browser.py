@@ -1,23 +1,12 @@
 """Where keys go: what Escape means, where the focus goes; and that no mode loses a text."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.playground.test_browser import alice, ask, site  # noqa: F401  fixture
+from tests.playground.in_browser import ask, composer, page, site
 from tests.story.site import Site
-
-
-@pytest.fixture
-def page(browser: Browser, site: tuple[Site, str]) -> Iterator[Page]:  # noqa: F811
-    with alice(browser, site) as page:
-        yield page
-
-
-def composer(page: Page) -> Locator:
-    return page.locator("#composer textarea")
 
 
 def test_escape_first_closes_what_is_open_and_only_then_ends_an_answer(page: Page) -> None:

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.axe import findings
-from tests.playground.test_browser import alice, ask, site  # noqa: F401  a fixture
+from tests.playground.in_browser import alice, ask, site
 from tests.story.site import Site
 
 pytestmark = pytest.mark.browser
@@ -30,7 +30,7 @@ def runs(page: Page) -> list[dict[str, Any]]:
 
 def test_a_tool_is_called_answered_by_hand_and_the_conversation_goes_on(
     browser: Browser,
-    site: tuple[Site, str],  # noqa: F811
+    site: tuple[Site, str],
 ) -> None:
     with alice(browser, site, "hostile", KEEP_FRAMES) as page:
         page.get_by_role("button", name="Add a tool").click()
@@ -69,7 +69,7 @@ def test_a_tool_is_called_answered_by_hand_and_the_conversation_goes_on(
         assert call["function"]["arguments"] == shown
 
 
-def test_an_answer_keeps_to_a_schema(browser: Browser, site: tuple[Site, str]) -> None:  # noqa: F811
+def test_an_answer_keeps_to_a_schema(browser: Browser, site: tuple[Site, str]) -> None:
     with alice(browser, site, "hostile") as page:
         page.get_by_label("Form of the answer", exact=True).select_option("json_schema")
         answer = ask(page, "hello")
@@ -86,7 +86,7 @@ def test_an_answer_keeps_to_a_schema(browser: Browser, site: tuple[Site, str]) -
 
 def test_tokens_tell_their_probability_by_pointer_and_by_keys(
     browser: Browser,
-    site: tuple[Site, str],  # noqa: F811
+    site: tuple[Site, str],
 ) -> None:
     with alice(browser, site, "hostile") as page:
         page.get_by_role("checkbox", name="Probabilities").check()
@@ -112,7 +112,7 @@ def test_tokens_tell_their_probability_by_pointer_and_by_keys(
 
 def test_a_text_is_continued_again_and_taken_back(
     browser: Browser,
-    site: tuple[Site, str],  # noqa: F811
+    site: tuple[Site, str],
 ) -> None:
     with alice(browser, site, script=KEEP_FRAMES) as page:
         page.get_by_text("Completion", exact=True).click()
@@ -138,7 +138,7 @@ def test_a_text_is_continued_again_and_taken_back(
 
 def test_messages_are_added_and_moved_by_keyboard(
     browser: Browser,
-    site: tuple[Site, str],  # noqa: F811
+    site: tuple[Site, str],
 ) -> None:
     with alice(browser, site, "hostile", KEEP_FRAMES) as page:
         for text in ("one", "two"):
@@ -158,7 +158,7 @@ def test_messages_are_added_and_moved_by_keyboard(
 
 def test_four_panes_stream_at_once_over_one_socket_and_one_is_stopped(
     browser: Browser,
-    site: tuple[Site, str],  # noqa: F811
+    site: tuple[Site, str],
 ) -> None:
     with alice(browser, site, script=KEEP_FRAMES) as page:
         for number in range(3):
@@ -194,7 +194,7 @@ def test_four_panes_stream_at_once_over_one_socket_and_one_is_stopped(
 
 def test_panes_are_there_after_a_reload_and_what_ran_is_found_again(
     browser: Browser,
-    site: tuple[Site, str],  # noqa: F811
+    site: tuple[Site, str],
 ) -> None:
     with alice(browser, site) as page:
         page.get_by_test_id("compare").click()

@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.axe import findings
 from tests.browser import visitor
-from tests.playground.test_browser import alice, ask, site  # noqa: F401  a fixture
+from tests.playground.in_browser import alice, ask, site
 from tests.playground.test_panes_in_browser import KEEP_FRAMES, runs
 from tests.story.site import Site
 
@@ -26,7 +26,7 @@ LOSE_NEXT_REQUEST = """() => {
 
 def test_a_ready_preset_is_changed_saved_and_opened_by_the_palette(
     browser: Browser,
-    site: tuple[Site, str],  # noqa: F811
+    site: tuple[Site, str],
 ) -> None:
     with alice(browser, site, "hostile", KEEP_FRAMES) as page:
         page.get_by_role("button", name="Into another language").click()
@@ -51,7 +51,7 @@ def test_a_ready_preset_is_changed_saved_and_opened_by_the_palette(
 
 def test_a_link_shows_a_hostile_answer_to_anyone_and_harms_nobody(
     browser: Browser,
-    site: tuple[Site, str],  # noqa: F811
+    site: tuple[Site, str],
 ) -> None:
     with alice(browser, site, "hostile") as page:
         page.get_by_role("button", name="Share").click()
@@ -75,7 +75,7 @@ def test_a_link_shows_a_hostile_answer_to_anyone_and_harms_nobody(
 
 def test_the_history_is_searched_and_deleted_from_and_keys_are_listed(
     browser: Browser,
-    site: tuple[Site, str],  # noqa: F811
+    site: tuple[Site, str],
 ) -> None:
     with alice(browser, site, "hostile") as page:
         expect(ask(page, "find the needle")).to_have_attribute("data-state", "finished")
@@ -109,7 +109,7 @@ def test_the_history_is_searched_and_deleted_from_and_keys_are_listed(
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_in_editors_and_dialogs(
     browser: Browser,
-    site: tuple[Site, str],  # noqa: F811
+    site: tuple[Site, str],
     theme: Any,
 ) -> None:
     with alice(browser, site, "hostile") as page:
@@ -155,7 +155,7 @@ def save_a_preset(page: Page, name: str) -> None:
     expect(page.locator("#preset-list [data-name]", has_text=name)).to_be_visible()
 
 
-def test_the_first_load_is_light(browser: Browser, site: tuple[Site, str]) -> None:  # noqa: F811
+def test_the_first_load_is_light(browser: Browser, site: tuple[Site, str]) -> None:
     with alice(browser, site) as page:
         sizes = page.evaluate(
             "performance.getEntriesByType('resource').concat("

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.playground.test_browser import alice, ask, site  # noqa: F401  fixture
+from tests.playground.in_browser import alice, ask, composer, site
 from tests.playground.test_panes_in_browser import KEEP_FRAMES, runs
 from tests.playground.test_presets_in_browser import save_a_preset
 from tests.story.site import Site
@@ -15,13 +15,9 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def page(browser: Browser, site: tuple[Site, str]) -> Iterator[Page]:  # noqa: F811
+def page(browser: Browser, site: tuple[Site, str]) -> Iterator[Page]:
     with alice(browser, site, script=KEEP_FRAMES) as page:
         yield page
-
-
-def composer(page: Page) -> Locator:
-    return page.locator("#composer textarea")
 
 
 def asked(page: Page) -> Locator:

@@ -7,7 +7,7 @@ Knows the dialect, not the library: whoever asks for a grammar writes it with th
 import json
 from typing import Any
 
-from inference.engine.schemas import check_numbers, drop_unenforceable, narrow_bounds
+from inference.engine.schemas import check_numbers, drop_unenforceable, narrow_bounds, spell_plainly
 
 # Between the parts of a JSON text: room to indent, and an end to it. A model that is at a loss
 # would otherwise write spaces until its tokens run out.
@@ -29,6 +29,7 @@ def json_rule(schema: Any, *, lenient: bool = False) -> str:
     if not isinstance(schema, dict):
         raise ValueError("a JSON schema is an object")
     check_numbers(schema)
+    spell_plainly(schema)
     narrow_bounds(schema)
     if lenient:
         drop_unenforceable(schema)

@@ -18,6 +18,7 @@ LARGEST_WHOLE = 1 << 53
 LARGEST_BOUND = 9 * 10**18
 # The library takes no more for a length, and no text has more.
 LARGEST_LENGTH = (1 << 32) - 1
+COUNTS = {f"{bound}{of}" for bound in ("min", "max") for of in ("Length", "Items", "Properties")}
 # In regular expressions: looking ahead or back, and references to what matched before.
 _NOT_REGULAR = re.compile(r"\(\?<?[=!]|\\[1-9]|\\k<")
 # Keywords whose members have names of the schema's author.
@@ -46,6 +47,16 @@ def check_numbers(schema: Any) -> None:
         for place, number in _leaves(value, (trail, keyword)):
             if type(number) is int and abs(number) > LARGEST_WHOLE:
                 raise InexactNumberError(number, _steps(place))
+
+
+def spell_plainly(schema: Any) -> None:
+    """Change what the library refuses for its spelling alone: 10.0 is a count, too. In place."""
+    for _trail, node in _nodes(schema):
+        if node.get("uniqueItems") is False:
+            del node["uniqueItems"]
+        for keyword in COUNTS & node.keys():
+            if type(node[keyword]) is float and node[keyword].is_integer():
+                node[keyword] = int(node[keyword])
 
 
 def narrow_bounds(schema: Any) -> None:

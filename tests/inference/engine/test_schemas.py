@@ -70,6 +70,22 @@ def test_a_length_beyond_what_the_library_takes_is_none(grammars: Grammars) -> N
     assert takes(grammars, {"type": "string", "maxLength": INT64 - 1}, '"a"')
 
 
+@pytest.mark.parametrize(
+    ("wanted", "fits", "does_not"),
+    [
+        ({"type": "string", "minLength": 1.0, "maxLength": 2.0}, '"ab"', '"abc"'),
+        ({"type": "array", "minItems": 1.0, "maxItems": 2.0, "items": {"const": 1}}, "[1,1]", "[]"),
+        ({"type": "object", "minProperties": 1.0, "maxProperties": 1e0}, '{"a":1}', "{}"),
+        ({"type": "array", "uniqueItems": False, "items": {"const": 1}}, "[1,1]", "[2]"),
+    ],
+)
+def test_what_another_library_writes_in_its_own_way_is_as_good(
+    grammars: Grammars, wanted: dict[str, Any], fits: str, does_not: str
+) -> None:
+    assert takes(grammars, wanted, fits)
+    assert not takes(grammars, wanted, does_not)
+
+
 def test_what_is_only_called_like_a_bound_is_let_be(grammars: Grammars) -> None:
     wanted = {
         "type": "object",

@@ -57,8 +57,7 @@ def large(double: StripeDouble) -> Plan:
 def paid_for(double: StripeDouble, alice_client: Client, plan: Plan) -> None:
     """Alice has just subscribed for her organisation, which nobody here has heard of yet."""
     subscribe(alice_client, plan)
-    [session] = double.sessions
-    double.pay(session)
+    double.pay(list(double.sessions)[-1])
 
 
 @pytest.fixture

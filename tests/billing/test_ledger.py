@@ -139,9 +139,15 @@ def test_a_grant_with_a_used_reference_is_the_same_grant(org: str) -> None:
     assert ledger.balance(org).posted_nanos == TEN + 100
     with pytest.raises(ValueError, match="another transfer"):
         ledger.grant(org, 101, reference="grant:x", description="Thanks")
-    with pytest.raises(ValueError, match="positive"):
-        ledger.grant(org, -1, reference="grant:y", description="No")
     audit_is_clean()
+
+
+def test_what_is_given_is_more_than_nothing(org: str) -> None:
+    for none in (-1, 0):
+        with pytest.raises(ValueError, match="positive"):
+            ledger.grant(org, none, reference="grant:y", description="No")
+    ledger.grant(org, 1, reference="grant:y", description="Yes")
+    assert ledger.balance(org).posted_nanos == TEN + 1
 
 
 def test_what_an_account_takes_in_stays_within_64_bits(org: str) -> None:

@@ -71,6 +71,24 @@ def test_the_end_of_one_that_an_operator_gave_another_price_is_heard_of(
     assert Subscription.objects.get().status == "canceled"
 
 
+@pytest.mark.parametrize("told_as", ["invoice.paid", "invoice.voided", "invoice.payment_failed"])
+def test_of_a_top_ups_invoice_and_of_one_that_is_something_else_by_now_nothing_follows(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp,
+    subscribed: str, told_as: str,
+) -> None:  # fmt: skip
+    of_plan = subscriptions.invoice(double, subscribed, paid=False)
+    hear(double, alice_client)
+    mails = len(mail.outbox)
+    of_plan["status"] = "uncollectible"
+    before = balance(organisation)
+    for invoice in (double.get("invoice", top_up.invoice_id), of_plan):
+        double.emit(told_as, invoice)
+    hear(double, alice_client)
+    assert not WebhookDelivery.objects.exclude(error="").exists()
+    assert (balance(organisation), len(mail.outbox)) == (before, mails)
+    all_is_well()
+
+
 def test_a_payment_that_fails_gives_nothing_and_payers_are_told(
     double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
 ) -> None:

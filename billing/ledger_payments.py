@@ -82,13 +82,9 @@ def give_back(reference: str, description: str) -> None:
     """Undo what was taken under a reference: Stripe has the money again. Idempotent."""
     references = _references(_latest(reference))
     for taken in Transfer.objects.filter(reference__in=references).order_by("pk"):
-        returned = f"{taken.reference}:returned"
-        Account.objects.select_for_update().get(pk=taken.debit_account_id)
-        if Transfer.objects.filter(reference=returned).exists():
-            continue
         _transfer(
-            taken.credit_account, taken.debit_account, taken.amount_nanos, taken.kind, returned,
-            description,
+            taken.credit_account, taken.debit_account, taken.amount_nanos, taken.kind,
+            f"{taken.reference}:returned", description,
         )  # fmt: skip
         if taken.debit_account.organisation_id is not None:
             Account.objects.filter(pk=taken.debit_account_id).update(

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.quantizers.auto import AutoHfQuantizer, get_hf_quantizer
 
 UNSUPPORTED_SETTINGS = {
@@ -49,6 +50,9 @@ def check_supported(config: PretrainedConfig) -> None:
     for key, description in UNSUPPORTED_SETTINGS.items():
         if getattr(config, key, None) not in (None, False, "absolute", "rotary", "rope"):
             raise ValueError(f"{name} uses {description}, which are not supported.")
+    unknown = {each["rope_type"] for each in _rotations(config)} - {"default", *ROPE_INIT_FUNCTIONS}
+    if unknown:
+        raise ValueError(f"{name} turns positions in an unknown way: {', '.join(sorted(unknown))}.")
     check_form_of_weights(config)
 
 
@@ -90,13 +94,18 @@ def longest_text(config: PretrainedConfig) -> int:
     first training: what the cache holds would not fit any more, nor the shorter texts of the step.
     And a window that no text is longer than is none.
     """
-    rotation = getattr(config, "rope_parameters", None) or {}
     changing = (
         int(each["original_max_position_embeddings"])
-        for each in (rotation, *rotation.values())  # some have one for each kind of layer
-        if isinstance(each, dict) and each.get("rope_type") == "longrope"
+        for each in _rotations(config)
+        if each["rope_type"] == "longrope"
     )
     return min([int(config.max_position_embeddings), *changing, *_windows(config)])
+
+
+def _rotations(config: PretrainedConfig) -> list[dict[str, Any]]:
+    """How positions are turned: one for all layers, or one for each kind of them."""
+    found = getattr(config, "rope_parameters", None) or {}
+    return [e for e in (found, *found.values()) if isinstance(e, dict) and "rope_type" in e]
 
 
 def check_complete(missing: Iterable[str]) -> None:

@@ -58,6 +58,7 @@ def test_it_accepts_the_tested_families(name: str) -> None:
         (LlamaConfig(mamba_d_state=16), "unsupported kind: state space"),
         (Gemma2Config(), "soft-capped attention scores"),
         (LlamaConfig(alibi=True), "ALiBi position biases"),
+        (LlamaConfig(rope_parameters={"rope_type": "spiral"}), "in an unknown way: spiral"),
         (
             BertConfig(is_decoder=True, position_embedding_type="relative_key"),
             "relative position biases",

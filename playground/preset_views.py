@@ -71,15 +71,21 @@ def own_version(request: HttpRequest, preset_id: str) -> PresetVersion:
 
 def read_body(request: HttpRequest, form: type[Body]) -> Body:
     """The request's JSON. Raises ServiceError (400, 413) naming the field that is wrong."""
-    if len(request.body) > protocol.MAX_FRAME_BYTES:
+    body = raw_body(request)
+    if len(body) > protocol.MAX_FRAME_BYTES:
         raise protocol.too_large()
     try:
-        return form.model_validate(parse_object(request.body))
+        return form.model_validate(parse_object(body))
     except StrictJSONError as error:
         raise invalid(error.message, error.param, "invalid_json") from None
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
         raise protocol.from_validation(problems) from None
+
+
+def raw_body(request: HttpRequest) -> bytes:
+    """What should be JSON; nothing of a form, which has been taken apart by now."""
+    return b"" if request.content_type == "multipart/form-data" else request.body
 
 
 def who(request: HttpRequest) -> tuple[int, str]:

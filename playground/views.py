@@ -17,7 +17,7 @@ from playground.admission import SPENDERS
 from playground.controls import PARAMETERS
 from playground.conversation_views import conversations_of, own_conversation
 from playground.gallery import gallery
-from playground.preset_views import own_version
+from playground.preset_views import own_version, raw_body
 from playground.snapshot_views import readable_snapshot
 from playground.snippets import snippets
 from playground.texts import page_texts
@@ -80,7 +80,7 @@ def starters() -> list[str]:
 def code(request: HttpRequest) -> JsonResponse:
     """The run frame in the body as samples of code; the same frame the socket would take."""
     try:
-        frame = protocol.parse(request.body.decode("utf-8", "replace"))
+        frame = protocol.parse(raw_body(request).decode("utf-8", "replace"))
     except protocol.BadFrame as bad:
         return JsonResponse(protocol.error(bad.error), status=bad.error.status)
     if not isinstance(frame, protocol.Run):

@@ -222,6 +222,21 @@ def test_what_anyone_may_read_is_in_the_audit_log(
     assert inside["id"] not in page
 
 
+@pytest.mark.parametrize("path", ["presets/", "code/", "snapshots/{}/"])
+def test_a_form_is_refused_as_what_is_no_json(
+    alice_client: Client, kept: Conversation, path: str
+) -> None:
+    """Whoever is asked for a token has the form taken apart before a view sees it."""
+    link = share(alice_client, kept, "anyone")["id"]
+    browser = Client(enforce_csrf_checks=True)
+    browser.cookies = alice_client.cookies
+    browser.get("/playground/")
+    token = browser.cookies["csrftoken"].value
+    sent = {"csrfmiddlewaretoken": token, "audience": "anyone"}
+    response = browser.post(f"/playground/{path.format(link)}", sent)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_json")
+
+
 def test_what_a_link_shows_stays_as_it_was_and_who_may_see_it_changes(
     alice_client: Client, client: Client, charlie_client: Client, kept: Conversation
 ) -> None:

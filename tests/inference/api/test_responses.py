@@ -336,7 +336,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tools": TOOLS, "tool_choice": {"type": "allowed_tools", "mode": "x", "tools": [{}]}},
      "tool_choice.mode"),
     ({"tool_choice": "required"}, "tool_choice"),
-    ({"tools": TOOLS, "text": {"format": {"type": "xml"}}}, "text.format.type"),
     ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
     ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format.schema"),
     ({"text": {"format": {"type": "json_schema", "name": "x", "strict": True,

@@ -119,7 +119,7 @@ def process(delivery_id: int) -> None:
         _finish(delivery_id, "")
     except topups.PaymentRefused as refusal:
         _finish(delivery_id, f"refused: {refusal}")
-    except (topups.NotYet, DatabaseError) as error:
+    except (stripe_api.RequestRefused, topups.NotYet, DatabaseError) as error:
         _note(delivery_id, error)
     except Exception as error:
         _note(delivery_id, error)

@@ -145,6 +145,19 @@ def test_a_delivery_that_breaks_its_handler_keeps_nobody_waiting(
     assert balance(organisation) == TEN + 2500 * NANOS_PER_CENT
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_delivery_of_what_stripe_does_not_know_keeps_nobody_waiting(
+    double: StripeDouble, alice_client: Client, organisation: Organisation
+) -> None:
+    deliver(alice_client, double.emit("checkout.session.completed", {"id": "cs_of_another"}))
+    deliver(alice_client, paid_event(double, alice_client))
+    WebhookDelivery.objects.update(next_attempt_at=timezone.now())
+    tasks.reprocess_webhooks()
+    refused = WebhookDelivery.objects.get(error__contains="RequestRefused")
+    assert (refused.processed_at, refused.attempts) == (None, 1)
+    assert balance(organisation) == TEN + 2500 * NANOS_PER_CENT
+
+
 def test_a_failed_delivery_waits_longer_each_time_for_days(
     double: StripeDouble, alice_client: Client
 ) -> None:

@@ -212,6 +212,7 @@ def rotate_key(
 
     What both use counts towards one cap and one limit.
     """
+    _one_at_a_time(key.organisation)  # before its key, in the order of `erase`
     ends_at = timezone.now() + overlap
     live = ApiKey.objects.filter(pk=key.pk, revoked_at=None)
     if not audit.noted(live.update(revoked_at=ends_at), key, revoked_at=ends_at):
@@ -308,10 +309,11 @@ def accept_invitation(token: str, user: User) -> Membership:
 @transaction.atomic
 def change_role(membership: Membership, role: str) -> None:
     """Give a member another role; the last owner stays one. Not to who has gone meanwhile."""
-    if not Membership.objects.select_for_update().filter(pk=membership.pk).exists():
-        raise ValueError(_("This person is no member any more."))
+    # The owners first, as everywhere: two of them would wait for each other.
     if role != Role.OWNER:
         _keep_an_owner(membership)
+    if not Membership.objects.select_for_update().filter(pk=membership.pk).exists():
+        raise ValueError(_("This person is no member any more."))
     membership.role = role
     membership.save(update_fields=["role"])
 

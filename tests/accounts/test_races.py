@@ -1,7 +1,11 @@
 """What happens once happens once, however many ask at the same moment."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -10,6 +14,8 @@ from accounts import flows, mail, operators
 from accounts.models import ApiKey, Membership, Organisation, OutgoingMail, Role, User
 from billing import ledger
 from portal.lib.money import NANOS_PER_DOLLAR
+from tests.databases import migrated_postgres
+from tests.environment import REPOSITORY
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AT_ONCE = 6
@@ -79,6 +85,19 @@ def test_one_of_many_owners_stays(organisation: Organisation) -> None:
     results = together(lambda number: flows.remove_member(owners[number]))
     assert refused(results) == 1
     assert organisation.memberships.get().role == Role.OWNER
+
+
+@pytest.mark.slow
+@pytest.mark.services
+def test_owners_who_demote_each_other_do_not_wait_in_a_circle(tmp_path: Path) -> None:
+    """PostgreSQL locks rows: of two who each wait for the other, one would meet an error."""
+    with migrated_postgres() as address:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.accounts.race"], cwd=REPOSITORY,
+            env={**os.environ, "DATA_DIR": str(tmp_path), "DATABASE_URL": address},
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_mail_is_sent_once(monkeypatch: pytest.MonkeyPatch) -> None:

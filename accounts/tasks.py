@@ -8,6 +8,7 @@ from allauth.usersessions.models import UserSession
 from celery import shared_task
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from accounts import mail
@@ -43,7 +44,8 @@ def forget_places_of_sessions() -> None:
 
     The library forgets them only when their owner looks at the list.
     """
-    live = Session.objects.values("session_key")
+    # Not by NOT IN: PostgreSQL would look through all of them for each row.
+    live = Session.objects.filter(session_key=OuterRef("session_key"))
     # One that is just beginning may be written after its row.
     old = UserSession.objects.filter(created_at__lt=timezone.now() - timedelta(days=1))
-    old.exclude(session_key__in=live).delete()
+    old.exclude(Exists(live)).delete()

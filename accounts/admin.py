@@ -5,10 +5,13 @@ from typing import Any, ClassVar
 
 # These register their own pages first, which are replaced below.
 import allauth.mfa.admin
+import allauth.socialaccount.admin
 import allauth.usersessions.admin  # noqa: F401
+from allauth.account.admin import EmailAddressAdmin
 from allauth.account.decorators import secure_admin_login
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from auditlog.admin import LogEntryAdmin
 from auditlog.models import LogEntry
@@ -32,8 +35,8 @@ from portal.lib.money import format_dollars
 # The console's own sign-in page knows neither rate limits nor a second factor.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 # The packages' own pages search columns that our users lack, show what one-time codes are made
-# from, and forget a session without ending it.
-admin.site.unregister([Authenticator, UserSession, LogEntry])
+# from, forget a session without ending it, and give whoever may change them anybody's account.
+admin.site.unregister([Authenticator, EmailAddress, SocialAccount, UserSession, LogEntry])
 
 SEES_PEOPLE = "accounts.view_user"
 
@@ -310,16 +313,41 @@ class OutgoingMailAdmin(admin.ModelAdmin[OutgoingMail]):
 
 
 class SignInAdmin(admin.ModelAdmin[Any]):
-    """Rows that come from signing in: to be looked at, or taken away."""
+    """What people sign in by: to be looked at, or taken away from who is no operator."""
 
     list_select_related = ["user"]
-    exclude: ClassVar = ["data"]
+    exclude: ClassVar = ["data", "extra_data"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        person = None if obj is None else obj.user
+        return super().has_delete_permission(request, obj) and may_touch(person, request)
+
+
+@admin.register(EmailAddress)
+class AddressAdmin(SignInAdmin, EmailAddressAdmin):  # type: ignore[misc]  # allauth has no types
+    """Another address is given on its owner's page, where the old ones go."""
+
+    def has_confirm_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("account.change_emailaddress")
+
+    @admin.action(
+        description=EmailAddressAdmin.make_verified.short_description, permissions=["confirm"]
+    )
+    def make_verified(self, request: HttpRequest, queryset: QuerySet[EmailAddress]) -> None:
+        super().make_verified(request, queryset)
+
+
+@admin.register(SocialAccount)
+class SocialAccountAdmin(SignInAdmin):
+    list_display = ["user", "provider", "uid", "last_login", "date_joined"]
+    list_filter = ["provider"]
+    search_fields = ["user__email", "uid"]
 
 
 @admin.register(Authenticator)

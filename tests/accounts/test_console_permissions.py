@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 from django.test import Client
@@ -148,6 +151,49 @@ def test_who_may_change_people_makes_no_operator(helper: User, alice: User) -> N
     alice.refresh_from_db()
     assert alice.is_superuser, "who may, does"
     assert alice.groups.get() == every, "and gives permissions by groups"
+
+
+def test_who_may_change_ways_to_sign_in_becomes_nobody_else(helper: User, alice: User) -> None:
+    """By an address or an account elsewhere that is theirs, and which they say is an operator's."""
+    boss = User.objects.create_superuser("boss@example.com")
+    rows: dict[User, list[Any]] = {
+        person: [
+            EmailAddress.objects.create(user=person, email=person.email),
+            SocialAccount.objects.create(user=person, provider="github", uid=f"{person.pk}"),
+            Authenticator.objects.create(user=person, type=Authenticator.Type.TOTP, data={}),
+        ]
+        for person in (boss, alice)
+    }
+    client = signed_in(helper)
+    models = ("emailaddress", "socialaccount", "authenticator")
+    permit(helper, *(f"{verb}_{model}" for verb in ("view", "add", "delete") for model in models))
+    for row in rows[boss]:
+        page = f"admin:{row._meta.app_label}_{row._meta.model_name}"
+        wanted = {"user": boss.pk, "email": "mine@example.com", "provider": "github", "uid": "1"}
+        assert client.post(reverse(f"{page}_add"), wanted).status_code == 403
+        assert (
+            client.post(reverse(f"{page}_delete", args=[row.pk]), {"post": "y"}).status_code == 403
+        )
+        chosen = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
+        client.post(reverse(f"{page}_changelist"), chosen)
+        assert type(row).objects.filter(pk=row.pk).exists()
+    confirm = {"action": "make_verified", "_selected_action": [rows[alice][0].pk]}
+    addresses = EmailAddress.objects.filter(user=alice, verified=True)
+    client.post(reverse("admin:account_emailaddress_changelist"), confirm)
+    assert not addresses.exists()
+    permit(
+        helper, *(f"{verb}_{model}" for verb in ("view", "change", "delete") for model in models)
+    )
+    client.post(reverse("admin:account_emailaddress_changelist"), confirm)
+    assert addresses.exists()
+    for row in rows[alice]:
+        page = f"admin:{row._meta.app_label}_{row._meta.model_name}"
+        wanted = {"user": boss.pk, "email": "mine@example.com", "verified": "on", "uid": "1"}
+        assert client.post(reverse(f"{page}_change", args=[row.pk]), wanted).status_code == 403
+        assert (
+            client.post(reverse(f"{page}_delete", args=[row.pk]), {"post": "y"}).status_code == 302
+        )
+        assert not type(row).objects.filter(pk=row.pk).exists()
 
 
 def test_a_list_tells_nothing_beside_its_own(

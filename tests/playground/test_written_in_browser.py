@@ -204,13 +204,31 @@ def test_what_is_half_written_below_a_conversation_waits_there(page: Page) -> No
 
 def test_a_tab_whose_memory_was_taken_in_the_background_has_the_text(page: Page) -> None:
     composer(page).fill("half written")
+    put_in_the_background(page)
     page.evaluate("""() => {
-      Object.defineProperty(document, "hidden", { value: true, configurable: true });
-      document.dispatchEvent(new Event("visibilitychange"));
       window.addEventListener("pagehide", (event) => event.stopImmediatePropagation(), true);
     }""")
     page.reload()
     expect(composer(page)).to_have_value("half written")
+
+
+def test_what_got_its_address_in_the_background_is_not_in_the_way_of_a_new_chat(
+    page: Page,
+) -> None:
+    expect(ask(page, "hello")).to_have_attribute("data-state", "streaming")
+    put_in_the_background(page)
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(re.compile("conversation=conv_"))
+    there_and_back(page)
+    expect(page.get_by_role("heading", name="Ask a model something")).to_be_visible()
+    expect(page.locator(".turn")).to_have_count(0)
+
+
+def put_in_the_background(page: Page) -> None:
+    page.evaluate("""() => {
+      Object.defineProperty(document, "hidden", { value: true, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }""")
 
 
 def there_and_back(page: Page) -> None:

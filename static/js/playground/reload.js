@@ -17,7 +17,12 @@ const PLACE = "playground-panes ";
 
 /** @param {Page} page */
 export function keepOverReload(page) {
-  const keep = () => write(keptOf(page)) || write(keptOf(page, { logprobs: [] }));
+  let last = place();
+  const keep = () => {
+    if (last !== place()) sessionStorage.removeItem(last); // what ran has got an address since
+    last = place();
+    return write(keptOf(page)) || write(keptOf(page, { logprobs: [] }));
+  };
   window.addEventListener("pagehide", keep);
   // Of a tab in the background a phone takes the memory, and says nothing.
   document.addEventListener("visibilitychange", () => document.hidden && keep());

@@ -181,8 +181,13 @@ def _leave_room_for_a_key(organisation: Organisation) -> None:
 
 
 def _one_at_a_time(organisation: Organisation) -> None:
-    """Until the caller's transaction ends nobody else counts what this organisation has."""
-    Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
+    """Until the caller's transaction ends nobody else counts what it has, nor deletes it.
+
+    Raises ValueError when somebody has.
+    """
+    rows = Organisation.objects.select_for_update(no_key=True).filter(pk=organisation.pk)
+    if not rows.filter(deleted_at=None).exists():
+        raise ValueError(_("This organisation was deleted."))
 
 
 @transaction.atomic

@@ -67,3 +67,16 @@ def test_who_has_gone_gets_no_role(organisation: Organisation, bob: User) -> Non
     flows.remove_member(organisation.memberships.get(user=bob))
     with pytest.raises(ValueError, match="no member any more"):
         flows.change_role(membership, "viewer")
+
+
+def test_who_waited_for_a_deletion_makes_no_key_and_invites_nobody(
+    organisation: Organisation, alice: User
+) -> None:
+    flows.suspend(organisation)
+    flows.erase(Organisation.objects.get(pk=organisation.pk))
+    with pytest.raises(ValueError, match="was deleted"):
+        flows.create_key(organisation, alice, "late")
+    with pytest.raises(ValueError, match="was deleted"):
+        flows.invite(organisation, alice, "dora@example.com", "viewer")
+    assert not organisation.api_keys.exists()
+    assert not organisation.invitations.exists()

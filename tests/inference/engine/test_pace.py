@@ -1,5 +1,6 @@
 """Long prompts do not hold up the texts that run beside them: shown on a clock of our own."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -267,3 +268,9 @@ def test_a_line_through_few_points_does_not_promise_the_impossible() -> None:
     assert pace.decode_s(1) > 0.005
     assert pace.decode_s(32) == pytest.approx(0.037, rel=0.1)
     assert pace.decode_s(64) < 0.080
+
+
+@pytest.mark.parametrize("stretch", [-1.0, 0.5, 1.0, math.nan, math.inf])
+def test_a_stretch_that_bounds_nothing_or_all_is_refused(stretch: float) -> None:
+    with pytest.raises(ValueError, match="max_stretch must be above 1, or 0"):
+        make(Machine(), max_stretch=stretch)

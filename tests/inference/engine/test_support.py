@@ -12,6 +12,7 @@ from transformers import (
     AutoModelForCausalLM,
     BertConfig,
     BloomConfig,
+    DogeConfig,
     Gemma2Config,
     Gemma3Config,
     GptOssConfig,
@@ -79,6 +80,7 @@ def test_it_says_why_it_refuses(config: PretrainedConfig, reason: str) -> None:
             GptOssConfig(num_key_value_heads=2, head_dim=12, num_local_experts=4, **_SMALL),
             "needs s_aux",
         ),
+        (DogeConfig(num_key_value_heads=2, **_SMALL), "has a mask of its own"),
     ],
     ids=lambda value: getattr(value, "model_type", None),
 )

@@ -146,6 +146,7 @@ MIDDLEWARE = [
     "portal.middleware.foreign_host_is_refused",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "portal.middleware.CompressPages",
     "portal.middleware.nobody_keeps_what_is_private",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "portal.languages.LanguageMiddleware",
@@ -361,7 +362,6 @@ CELERY_TASK_IGNORE_RESULT = True
 # long before by beat, which looks for rows that nobody has done. Every job may run twice.
 CELERY_TASK_ACKS_LATE = CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_TIMEZONE = "UTC"
 # The schedule holds nothing worth keeping over a restart: every job picks up rows.
 CELERY_BEAT_SCHEDULER = "portal.beat:SteadyScheduler"
 

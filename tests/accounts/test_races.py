@@ -3,17 +3,15 @@
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from django.db import connection
 
 from accounts import flows, mail, operators
 from accounts.models import ApiKey, Membership, Organisation, OutgoingMail, Role, User
 from billing import ledger
 from portal.lib.money import NANOS_PER_DOLLAR
+from tests.at_once import at_once, num_refused
 from tests.databases import migrated_postgres
 from tests.environment import REPOSITORY
 
@@ -21,36 +19,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 AT_ONCE = 6
 
 
-def together(act: Callable[[int], object]) -> list[object]:
-    """Run `act` in threads that begin at the same moment; what each returned or refused with."""
-    barrier = threading.Barrier(AT_ONCE)
-    results: list[object] = []
-
-    def run(number: int) -> None:
-        barrier.wait()
-        try:
-            results.append(act(number))
-        except ValueError as refusal:
-            results.append(refusal)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(AT_ONCE)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(results) == AT_ONCE, "a thread ended with an error"
-    return results
-
-
-def refused(results: list[object]) -> int:
-    return sum(isinstance(result, ValueError) for result in results)
-
-
 def test_a_user_gets_one_organisation_and_one_credit() -> None:
     user = User.objects.create_user("new@example.com")
-    together(lambda _: flows.ensure_organisation(user))
+    at_once(AT_ONCE, lambda _: flows.ensure_organisation(user))
     organisation = user.memberships.get().organisation
     assert ledger.balance(organisation.id).posted_nanos == 5 * NANOS_PER_DOLLAR
 
@@ -59,21 +30,21 @@ def test_an_invitation_makes_one_member(
     organisation: Organisation, alice: User, charlie: User
 ) -> None:
     _invitation, token = flows.invite(organisation, alice, charlie.email, Role.VIEWER)
-    results = together(lambda _: flows.accept_invitation(token, charlie))
-    assert refused(results) == AT_ONCE - 1
+    results = at_once(AT_ONCE, lambda _: flows.accept_invitation(token, charlie))
+    assert num_refused(results) == AT_ONCE - 1
     assert organisation.memberships.filter(user=charlie).count() == 1
 
 
 def test_an_operator_link_signs_in_once() -> None:
     link = operators.make_link()
     token = link.rstrip("/").rsplit("/", 1)[1]
-    results = together(lambda _: operators.use_link(token))
+    results = at_once(AT_ONCE, lambda _: operators.use_link(token))
     assert [user for user in results if user is not None] == [User.objects.get()]
 
 
 def test_a_key_has_one_successor(api_key: tuple[ApiKey, str], alice: User) -> None:
-    results = together(lambda _: flows.rotate_key(api_key[0], alice))
-    assert refused(results) == AT_ONCE - 1
+    results = at_once(AT_ONCE, lambda _: flows.rotate_key(api_key[0], alice))
+    assert num_refused(results) == AT_ONCE - 1
     assert ApiKey.objects.count() == 2
 
 
@@ -82,8 +53,8 @@ def test_one_of_many_owners_stays(organisation: Organisation) -> None:
         user = User.objects.create_user(f"owner{number}@example.com")
         Membership.objects.create(organisation=organisation, user=user, role=Role.OWNER)
     owners = list(organisation.memberships.all())
-    results = together(lambda number: flows.remove_member(owners[number]))
-    assert refused(results) == 1
+    results = at_once(AT_ONCE, lambda number: flows.remove_member(owners[number]))
+    assert num_refused(results) == 1
     assert organisation.memberships.get().role == Role.OWNER
 
 
@@ -106,6 +77,6 @@ def test_a_mail_is_sent_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{transport}.send_messages", lambda _self, mails: sent.extend(mails))
     monkeypatch.setattr("django.conf.settings.MAIL_TRANSPORT", transport)
     row = OutgoingMail.objects.create(subject="s", sender="a@b.co", recipients=["c@d.co"], text="t")
-    results = together(lambda _: mail.deliver(row.pk))
+    results = at_once(AT_ONCE, lambda _: mail.deliver(row.pk))
     assert results.count(True) == 1
     assert len(sent) == 1

@@ -7,7 +7,6 @@ Usage: python -m tests.billing.race  (with DATABASE_URL or DATA_DIR set; migrate
 """
 
 import os
-import threading
 from collections import Counter
 from datetime import timedelta
 from uuid import uuid4
@@ -19,7 +18,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
-from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from accounts import flows  # noqa: E402
@@ -27,6 +25,7 @@ from accounts.models import User  # noqa: E402
 from billing import ledger, ledger_payments  # noqa: E402
 from billing.audit import audit  # noqa: E402
 from billing.models import Account, KeySpend  # noqa: E402
+from tests.at_once import at_once  # noqa: E402
 from tests.billing.money import account_of, context, draft  # noqa: E402
 from tests.billing.rules import broken  # noqa: E402
 
@@ -60,34 +59,19 @@ def race(short: str) -> None:
     )
     key_cap = enough if short == "cap of the key" else 2 * enough
     options = {"api_key_id": uuid4(), "monthly_cap_nanos": key_cap, "context": context()}
-    barrier = threading.Barrier(THREADS)
-    outcomes: Counter[str] = Counter()
 
-    def compete(number: int) -> None:
+    def compete(number: int) -> str:
         request_id = f"{short} {number}"
-        barrier.wait()
         try:
             ledger.open_hold(request_id, organisation_id, AMOUNT, owner="race", **options)
         except ledger.InsufficientCredit:
-            outcomes["credit"] += 1
-            return
+            return "credit"
         except ledger.CapReached as reached:
-            outcomes[f"cap of the {reached.whose}"] += 1
-            return
-        except Exception as error:
-            outcomes[repr(error)] += 1
-            return
-        finally:
-            connection.close()
-        outcomes["held"] += 1
+            return f"cap of the {reached.whose}"
         ledger.settle(request_id, draft(AMOUNT if number % 2 else AMOUNT - 1))
-        connection.close()
+        return "held"
 
-    threads = [threading.Thread(target=compete, args=(number,)) for number in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    outcomes = Counter(at_once(THREADS, compete))
     account = account_of(organisation_id)
     refused = "credit" if short == "credit line" else short
     assert outcomes == {"held": PAYS_FOR, refused: THREADS - PAYS_FOR}, outcomes

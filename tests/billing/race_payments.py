@@ -5,9 +5,6 @@ Usage: python -m tests.billing.race_payments  (with DATABASE_URL or DATA_DIR set
 """
 
 import os
-import threading
-from collections import Counter
-from collections.abc import Callable
 
 import django
 
@@ -16,7 +13,6 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
-from django.db import connection  # noqa: E402
 
 from accounts import flows  # noqa: E402
 from accounts.models import Organisation, User  # noqa: E402
@@ -33,6 +29,7 @@ from billing import (  # noqa: E402
 from billing.audit import audit  # noqa: E402
 from billing.models import Closing, PostPaid, TopUp  # noqa: E402
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR  # noqa: E402
+from tests.at_once import at_once, num_refused  # noqa: E402
 from tests.billing.money import draft, hold  # noqa: E402
 from tests.billing.stripe_double import (  # noqa: E402
     SECRET_KEY,
@@ -43,31 +40,6 @@ from tests.billing.stripe_double import (  # noqa: E402
 )
 
 WORKERS = 16
-
-
-def together(work: Callable[[int], object]) -> Counter[str]:
-    """Every worker begins at once; what came of each."""
-    barrier = threading.Barrier(WORKERS)
-    outcomes: Counter[str] = Counter()
-
-    def one(number: int) -> None:
-        barrier.wait()
-        try:
-            work(number)
-            outcomes["done"] += 1
-        except ValueError:
-            outcomes["refused"] += 1
-        except Exception as error:
-            outcomes[repr(error)] += 1
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(WORKERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return outcomes
 
 
 def main() -> None:
@@ -85,34 +57,30 @@ def main() -> None:
 
 
 def compete(organisation: Organisation, double: StripeDouble) -> None:
-    outcomes = together(lambda _number: customers.customer_of(organisation))
-    assert outcomes == {"done": WORKERS}, outcomes
+    assert num_refused(at_once(WORKERS, lambda _number: customers.customer_of(organisation))) == 0
     [customer] = double.all("customer")
     card = double.save_card(customer["id"])
     customer["invoice_settings"]["default_payment_method"] = card["id"]
     customers.refresh(customer["id"])
 
     autotopup.turn_on(organisation, 1000, 2500, 10_000, "race@example.com")
-    outcomes = together(lambda _number: autotopup.run())
-    assert outcomes == {"done": WORKERS}, outcomes
+    assert num_refused(at_once(WORKERS, lambda _number: autotopup.run())) == 0
     assert [each["amount_received"] for each in double.all("payment_intent")] == [2500]
     autotopup.turn_off(organisation)
 
     first = TopUp.objects.get()
-    outcomes = together(lambda number: refunds.ask(first, f"form{number}", "race@example.com"))
-    assert outcomes == {"done": 1, "refused": WORKERS - 1}, outcomes
+    asked = at_once(WORKERS, lambda number: refunds.ask(first, f"form{number}", "race@example.com"))
+    assert num_refused(asked) == WORKERS - 1
     assert [each["amount"] for each in double.all("refund")] == [2500]
 
     autotopup.turn_on(organisation, 1000, 2500, 10_000, "race@example.com")
     autotopup.run()
     second = TopUp.objects.exclude(pk=first.pk).get()
     dispute = double.dispute(second.payment_intent_id or "")
-    outcomes = together(lambda _number: disputes.hear(dispute["id"]))
-    assert outcomes == {"done": WORKERS}, outcomes
+    assert num_refused(at_once(WORKERS, lambda _number: disputes.hear(dispute["id"]))) == 0
     assert ledger.balance(organisation.id).posted_nanos == 0
     double.close_dispute(dispute["id"], won=True)
-    outcomes = together(lambda _number: disputes.hear(dispute["id"]))
-    assert outcomes == {"done": WORKERS}, outcomes
+    assert num_refused(at_once(WORKERS, lambda _number: disputes.hear(dispute["id"]))) == 0
     assert ledger.balance(organisation.id).posted_nanos == 2500 * NANOS_PER_CENT
 
 
@@ -121,14 +89,12 @@ def compete_later(organisation: Organisation, double: StripeDouble) -> None:
     postpaid.turn_on(organisation, 100 * NANOS_PER_DOLLAR, "race@example.com")
     hold("later", organisation.id, 30 * NANOS_PER_DOLLAR)
     ledger.settle("later", draft(30 * NANOS_PER_DOLLAR))
-    outcomes = together(lambda _number: postpaid.run())
-    assert outcomes == {"done": WORKERS}, outcomes
+    assert num_refused(at_once(WORKERS, lambda _number: postpaid.run())) == 0
     told = [each["payload"]["value"] for each in double.all("billing.meter_event")]
     assert told == [str(5 * NANOS_PER_DOLLAR)]
     [subscription] = double.all("subscription")
     invoice = subscriptions.invoice(double, subscription["id"])
-    outcomes = together(lambda _number: invoices.hear_paid(invoice["id"]))
-    assert outcomes == {"done": WORKERS}, outcomes
+    assert num_refused(at_once(WORKERS, lambda _number: invoices.hear_paid(invoice["id"]))) == 0
     assert ledger.balance(organisation.id).posted_nanos == 0
     assert PostPaid.objects.get().settled_nanos == 5 * NANOS_PER_DOLLAR
 
@@ -143,8 +109,7 @@ def compete_for_the_end(organisation: Organisation, double: StripeDouble) -> Non
     before = len(double.all("refund"))
     made = Closing.objects.create(organisation=organisation, requested_by="race@example.com")
     flows.suspend(organisation)
-    outcomes = together(lambda _number: closing.finish(made))
-    assert outcomes == {"done": WORKERS}, outcomes
+    assert num_refused(at_once(WORKERS, lambda _number: closing.finish(made))) == 0
     made.refresh_from_db()
     newest = double.all("refund")[: len(double.all("refund")) - before]
     sent = sum(each["amount"] for each in newest)

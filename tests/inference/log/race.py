@@ -5,7 +5,6 @@ Run as a program against a database of its own:
 """
 
 import os
-import threading
 from collections import Counter
 from datetime import timedelta
 
@@ -15,7 +14,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
-from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from accounts import flows  # noqa: E402
@@ -23,6 +21,7 @@ from accounts.models import User  # noqa: E402
 from inference.log import replays  # noqa: E402
 from inference.log.models import KeyedRequest  # noqa: E402
 from inference.log.replays import Answer, Asked, Ours  # noqa: E402
+from tests.at_once import at_once  # noqa: E402
 
 THREADS = 50
 ROUNDS = 5
@@ -68,29 +67,9 @@ WINNERS: list[Ours] = []
 
 def compete(asked: Asked) -> Counter[str]:
     """What each thread was told."""
-    barrier = threading.Barrier(THREADS)
-    found: Counter[str] = Counter()
-    lock = threading.Lock()
-
-    def ask() -> None:
-        barrier.wait()
-        try:
-            answer = replays.claim(asked)
-        except Exception as error:
-            answer = error
-        finally:
-            connection.close()
-        with lock:
-            found[type(answer).__name__] += 1
-            if isinstance(answer, Ours):
-                WINNERS.append(answer)
-
-    threads = [threading.Thread(target=ask) for _ in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return found
+    told = at_once(THREADS, lambda _number: replays.claim(asked))
+    WINNERS.extend(answer for answer in told if isinstance(answer, Ours))
+    return Counter(type(answer).__name__ for answer in told)
 
 
 if __name__ == "__main__":

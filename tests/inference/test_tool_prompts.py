@@ -102,7 +102,7 @@ def test_several_calls_are_allowed_where_they_are_asked_for_or_made_for(
 ) -> None:
     link: Any = SimpleNamespace(info=EngineInfo(tool_format=family))
     use = ToolUse((0,), required=True, parallel=asked)
-    grammar = _grammar_of_calls((WEATHER,), use, link)
+    grammar = _grammar_of_calls((WEATHER,), use, link, None)
     several = family != "llama" if asked is None else asked
     assert (f"({format_of(family).following} call)*" in grammar.source) is several
 

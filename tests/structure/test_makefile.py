@@ -23,7 +23,10 @@ def test_ending_make_run_ends_the_site(tmp_path: Path) -> None:
     python.chmod(0o755)
     (tmp_path / ".venv" / ".installed").touch()
     with subprocess.Popen(
-        ["make", "run", "PORT=9000"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        ["make", "--no-print-directory", "run", "PORT=9000"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as make:
         assert make.stdout is not None
         assert make.stdout.readline() == "PORT=9000 manage.py serve\n"

@@ -65,7 +65,7 @@ function stream(pieces) {
     look();
   }
   const grown = uncoloured(answer());
-  hear({ type: "finished", summary: SUMMARY });
+  hear({ type: "finished", summary: SUMMARY, conversation: "conv_1" }); // kept: a new chat need not ask
   look();
   const over = document.documentElement.scrollWidth - innerWidth;
   if (over > 0) found.add(`${over} px wider than the screen`);

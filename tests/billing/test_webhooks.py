@@ -203,16 +203,21 @@ def test_an_operator_replays_a_delivery_and_nothing_is_credited_twice(
     assert balance(organisation) == TEN + 2500 * NANOS_PER_CENT
 
 
+@pytest.mark.parametrize("why", ["breaks", "refused", "away"])
 def test_a_replay_that_fails_says_so_in_the_console(
-    double: StripeDouble, alice: User, alice_client: Client, organisation: Organisation
+    why: str, double: StripeDouble, alice: User, alice_client: Client, organisation: Organisation
 ) -> None:
-    deliver(alice_client, double.emit("checkout.session.expired", {"no": "id"}))
+    told = {"no": "id"} if why == "breaks" else {"id": "cs_of_another"}
+    for _ in range(2):
+        deliver(alice_client, double.emit("checkout.session.completed", told))
+    double.down = why == "away"
     User.objects.update(is_staff=True, is_superuser=True)
-    form = {"action": "replay", "_selected_action": [WebhookDelivery.objects.get().pk]}
+    chosen = list(WebhookDelivery.objects.values_list("pk", flat=True))
+    form = {"action": "replay", "_selected_action": chosen}
     answer = alice_client.post(
         reverse("admin:billing_webhookdelivery_changelist"), form, follow=True
     )
-    assert "1 failed again" in answer.content.decode()
+    assert "2 failed again" in answer.content.decode()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -17,6 +17,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -204,7 +205,10 @@ def peer(
                 found[:] = [{"transformers_tokens_per_s": rate, "transformers_memory": share}]
                 return
             except Exception as error:
-                found[:] = [error]
+                if share is None:  # kept, it would keep what this try took of the memory
+                    traceback.print_exc()
+                else:
+                    found[:] = [error]
             finally:
                 module.destroy_cached_continuous_batching_manager()
                 release(module.device)

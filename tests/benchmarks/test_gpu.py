@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,15 @@ def test_a_peer_that_fails_with_most_of_the_memory_is_tried_with_half_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shares: list[float | None] = []
+    taken: list[weakref.ref[torch.Tensor]] = []
 
     def peer(module: Any, requests: Any, new_tokens: int, config: Any) -> float:
         shares.append(config and config.max_memory_percent)
         if len(shares) == 1:
+            cache = torch.zeros(8)
+            taken.append(weakref.ref(cache))
             raise RuntimeError("0 of 3 answers")
+        assert taken[0]() is None, "what the first try took is still held"
         return 7.0
 
     monkeypatch.setattr(gpu, "transformers_own", peer)

@@ -34,7 +34,7 @@ def load_library() -> ctypes.CDLL | None:
     """Compile if need be and load. None, and a line in the log, where that is not possible."""
     try:
         return ctypes.CDLL(str(_compiled()))
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # RuntimeError: no home
         said = getattr(error, "stderr", None) or b""
         reason = said.decode(errors="replace").strip() or error
         logger.warning("models run slower, as their C code cannot be made and kept: %s", reason)

@@ -1,6 +1,7 @@
 """The C code is compiled where it runs, and not missed where it cannot be."""
 
 import logging
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -41,6 +42,17 @@ def test_a_user_without_a_home_is_told_of_it_and_not_of_the_compiler(
         assert load_library() is None
     assert str(tmp_path / "no-folder") in caplog.text
     assert "no C compiler" not in caplog.text
+
+
+def test_a_user_whom_the_machine_does_not_know_is_told_of_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 5)
+    with caplog.at_level(logging.WARNING):
+        assert load_library() is None
+    assert "home directory" in caplog.text
 
 
 def test_a_broken_compiler_is_quoted_and_leaves_nothing_behind(

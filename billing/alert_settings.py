@@ -46,7 +46,7 @@ def webhook_url(wanted: str) -> str:
 @transaction.atomic
 def change(organisation: Organisation, **fields: Any) -> str | None:
     """Change what is named; the secret, this once, when the first address made one."""
-    row = read(organisation)
+    row = _locked(organisation)
     before = {name: getattr(row, name) for name in fields}
     for name, value in fields.items():
         setattr(row, name, value)
@@ -63,6 +63,12 @@ def change(organisation: Organisation, **fields: Any) -> str | None:
     return secret
 
 
+def _locked(organisation: Organisation) -> AlertSettings:
+    """Until the transaction ends: it is written whole, and two may change different things."""
+    found = AlertSettings.objects.select_for_update().filter(organisation=organisation).first()
+    return found or AlertSettings(organisation=organisation)
+
+
 def mark_of(row: AlertSettings) -> str:
     """Which secret it has, to name it by."""
     return hashlib.sha256(row.webhook_secret or b"").hexdigest()
@@ -74,8 +80,7 @@ def new_secret(organisation: Organisation, *, replaces: str = "") -> str:
 
     `replaces`: the mark of the one that is meant. Raises ValueError when it is gone already.
     """
-    row = AlertSettings.objects.select_for_update().filter(organisation=organisation).first()
-    row = row or AlertSettings(organisation=organisation)
+    row = _locked(organisation)
     if replaces and replaces != mark_of(row):
         raise ValueError(REPLACED)
     secret = alert_posts.new_secret()

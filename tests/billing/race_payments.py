@@ -1,5 +1,5 @@
 """Workers that all do the same at once: charge a card, refund a payment, hear of a dispute, tell
-Stripe of usage, hear of an invoice, delete an organisation.
+Stripe of usage, hear of an invoice, change alerts, delete an organisation.
 
 Usage: python -m tests.billing.race_payments  (with DATABASE_URL or DATA_DIR set; migrates first)
 """
@@ -17,6 +17,7 @@ from django.core.management import call_command  # noqa: E402
 from accounts import flows  # noqa: E402
 from accounts.models import Organisation, User  # noqa: E402
 from billing import (  # noqa: E402
+    alert_settings,
     autotopup,
     closing,
     customers,
@@ -29,6 +30,7 @@ from billing import (  # noqa: E402
 from billing.audit import audit  # noqa: E402
 from billing.models import Closing, PostPaid, TopUp  # noqa: E402
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR  # noqa: E402
+from portal.lib.sealing import unseal  # noqa: E402
 from tests.at_once import at_once, num_refused  # noqa: E402
 from tests.billing.money import draft, hold  # noqa: E402
 from tests.billing.stripe_double import (  # noqa: E402
@@ -51,6 +53,7 @@ def main() -> None:
         settings.STRIPE_API_BASE = double.url
         compete(organisation, double)
         compete_later(organisation, double)
+        compete_for_alerts(organisation)
         compete_for_the_end(organisation, double)
     assert not [finding for finding in audit() if finding.value]
     print("one charge, one refund, one dispute, one batch, one invoice, one end")
@@ -97,6 +100,22 @@ def compete_later(organisation: Organisation, double: StripeDouble) -> None:
     assert num_refused(at_once(WORKERS, lambda _number: invoices.hear_paid(invoice["id"]))) == 0
     assert ledger.balance(organisation.id).posted_nanos == 0
     assert PostPaid.objects.get().settled_nanos == 5 * NANOS_PER_DOLLAR
+
+
+def compete_for_alerts(organisation: Organisation) -> None:
+    """One makes a new secret while others save the form beside it: the new one stays."""
+    alert_settings.change(organisation, webhook_url="https://example.com/", by_mail=False)
+
+    def work(number: int) -> str | None:
+        if number == WORKERS // 2:
+            return alert_settings.new_secret(organisation)
+        return alert_settings.change(organisation, low_balance_nanos=1 + number)
+
+    for _again in range(10):
+        [secret] = [each for each in at_once(WORKERS, work) if each is not None]
+        kept = alert_settings.read(organisation).webhook_secret or b""
+        assert unseal(kept, f"alert-webhook:{organisation.id}").decode() == secret
+    alert_settings.change(organisation, webhook_url="", low_balance_nanos=None)
 
 
 def compete_for_the_end(organisation: Organisation, double: StripeDouble) -> None:

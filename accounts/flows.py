@@ -180,13 +180,18 @@ def _leave_room_for_a_key(organisation: Organisation) -> None:
         raise ValueError(said % {"most": f"{MAX_KEYS_A_DAY:,}"})
 
 
-def _one_at_a_time(organisation: Organisation) -> None:
+def lock(organisation_id: str) -> bool:
     """Until the caller's transaction ends nobody else counts what it has, nor deletes it.
 
-    Raises ValueError when somebody has.
+    False: it was deleted.
     """
-    rows = Organisation.objects.select_for_update(no_key=True).filter(pk=organisation.pk)
-    if not rows.filter(deleted_at=None).exists():
+    rows = Organisation.objects.select_for_update(no_key=True).filter(pk=organisation_id)
+    return rows.filter(deleted_at=None).exists()
+
+
+def _one_at_a_time(organisation: Organisation) -> None:
+    """`lock` it. Raises ValueError when it was deleted."""
+    if not lock(organisation.pk):
         raise ValueError(_("This organisation was deleted."))
 
 

@@ -21,9 +21,13 @@ REPLACED = gettext_lazy(
 )
 
 
-def read(organisation: Organisation) -> AlertSettings:
-    """The organisation's choice, or what holds until it makes one."""
-    found = AlertSettings.objects.filter(organisation=organisation).first()
+def read(organisation: Organisation, *, locked: bool = False) -> AlertSettings:
+    """The organisation's choice, or what holds until it makes one.
+
+    `locked`, until the transaction ends, by who writes it whole: two may change different things.
+    """
+    rows = AlertSettings.objects.select_for_update() if locked else AlertSettings.objects.all()
+    found = rows.filter(organisation=organisation).first()
     return found or AlertSettings(organisation=organisation)
 
 
@@ -46,7 +50,7 @@ def webhook_url(wanted: str) -> str:
 @transaction.atomic
 def change(organisation: Organisation, **fields: Any) -> str | None:
     """Change what is named; the secret, this once, when the first address made one."""
-    row = _locked(organisation)
+    row = read(organisation, locked=True)
     before = {name: getattr(row, name) for name in fields}
     for name, value in fields.items():
         setattr(row, name, value)
@@ -63,12 +67,6 @@ def change(organisation: Organisation, **fields: Any) -> str | None:
     return secret
 
 
-def _locked(organisation: Organisation) -> AlertSettings:
-    """Until the transaction ends: it is written whole, and two may change different things."""
-    found = AlertSettings.objects.select_for_update().filter(organisation=organisation).first()
-    return found or AlertSettings(organisation=organisation)
-
-
 def mark_of(row: AlertSettings) -> str:
     """Which secret it has, to name it by."""
     return hashlib.sha256(row.webhook_secret or b"").hexdigest()
@@ -80,7 +78,7 @@ def new_secret(organisation: Organisation, *, replaces: str = "") -> str:
 
     `replaces`: the mark of the one that is meant. Raises ValueError when it is gone already.
     """
-    row = _locked(organisation)
+    row = read(organisation, locked=True)
     if replaces and replaces != mark_of(row):
         raise ValueError(REPLACED)
     secret = alert_posts.new_secret()

@@ -15,6 +15,7 @@ from accounts.models import Organisation
 from billing import alert_settings, tiers, topups
 from billing.models import Price, TierOverride, Transfer, TransferKind
 from portal.lib.callbacks import MAX_URL
+from portal.lib.lists import items
 from portal.lib.money import BASIS_POINTS, MAX_NANOS, NANOS_PER_DOLLAR, format_dollars, format_plain
 
 T = TypeVar("T")
@@ -84,8 +85,7 @@ class AlertsForm(forms.Form):
     )
 
     def clean_percentages(self) -> list[int]:
-        # Chinese keyboards write commas and the sign in their own widths.
-        words = re.sub("[,，、%％]", " ", self.cleaned_data["percentages"]).split()
+        words = items(re.sub("[%％]", " ", self.cleaned_data["percentages"]))
         if not all(word.isascii() and word.isdigit() for word in words):
             raise forms.ValidationError(_("Write whole numbers, such as 50, 80, 95."))
         return self._checked(alert_settings.percentages, [int(word) for word in words])

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Organisation
+from accounts import flows
 from inference.errors import ServiceError
 from playground import messages
 from playground.models import Conversation, Message, Mode, new_conversation_id
@@ -88,9 +88,7 @@ def save(conversation_id: str, user_id: int, organisation_id: str, run: Run, ans
     deleted organisation nothing is kept either.
     """
     with transaction.atomic():
-        # Locked, so that a deletion takes what is kept here along, or is seen.
-        there = Organisation.objects.select_for_update(no_key=True).filter(pk=organisation_id)
-        if not there.filter(deleted_at=None).exists():
+        if not flows.lock(organisation_id):  # else a deletion waits, and takes along what is kept
             return ""
         mine = conversations(user_id, organisation_id).select_for_update()
         conversation = mine.filter(pk=conversation_id).first()

@@ -1,6 +1,5 @@
 """The forms that make an API key and change its limits; every error names its field."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -14,6 +13,7 @@ from accounts.models import MAX_PER_MINUTE, Scope
 from billing.forms import MonthlyCapField
 from billing.topups import new_form_token
 from inference.catalog import CatalogEntry
+from portal.lib.lists import items
 from portal.lib.names import check_plain_name
 
 
@@ -94,6 +94,6 @@ class KeyForm(KeyLimitsForm):
 
     def clean_ip_ranges(self) -> list[str]:
         try:
-            return flows.ip_ranges(re.sub("[,，、]", " ", self.cleaned_data["ip_ranges"]).split())
+            return flows.ip_ranges(items(self.cleaned_data["ip_ranges"]))
         except ValueError as error:
             raise forms.ValidationError(str(error)) from None

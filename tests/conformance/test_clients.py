@@ -68,6 +68,11 @@ CLIENTS = (
          "APIError", "RateLimitError"),
     ),
     Client(
+        "vercel",
+        ("AI_APICallError",) * 6,
+        lacks=frozenset({"models"}),
+    ),
+    Client(
         "langchain",
         ("OpenAIAuthenticationError", "OpenAIModelNotFoundError", "OpenAIInvalidRequestError",
          "OpenAIContextOverflowError", "APIStatusError", "OpenAIRateLimitError"),

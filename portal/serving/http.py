@@ -63,6 +63,19 @@ class HeadWithBody:
         return getattr(self.transport, name)
 
 
+class UntilTheClose:
+    """The content length that uvicorn expects where only the connection's end tells it."""
+
+    def __lt__(self, num_bytes: int) -> bool:
+        return False
+
+    def __sub__(self, num_bytes: int) -> "UntilTheClose":
+        return self
+
+    def __ne__(self, num_bytes: object) -> bool:
+        return False
+
+
 class BoundedHead(HttpToolsProtocol):
     """Refuses a request line and headers above the limit; the parser would collect any amount."""
 
@@ -106,6 +119,8 @@ class BoundedHead(HttpToolsProtocol):
             return  # it is read again without its wish
         self._heads.expect()
         super().on_headers_complete()
+        if self.parser.get_http_version() == "1.0" and not self.parser.should_upgrade():
+            _answer_without_chunks(self.cycle)
         if len(self.pipeline) == 1:
             # Read on behind the first that waits: who does not read hears of no hang-up.
             self.flow.resume_reading()
@@ -196,3 +211,9 @@ class BoundedHead(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
+
+
+def _answer_without_chunks(cycle: RequestResponseCycle) -> None:
+    """Chunks came with HTTP/1.1: a client of before takes their sizes for a part of the answer."""
+    cycle.chunked_encoding = False
+    cycle.expected_content_length = cast("int", UntilTheClose())

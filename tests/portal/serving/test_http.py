@@ -29,8 +29,11 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     length = sum(len(value) for name, value in scope["headers"] if name.startswith(b"x-"))
     body = f"{received}/{length}".encode()
     headers = [(b"content-length", str(len(body)).encode())]
+    if scope["path"] == "/stream":
+        headers = []
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    await send({"type": "http.response.body"})
 
 
 @pytest.fixture
@@ -217,6 +220,15 @@ async def test_who_wishes_for_another_protocol_is_heard_in_ours(
     assert answer.count(b"HTTP/1.1 200 OK\r\n") == 4
     bodies = [part.partition(b"\r\n\r\n")[2] for part in answer.split(b"HTTP/1.1 200 OK")[1:]]
     assert bodies == [b"5/0", b"5/0", b"0/0", b"0/4"]
+
+
+@pytest.mark.parametrize("path", ["/stream", "/measured"])
+async def test_a_client_of_before_chunks_gets_none(port: int, path: str) -> None:
+    request = f"POST {path} HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"
+    head, _, body = (await ask(port, request.encode())).partition(b"\r\n\r\n")
+    assert body == b"2/0"
+    assert b"transfer-encoding" not in head
+    assert b"connection: close" in head  # which is how it hears of the end
 
 
 async def test_an_idle_connection_is_kept_for_longer_than_balancers_keep_theirs() -> None:

@@ -57,9 +57,20 @@ class CompletionLogprobs:
             made["tokens"].append(spell_token(entry.token_bytes))
             made["token_logprobs"].append(finite(entry.logprob) if known else None)
             made["top_logprobs"].append(self._top(entry) if known else None)
+            self._end_broken_character(entry.text_bytes)
             made["text_offset"].append(max(self._offset, 0))
             self._offset += len(self._decoder.decode(entry.text_bytes))
         return made
+
+    def _end_broken_character(self, following: bytes) -> None:
+        """The beginning of a character that does not go on is one of its own: U+FFFD."""
+        begun, _ = self._decoder.getstate()
+        if not (begun and following):
+            return
+        try:
+            codecs.utf_8_decode(begun + following[:1], "strict", False)
+        except UnicodeDecodeError:
+            self._offset += len(self._decoder.decode(b"", final=True))
 
     def _top(self, entry: TokenLogprob) -> dict[str, float]:
         """The most probable tokens and the scored one, even when it is not among them.

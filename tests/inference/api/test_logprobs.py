@@ -55,6 +55,14 @@ def test_offsets_count_characters_though_tokens_cut_them() -> None:
     assert built.lists([entry(5, b"c", -1.0)])["text_offset"] == [3]
 
 
+def test_a_character_that_does_not_go_on_is_one_before_the_next_token() -> None:
+    for broken, following in ((b"\xe4", b"b"), (b"\xf0\x9f", b"\xc3"), (b"\xe0", b"\x80")):
+        said = [entry(1, b"a", -1.0), entry(2, broken, -1.0), entry(3, following, -1.0)]
+        assert CompletionLogprobs(num_top=0).lists(said)["text_offset"] == [0, 1, 2]
+        text = b"".join(each.text_bytes for each in said[:2]).decode(errors="replace")
+        assert len(text) == 2
+
+
 def test_what_a_tokenizer_puts_before_an_echoed_text_takes_no_room_in_it() -> None:
     bos, end = entry(0, b"<s>", None), entry(9, b"!", -1.0)
     word, space = entry(1, b"Hi", -1.0), entry(2, b" Hi", -1.0)

@@ -12,7 +12,7 @@ from django.conf import settings
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from inference import catalog
+from inference import catalog, service
 from inference.api.answers import hang_up
 from inference.api.engines import with_engine
 from inference.api.exchange import Exchange, authenticate, exchange_of, read_body
@@ -51,6 +51,8 @@ async def _answer_once(request: Request, key: str, endpoint: Endpoint) -> Respon
     if isinstance(found, Ours):
         return KeyedRun(request, body, endpoint, found).start()
     exchange.endpoint = "replay"
+    allowance = await service.count(caller)  # what is ours counts where it generates
+    exchange.headers |= allowance.headers()
     if isinstance(found, Answer):
         return _replayed(exchange, found)
     if isinstance(found, replays.NotKept):

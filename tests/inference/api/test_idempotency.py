@@ -11,6 +11,7 @@ from pytest_django.fixtures import Settings
 from starlette.routing import Route
 
 from accounts import flows
+from accounts.authentication import key_cache
 from accounts.models import ApiKey, User
 from billing import ledger
 from inference import service
@@ -62,10 +63,23 @@ async def test_the_first_answer_comes_again(
     for name in ("content-type", "cache-control", "x-request-id"):
         assert again.headers[name] == first.headers[name]
     assert again.headers.get("x-request-cost") == first.headers.get("x-request-cost")
-    assert "x-ratelimit-remaining-requests" not in again.headers
     [record] = await books.settled(1)
     assert record.request_id == first.headers["x-request-id"]
     await books.audit()
+
+
+async def test_what_comes_again_counts_as_a_request(
+    api: httpx.AsyncClient, api_key: tuple[ApiKey, str]
+) -> None:
+    await db(ApiKey.objects.update, requests_per_minute=3)
+    key_cache.clear()
+    bodies = [chat(max_tokens=2), chat(max_tokens=2), chat(max_tokens=3), chat(max_tokens=2)]
+    answers = [await api.post(CHAT, json=body, headers=key()) for body in bodies]
+    assert [answer.status_code for answer in answers] == [200, 200, 422, 429]
+    left = [answer.headers["x-ratelimit-remaining-requests"] for answer in answers]
+    assert left == ["2", "1", "0", "0"]
+    assert answers[3].headers["retry-after"] == "20"
+    assert answers[3].headers["x-request-id"] != answers[0].headers["x-request-id"]
 
 
 async def test_what_was_ignored_is_told_again(api: httpx.AsyncClient) -> None:

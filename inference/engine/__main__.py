@@ -48,6 +48,13 @@ def amount(text: str) -> float:
     return number
 
 
+def stretch(text: str) -> float:
+    """Read how many times as long something may last; 0 is no limit."""
+    if (number := amount(text)) != 0 and number <= 1:
+        raise argparse.ArgumentTypeError(f"it must be above 1, or 0 for no limit, not {number}")
+    return number
+
+
 def fraction(text: str) -> float:
     """Read a part of a whole."""
     if not 0 < (number := float(text)) <= 1:
@@ -90,7 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add(
         "--max-stretch",
-        type=amount,
+        type=stretch,
         default=2.0,
         help="how much longer prompts may make the steps of running texts, as a factor; 0 for the "
         "fastest prefill (default %(default)s)",

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig
 
 from inference.engine import cgroups
 from inference.engine.block_pool import BlockPool
@@ -29,7 +28,7 @@ from inference.engine.runner import LaunchingRunner, ModelRunner
 from inference.engine.sampler import Sampler
 from inference.engine.scheduler import Scheduler
 from inference.engine.server import Served
-from inference.engine.support import longest_text
+from inference.engine.support import longest_text, read_config
 from inference.engine.tokenizer import HuggingFaceCodec, load_codec
 
 logger = logging.getLogger(__name__)
@@ -197,7 +196,7 @@ def choose_cache_dtype(
 
 def has_half_the_bits(path: str) -> bool:
     """Whether a checkpoint has bfloat16 weights, and a form that takes them as they are."""
-    config = AutoConfig.from_pretrained(path)
+    config = read_config(path)
     return getattr(config, "dtype", None) is torch.bfloat16 and config.model_type in FAMILIES
 
 

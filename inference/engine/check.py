@@ -7,16 +7,14 @@ know, or 1 and the reason on standard error.
 import json
 import sys
 
-from transformers import AutoConfig
-
 from inference.engine.encoders.checkpoint import encoder_facts
-from inference.engine.support import check_supported, longest_text
+from inference.engine.support import check_supported, longest_text, read_config
 
 
 def describe(path: str) -> dict[str, object]:
     """Return the facts of a servable checkpoint; ValueError with the reason otherwise."""
     facts = encoder_facts(path)
-    config = AutoConfig.from_pretrained(path)
+    config = read_config(path)
     if facts is None:
         check_supported(config)
     return {

@@ -5,9 +5,11 @@ Loading proves it once more: the first thing a loaded model does is to agree wit
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.quantizers.auto import AutoHfQuantizer, get_hf_quantizer
@@ -19,11 +21,29 @@ UNSUPPORTED_SETTINGS = {
     "position_embedding_type": "relative position biases",
 }
 FULL_ATTENTION, SLIDING = "full_attention", "sliding_attention"
+# What transformers does with a configuration that makes no sense: mostly it stumbles.
+STUMBLES = (ArithmeticError, AttributeError, LookupError, StrictDataclassError, TypeError)
+
+
+def read_config(path: str) -> Any:
+    """Read the configuration of a checkpoint. ValueError when it makes no sense."""
+    with _in_words("Its configuration"):
+        return AutoConfig.from_pretrained(path)
+
+
+@contextmanager
+def _in_words(what: str) -> Iterator[None]:
+    """Make a ValueError, in one line, of what transformers stumbles over."""
+    try:
+        yield
+    except STUMBLES as error:
+        reason = " ".join(str(error.args[0] if error.args else error).split())
+        raise ValueError(f"{what} cannot be used: {reason} ({type(error).__name__}).") from error
 
 
 def supported_config(path: str) -> Any:
     """Read the configuration of a checkpoint that can be served. ValueError when it cannot."""
-    config: Any = AutoConfig.from_pretrained(path)
+    config = read_config(path)
     check_supported(config)
     return config
 
@@ -50,9 +70,11 @@ def check_supported(config: PretrainedConfig) -> None:
     for key, description in UNSUPPORTED_SETTINGS.items():
         if getattr(config, key, None) not in (None, False, "absolute", "rotary", "rope"):
             raise ValueError(f"{name} uses {description}, which are not supported.")
-    unknown = {each["rope_type"] for each in _rotations(config)} - {"default", *ROPE_INIT_FUNCTIONS}
+    unknown = {str(e["rope_type"]) for e in _rotations(config)} - {"default", *ROPE_INIT_FUNCTIONS}
     if unknown:
         raise ValueError(f"{name} turns positions in an unknown way: {', '.join(sorted(unknown))}.")
+    if longest_text(config) < 1:
+        raise ValueError(f"{name} is for texts of {longest_text(config)} tokens.")
     check_form_of_weights(config)
 
 
@@ -65,11 +87,12 @@ def check_form_of_weights(config: PretrainedConfig) -> None:
     if form is None:
         return
     known: Any = AutoHfQuantizer.supports_quant_method
-    if not known(form):
-        raise ValueError(f"Its weights are in an unknown form: {form.get('quant_method')}.")
     reader_of: Any = get_hf_quantizer
     try:
-        reader_of(copy.deepcopy(config), None, None, False, {})
+        with _in_words("Its quantization_config"):
+            if not known(form):
+                raise ValueError(f"Its weights are in an unknown form: {form.get('quant_method')}.")
+            reader_of(copy.deepcopy(config), None, None, False, {})
     except (ImportError, RuntimeError) as error:
         raise ValueError(str(error)) from error
 
@@ -82,7 +105,8 @@ def load_weights(path: str, **options: Any) -> tuple[Any, set[str]]:
     config = supported_config(path)
     load: Any = AutoModelForCausalLM.from_pretrained
     options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
-    module, told = load(path, config=config, **options)
+    with _in_words("Its configuration"):
+        module, told = load(path, config=config, **options)
     check_sizes(told["mismatched_keys"])
     return module, set(told["missing_keys"])
 

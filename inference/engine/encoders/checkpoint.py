@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from transformers import AutoConfig, PretrainedConfig
+from transformers import PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils.hub import cached_file
 
-from inference.engine.support import check_form_of_weights
+from inference.engine.support import check_form_of_weights, read_config
 
 Kind = Literal["embeddings", "fill_mask"]
 Pooling = Literal["mean", "cls"]
@@ -53,7 +53,7 @@ def encoder_facts(path: str) -> EncoderFacts | None:
     """
     if path.startswith(("/", ".")) and not Path(path).is_dir():
         raise ValueError(f"{path}: there is no such folder.")
-    config = AutoConfig.from_pretrained(path)
+    config = read_config(path)
     modules = _read_json(path, "modules.json")
     if not _is_encoder(config):
         if modules is not None:

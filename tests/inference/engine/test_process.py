@@ -136,7 +136,7 @@ async def test_no_engine_outlives_its_parent(tmp_path: Path) -> None:
         ("--memory-fraction", ["0", "nan", "-0.5", "1.01", "inf"]),
         ("--max-waiting", ["-1", "2.5"]),
         ("--max-drafts", ["-1"]),
-        ("--max-stretch", ["nan", "inf", "-1"]),
+        ("--max-stretch", ["nan", "inf", "-1", "0.5", "1"]),
         ("--drain-seconds", ["nan", "inf", "-1"]),
     ],
 )
@@ -147,7 +147,8 @@ def test_sizes_that_are_none_are_refused_by_name(
         with pytest.raises(SystemExit):
             build_parser().parse_args([option, value])
         assert f"argument {option}: " in capsys.readouterr().err
-    assert build_parser().parse_args([option, "1"])
+    fitting = "2" if option == "--max-stretch" else "1"
+    assert build_parser().parse_args([option, fitting])
 
 
 async def test_it_says_why_it_cannot_start(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from transformers import (
 from inference.engine.check import describe
 from inference.engine.family import FAMILIES, misfit
 from inference.engine.model import HuggingFaceModel, load_model
-from inference.engine.support import check_supported, longest_text
+from inference.engine.support import check_supported, longest_text, supported_config
 from tests.inference.engine.tiny import CONFIGS, random_module
 
 _SMALL = {
@@ -117,6 +117,43 @@ def test_weights_of_another_size_than_the_configuration_says_are_named(tmp_path:
     random_module("llama").save_pretrained(tmp_path)
     change_config(tmp_path, vocab_size=300)
     with pytest.raises(ValueError, match=r"Its lm_head\.weight is of 312 by 48 numbers, .* 300 by"):
+        load_model(str(tmp_path), torch.device("cpu"), torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "senseless", "reason"),
+    [
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": None}},
+            "turns positions in an unknown way: No",
+        ),
+        ("llama", {"rope_parameters": {"rope_type": "yarn"}}, "Missing required keys .*'factor'"),
+        ("phi3", {"rope_scaling": {"type": "su"}}, "Missing required keys .*'original_max_posit"),
+        ("llama", {"rms_norm_eps": "1e-5"}, "field 'rms_norm_eps': TypeError: .* got str"),
+        ("llama", {"quantization_config": "awq"}, "'str' object has no attribute"),
+        ("llama", {"quantization_config": {"quant_method": "gptq"}}, "missing .* argument: 'bits'"),
+        ("mistral", {"sliding_window": 0}, "mistral is for texts of 0 tokens"),
+        ("llama", {"max_position_embeddings": -5}, "llama is for texts of -5 tokens"),
+    ],
+    ids=str,
+)
+def test_a_configuration_that_makes_no_sense_is_refused_in_one_line(
+    name: str, senseless: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    """By who adds a model, who shows the last line of what the check says, and by an engine."""
+    CONFIGS[name].save_pretrained(tmp_path)
+    change_config(tmp_path, **senseless)
+    for asked in (describe, supported_config):
+        with pytest.raises(ValueError, match=reason) as refusal:
+            asked(str(tmp_path))
+        assert "\n" not in str(refusal.value)
+
+
+def test_a_configuration_of_which_no_model_can_be_made_is_refused(tmp_path: Path) -> None:
+    random_module("llama").save_pretrained(tmp_path)
+    change_config(tmp_path, hidden_act="nonsense")
+    with pytest.raises(ValueError, match=r"configuration cannot be used: nonsense \(KeyError\)"):
         load_model(str(tmp_path), torch.device("cpu"), torch.float32)
 
 

@@ -22,6 +22,7 @@ def who_gives_way(tenant: str, priority: int, lengths: Places) -> tuple[int, str
     if priority == last:
         waiting[tenant] += 1
     longest = max(waiting, key=lambda name: waiting[name])
+    # Who waits has been told that there is a place: for one less it is not taken back.
     if priority == last and waiting[longest] <= waiting[tenant] + 1:
         return None
     return last, longest
@@ -29,14 +30,12 @@ def who_gives_way(tenant: str, priority: int, lengths: Places) -> tuple[int, str
 
 def num_before(tenant: str, priority: int, lengths: Places) -> int:
     """Count the waiting ones that would start before a newcomer: the tenants take turns."""
-    own = lengths[priority, tenant]
-    before = 0
-    for (each, name), length in lengths.items():
-        if each < priority or name == tenant:
-            before += length if each <= priority else 0
-        elif each == priority:
-            before += min(length, own + 1)
-    return before
+    turns = lengths[priority, tenant] + 1
+    return sum(
+        length if each < priority else min(length, turns)
+        for (each, _), length in lengths.items()
+        if each <= priority
+    )
 
 
 class Coming:

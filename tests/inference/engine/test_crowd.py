@@ -2,7 +2,7 @@
 
 import random
 
-from inference.engine.crowd import EXPECTED_S, Coming, Places, num_before
+from inference.engine.crowd import EXPECTED_S, Coming, Places, num_before, who_gives_way
 from inference.engine.request import FinishReason
 from tests.inference.engine.desk import Desk, make
 
@@ -20,6 +20,14 @@ def test_it_refuses_the_flood_and_not_the_polite_tenant() -> None:
     polite = desk.submit([9], "polite")
     assert not polite.finished
     assert [s.finished for s in flood] == [False, False, False, True]
+
+
+def test_nobody_gives_way_to_one_who_then_would_have_as_many() -> None:
+    def gives_way(alices: int, bobs: int) -> bool:
+        return who_gives_way("bob", 0, Places({(0, "alice"): alices, (0, "bob"): bobs})) is not None
+
+    assert [gives_way(alices, 0) for alices in (1, 2, 3)] == [False, False, True]
+    assert [gives_way(alices, 2) for alices in (3, 4, 5)] == [False, False, True]
 
 
 def test_it_says_beforehand_for_whom_it_is_full() -> None:
@@ -64,6 +72,12 @@ def test_who_is_expected_and_comes_is_counted_once_until_it_arrives() -> None:
     assert coming.count(10.0) == {place: 2}
     coming.receive(place)
     assert coming.count(10.0) == {place: 1}
+    for _ in range(2):
+        coming.send(place)  # one that was expected, and one that was not
+    coming.receive(place)
+    assert coming.count(10.0) == {place: 1}
+    coming.receive(place)
+    coming.expect(place, 1, now=10.0)
     assert coming.count(10.1 + EXPECTED_S) == {}
 
 
@@ -72,3 +86,4 @@ def test_those_of_a_lower_number_start_before_whoever_they_are() -> None:
     assert num_before("bob", 1, lengths) == 5 + 3 + 2
     assert num_before("charlie", 1, lengths) == 5 + 1 + 1
     assert num_before("charlie", 0, lengths) == 1
+    assert num_before("alice", 1, lengths) == 5 + 3 + 2

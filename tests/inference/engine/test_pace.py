@@ -270,6 +270,29 @@ def test_a_line_through_few_points_does_not_promise_the_impossible() -> None:
     assert pace.decode_s(64) < 0.080
 
 
+def test_a_step_of_as_many_rows_as_there_were_is_not_taken_for_an_average_one() -> None:
+    pace = Pace(2.0, BUDGET)
+    for rows in (24, 32, 40) * 8:
+        pace.note(rows, 0, 0.004 + 0.001 * rows)
+    assert pace.decode_s(40) == pytest.approx(0.044, rel=0.01)
+    assert pace.decode_s(26) == pytest.approx(0.030, rel=0.01)
+
+
+def test_where_rows_cost_nothing_fewer_are_no_faster() -> None:
+    pace = Pace(2.0, BUDGET)
+    for rows in (10, 30) * 8:
+        pace.note(rows, 0, 0.020)
+    assert pace.decode_s(5) == pytest.approx(0.020, rel=0.01)
+
+
+def test_a_prompt_gets_the_whole_budget_as_long_as_nothing_is_known() -> None:
+    only_prompts, only_texts = Pace(2.0, BUDGET), Pace(2.0, BUDGET)
+    only_prompts.note(0, 100, 0.020)
+    only_texts.note(4, 0, 0.008)  # whose prompts were of one token
+    assert only_prompts.allowance(1, 2, 50.0) == BUDGET
+    assert only_texts.allowance(1, 2, 50.0) == BUDGET
+
+
 @pytest.mark.parametrize("stretch", [-1.0, 0.5, 1.0, math.nan, math.inf])
 def test_a_stretch_that_bounds_nothing_or_all_is_refused(stretch: float) -> None:
     with pytest.raises(ValueError, match="max_stretch must be above 1, or 0"):

@@ -212,6 +212,30 @@ def test_noise_is_uniform_and_different_for_every_seed_and_position() -> None:
     assert uniform([-1], [0]) != uniform([1], [0])
 
 
+def split_mix(state: int) -> int:
+    """Give the first number of SplitMix64 from a state (Steele, Lea and Flood, 2014)."""
+    whole = 2**64 - 1
+    mixed = state + 0x9E3779B97F4A7C15 & whole
+    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & whole
+    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & whole
+    return mixed ^ mixed >> 31
+
+
+@pytest.mark.parametrize("seed", [0, 42, -1, 2**63 - 1, -(2**63)])
+def test_noise_stays_what_it_is_or_seeds_would_give_other_texts(seed: int) -> None:
+    assert split_mix(0) == 0xE220A8397B1DCDAF
+    for position in (0, 1, 7, 131_072):
+        state = split_mix(seed % 2**64) + position * 0x9E3779B97F4A7C15
+        assert uniform([seed], [position])[0] == (split_mix(state) >> 11) / 2**53
+
+
+def test_each_row_gets_as_many_alternatives_as_it_asks_for() -> None:
+    rows = [row(temperature=0.0, logprobs=depth) for depth in (0, 3, None, 1)]
+    drawn = make().draw(torch.randn(4, 8), tuple(rows)).read()
+    depths = [len(s.logprobs.top) if s and s.logprobs else None for s in drawn]
+    assert depths == [0, 3, None, 1]
+
+
 def test_it_reports_logprobs_of_the_models_own_distribution() -> None:
     logits = torch.tensor([[0.0, 1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0]])
     one = row(temperature=0.0, logprobs=3, logit_bias=((1, 100.0),))

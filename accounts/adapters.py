@@ -13,6 +13,7 @@ from django.db import transaction
 from django.http import Http404, HttpRequest
 from django.template.loader import render_to_string
 from django.utils import translation
+from django.utils.translation import gettext as _
 
 from accounts import flows, invitations, languages, mail
 from accounts.models import User
@@ -101,4 +102,4 @@ def refuse_the_uninvited(request: HttpRequest, user: User) -> None:
         return
     invitation = invitations.followed(request)
     if invitation is None or invitation.email.lower() != user.email.lower():
-        raise PermissionDenied
+        raise PermissionDenied(_("This invitation is for another email address."))

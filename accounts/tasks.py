@@ -1,4 +1,4 @@
-"""Celery tasks of accounts and their schedule: mail, and what is over."""
+"""Celery tasks of accounts and their schedule: mail, what is over, and new keys for old seals."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -11,11 +11,12 @@ from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from accounts import mail
+from accounts import mail, second_factors
 
 BEAT_SCHEDULE: dict[str, Any] = {
     "deliver-waiting-mail": {"task": "accounts.tasks.deliver_waiting_mail", "schedule": 30.0},
     "forget-what-is-over": {"task": "accounts.tasks.forget_what_is_over", "schedule": 3600.0},
+    "seal-second-factors": {"task": "accounts.tasks.seal_second_factors", "schedule": 3600.0},
 }
 
 
@@ -37,6 +38,12 @@ def forget_what_is_over() -> None:
     SessionStore.clear_expired()
     forget_places_of_sessions()
     mail.forget_old()
+
+
+@shared_task
+def seal_second_factors() -> None:
+    """After a rotation of SECRET_KEY, and those from before they were sealed."""
+    second_factors.seal_anew()
 
 
 def forget_places_of_sessions() -> None:

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import secrets
+from contextlib import suppress
 from datetime import timedelta
 
 from django.conf import settings
@@ -18,7 +19,7 @@ from django.utils import timezone
 
 from billing.models import Alert, AlertKind, AlertPost, AlertSettings
 from portal.lib import callbacks
-from portal.lib.sealing import CannotUnsealError, seal, unseal
+from portal.lib.sealing import CannotUnsealError, seal, sealed_anew, unseal
 
 PREFIX = "whsec_"
 RETRY_AFTER = (
@@ -38,6 +39,17 @@ def new_secret() -> str:
 
 def sealed(secret: str, organisation_id: str) -> bytes:
     return seal(secret.encode(), _context(organisation_id))
+
+
+def seal_anew() -> None:
+    """Seal with SECRET_KEY the secrets that a former one sealed."""
+    rows = AlertSettings.objects.all()
+    for pk, kept in rows.values_list("pk", "webhook_secret").iterator():
+        with suppress(CannotUnsealError):  # its owner is told by what could not be posted
+            anew = None if kept is None else sealed_anew(kept, _context(pk))
+            if anew is not None:
+                # Not over one that somebody makes meanwhile.
+                rows.filter(pk=pk, webhook_secret=kept).update(webhook_secret=anew)
 
 
 def _context(organisation_id: str) -> str:

@@ -30,6 +30,7 @@ BEAT_SCHEDULE: dict[str, Any] = {
     "catch-up": {"task": "billing.tasks.catch_up", "schedule": 600.0},
     "finish-closings": {"task": "billing.tasks.finish_closings", "schedule": 30.0},
     "reconcile": {"task": "billing.tasks.reconcile", "schedule": crontab(hour=3, minute=20)},
+    "seal-alert-secrets": {"task": "billing.tasks.seal_alert_secrets", "schedule": 3600.0},
     "send-refunds": {"task": "billing.tasks.send_refunds", "schedule": 60.0},
     "tell-usage": {"task": "billing.tasks.tell_usage", "schedule": 60.0},
     "top-up": {"task": "billing.tasks.top_up", "schedule": 30.0},
@@ -57,6 +58,12 @@ def check_alerts() -> None:
 @shared_task
 def post_alerts(organisation_id: str) -> None:
     alert_posts.deliver_all(organisation_id)
+
+
+@shared_task
+def seal_alert_secrets() -> None:
+    """After a rotation of SECRET_KEY."""
+    alert_posts.seal_anew()
 
 
 @shared_task

@@ -46,9 +46,7 @@ API_MAX_BODY_BYTES = env.integer("API_MAX_BODY_BYTES", 4 * 1024 * 1024, 1)
 API_MAX_SEQUENCES = env.integer("API_MAX_SEQUENCES", 128, 1)  # n x prompts of one request
 REQUEST_DEADLINE_S = env.integer("REQUEST_DEADLINE_S", 3600)  # waiting and answering; 0: none
 KEPT_BODY_MAX_BYTES = env.integer("KEPT_BODY_MAX_BYTES", 256 * 1024)  # each, for who keeps bodies
-REPLAY_MAX_BYTES = env.integer(
-    "REPLAY_MAX_BYTES", 1024 * 1024
-)  # of an answer with an Idempotency-Key
+REPLAY_MAX_BYTES = env.integer("REPLAY_MAX_BYTES", 1024 * 1024)  # kept by an Idempotency-Key
 API_CORS_ORIGINS = env.words("API_CORS_ORIGINS", check=addresses.origin)
 API_KEY_CACHE_S = 2.0  # a revoked key is refused after at most this long
 # NAME:DOLLARS:REQUESTS:TOKENS of each tier: whoever has paid so much in may do so much a minute
@@ -326,6 +324,7 @@ ACCOUNT_RATE_LIMITS = {
 ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
 SOCIALACCOUNT_ADAPTER = "accounts.adapters.SocialAccountAdapter"
 ACCOUNT_LOGOUT_REDIRECT_URL = "home"
+MFA_ADAPTER = "accounts.second_factors.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = SITE_NAME

@@ -3,7 +3,8 @@
 AES-256-GCM with a key of its own for every context, derived from SECRET_KEY by HKDF-SHA-256
 (RFC 5869). The context says what is sealed and whose it is, and is authenticated: a sealed text
 that is moved to another row does not open there. After a rotation the keys in SECRET_KEY_FALLBACKS
-still open what they sealed; nothing is sealed with them any more.
+still open what they sealed; nothing is sealed with them any more, and what is kept for good is
+sealed anew by hourly jobs.
 """
 
 import os
@@ -33,6 +34,17 @@ def seal(plain: bytes, context: str) -> bytes:
 
 def unseal(sealed: bytes | memoryview, context: str) -> bytes:
     """What `seal` was given. Raises CannotUnsealError."""
+    return _open(sealed, context)[0]
+
+
+def sealed_anew(sealed: bytes | memoryview, context: str) -> bytes | None:
+    """The same, sealed with SECRET_KEY; None where it is already. Raises CannotUnsealError."""
+    plain, secret = _open(sealed, context)
+    return None if secret == settings.SECRET_KEY else seal(plain, context)
+
+
+def _open(sealed: bytes | memoryview, context: str) -> tuple[bytes, str]:
+    """What was sealed, and the secret that opened it."""
     sealed = bytes(sealed)
     head, body = sealed[: 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
     if head[:1] != _FORMAT:
@@ -42,7 +54,7 @@ def unseal(sealed: bytes | memoryview, context: str) -> bytes:
             packed = AESGCM(_key(secret, context)).decrypt(head[1:], body, context.encode())
         except (InvalidTag, ValueError):  # ValueError: it is too short to hold anything
             continue
-        return zlib.decompress(packed)
+        return zlib.decompress(packed), secret
     raise CannotUnsealError("no key opens this")
 
 

@@ -155,6 +155,9 @@ def test_an_invitation_opens_a_closed_site_for_its_address_alone(
     settings.SIGNUP_OPEN = False
     client.get(invited)
     assert sign_up(client, "evil@example.com") == 403
+    fields = {"email": "evil@example.com", "password1": STRONG}
+    refused = client.post(reverse("account_signup"), fields)
+    assert "This invitation is for another email address" in refused.content.decode()
     assert not User.objects.filter(email="evil@example.com").exists()
 
 

@@ -129,6 +129,21 @@ def test_a_server_that_redirects_is_not_followed(secret: str, receiver: Receiver
     assert AlertPost.objects.get().error == "It answered 302."
 
 
+def test_a_secret_outlives_the_key_that_sealed_it(
+    secret: str, receiver: Receiver, settings: LazySettings
+) -> None:
+    former = settings.SECRET_KEY
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "the second " * 9, [former]
+    tasks.seal_alert_secrets()
+    sealed = AlertSettings.objects.get().webhook_secret
+    tasks.seal_alert_secrets()
+    assert AlertSettings.objects.get().webhook_secret == sealed, "there is nothing to do any more"
+    settings.SECRET_KEY_FALLBACKS = []
+    alert_posts.deliver(Alert.objects.get().pk)
+    [(headers, body)] = receiver.got
+    checks(secret, headers, body)
+
+
 def test_a_new_secret_signs_what_comes_after_it(
     secret: str, receiver: Receiver, organisation: Organisation
 ) -> None:

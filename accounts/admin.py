@@ -1,23 +1,13 @@
 """The operator's console for people: users, organisations, keys, the outbox of mail, sign-ins."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-# These register their own pages first, which are replaced below.
-import allauth.mfa.admin
-import allauth.socialaccount.admin
-import allauth.usersessions.admin  # noqa: F401
-from allauth.account.admin import EmailAddressAdmin
 from allauth.account.decorators import secure_admin_login
 from allauth.account.models import EmailAddress
-from allauth.mfa.models import Authenticator
-from allauth.socialaccount.models import SocialAccount
-from allauth.usersessions.models import UserSession
-from auditlog.admin import LogEntryAdmin
-from auditlog.models import LogEntry
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -27,16 +17,14 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import flows, mail, visits
+from accounts import admin_sign_in, flows, mail, visits  # noqa: F401  registers its pages
+from accounts.admin_base import DiscreetAdmin, is_superuser, may_touch
 from accounts.forms import VisitForm
 from accounts.models import ApiKey, Membership, Organisation, OutgoingMail, Role, User
 from portal.lib.money import format_dollars
 
 # The console's own sign-in page knows neither rate limits nor a second factor.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
-# The packages' own pages search columns that our users lack, show what one-time codes are made
-# from, forget a session without ending it, and give whoever may change them anybody's account.
-admin.site.unregister([Authenticator, EmailAddress, SocialAccount, UserSession, LogEntry])
 
 SEES_PEOPLE = "accounts.view_user"
 
@@ -80,7 +68,7 @@ class MembershipInline(admin.StackedInline[Membership, Model]):
 
 
 @admin.register(User)
-class UserAdmin(admin.ModelAdmin[User]):
+class UserAdmin(DiscreetAdmin):
     list_display = ["email", "name", "is_active", "is_staff", "last_login", "date_joined"]
     list_filter = ["is_active", "is_staff"]
     search_fields = ["email", "name"]
@@ -129,16 +117,6 @@ class UserAdmin(admin.ModelAdmin[User]):
 def columns_for(request: HttpRequest, names: Sequence[Any], needed: Mapping[str, str]) -> list[Any]:
     """Those of a list that the operator may see, or search: it would tell who is where."""
     return [name for name in names if name not in needed or request.user.has_perm(needed[name])]
-
-
-def is_superuser(request: HttpRequest) -> bool:
-    return request.user.is_authenticated and request.user.is_superuser
-
-
-def may_touch(person: User | None, request: HttpRequest) -> bool:
-    """Whether it is nobody of the operators, or a superuser asks."""
-    customer = person is None or not (person.is_staff or person.is_superuser)
-    return customer or is_superuser(request)
 
 
 def owned_by_nobody_else(user_ids: Sequence[int]) -> list[Organisation]:
@@ -248,7 +226,7 @@ class OrganisationAdmin(admin.ModelAdmin[Organisation]):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(admin.ModelAdmin[ApiKey]):
+class ApiKeyAdmin(DiscreetAdmin):
     list_display = [
         "name", "organisation", "prefix", "last_four", "scope", "created_at", "last_used_at",
         "expires_at", "revoked_at",
@@ -277,7 +255,7 @@ class ApiKeyAdmin(admin.ModelAdmin[ApiKey]):
 
 
 @admin.register(OutgoingMail)
-class OutgoingMailAdmin(admin.ModelAdmin[OutgoingMail]):
+class OutgoingMailAdmin(DiscreetAdmin):
     """The outbox: without a mail server, the place where links are found."""
 
     list_display = ["created_at", "subject", "to", "sent_at", "attempts", "error"]
@@ -286,7 +264,6 @@ class OutgoingMailAdmin(admin.ModelAdmin[OutgoingMail]):
     readonly_fields = (
         "created_at", "sent_at", "subject", "sender", "to", "body", "attempts", "error",
     )  # fmt: skip
-    fields = readonly_fields
     date_hierarchy = "created_at"
     actions = ["try_again"]
 
@@ -295,6 +272,11 @@ class OutgoingMailAdmin(admin.ModelAdmin[OutgoingMail]):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+    def get_fields(self, request: HttpRequest, obj: OutgoingMail | None = None) -> Any:
+        """A link lets its reader in as the recipient: nobody reads those of an operator."""
+        hidden = obj is not None and to_an_operator(obj) and not is_superuser(request)
+        return [each for each in self.readonly_fields if not (hidden and each == "body")]
 
     @admin.action(description=gettext_lazy("Try again"), permissions=["change"])
     def try_again(self, request: HttpRequest, mails: QuerySet[OutgoingMail]) -> None:
@@ -312,65 +294,8 @@ class OutgoingMailAdmin(admin.ModelAdmin[OutgoingMail]):
         return format_html('<div class="readonly mail-text">{}</div>', linked)
 
 
-class SignInAdmin(admin.ModelAdmin[Any]):
-    """What people sign in by: to be looked at, or taken away from who is no operator."""
-
-    list_select_related = ["user"]
-    exclude: ClassVar = ["data", "extra_data"]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        person = None if obj is None else obj.user
-        return super().has_delete_permission(request, obj) and may_touch(person, request)
-
-
-@admin.register(EmailAddress)
-class AddressAdmin(SignInAdmin, EmailAddressAdmin):  # type: ignore[misc]  # allauth has no types
-    """Another address is given on its owner's page, where the old ones go."""
-
-    def has_confirm_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("account.change_emailaddress")
-
-    @admin.action(
-        description=EmailAddressAdmin.make_verified.short_description, permissions=["confirm"]
-    )
-    def make_verified(self, request: HttpRequest, queryset: QuerySet[EmailAddress]) -> None:
-        super().make_verified(request, queryset)
-
-
-@admin.register(SocialAccount)
-class SocialAccountAdmin(SignInAdmin):
-    list_display = ["user", "provider", "uid", "last_login", "date_joined"]
-    list_filter = ["provider"]
-    search_fields = ["user__email", "uid"]
-
-
-@admin.register(Authenticator)
-class AuthenticatorAdmin(SignInAdmin):
-    list_display = ["user", "type", "created_at", "last_used_at"]
-    list_filter = ["type"]
-    search_fields = ["user__email"]
-
-
-@admin.register(UserSession)
-class UserSessionAdmin(SignInAdmin):
-    list_display = ["user", "created_at", "last_seen_at", "ip", "user_agent"]
-    search_fields = ["user__email", "ip"]
-
-    def delete_model(self, request: HttpRequest, obj: UserSession) -> None:
-        """Sign them out there."""
-        obj.end()
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[UserSession]) -> None:
-        for session in queryset:
-            session.end()
-
-
-@admin.register(LogEntry)
-class ChangeAdmin(LogEntryAdmin):  # type: ignore[misc]  # auditlog has no types
-    search_fields: ClassVar = ["object_repr", "changes", "actor__email", "actor__name"]
+def to_an_operator(sent: OutgoingMail) -> bool:
+    operators = User.objects.filter(Q(is_staff=True) | Q(is_superuser=True))
+    theirs = operators.values_list("email", "emailaddress__email")
+    known = {address.lower() for each in theirs for address in each if address}
+    return any(recipient.lower() in known for recipient in sent.recipients)

@@ -10,6 +10,7 @@ import django.db.backends.sqlite3.base  # noqa: F401  before its operations, on 
 import pytest
 from allauth.account.models import EmailAddress
 from django.conf import settings
+from django.contrib.auth.models import Permission
 from django.core.cache import cache
 from django.core.management.commands import flush
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -142,6 +143,18 @@ def make_user(email: str, name: str) -> User:
 @pytest.fixture
 def alice(db: None) -> User:
     return make_user("alice@example.com", "Alice")
+
+
+@pytest.fixture
+def helper(db: None) -> User:
+    """Staff, with no permission but those that a test gives."""
+    user = make_user("helper@example.com", "Helper")
+    User.objects.filter(pk=user.pk).update(is_staff=True)
+    return User.objects.get(pk=user.pk)
+
+
+def permit(user: User, *codenames: str) -> None:
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -16,25 +16,13 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from accounts.models import Organisation, User
 from billing import ledger
 from portal.lib.money import NANOS_PER_DOLLAR
-from tests.conftest import make_user, signed_in
+from tests.conftest import make_user, permit, signed_in
 
 # What Django itself shows to all who are staff.
 OPEN = {
     "/operator/", "/operator/login/", "/operator/logout/", "/operator/password_change/",
     "/operator/password_change/done/", "/operator/jsi18n/",
 }  # fmt: skip
-
-
-@pytest.fixture
-def helper(db: None) -> User:
-    """Staff, with no permission but those that a test gives."""
-    user = make_user("helper@example.com", "Helper")
-    User.objects.filter(pk=user.pk).update(is_staff=True)
-    return User.objects.get(pk=user.pk)
-
-
-def permit(user: User, *codenames: str) -> None:
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
 
 
 def addresses(patterns: list[Any], prefix: str = "/") -> Iterator[str]:

@@ -4,6 +4,8 @@ import zoneinfo
 from typing import Any, ClassVar, TypeVar
 
 from allauth.account import forms as allauth_forms
+from allauth.mfa.models import Authenticator
+from allauth.mfa.webauthn import forms as webauthn_forms
 from django import forms
 from django.contrib.auth.hashers import make_password
 from django.db.models import Model
@@ -13,6 +15,9 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Organisation, Role, User
 
 Row = TypeVar("Row", bound=Model)
+MOST_PASSKEYS = 20
+MAX_PASSKEY_NAME = 100
+MAX_CREDENTIAL = 20_000  # characters, several times what any device sends
 
 
 class SignInForm(allauth_forms.LoginForm):  # type: ignore[misc]
@@ -30,6 +35,25 @@ class SignUpForm(allauth_forms.SignupForm):  # type: ignore[misc]
         if self.account_already_exists:
             make_password(self.cleaned_data["password1"])
         return super().try_save(request)
+
+
+class NewPasskeyForm(webauthn_forms.AddWebAuthnForm):  # type: ignore[misc]
+    """Bounded: allauth keeps what it is sent, as long as that is and as often as it comes."""
+
+    name = forms.CharField(label=_("Name"), required=False, max_length=MAX_PASSKEY_NAME)
+
+    def clean(self) -> Any:
+        theirs = Authenticator.objects.filter(user=self.user, type=Authenticator.Type.WEBAUTHN)
+        if theirs.count() >= MOST_PASSKEYS:
+            said = _("You have %(most)s passkeys, and can have no more; remove one first.")
+            raise forms.ValidationError(said % {"most": MOST_PASSKEYS})
+        if len(self.data.get("credential", "")) > MAX_CREDENTIAL:
+            raise forms.ValidationError(_("This is not a passkey."))
+        return super().clean()
+
+
+class PasskeyNameForm(webauthn_forms.EditWebAuthnForm):  # type: ignore[misc]
+    name = forms.CharField(label=_("Name"), max_length=MAX_PASSKEY_NAME)
 
 
 class InviteForm(forms.Form):

@@ -5,12 +5,13 @@ from datetime import timedelta
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import flows
+from accounts import flows, forms
 from accounts.authentication import key_cache
 from accounts.models import ApiKey, Organisation, Scope, User
 from tests.at_once import at_once, num_refused
@@ -83,6 +84,26 @@ def test_a_person_has_so_many_addresses(verified: User, alice_client: Client) ->
     alice_client.post(page, {"action_add": "", "email": "eleventh@example.com"})
     assert EmailAddress.objects.filter(user=verified).count() == 10
     assert "action_add" not in alice_client.get(page).content.decode()
+
+
+def test_a_person_has_so_many_passkeys_each_with_a_short_name(verified: User) -> None:
+    def said(**fields: str) -> str:
+        form = forms.NewPasskeyForm(user=verified, data={"credential": "{}", **fields})
+        form.is_valid()
+        return str(form.errors)
+
+    enough = "You have 20 passkeys, and can have no more"
+    assert "at most 100 characters" in said(name="n" * 101)
+    assert "This is not a passkey" in said(credential='{"id": "%s"}' % ("a" * 20_000))
+    assert enough not in said()
+    for _number in range(forms.MOST_PASSKEYS):
+        Authenticator.objects.create(user=verified, type=Authenticator.Type.WEBAUTHN, data={})
+    assert enough in said()
+    renamed = forms.PasskeyNameForm(
+        instance=Authenticator(type=Authenticator.Type.WEBAUTHN, data={"name": "n"}),
+        data={"name": "n" * 101},
+    )
+    assert "at most 100 characters" in str(renamed.errors)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -236,3 +236,13 @@ def there_and_back(page: Page) -> None:
     page.wait_for_url("**/billing/")
     page.get_by_role("link", name="Playground", exact=True).click()
     page.wait_for_url("**/playground/**")
+
+
+def test_what_a_tab_keeps_goes_with_who_signs_out(page: Page) -> None:
+    composer(page).fill("of nobody else's business")
+    page.reload()
+    expect(composer(page)).to_have_value("of nobody else's business")
+    page.locator("summary.account").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile("/$"))
+    assert page.evaluate("Object.entries(sessionStorage)") == []

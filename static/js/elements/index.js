@@ -9,6 +9,7 @@ import "./language-switch.js";
 import "./live-fragment.js";
 import "./local-time.js";
 import "./request-drawer.js";
+import "./sign-out.js";
 import "./submit-on-change.js";
 import "./submit-once.js";
 import "./theme-switch.js";

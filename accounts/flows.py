@@ -302,6 +302,7 @@ def accept_invitation(token: str, user: User) -> Membership:
         raise ValueError(_("This invitation was used, replaced or has expired."))
     if invitation.email.lower() != user.email.lower():
         raise ValueError(_("This invitation is for another email address."))
+    _one_at_a_time(invitation.organisation)
     taken = Invitation.objects.filter(pk=invitation.pk, accepted_at=None).update(
         accepted_at=timezone.now()
     )

@@ -33,8 +33,13 @@ def welcome(request: HttpRequest) -> HttpResponseBase:
 
     Who has a key already is not welcomed again: there is nothing here for them.
     """
-    user = cast("User", request.user)
-    flows.ensure_organisation(user)
+    flows.ensure_organisation(cast("User", request.user))
+    return welcome_to(request)
+
+
+@member_required()
+def welcome_to(request: HttpRequest) -> HttpResponseBase:
+    """The page of the organisation in which they work."""
     if request.method == "GET" and has_key(request.organisation.pk):  # type: ignore[attr-defined]
         return redirect("overview")
     may_make = role_of(request) in KEY_MAKERS
@@ -45,7 +50,9 @@ def welcome(request: HttpRequest) -> HttpResponseBase:
         organisation = request.organisation  # type: ignore[attr-defined]
         token = request.POST.get("form_token", "")
         try:
-            _key, secret = flows.create_key(organisation, user, _("First key"), form_token=token)
+            _key, secret = flows.create_key(
+                organisation, cast("User", request.user), _("First key"), form_token=token
+            )
         except ValueError as error:  # its page was loaded again
             messages.warning(request, str(error))
             return redirect("keys")

@@ -69,7 +69,7 @@ def test_who_has_gone_gets_no_role(organisation: Organisation, bob: User) -> Non
         flows.change_role(membership, "viewer")
 
 
-def test_who_waited_for_a_deletion_makes_no_key_and_invites_nobody(
+def test_who_waited_for_a_deletion_makes_no_key_and_lets_nobody_in(
     organisation: Organisation, alice: User
 ) -> None:
     flows.suspend(organisation)
@@ -80,3 +80,11 @@ def test_who_waited_for_a_deletion_makes_no_key_and_invites_nobody(
         flows.invite(organisation, alice, "dora@example.com", "viewer")
     assert not organisation.api_keys.exists()
     assert not organisation.invitations.exists()
+    # As who follows one sees it that is deleted in this moment.
+    seen, week = flows.hash_token("seen"), timezone.now() + flows.INVITATION_LASTS
+    organisation.invitations.create(
+        email=alice.email, role="owner", token_hash=seen, expires_at=week
+    )
+    with pytest.raises(ValueError, match="was deleted"):
+        flows.accept_invitation("seen", alice)
+    assert not organisation.memberships.exists()

@@ -281,7 +281,7 @@ class OutgoingMailAdmin(DiscreetAdmin):
     @admin.action(description=gettext_lazy("Try again"), permissions=["change"])
     def try_again(self, request: HttpRequest, mails: QuerySet[OutgoingMail]) -> None:
         number = mail.try_again(mails)
-        self.message_user(request, _("Wait to be sent: %(number)s") % {"number": number})
+        self.message_user(request, _("Waiting to be sent: %(number)s") % {"number": number})
 
     @admin.display(description=gettext_lazy("to"))
     def to(self, each: OutgoingMail) -> str:

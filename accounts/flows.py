@@ -30,7 +30,7 @@ MAX_KEYS = 1_000  # of an organisation, that have not ended
 MAX_KEYS_A_DAY = 1_000  # those that were revoked since, and successors, included
 KEYS_OF_FORMS = UUID("6c1d7f0e-6d0e-4c34-9a5a-0f5a5f6d9c1b")
 MADE_BEFORE = gettext_lazy(
-    "This form has made its key before, and a key is shown once. "
+    "This form has already made its key, and a key is shown only once. "
     "If you did not copy it, revoke it and make another."
 )
 WITHOUT_OWNER = gettext_lazy("An organisation needs an owner; make somebody else one first.")
@@ -226,7 +226,7 @@ def rotate_key(
     ends_at = timezone.now() + overlap
     live = ApiKey.objects.filter(pk=key.pk, revoked_at=None)
     if not audit.noted(live.update(revoked_at=ends_at), key, revoked_at=ends_at):
-        raise ValueError(_("This key is revoked or being rotated already."))
+        raise ValueError(_("This key is already revoked or being rotated."))
     successor, secret = create_key(
         key.organisation,
         user,
@@ -259,12 +259,12 @@ def invite(
     day_ago = timezone.now() - timedelta(days=1)
     if audit.invitations_since(organisation, day_ago) >= MAX_INVITATIONS_A_DAY:
         # Each is a mail to an address that anybody may have typed in.
-        raise ValueError(_("That is enough invitations for a day."))
+        raise ValueError(_("No more invitations can be sent today; try again tomorrow."))
     replaced = organisation.invitations.filter(email__iexact=email, accepted_at=None)
     owners = replaced.filter(role=Role.OWNER, expires_at__gt=timezone.now())
     if role != Role.OWNER and owners.exists():
         # An owner's is an owner's to withdraw, by this way as well.
-        raise ValueError(_("This person is invited as an owner; withdraw that first."))
+        raise ValueError(_("This person is invited as an owner; withdraw that invitation first."))
     replaced.delete()
     token = secrets.token_urlsafe(32)
     invitation = Invitation.objects.create(
@@ -282,7 +282,7 @@ def withdraw_invitation(invitation: Invitation) -> None:
     """Make the mail that carries it worth nothing. Raises ValueError for one that has ended."""
     deleted, _by_model = Invitation.objects.filter(pk=invitation.pk, accepted_at=None).delete()
     if not deleted:
-        raise ValueError(_("This invitation was accepted or withdrawn before."))
+        raise ValueError(_("This invitation has already been accepted or withdrawn."))
 
 
 def find_invitation(token: str) -> Invitation | None:
@@ -324,7 +324,7 @@ def change_role(membership: Membership, role: str) -> None:
     if role != Role.OWNER:
         _keep_an_owner(membership)
     if not Membership.objects.select_for_update().filter(pk=membership.pk).exists():
-        raise ValueError(_("This person is no member any more."))
+        raise ValueError(_("This person is no longer a member."))
     membership.role = role
     membership.save(update_fields=["role"])
 

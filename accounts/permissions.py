@@ -60,7 +60,7 @@ def member_required(*roles: str) -> Callable[[View[P]], View[P]]:
 
 def _of_another_page(request: HttpRequest, organisation: Organisation) -> HttpResponseBase:
     said = _(
-        "You work in %(name)s now; what you sent was of another organisation. Nothing was changed."
+        "You are in %(name)s now; what you sent was for another organisation. Nothing was changed."
     ) % {"name": organisation}
     if PAGE_OF_HEADER in request.headers:
         return JsonResponse({"error": {"message": said}}, status=409)

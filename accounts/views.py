@@ -55,7 +55,7 @@ def invitation_withdraw(request: HttpRequest, invitation_id: int) -> HttpRespons
     try:
         only_owners_make_owners(request, found.role)
         flows.withdraw_invitation(found)
-        messages.success(request, _("The invitation is withdrawn."))
+        messages.success(request, _("The invitation has been withdrawn."))
     except ValueError as error:
         messages.error(request, str(error))
     return redirect("members")

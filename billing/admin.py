@@ -180,7 +180,7 @@ def _grant(request: HttpRequest, form: GrantForm) -> bool:
             actor=str(request.user),
         )
     except ValueError:
-        form.add_error("amount", _("With this the organisation would have been given too much."))
+        form.add_error("amount", _("The organisation would then have been granted too much."))
         return False
     text = _("Granted %(amount)s.") % {"amount": format_dollars(transfer.amount_nanos)}
     messages.success(request, text)
@@ -364,7 +364,7 @@ class ReconciliationAdmin(ReadOnlyAdmin):
         if run is None:
             messages.error(request, _("Payments are not set up here."))
         elif run.error:
-            text = _("It could not be compared to the end: %(reason)s")
+            text = _("The comparison could not be finished: %(reason)s")
             messages.error(request, text % {"reason": run.error})
         else:
             text = _("Compared %(compared)s; differences: %(differences)s.")

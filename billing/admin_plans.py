@@ -36,7 +36,7 @@ class PlanForm(forms.ModelForm[Plan]):
         elif not self.instance.price_cents:  # a plan that is there keeps its price's amount
             return cleaned
         if cleaned.get("credit_cents", 0) < self.instance.price_cents:
-            self.add_error("credit_cents", _("It must give at least what it costs."))
+            self.add_error("credit_cents", _("It must give at least as much as it costs."))
         return cleaned
 
 
@@ -126,7 +126,7 @@ def set_credit_line(request: HttpRequest, context: dict[str, Any]) -> HttpRespon
     initial = {"organisation": request.GET.get("organisation", "")}
     form = CreditLineForm(request.POST or None, initial=initial)
     if form.is_valid() and _set(request, form):
-        messages.success(request, _("The credit line is changed."))
+        messages.success(request, _("The credit line has been changed."))
         return redirect("admin:billing_postpaid_changelist")
     shown = {**context, "form": form, "title": _("Credit line")}
     return render(request, "admin/billing/credit_line.html", shown)

@@ -16,7 +16,7 @@ from portal.lib import callbacks
 
 MOST_PERCENTAGES = 10
 REPLACED = gettext_lazy(
-    "This secret was replaced before, and the new one is shown once. "
+    "This form has already replaced the secret, and the new one is shown only once. "
     "If you did not copy it, make another."
 )
 

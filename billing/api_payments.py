@@ -97,7 +97,7 @@ def _turn_on(organisation: Organisation, wanted: dict[str, Any], by: str) -> Non
     if not wanted["has_card"]:
         raise NoCard
     if wanted["ceiling_cents"] < wanted["amount_cents"]:
-        raise serializers.ValidationError({"ceiling_cents": "It must allow one charge at least."})
+        raise serializers.ValidationError({"ceiling_cents": "It must allow at least one charge."})
     try:
         autotopup.turn_on(
             organisation, wanted["threshold_cents"], wanted["amount_cents"],

@@ -71,7 +71,7 @@ class AlertsForm(forms.Form):
     low_balance_nanos = DollarsField(
         label=_("Low balance in US dollars"),
         validators=[not_nothing],
-        help_text=_("Told when the balance falls below it; empty: never."),
+        help_text=_("You are alerted when the balance falls below this; empty: never."),
     )
     by_mail = forms.BooleanField(
         label=_("By mail to owners, admins and billing members"), required=False
@@ -125,7 +125,7 @@ class AutoTopUpForm(forms.Form):
     """Amounts in dollars; `cents` says what they are in cents."""
 
     threshold = forms.DecimalField(
-        label=_("When the balance falls under"), min_value=Decimal(1), max_digits=9,
+        label=_("When the balance falls below"), min_value=Decimal(1), max_digits=9,
         decimal_places=2,
     )  # fmt: skip
     amount = forms.DecimalField(
@@ -150,7 +150,7 @@ class AutoTopUpForm(forms.Form):
     def clean(self) -> None:
         amount, ceiling = self.cleaned_data.get("amount"), self.cleaned_data.get("ceiling")
         if amount is not None and ceiling is not None and ceiling < amount:
-            self.add_error("ceiling", _("It must allow one charge at least."))
+            self.add_error("ceiling", _("It must allow at least one charge."))
 
     def cents(self, name: str) -> int:
         return int(self.cleaned_data[name] * 100)
@@ -192,7 +192,7 @@ class GrantForm(forms.Form):
         posted = Transfer.objects.filter(reference=self.reference).first()
         if posted is not None and not self._same.filter(pk=posted.pk).exists():
             amount = format_dollars(posted.amount_nanos)
-            text = _("This form has granted %(amount)s already; open it anew for another grant.")
+            text = _("This form has already granted %(amount)s; open it again for another grant.")
             self.add_error(None, text % {"amount": amount})
         elif posted is None and not self.cleaned_data["again"] and self._same.exists():
             # Who went back to see whether it worked finds the form filled in, with a new token.

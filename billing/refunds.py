@@ -97,7 +97,7 @@ def _begin(top_up: TopUp, form_token: str, by: str) -> Refund:
     try:
         return _take_back(top_up, share, form_token, by)
     except ledger.InsufficientCredit:  # used in this instant
-        raise ValueError(_("This credit is being used just now; please try again.")) from None
+        raise ValueError(_("This credit is in use at the moment; please try again.")) from None
 
 
 @transaction.atomic

@@ -21,5 +21,5 @@ def tell(request: HttpRequest, error: StripeUnavailable, otherwise: str) -> None
     """Say so on the page, and in the log; `otherwise` where it did not answer."""
     log(request.path, error)
     if error.refused:
-        otherwise = _("Stripe refuses this, so nothing was done; please tell the operator.")
+        otherwise = _("Stripe refused this, so nothing was done; please tell the operator.")
     messages.error(request, otherwise)

@@ -44,7 +44,7 @@ def begin(organisation: Organisation, plan: Plan) -> str:
         SubscriptionPage.objects.filter(pk=page.pk, key=page.key).update(
             plan=plan, key=new_page_key(), checkout_session_id="", created_at=timezone.now()
         )
-    raise ValueError(_("Another tab is subscribing just now; please try again."))
+    raise ValueError(_("A subscription is being started in another tab; please try again."))
 
 
 def end_page(organisation: Organisation) -> None:

@@ -80,7 +80,7 @@ def top_up(request: HttpRequest) -> HttpResponseBase:
         form.add_error("amount", str(error))
         return render(request, "billing/billing.html", page(request, form), status=400)
     except stripe_api.StripeUnavailable as error:
-        refusals.tell(request, error, _("Stripe does not answer just now. Nothing was charged."))
+        refusals.tell(request, error, _("Stripe is not responding. Nothing was charged."))
         return redirect("billing")
     if top_up.state != TopUpState.CREATED:  # sent again by who went back: Stripe's page is over
         return redirect(f"{reverse('billing')}?top_up={top_up.pk}")
@@ -106,7 +106,9 @@ def refund(request: HttpRequest, top_up_id: str) -> HttpResponseBase:
         messages.error(request, _("Stripe refused the refund; your credit is back."))
     else:
         amount = format_dollars(asked.amount_nanos, places=2)
-        messages.success(request, _("%(amount)s go back to your card.") % {"amount": amount})
+        messages.success(
+            request, _("%(amount)s will be returned to your card.") % {"amount": amount}
+        )
     return redirect("billing")
 
 
@@ -121,7 +123,9 @@ def set_cap(request: HttpRequest) -> HttpResponseBase:
         request.organisation,  # type: ignore[attr-defined]
         form.cleaned_data["monthly_cap"],
     )
-    messages.success(request, _("The monthly cap is changed; it holds for the next request."))
+    messages.success(
+        request, _("The monthly cap has been changed; it applies from the next request.")
+    )
     return redirect("billing")
 
 
@@ -153,7 +157,7 @@ def new_alerts_secret(request: HttpRequest) -> HttpResponseBase:
 
 def _alerts_changed(request: HttpRequest, secret: str | None) -> HttpResponseBase:
     if secret is None:
-        messages.success(request, _("The alerts are changed."))
+        messages.success(request, _("The alerts have been changed."))
         return redirect("billing")
     shown = {**page(request, TopUpForm()), "webhook_secret": secret}
     return render(request, "billing/billing.html", shown)

@@ -74,7 +74,7 @@ def receipt(request: HttpRequest, top_up_id: str) -> HttpResponseBase:
         address = ""
     if address:
         return redirect(address)
-    messages.error(request, _("Stripe does not show this receipt just now."))
+    messages.error(request, _("Stripe cannot show this receipt at the moment."))
     return redirect("billing")
 
 
@@ -86,5 +86,5 @@ def _to_stripe(request: HttpRequest, address_of: Callable[[str], str]) -> HttpRe
         organisation = request.organisation  # type: ignore[attr-defined]
         return redirect(customers.with_customer(organisation, address_of))
     except stripe_api.StripeUnavailable as error:
-        refusals.tell(request, error, _("Stripe does not answer just now. Nothing was charged."))
+        refusals.tell(request, error, _("Stripe is not responding. Nothing was charged."))
         return redirect("billing")

@@ -23,7 +23,7 @@ def subscribe(request: HttpRequest, plan_id: int) -> HttpResponseBase:
     except ValueError as error:
         messages.error(request, str(error))
     except stripe_api.StripeUnavailable as error:
-        refusals.tell(request, error, _("Stripe does not answer just now. Nothing was charged."))
+        refusals.tell(request, error, _("Stripe is not responding. Nothing was charged."))
     return redirect("billing")
 
 
@@ -38,10 +38,10 @@ def end_subscription(request: HttpRequest, subscription_id: str) -> HttpResponse
     try:
         subscriptions.end_with_period(subscription, ends=ends)
     except stripe_api.StripeUnavailable as error:
-        refusals.tell(request, error, _("Stripe does not answer just now. Nothing was changed."))
+        refusals.tell(request, error, _("Stripe is not responding. Nothing was changed."))
         return redirect("billing")
     if ends:
         messages.success(request, _("The subscription ends with its period; credit stays."))
     else:
-        messages.success(request, _("The subscription goes on."))
+        messages.success(request, _("The subscription continues."))
     return redirect("billing")

@@ -134,8 +134,8 @@ def text_too_long(*, num_bytes: int, most: int, limit: int, param: str) -> Servi
     """It is not even encoded. `limit` is the model's context, in OpenAI's words as above."""
     message = Sentence(
         _(
-            "This model's maximum context length is %(limit)s tokens: of a text at most %(most)s "
-            "bytes are encoded, and yours has %(num_bytes)s. Please shorten or divide it."
+            "This model's maximum context length is %(limit)s tokens: a text may have at most "
+            "%(most)s bytes, and yours has %(num_bytes)s. Please shorten or split it."
         ),
         limit=limit, most=most, num_bytes=num_bytes,
     )  # fmt: skip
@@ -170,7 +170,7 @@ def engine_lost() -> ServiceError:
 
 
 def accounting_unavailable() -> ServiceError:
-    message = _("The ledger cannot be reached, so that nothing can be served. Please try again.")
+    message = _("The ledger cannot be reached, so nothing can be served. Please try again.")
     headers = retry_after(2.0)
     return ServiceError(503, "server_error", "accounting_unavailable", message, None, headers)
 
@@ -194,7 +194,7 @@ def insufficient_credit(
         ceiling=dollars(ceiling_nanos), left=dollars(available_nanos),
     )  # fmt: skip
     if pending_nanos:
-        reserved = _("%(pending)s more is reserved by requests that run.")
+        reserved = _("%(pending)s more is reserved by running requests.")
         message.then(reserved, pending=dollars(pending_nanos))
     if max_tokens:  # none at all would be no answer
         details["max_tokens"] = max_tokens
@@ -220,7 +220,7 @@ def credit_reserved(
 
 def credit_used_up() -> ServiceError:
     """The hold could not be extended while decoding."""
-    message = Sentence(_("Your credit ran out while this answer was made."))
+    message = Sentence(_("Your credit ran out before this answer was finished."))
     message.then(TOP_UP_AT, url=top_up_url())
     details = {"top_up_url": top_up_url()}
     return ServiceError(
@@ -236,7 +236,7 @@ def spend_cap_reached(reached: ledger.CapReached, ceiling_nanos: int) -> Service
         message.then(
             _(
                 "the request may cost up to %(ceiling)s, and this month %(spent)s is spent and "
-                "%(held)s held by requests that run."
+                "%(held)s held by running requests."
             ),
             ceiling=dollars(ceiling_nanos), spent=dollars(reached.spent_nanos),
             held=dollars(reached.pending_nanos),

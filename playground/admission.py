@@ -82,7 +82,7 @@ def admit(credentials: Credentials) -> Caller:
         .first()
     )
     if membership is None:
-        message = _("You are not a member of this organisation any more.")
+        message = _("You are no longer a member of this organisation.")
         raise ServiceError(403, "invalid_request_error", NOT_A_MEMBER, message)
     if not membership.user.is_active or not opened_by(session, membership.user):
         raise session_ended()
@@ -96,5 +96,5 @@ def admit(credentials: Credentials) -> Caller:
 
 
 def session_ended() -> ServiceError:
-    message = _("You are not signed in any more.")
+    message = _("You are no longer signed in.")
     return ServiceError(401, "invalid_request_error", "session_ended", message)

@@ -140,7 +140,8 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chann
             raise protocol.BadFrame(refusal, frame.id)
         if len(self.answering) >= MAX_GENERATIONS:
             message = Sentence(
-                _("At most %(most)s generations run on one socket at once."), most=MAX_GENERATIONS
+                _("At most %(most)s generations may run on one connection at once."),
+                most=MAX_GENERATIONS,
             )
             refusal = ServiceError(429, "rate_limit_error", "too_many_generations", message)
             raise protocol.BadFrame(refusal, frame.id)

@@ -38,19 +38,19 @@ PARAMETERS = (
     Parameter(
         "temperature",
         _("Temperature"),
-        _("How freely the next token is drawn. 0 always takes the likeliest."),
+        _("How freely the next token is chosen. 0 always takes the likeliest one."),
         default="1", low="0", high="2", step="0.05",
     ),
     Parameter(
         "top_p",
         _("Top-p"),
-        _("Draw only from the likeliest tokens that make up this share together. 1 keeps all."),
+        _("Choose only among the likeliest tokens that together make up this share. 1 keeps all."),
         default="1", low="0", high="1", step="0.01",
     ),
     Parameter(
         "top_k",
         _("Top-k"),
-        _("Draw only from this many likeliest tokens. 0 keeps all."),
+        _("Choose only among this many of the likeliest tokens. 0 keeps all."),
         default="0", low="0", high="2147483647", kind="integer",
     ),
     Parameter(
@@ -74,19 +74,19 @@ PARAMETERS = (
     Parameter(
         "presence_penalty",
         _("Presence penalty"),
-        _("Above 0 favours tokens that have not come yet."),
+        _("Above 0, tokens that have not appeared yet become more likely."),
         default="0", low="-2", high="2", step="0.1",
     ),
     Parameter(
         "frequency_penalty",
         _("Frequency penalty"),
-        _("Above 0 disfavours tokens the more often they came."),
+        _("Above 0, tokens become less likely the more often they have appeared."),
         default="0", low="-2", high="2", step="0.1",
     ),
     Parameter(
         "repetition_penalty",
         _("Repetition penalty"),
-        _("Above 1 disfavours tokens that are in the prompt or the answer already."),
+        _("Above 1, tokens already in the prompt or the answer become less likely."),
         default="1", low="0.01", high="10", step="0.01",
     ),
     Parameter(

@@ -13,7 +13,7 @@ from inference.errors import ServiceError
 from inference.sentences import Sentence
 
 MAX_SOCKETS = 100
-TOO_MANY = _("At most %(most)s connections are open at once for one person, key or address.")
+TOO_MANY = _("At most %(most)s connections may be open at once for one person, key or address.")
 
 _open: Counter[str] = Counter()
 

@@ -13,7 +13,7 @@ CONVERSATION: Texts = {
     "connecting": _("Connecting …"),
     "ready": "",
     "lost": _("The connection was lost. Trying again …"),
-    "turned-away": _("You are not signed in any more."),
+    "turned-away": _("You are no longer signed in."),
     "sign_in": _("Sign in"),
     "top_up": _("Add credit"),
     "see_requests": _("Requests"),
@@ -27,31 +27,31 @@ CONVERSATION: Texts = {
         "The connection was lost and the answer stopped here. The numbers below are the bill."
     ),
     "lost_unknown": _(
-        "The connection was lost and nothing was saved of this answer. "
-        "Whether it was billed stands under Requests."
+        "The connection was lost and none of this answer was saved. "
+        "Requests shows whether it was billed."
     ),
     "lost_before": _(
-        "The connection was lost before the answer began. Had it begun unseen, "
-        "it would stand under Requests."
+        "The connection was lost before the answer began. If it did begin unseen, "
+        "Requests shows it."
     ),
     "too_long": _(
-        "This is too long to be sent: {size} KiB with all messages, and at most {most} KiB fit."
+        "This is too long to send: it is {size} KiB with all messages, and the limit is {most} KiB."
     ),
     "conversation_gone": _(
-        "This conversation is not there any more. Run again: what is on the page begins a new one."
+        "This conversation no longer exists. Run again to start a new one with what is on the page."
     ),
     "branched": _(
-        "This conversation has got another answer meanwhile, from another tab, say. It stays as it "
-        "is: what stands here is kept as a conversation of its own."
+        "This conversation has received another answer meanwhile, perhaps from another tab. It "
+        "stays as it is: what you see here is kept as a conversation of its own."
     ),
     "organisation_changed": _(
-        "You switched to another organisation. Load the page again before you go on."
+        "You switched to another organisation. Reload the page before you go on."
     ),
     "finish_stop": _("end of the answer"),
     "finish_length": _("length limit"),
     "finish_tool_calls": _("call of a tool"),
     "finish_aborted": _("stopped"),
-    "finish_failed": _("broken off"),
+    "finish_failed": _("interrupted"),
 }
 FIELDS: Texts = {
     "random": _("random"),
@@ -67,24 +67,24 @@ FIELDS: Texts = {
     "wrong_required": _("“required” must be a list of names."),
     "wrong_enum": _("“enum” must be a list."),
     "wrong_arguments": _("The arguments of a tool are always of the type “object”."),
-    "wrong_name": _("A name has 1 to 64 letters, digits, “_” and “-”."),
+    "wrong_name": _("A name has 1 to 64 letters, digits, “_” or “-”."),
     "wrong_twice": _("Another tool has this name."),
 }
 ACTIONS: Texts = {
     "no_message": _("Write a message first."),
-    "not_loaded": _("This did not work. Please try again, or load the page again."),
+    "not_loaded": _("This did not work. Please try again, or reload the page."),
     "nothing_to_share": _("There is no answer yet. Run something first."),
     "version": _("Version"),
     "delete": _("Delete"),
     "delete_conversation": _("Delete “{title}” and its links for good?"),
-    "not_deleted": _("This could not be deleted. Please try again, or load the page again."),
+    "not_deleted": _("This could not be deleted. Please try again, or reload the page."),
     "delete_preset": _("Delete “{name}” with all its versions?"),
     "replace": _("Replace"),
-    "replace_written": _("Replace what you have written? It is kept nowhere else."),
-    "drop": _("Begin anew"),
-    "drop_written": _("Begin anew without what you have written? It is kept nowhere else."),
+    "replace_written": _("Replace what you have written? It is not saved anywhere else."),
+    "drop": _("Start over"),
+    "drop_written": _("Start over without what you have written? It is not saved anywhere else."),
     "withdraw": _("Withdraw"),
-    "withdraw_link": _("Withdraw this link? Whoever has it will find nothing there."),
+    "withdraw_link": _("Withdraw this link? Anyone who has it will find nothing there."),
     "mode": _("Mode"),
     "model": _("Model"),
     "preset": _("Preset"),

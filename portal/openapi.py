@@ -7,7 +7,6 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import translation
@@ -73,4 +72,4 @@ def schema(request: HttpRequest) -> HttpResponse:
 @read_only
 def reference(request: HttpRequest) -> HttpResponse:
     """The document for people, in Swagger UI from our own origin."""
-    return render(request, "pages/reference.html", {"site_name": settings.SITE_NAME})
+    return render(request, "pages/reference.html")

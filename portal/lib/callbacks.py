@@ -38,7 +38,7 @@ def check_url(url: str, *, private: bool = False) -> SplitResult:
     if not parts.hostname or port == 0 or not plain:
         raise ValueError(_("This is not an address."))
     if parts.username is not None or parts.password is not None or parts.fragment:
-        raise ValueError(_("The address must have no user, password or fragment."))
+        raise ValueError(_("The address must not contain a user, password or fragment."))
     return parts
 
 

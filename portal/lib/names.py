@@ -16,7 +16,7 @@ _WITHIN_ADDRESSES = re.compile(r"(?<=[.:/@。．｡])(?=\S)")
 def check_plain_name(name: str) -> None:
     """Refuse control and direction characters, which make a name look like another text."""
     if any(unicodedata.category(each) in _HIDDEN and each not in _JOINERS for each in name):
-        raise ValidationError(_("A name holds no control or direction characters."))
+        raise ValidationError(_("A name cannot contain control or direction characters."))
 
 
 def unlinked(name: str) -> str:

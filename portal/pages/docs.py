@@ -66,7 +66,7 @@ GROUPS: tuple[tuple[str | Promise, tuple[Page, ...]], ...] = (
     (
         pgettext_lazy("a group of pages", "Reference"),
         (
-            Page("models", _("Models"), _("Which there are, their names and their limits.")),
+            Page("models", _("Models"), _("Which models there are, their names and their limits.")),
             Page("chat-completions", _("Chat completions"), _("Messages in, a message out.")),
             Page("completions", _("Completions"), _("Text in, its continuation out.")),
             Page("responses", _("Responses"), _("The newer form of OpenAI's API.")),
@@ -93,7 +93,9 @@ GROUPS: tuple[tuple[str | Promise, tuple[Page, ...]], ...] = (
             Page("streaming", _("Streaming"), _("Server-sent events, and how they end.")),
             Page("errors", _("Errors"), _("Every status and what to do about it.")),
             Page("retries", _("Retries"), _("Send it again, pay once.")),
-            Page("request-log", _("Request log"), _("What is kept of a request, how long.")),
+            Page(
+                "request-log", _("Request log"), _("What is kept of a request, and for how long.")
+            ),
             Page("limits", _("Limits"), _("How much, how fast, how long.")),
             Page("billing", _("Billing"), _("What is charged, what is free, to the token.")),
         ),

@@ -46,7 +46,7 @@ class KeyForm(KeyLimitsForm):
         label=_("Name"),
         max_length=100,
         validators=[check_plain_name],
-        help_text=_("Where it is used, so that you know it again."),
+        help_text=_("Where it is used, so that you can recognise it."),
     )
     scope = forms.ChoiceField(
         label=_("It may"),
@@ -54,7 +54,7 @@ class KeyForm(KeyLimitsForm):
         help_text=_("A key that calls models cannot manage, and the other way round."),
     )
     allowed_models = forms.MultipleChoiceField(
-        label=_("Models"), required=False, help_text=_("None chosen: every model.")
+        label=_("Models"), required=False, help_text=_("None selected: every model.")
     )
     expires_at = forms.DateTimeField(
         label=_("Expires (UTC)"),

@@ -83,7 +83,9 @@ def key_limits(request: HttpRequest, key_id: str) -> HttpResponseBase:
     except ValueError as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, _("The limits of “%(name)s” are changed.") % {"name": key.name})
+        messages.success(
+            request, _("The limits of “%(name)s” have been changed.") % {"name": key.name}
+        )
     return redirect("keys")
 
 
@@ -92,9 +94,9 @@ def key_limits(request: HttpRequest, key_id: str) -> HttpResponseBase:
 def key_revoke(request: HttpRequest, key_id: str) -> HttpResponseBase:
     key = own_key(request, key_id)
     if flows.revoke_key(key):
-        messages.success(request, _("“%(name)s” is revoked.") % {"name": key.name})
+        messages.success(request, _("“%(name)s” has been revoked.") % {"name": key.name})
     else:
-        messages.info(request, _("“%(name)s” was revoked before.") % {"name": key.name})
+        messages.info(request, _("“%(name)s” was already revoked.") % {"name": key.name})
     return redirect("keys")
 
 

@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-from django.db.models import Count, F, Sum
-from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -13,6 +11,8 @@ from accounts.models import Organisation
 from accounts.permissions import member_required
 from billing import spending, tiers
 from billing.models import UsageRecord
+from portal.pages import measures
+from portal.pages.measures import Totals
 
 MINUTE = timedelta(minutes=1)
 
@@ -32,10 +32,9 @@ def limits(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/limits.html", context)
 
 
-def used_in_the_last_minute(organisation: Organisation) -> dict[str, int]:
+def used_in_the_last_minute(organisation: Organisation) -> Totals:
     """Requests that ended in it, and their tokens; what still runs is counted when it ends."""
     records = UsageRecord.objects.filter(
         organisation=organisation, created_at__gte=timezone.now() - MINUTE
     )
-    tokens = F("uncached_tokens") + F("cached_tokens") + F("output_tokens")
-    return records.aggregate(requests=Count("pk"), tokens=Coalesce(Sum(tokens), 0))
+    return measures.totals(records)

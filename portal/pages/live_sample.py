@@ -73,7 +73,7 @@ async def live_sample(request: HttpRequest) -> HttpResponseBase:
         caller = await db(house_caller)
         await catalog.refresh()
         if caller is None or not (model := model_to_show()):
-            return only(_("There is no sample just now."))
+            return only(_("There is no sample at the moment."))
         spec = spec_of(model, str(QUESTIONS[int(asked)]))
         generation = await service.prepare(spec, caller, arrived=arrived)
     except (ServiceError, DatabaseError):
@@ -113,7 +113,7 @@ async def spell(generation: Generation, language: str) -> AsyncIterator[str]:
                 yield line(text=event.text)
     except ServiceError:
         with translation.override(language):
-            yield line(error=_("The answer was broken off."))
+            yield line(error=_("The answer was interrupted."))
     finally:
         generation.cancel()
 

@@ -72,7 +72,7 @@ def open_steps(organisation: Organisation, user: User, role: str) -> list[Step]:
     account = Account.objects.filter(organisation=organisation).first()
     steps = [
         Step(
-            _("Have some credit"),
+            _("Get some credit"),
             _("Every request is paid from the balance; it can never go below zero."),
             reverse("billing"),
             _("Top up"),

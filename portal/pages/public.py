@@ -29,13 +29,11 @@ class ListedModel:
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    found = samples.chat_samples(samples.default_model())
     context = {
         "listed": listed_models(request)[:5],
         "live_model": live_sample.model_to_show(),
         "questions": live_sample.QUESTIONS,
-        "samples": found,
-        "sample": found[0],
+        "samples": samples.chat_samples(samples.default_model()),
         "welcome_nanos": settings.WELCOME_CREDIT_NANOS,
     }
     return render(request, "pages/home.html", context)
@@ -55,7 +53,6 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
         "entry": found,
         "speed": measures.speeds(timezone.now() - MEASURED_OVER, [name])[name],
         "samples": samples.samples_of(found),
-        "key_hint": samples.key_hint(request),
     }
     return render(request, "pages/model.html", context)
 

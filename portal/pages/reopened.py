@@ -34,8 +34,8 @@ def request_reopen(request: HttpRequest, request_id: str) -> HttpResponse:
         run = kept_runs.read(record, bodies.read(record.organisation_id, record.request_id))
     except ValueError:
         said = _(
-            "The playground cannot show this request: it takes chats and completions of plain "
-            "text, and what its settings can say."
+            "The playground cannot show this request: it takes only chats and completions in plain "
+            "text, with the settings it has."
         )
         messages.error(request, said)
         return redirect("request_detail", request_id)

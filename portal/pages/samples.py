@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -80,27 +81,12 @@ def mask_text(model: str) -> str:
 
 
 def encoder_samples(model: str, path: str, text: str) -> list[Sample]:
-    body = json.dumps({"model": model, "input": text}, indent=2)
-    curl = (
-        f"curl {settings.BASE_URL}/v1/{path} \\\n"
-        '  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n'
-        '  -H "Content-Type: application/json" \\\n'
-        f"  -d '{body}'"
-    )
-    return [Sample("curl", "bash", curl)]
+    return [curl_sample(path, {"model": model, "input": text})]
 
 
 def chat_samples(model: str) -> list[Sample]:
     base = f"{settings.BASE_URL}/v1"
-    body = json.dumps(
-        {"model": model, "messages": [{"role": "user", "content": "Once upon a time"}]}, indent=2
-    )
-    curl = (
-        f"curl {base}/chat/completions \\\n"
-        '  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n'
-        '  -H "Content-Type: application/json" \\\n'
-        f"  -d '{body}'"
-    )
+    body = {"model": model, "messages": [{"role": "user", "content": "Once upon a time"}]}
     python = (
         "from openai import OpenAI\n\n"
         f'client = OpenAI(base_url="{base}")  # reads OPENAI_API_KEY\n'
@@ -120,7 +106,7 @@ def chat_samples(model: str) -> list[Sample]:
         "console.log(answer.choices[0].message.content);"
     )
     return [
-        Sample("curl", "bash", curl),
+        curl_sample("chat/completions", body),
         Sample("Python", "python", python),
         Sample("JavaScript", "javascript", javascript),
     ]
@@ -128,13 +114,7 @@ def chat_samples(model: str) -> list[Sample]:
 
 def completion_samples(model: str) -> list[Sample]:
     base = f"{settings.BASE_URL}/v1"
-    body = json.dumps({"model": model, "prompt": "Once upon a time", "max_tokens": 32}, indent=2)
-    curl = (
-        f"curl {base}/completions \\\n"
-        '  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n'
-        '  -H "Content-Type: application/json" \\\n'
-        f"  -d '{body}'"
-    )
+    body = {"model": model, "prompt": "Once upon a time", "max_tokens": 32}
     python = (
         "from openai import OpenAI\n\n"
         f'client = OpenAI(base_url="{base}")\n'
@@ -143,4 +123,14 @@ def completion_samples(model: str) -> list[Sample]:
         ")\n"
         "print(answer.choices[0].text)"
     )
-    return [Sample("curl", "bash", curl), Sample("Python", "python", python)]
+    return [curl_sample("completions", body), Sample("Python", "python", python)]
+
+
+def curl_sample(path: str, body: dict[str, Any]) -> Sample:
+    text = (
+        f"curl {settings.BASE_URL}/v1/{path} \\\n"
+        '  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n'
+        '  -H "Content-Type: application/json" \\\n'
+        f"  -d '{json.dumps(body, indent=2)}'"
+    )
+    return Sample("curl", "bash", text)

@@ -77,9 +77,9 @@ class ModelStatus:
         """The strip in words, for who does not see it."""
         bad = [hour for hour in self.hours if hour.totals.failed]
         if not any(hour.totals.requests for hour in self.hours):
-            return _("No requests in these 24 hours.")
+            return _("No requests in the last 24 hours.")
         if not bad:
-            return _("No failures in these 24 hours.")
+            return _("No failures in the last 24 hours.")
         each = (
             _("%(time)s UTC: %(failed)d of %(requests)d failed") % {
                 "time": f"{hour.start.astimezone(UTC):%H:%M}",

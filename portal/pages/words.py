@@ -9,12 +9,12 @@ from django.utils.translation import gettext_lazy as _
 
 # Everything that a request can end with after it was accepted.
 ERRORS: dict[str, Promise] = {
-    "access_withdrawn": _("The key or the session that started it was withdrawn meanwhile."),
+    "access_withdrawn": _("The key or the session that started it was revoked meanwhile."),
     "accounting_unavailable": _("Our ledger could not be reached."),
     "deadline_exceeded": _("It was not finished within the server's deadline."),
     "engine_error": _("The engine failed on this request."),
     "engine_lost": _("The engine that served it was lost."),
-    "insufficient_quota": _("Your credit ran out while it was answered."),
+    "insufficient_quota": _("Your credit ran out before the answer was finished."),
     "internal_error": _("Something went wrong on our side."),
     "overloaded": _("No engine had room for it in time, or the server was shutting down."),
     "settling_refused": _("Our ledger refused to charge it."),
@@ -28,7 +28,7 @@ FINISH_REASONS: dict[str, Promise] = {
 
 
 def of_error(code: str) -> str:
-    return str(ERRORS.get(code, _("It was broken off.")))
+    return str(ERRORS.get(code, _("It was interrupted.")))
 
 
 def of_finish_reason(code: str) -> str:

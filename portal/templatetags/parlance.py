@@ -134,7 +134,7 @@ def changed_fields(entry: LogEntry) -> str:
         return _("Operator's visit, ended") if visit[0] else _("Operator's visit: %s") % visit[1]
     if link := entry.changes_dict.get("public_link"):
         made = link[0] == "made"
-        sentence = _("Link for anyone made: %s") if made else _("Link for anyone withdrawn: %s")
+        sentence = _("Public link made: %s") if made else _("Public link withdrawn: %s")
         return sentence % reverse("playground_shared", args=[link[1]])
     fields = {field.name: field for field in entry.content_type.model_class()._meta.get_fields()}
     names = [

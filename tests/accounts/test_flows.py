@@ -86,7 +86,7 @@ def test_a_day_has_only_so_many_invitations_replaced_ones_included(
     monkeypatch.setattr(flows, "MAX_INVITATIONS_A_DAY", 2)
     for _ in range(2):
         flows.invite(organisation, alice, "dana@example.com", Role.VIEWER)
-    with pytest.raises(ValueError, match="enough invitations"):
+    with pytest.raises(ValueError, match="No more invitations"):
         flows.invite(organisation, alice, "eve@example.com", Role.VIEWER)
 
 

@@ -206,7 +206,7 @@ def test_a_grant_form_that_was_sent_takes_no_other_amount(
     fields = {"organisation": organisation.id, "amount": "3", "reason": "Sorry", "form_token": "t"}
     operator.post(page, fields)
     answer = operator.post(page, {**fields, "amount": "30"})
-    assert "has granted $3.00 already" in answer.content.decode()
+    assert "has already granted $3.00" in answer.content.decode()
     assert ledger.balance(organisation.id).posted_nanos == 13 * NANOS_PER_DOLLAR
 
 

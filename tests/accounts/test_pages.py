@@ -116,7 +116,7 @@ def test_a_form_makes_one_key_and_shows_it_once(
     assert 'data-testid="secret"' in first.content.decode()
     again = alice_client.post(reverse(name), fields | {"name": "other"}, follow=True)
     assert again.redirect_chain == [(reverse("keys"), 302)]
-    assert "This form has made its key before" in again.content.decode()
+    assert "This form has already made its key" in again.content.decode()
     assert 'data-testid="secret"' not in again.content.decode()
     assert organisation.api_keys.count() == 1
 
@@ -160,7 +160,7 @@ def test_an_admin_does_not_replace_an_owners_invitation_either(
     alice_client.post(reverse("member_invite"), dora)
     lesser = dora | {"role": "viewer"}
     answer = bob_client.post(reverse("member_invite"), lesser)
-    assert "invited as an owner; withdraw that first" in answer.content.decode()
+    assert "invited as an owner; withdraw that invitation first" in answer.content.decode()
     assert manager("post", "api_invitations", lesser).status_code == 400
     made = organisation.invitations.get()
     assert made.role == Role.OWNER

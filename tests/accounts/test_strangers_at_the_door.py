@@ -66,7 +66,7 @@ def test_whoever_is_told_to_wait_is_told_on_a_page_of_ours() -> None:
     for _ in range(6):
         answer = Client().post(reverse("account_reset_password"), {"email": "nobody@example.com"})
     assert answer.status_code == 429
-    assert "Wait for a minute" in answer.content.decode()
+    assert "Wait a minute" in answer.content.decode()
 
 
 def test_who_has_an_account_sends_no_mails_to_a_crowd(

@@ -106,7 +106,7 @@ def test_a_form_replaces_the_secret_that_it_speaks_of_and_no_later_one(
     copied = alert_settings.read(organisation).webhook_secret
     again = alice_client.post(address, {"replaces": mark[1]}, follow=True)
     assert again.redirect_chain == [(reverse("billing"), 302)]
-    assert "This secret was replaced before" in again.content.decode()
+    assert "This form has already replaced the secret" in again.content.decode()
     assert alert_settings.read(organisation).webhook_secret == copied
     later = re.search(r'name="replaces" value="([0-9a-f]{64})"', renewed)
     assert later

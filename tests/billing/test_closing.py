@@ -62,8 +62,8 @@ def test_unused_credit_goes_back_and_what_was_given_is_named_as_lost(
     ledger.settle("req_1", draft(5 * NANOS_PER_DOLLAR))
     Conversation.objects.create(organisation=organisation, user=alice, title="a", model="starter")
     page = alice_client.get(reverse("organisation_delete")).content.decode()
-    assert "$25.00 go back to your cards" in page
-    assert "$5.00 of credit are lost" in page
+    assert "$25.00 will be returned to your cards" in page
+    assert "$5.00 of credit will be lost" in page
     assert delete(alice_client).status_code == 302
     assert [each["amount"] for each in double.all("refund")] == [2500]
     assert is_deleted(organisation)

@@ -61,7 +61,7 @@ def test_many_holds_are_counted_and_the_largest_shown(
         hold(f"req_{number}", organisation.id, number + 1)
     answer = alice_client.get(reverse("billing"))
     assert [each.amount_nanos for each, _key in answer.context["holds"]] == list(range(22, 2, -1))
-    assert "2 more requests run" in answer.content.decode()
+    assert "2 more requests are running" in answer.content.decode()
 
 
 def test_the_ledger_runs_its_balance(alice_client: Client, used: Organisation) -> None:

@@ -25,7 +25,7 @@ def test_a_plan_costs_what_stripe_says(double: StripeDouble, operator: Client) -
     price = subscriptions.make_plan_price(double, 2000)
     said = {"name": "Team", "stripe_price_id": price["id"], "credit_cents": "1999", "active": "on"}
     errors = operator.post(reverse(ADD), said).context["errors"]
-    assert any("at least what it costs" in str(error) for error in errors)
+    assert any("at least as much as it costs" in str(error) for error in errors)
     assert operator.post(reverse(ADD), said | {"credit_cents": "2200"}).status_code == 302
     assert Plan.objects.get().price_cents == 2000
 

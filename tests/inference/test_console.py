@@ -39,7 +39,7 @@ async def test_it_shows_each_engine_and_why_one_does_not_run(running: service.Se
     assert "cpu, float32" in row
     assert "0%" in row
     assert "It has no attention layers." in shown
-    assert "None runs." in shown.partition("broken")[2]
+    assert "None is running." in shown.partition("broken")[2]
     assert {"Load", "Drain", "Unload"} <= set(shown.replace("<", ">").split(">"))
 
 
@@ -75,7 +75,7 @@ def test_who_may_only_look_changes_nothing(db: None) -> None:
     client = operator()
     ServedModel.objects.create(name="a", source="x")
     shown = client.get(PAGE).content.decode()
-    assert "None runs." in shown
+    assert "None is running." in shown
     assert "Unload</button>" not in shown
     assert change(client, state="unloaded").startswith("403")
     assert ServedModel.objects.get().state == ModelState.LOADED

@@ -19,8 +19,8 @@ ledger.grant(organisation.id, 10**10, reference={email!r}, description="For test
 """
 WITHDRAW = {
     "suspended": "from accounts import flows; flows.suspend(user.organisations.get())",
-    "not a member": "user.memberships.all().delete()",
-    "not signed in": "from django.contrib.sessions.models import Session as S; "
+    "no longer a member": "user.memberships.all().delete()",
+    "no longer signed in": "from django.contrib.sessions.models import Session as S; "
     "S.objects.filter(session_key={session!r}).delete()",
 }
 
@@ -43,7 +43,7 @@ def test_who_is_turned_away_hears_why(
         expect(page.locator("#notice")).to_contain_text(why)
         expect(page.locator("#notice")).to_be_in_viewport()
         expect(answer.get_by_test_id("answer-stats")).to_be_visible()
-        can_sign_in_again = int(why == "not signed in")
+        can_sign_in_again = int(why == "no longer signed in")
         expect(page.get_by_role("link", name="Sign in")).to_have_count(can_sign_in_again)
         assert watch.complaints == []
 

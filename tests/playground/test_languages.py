@@ -51,7 +51,7 @@ def test_a_problem_is_put_into_words_when_it_is_read() -> None:
     english = problem.message
     assert english.startswith(
         "Not enough credit: this request may cost up to $3.00, and $1.50 is left. $2.00 more is "
-        "reserved by requests that run. It would fit with max_tokens of 1,200. Top up at http"
+        "reserved by running requests. It would fit with max_tokens of 1,200. Top up at http"
     )
     with translation.override("zh-hans"):
         chinese = problem.message

@@ -71,7 +71,7 @@ def test_a_tool_is_called_answered_by_hand_and_the_conversation_goes_on(
 
 def test_an_answer_keeps_to_a_schema(browser: Browser, site: tuple[Site, str]) -> None:
     with alice(browser, site, "hostile") as page:
-        page.get_by_label("Form of the answer", exact=True).select_option("json_schema")
+        page.get_by_label("Answer format", exact=True).select_option("json_schema")
         answer = ask(page, "hello")
         expect(answer).to_have_attribute("data-state", "finished")
         assert set(json.loads(answer.locator("[data-text]").inner_text())) == {"title", "year"}
@@ -80,7 +80,7 @@ def test_an_answer_keeps_to_a_schema(browser: Browser, site: tuple[Site, str]) -
         answer = ask(page, "again")
         expect(answer).to_have_attribute("data-state", "error")
         expect(page.locator("[data-structure=schema-error]")).to_contain_text("cannot be enforced")
-        page.get_by_role("button", name="Reset the form of the answer").click()
+        page.get_by_role("button", name="Reset the answer format").click()
         expect(schema).to_be_hidden()
 
 

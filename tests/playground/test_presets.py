@@ -218,7 +218,7 @@ def test_what_anyone_may_read_is_in_the_audit_log(
     ]  # fmt: skip
     assert {entry.actor for entry in log} == {alice}
     page = alice_client.get("/portal/members/").content.decode()
-    assert f"Link for anyone withdrawn: /playground/shared/{second}/" in page
+    assert f"Public link withdrawn: /playground/shared/{second}/" in page
     assert inside["id"] not in page
 
 

@@ -117,12 +117,12 @@ def test_axe_finds_nothing_in_editors_and_dialogs(
         assert findings(page) == []  # the gallery, beside an empty chat
         page.get_by_role("button", name="Into another language").click()
         page.get_by_role("button", name="Add a tool").click()
-        page.get_by_label("Form of the answer", exact=True).select_option("json_schema")
+        page.get_by_label("Answer format", exact=True).select_option("json_schema")
         page.get_by_label("JSON schema of the answer").fill("{")
         assert (
             findings(page) == []
         )  # variables, editors of tools and schemas, with their complaints
-        page.get_by_label("Form of the answer", exact=True).select_option("text")
+        page.get_by_label("Answer format", exact=True).select_option("text")
         page.get_by_label("Name of the tool").fill("weather")
         save_a_preset(page, f"Looked at in {theme}")
         assert findings(page) == []

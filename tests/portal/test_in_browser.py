@@ -137,7 +137,7 @@ def test_two_presses_and_a_reload_make_one_key(
         assert organisation.api_keys.count() == before + 1
         page.reload()  # which asks whether to send the form again, and does
         page.wait_for_url("**/portal/keys/")
-        expect(page.get_by_text("This form has made its key before")).to_be_visible()
+        expect(page.get_by_text("This form has already made its key")).to_be_visible()
         assert secret not in page.content()
         assert organisation.api_keys.count() == before + 1
         assert watch.complaints == []
@@ -150,7 +150,7 @@ def test_a_link_in_the_audit_log_fits_on_a_phone(
     with visitor(browser, live_server.url, viewport=PHONE) as (page, _watch):
         sign_in(page)
         page.goto("/portal/members/")
-        cell = page.get_by_role("cell").filter(has_text="Link for anyone made").first
+        cell = page.get_by_role("cell").filter(has_text="Public link made").first
         assert cell.evaluate("""cell => {
           const text = document.createRange();
           text.selectNodeContents(cell);

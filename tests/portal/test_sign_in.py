@@ -164,7 +164,7 @@ def test_changing_the_password_is_told_by_mail(
     fields = {"oldpassword": PASSWORD, "password1": STRONG, "password2": STRONG}
     assert client.post("/accounts/password/change/", fields).status_code == 302
     (mail,) = mailoutbox
-    assert "Was it not you?" in str(mail.body)
+    assert "If this was not you" in str(mail.body)
     assert "127.0.0.1" in str(mail.body)
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.models import Organisation
 from billing import spending
 from billing.models import TierOverride
+from portal.pages.measures import Totals
 from tests.portal.records import make_record
 
 
@@ -29,7 +30,8 @@ def test_it_shows_what_applies_and_what_paying_more_leads_to(
     assert "1,234" in text
     assert "no limit" in text
     assert "Next: large, from $50.00." in text
-    assert page.context["used"] == {"requests": 1, "tokens": 4_321}
+    used = page.context["used"]
+    assert (used.requests, used.tokens) == (1, 4_321)
 
 
 def test_it_says_when_the_operator_chose(alice_client: Client, organisation: Organisation) -> None:
@@ -43,7 +45,7 @@ def test_another_organisations_use_is_not_counted(
     charlie_client: Client, organisation: Organisation
 ) -> None:
     make_record(organisation)
-    assert charlie_client.get(reverse("limits")).context["used"] == {"requests": 0, "tokens": 0}
+    assert charlie_client.get(reverse("limits")).context["used"] == Totals()
 
 
 def test_it_needs_a_member_and_takes_nothing(client: Client, alice_client: Client) -> None:

@@ -59,7 +59,7 @@ async def test_an_operator_switches_it_off_by_revoking_its_key(
         flows.revoke_key(ApiKey.objects.get(organisation_id=live_sample.HOUSE))
 
     await db(revoke)
-    assert await ask() == (200, [{"error": "There is no sample just now."}])
+    assert await ask() == (200, [{"error": "There is no sample at the moment."}])
     assert await db(ApiKey.objects.filter(organisation_id=live_sample.HOUSE).count) == 1
 
 

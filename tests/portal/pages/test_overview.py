@@ -90,11 +90,11 @@ def test_next_steps_go_away_once_they_are_done(
 @pytest.mark.parametrize(
     ("role", "steps"),
     [
-        (Role.ADMIN, ["Have some credit", "Create an API key", "Make the first call",
+        (Role.ADMIN, ["Get some credit", "Create an API key", "Make the first call",
                       "Try the playground", "Protect your sign-in"]),
         (Role.DEVELOPER, ["Create an API key", "Make the first call", "Try the playground",
                           "Protect your sign-in"]),
-        (Role.BILLING, ["Have some credit", "Protect your sign-in"]),
+        (Role.BILLING, ["Get some credit", "Protect your sign-in"]),
         (Role.VIEWER, ["Protect your sign-in"]),
     ],
 )  # fmt: skip

@@ -168,7 +168,7 @@ def test_limits_are_those_of_the_code(
     assert "65 levels, 12,345 keys, 23,456 arrays and objects, 99,999 values |" in text
     assert "| 4,321 seconds; " in text
     settings.REQUEST_DEADLINE_S = 0
-    assert "wait and answer | no limit |" in client.get("/docs/limits.md").content.decode()
+    assert "waiting included | no limit |" in client.get("/docs/limits.md").content.decode()
 
 
 def test_streaming_tells_how_long_nothing_comes(
@@ -178,7 +178,7 @@ def test_streaming_tells_how_long_nothing_comes(
     monkeypatch.setattr(sse, "KEEP_ALIVE_S", 16.0)
     text = client.get("/docs/streaming.md").content.decode()
     assert "after 11 seconds\nat the latest" in text
-    assert "comes every\n16 seconds" in text
+    assert "comes whenever\n16 seconds" in text
 
 
 def test_the_models_page_lists_what_is_on_offer(client: Client) -> None:

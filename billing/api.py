@@ -39,7 +39,7 @@ class BalanceSerializer(serializers.Serializer[Any]):
     """Integer nano-US-dollars."""
 
     posted_nanos = serializers.IntegerField(help_text="Paid in minus charged; below zero: owed.")
-    pending_nanos = serializers.IntegerField(help_text="Held by requests that run.")
+    pending_nanos = serializers.IntegerField(help_text="Held by running requests.")
     available_nanos = serializers.IntegerField(
         help_text="For new requests: posted - pending + the credit line."
     )

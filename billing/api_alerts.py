@@ -25,7 +25,7 @@ class AlertsSerializer(KnownFieldsOnly):
     )  # fmt: skip
     low_balance_nanos = StrictInteger(
         min_value=1, max_value=MAX_NANOS, allow_null=True, required=False,
-        help_text="Told when the balance falls below it; null: never.",
+        help_text="An alert is sent when the balance falls below it; null: never.",
     )  # fmt: skip
     by_mail = StrictBoolean(
         required=False, help_text="To owners, admins and members with the billing role."

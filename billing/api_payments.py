@@ -24,13 +24,13 @@ class AutoTopUpSerializer(KnownFieldsOnly):
 
     enabled = StrictBoolean(required=False)
     threshold_cents = StrictInteger(
-        min_value=100, help_text="Charged when the balance falls under it.", **CENTS
+        min_value=100, help_text="Charged when the balance falls below it.", **CENTS
     )
     amount_cents = StrictInteger(
         min_value=settings.TOP_UP_MIN_CENTS, help_text="Of each charge.", **CENTS
     )
     ceiling_cents = StrictInteger(
-        min_value=settings.TOP_UP_MIN_CENTS, help_text="The most of a calendar month (UTC).",
+        min_value=settings.TOP_UP_MIN_CENTS, help_text="The most in a calendar month (UTC).",
         required=False, max_value=100 * settings.TOP_UP_MAX_CENTS,
     )  # fmt: skip
     state = serializers.ChoiceField(choices=AutoTopUpState.choices, read_only=True)

@@ -20,7 +20,7 @@ class SpendingSerializer(KnownFieldsOnly):
 
     month = serializers.DateField(read_only=True, help_text="Its first day.")
     spent_nanos = serializers.IntegerField(read_only=True, help_text="Charged in this month.")
-    held_nanos = serializers.IntegerField(read_only=True, help_text="By requests that run now.")
+    held_nanos = serializers.IntegerField(read_only=True, help_text="By requests running now.")
     monthly_cap_nanos = StrictInteger(
         min_value=0, max_value=MAX_NANOS, allow_null=True, required=False,
         help_text="Requests that might go over it are refused; null: none.",

@@ -49,20 +49,20 @@ class PaymentsOff(exceptions.APIException):
 
 class PaymentsAway(exceptions.APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    default_detail = "Stripe does not answer just now. Nothing was charged; please try again."
+    default_detail = "Stripe is not responding. Nothing was charged; please try again."
     default_code = "payments_unavailable"
     wait = 5  # seconds, for Retry-After
 
 
 class PaymentsRefused(exceptions.APIException):
     status_code = status.HTTP_409_CONFLICT
-    default_detail = "Stripe refuses this, so nothing was charged; please tell the operator."
+    default_detail = "Stripe refused this, so nothing was charged; please tell the operator."
     default_code = "payments_refused"
 
 
 class KeyUsedBefore(exceptions.APIException):
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
-    default_detail = "This 'Idempotency-Key' came with another amount before."
+    default_detail = "This 'Idempotency-Key' was used with another amount before."
     default_code = "idempotency_key_reused"
 
 

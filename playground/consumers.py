@@ -91,7 +91,7 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chann
 
     async def _expect_auth(self) -> None:
         await asyncio.sleep(AUTH_TIMEOUT_S)
-        message = "No key came: send an auth frame first, or an Authorization header."
+        message = "No key was sent: send an auth frame first, or an Authorization header."
         await self._turn_away(unauthorized(message))
 
     async def _turn_away(self, refusal: ServiceError) -> None:

@@ -11,14 +11,16 @@ def site(url: str) -> str:
     """The address of the site, without a slash at its end."""
     parts = _split(url, ("http", "https"))
     if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError(f"it is scheme and host alone, as https://example.com, unlike {url!r}")
+        raise ValueError(
+            f"it must be a scheme and a host alone, such as https://example.com, not {url!r}"
+        )
     return url.rstrip("/")
 
 
 def host(name: str) -> str:
     """A host as ALLOWED_HOSTS names it; anything more would match no request."""
     if "/" in name or (":" in name and not name.startswith("[")):
-        raise ValueError(f"it names hosts alone, as example.com, unlike {name!r}")
+        raise ValueError(f"it must name hosts alone, such as example.com, not {name!r}")
     return name
 
 
@@ -32,8 +34,8 @@ def sender(text: str) -> str:
     found = cast("AddressHeader", HeaderRegistry()("from", text)).addresses
     if len(found) != 1 or not found[0].username or not found[0].domain:
         raise ValueError(
-            f"it is one address, as Name <no-reply@example.com>, unlike {text!r};"
-            " a name with a comma, say, stands in quotes"
+            f"it must be one address, such as Name <no-reply@example.com>, not {text!r};"
+            " a name with a comma, for example, must be in quotes"
         )
     return text
 
@@ -51,7 +53,7 @@ def broker(url: str) -> str:
         url = f"redis+socket{url.removeprefix('unix')}"
     scheme, mark, _rest = url.partition("://")
     if not mark or scheme.partition("+")[0] not in TRANSPORT_ALIASES:
-        raise ValueError("it begins with redis://, rediss://, unix:// or amqp://")
+        raise ValueError("it must begin with redis://, rediss://, unix:// or amqp://")
     return url
 
 
@@ -60,7 +62,9 @@ def postgres(url: str) -> dict[str, str]:
     parts = _split(url, ("postgres", "postgresql"))
     name = unquote(parts.path.lstrip("/"))
     if not name:
-        raise ValueError("it names no database: postgres://user:password@host:5432/name does")
+        raise ValueError(
+            "it names no database; one that does: postgres://user:password@host:5432/name"
+        )
     return {
         "NAME": name,
         "USER": unquote(parts.username or ""),
@@ -80,7 +84,7 @@ def engine(address: str) -> str:
     host, _, port = address.rpartition(":")
     is_path = address.startswith("unix:/")
     if not is_path and not (host and port.isdecimal() and 0 < int(port) < 1 << 16):
-        raise ValueError(f"an engine's address is host:port or unix:/path, unlike {address!r}")
+        raise ValueError(f"an engine's address must be host:port or unix:/path, not {address!r}")
     return address
 
 
@@ -89,7 +93,7 @@ def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:
     parts = urlsplit(url)
     if parts.scheme not in schemes or "://" not in url:
         known = " or ".join(f"{scheme}://" for scheme in schemes)
-        raise ValueError(f"it begins with {known}")
+        raise ValueError(f"it must begin with {known}")
     try:
         _ = parts.port
     except ValueError:

@@ -45,7 +45,7 @@ def _read_limit(text: str | None) -> int:
 
 def _place_of(name: str, names: list[str], param: str) -> int:
     if name not in names:
-        raise invalid(f"'{param}' is no model of this list.", param, "invalid_value")
+        raise invalid(f"'{param}' is not a model in this list.", param, "invalid_value")
     return names.index(name)
 
 

@@ -1,4 +1,4 @@
-"""Presets, links, the palette, search and the weight of the page, in a real browser."""
+"""Presets, links, the palette and search, in a real browser."""
 
 from typing import Any
 
@@ -13,7 +13,6 @@ from tests.story.site import Site
 
 pytestmark = pytest.mark.browser
 
-MOST_BYTES = 250_000
 # Lost in the page: what the network loses stands in the console, which has to stay empty.
 LOSE_NEXT_REQUEST = """() => {
   const ask = window.fetch;
@@ -153,12 +152,3 @@ def save_a_preset(page: Page, name: str) -> None:
         page.get_by_role("button", name="Save", exact=True).click()
     assert saving.value.headers["x-page-of"].startswith("org_"), "another tab may choose another"
     expect(page.locator("#preset-list [data-name]", has_text=name)).to_be_visible()
-
-
-def test_the_first_load_is_light(browser: Browser, site: tuple[Site, str]) -> None:
-    with alice(browser, site) as page:
-        sizes = page.evaluate(
-            "performance.getEntriesByType('resource').concat("
-            "performance.getEntriesByType('navigation')).map((each) => each.transferSize)"
-        )
-        assert 0 < sum(sizes) <= MOST_BYTES, sum(sizes)

@@ -27,7 +27,6 @@ class ClientStream:
         self.handle = handle
         self.sequences: dict[int, Sequence] = {}  # by the client's number
         self.held = False  # until its client has taken what was sent
-        self.half_closed = False  # no more requests will come, but the client still listens
         self._news: dict[int, engine_pb2.SequenceDelta] = {}  # by the client's number, too
         self._told_at: dict[int, float] = {}  # of the live ones that have begun to say something
 

@@ -190,9 +190,6 @@ class OddPieces:
         """Return what is let through of this step's frames."""
         through: Frames = []
         for handle, frame in frames:
-            if frame is None:
-                through.append((handle, None))
-                continue
             held = self._held.setdefault(handle, engine_pb2.StepFrame())
             _merge(held, frame)
             left = self._left.get(handle, 0)

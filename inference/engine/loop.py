@@ -36,7 +36,7 @@ T = TypeVar("T")
 # How long a loop whose sequences are all paused rests before it looks at their deadlines.
 REST_S = 0.05
 # What goes to each stream after a step; None: nothing more will come.
-Frames = list[tuple[Hashable, engine_pb2.StepFrame | None]]
+Frames = list[tuple[Hashable, engine_pb2.StepFrame]]
 
 
 class EngineLoop:
@@ -107,10 +107,6 @@ class EngineLoop:
     def _retry_after_s(self, num_coming: int = 0) -> float:
         num_present = self.scheduler.num_waiting + len(self.scheduler.running) + num_coming
         return self.statistics.turnover.retry_after_s(self._clock(), num_present)
-
-    def half_close(self, handle: Hashable) -> None:
-        """Let the stream's sequences run out, then tell it that nothing more will come."""
-        self._inbox.put(partial(self._on_half_close, handle))
 
     def drain(self) -> Future[None]:
         """Refuse new sequences from now on; the future is done when the last one has ended."""
@@ -248,8 +244,6 @@ class EngineLoop:
                 frames.append((stream.handle, frame))
             if not stream.sequences:
                 del self._streams[stream.handle]
-                if stream.half_closed:
-                    frames.append((stream.handle, None))
         if frames:
             self.deliver(frames)
         if self._drained and self.scheduler.idle:
@@ -322,9 +316,6 @@ class EngineLoop:
             stream.held = held
             for sequence in stream.sequences.values():
                 sequence.held = held
-
-    def _on_half_close(self, handle: Hashable) -> None:
-        self._streams.setdefault(handle, ClientStream(handle)).half_closed = True
 
     def _on_drain(self, future: Future[None]) -> None:
         self.draining = True

@@ -149,14 +149,10 @@ class EngineServer(LoopServer):
         sized = [(box, frame, _count(box, frame)) for box, frame in frames]
         self.events.call_soon_threadsafe(self._put_frames, sized)
 
-    def _put_frames(self, frames: list[tuple[Hashable, engine_pb2.StepFrame | None, int]]) -> None:
+    def _put_frames(self, frames: list[tuple[Hashable, engine_pb2.StepFrame, int]]) -> None:
         for outbox, frame, size in frames:
             assert isinstance(outbox, Outbox)
-            if outbox not in self._outboxes:
-                continue
-            if frame is None:
-                outbox.end()
-            else:
+            if outbox in self._outboxes:
                 outbox.put(frame, size)
 
 
@@ -165,6 +161,6 @@ def _cut(frame: engine_pb2.StepFrame) -> list[engine_pb2.StepFrame]:
     return [engine_pb2.StepFrame(step=frame.step, deltas=[delta]) for delta in frame.deltas]
 
 
-def _count(outbox: Hashable, frame: engine_pb2.StepFrame | None) -> int:
+def _count(outbox: Hashable, frame: engine_pb2.StepFrame) -> int:
     assert isinstance(outbox, Outbox)
-    return 0 if frame is None else outbox.count(frame)
+    return outbox.count(frame)

@@ -94,7 +94,6 @@ class GenerateStream:
         self._outbox = server.open_stream(stream)
         self._jobs: set[asyncio.Task[None]] = set()  # sequences that wait for their grammars
         self._compiling: dict[int, asyncio.Task[None]] = {}  # those not cancelled, by number
-        self._half_closed = False
 
     def on_message(self, frame: engine_pb2.ClientFrame) -> None:
         """Begin what it asks for."""
@@ -105,19 +104,12 @@ class GenerateStream:
         for cancel in frame.cancels:
             self._cancel(cancel.sequence_id)
 
-    def on_half_close(self) -> None:
-        """End the stream when all that was asked for is done."""
-        self._half_closed = True
-        if not self._jobs:
-            self._server.loop.half_close(self._outbox)
-
     def on_writable(self) -> None:
         """Send what had to wait."""
         self._outbox.on_writable()
 
     def on_close(self) -> None:
         """End all that the client still had under way."""
-        self._half_closed = False
         for job in self._jobs:
             job.cancel()
         self._server.close_stream(self._outbox)
@@ -135,7 +127,7 @@ class GenerateStream:
         return None
 
     def _compile(self, sequence: Sequence) -> None:
-        """Keep the stream open until a sequence is submitted; a crash on the way ends it."""
+        """Submit a sequence when its grammar is compiled; a crash on the way ends the stream."""
         number = sequence.sequence_id
         task = asyncio.get_running_loop().create_task(self._submit_compiled(sequence))
         self._jobs.add(task)
@@ -181,8 +173,6 @@ class GenerateStream:
         if error is not None:
             logger.error("a request broke its stream", exc_info=error)
             self._stream.fail(CallError(Code.INTERNAL, "The engine failed."))
-        elif self._half_closed and not self._jobs:
-            self._server.loop.half_close(self._outbox)
 
 
 def sequence_from_wire(key: int, submit: engine_pb2.Submit) -> Sequence:

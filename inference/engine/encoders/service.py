@@ -151,10 +151,6 @@ class EncoderStream:
             )
             self._stream.write(engine_pb2.StepFrame(deltas=[delta]))
 
-    def on_half_close(self) -> None:
-        """There is nothing to end but the stream."""
-        self._stream.end()
-
     def on_writable(self) -> None:
         """Nothing waits: there is an answer for each question, and no more."""
 

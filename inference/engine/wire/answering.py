@@ -43,10 +43,6 @@ class Receiver(Protocol):
         """Take a message."""
         ...
 
-    def on_half_close(self) -> None:
-        """The client has nothing more to ask, but still listens."""
-        ...
-
     def on_writable(self) -> None:
         """The client has caught up with reading."""
         ...
@@ -135,9 +131,6 @@ class Client(Connection):
             self._begin(call_id, payload)
         elif kind == Kind.CANCEL:
             self._cancel(call_id)
-        elif kind == Kind.END:
-            if call_id in self._streams:
-                self._streams[call_id][1].on_half_close()
         elif kind != Kind.ALIVE:
             raise ProtocolError(f"a frame of the unknown kind {kind}")
 

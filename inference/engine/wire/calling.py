@@ -55,7 +55,6 @@ class Stream:
         self._caller = caller
         self._call_id = call_id
         self._waiting: deque[bytes] = deque()
-        self._done = False
 
     def write(self, message: Message) -> None:
         """Send it at the end of this turn of the event loop, merged with what else came up.
@@ -69,11 +68,6 @@ class Stream:
         if len(self._waiting) == 1:
             self._caller.events.call_soon(self.flush)
 
-    def done_writing(self) -> None:
-        """Say that nothing more will be asked; what was asked is still answered."""
-        self._done = True
-        self.flush()
-
     def cancel(self) -> None:
         """End it: nobody waits for what still comes."""
         self._waiting.clear()
@@ -83,9 +77,6 @@ class Stream:
         """Send what waits, as long as the engine reads."""
         while self._waiting and self._caller.writable:
             self._caller.send(pack(Kind.MESSAGE, self._call_id, self._merged()))
-        if self._done and not self._waiting:
-            self._done = False
-            self._caller.send(pack(Kind.END, self._call_id))
 
     def _merged(self) -> bytes:
         """Take messages: written one after the other, they are their merge."""

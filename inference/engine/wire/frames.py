@@ -29,7 +29,7 @@ class Kind(enum.IntEnum):
 
     CALL = 1  # client: a method's name, a zero byte, and its request unless it is a stream
     MESSAGE = 2  # both: one of a stream's, or several of the client's, which merge
-    END = 3  # client: nothing more will be asked on a stream; engine: nor sent
+    END = 3  # engine: nothing more will be sent on a stream
     CANCEL = 4  # client: nobody waits for this call any more
     REPLY = 5  # engine: the message that answers a call
     ERROR = 6  # engine: a code (1 byte) and a sentence

@@ -74,7 +74,6 @@ class Bench:
 
     def _deliver(self, frames: Frames) -> None:
         for _, frame in frames:
-            assert frame is not None
             assert frame.deltas, "a frame without news"
             for delta in frame.deltas:
                 self.outcomes[delta.sequence_id].take(delta)

@@ -378,14 +378,6 @@ async def test_a_deadline_counts_what_the_grammar_took(
     assert len(outcome.token_ids) < 200  # there are 200 in a second
 
 
-async def test_a_client_that_has_no_more_to_ask_still_gets_what_compiles(engine: Engine) -> None:
-    _, stream, _ = engine
-    outcome = await stream.submit([65], max_tokens=10, grammar=Grammar("choices", '["maybe"]'))
-    stream.call.done_writing()
-    await stream.until(lambda: outcome.finish)
-    assert outcome.text == "maybe"
-
-
 async def test_the_fake_keeps_to_a_grammar_and_says_its_text_where_it_may() -> None:
     wanted = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
     grammars = [schema(wanted), Grammar("regex", "h[a-z]*"), Grammar("regex", "abc?")]

@@ -146,19 +146,6 @@ async def test_a_stream_that_ends_takes_its_sequences_with_it_within_two_steps(s
         assert overrun <= 3 * 6
 
 
-async def test_a_client_that_has_no_more_to_ask_still_gets_everything(socket: str) -> None:
-    async with (
-        fake.running(FakeOptions(text="abc"), socket) as (address, _),
-        connect(address) as stub,
-        open_stream(stub) as stream,
-    ):
-        outcome = await stream.submit([1], max_tokens=50)
-        stream.call.done_writing()
-        await stream.finish()
-        assert outcome.text == "abc"
-        assert await stream.ended is None
-
-
 async def test_a_slow_reader_sets_the_pace_and_loses_nothing(socket: str) -> None:
     """A web process with a flood of log-probabilities to read: the other requests it runs live."""
     limits = SchedulerLimits(max_model_len=8192, token_budget=512)

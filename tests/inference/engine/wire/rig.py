@@ -51,7 +51,6 @@ class Echo:
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.messages: list[engine_pb2.ClientFrame] = []
-        self.half_closed = 0
         self.writable = 0
         self.closed = 0
 
@@ -59,10 +58,6 @@ class Echo:
         self.messages.append(frame)
         deltas = [engine_pb2.SequenceDelta(sequence_id=each.sequence_id) for each in frame.submits]
         self.stream.write(engine_pb2.StepFrame(deltas=deltas))
-
-    def on_half_close(self) -> None:
-        self.half_closed += 1
-        self.stream.end()
 
     def on_writable(self) -> None:
         self.writable += 1

@@ -35,9 +35,9 @@ async def test_streams_and_calls_share_a_connection(socket: str) -> None:
         assert len(server.clients) == 1
         streams[0].cancel()
         await until(lambda: servicer.streams[0].closed == 1)
-        streams[1].done_writing()
+        servicer.streams[1].stream.end()
         await until(lambda: heard[1].ends == [None])
-        assert servicer.streams[1].half_closed == servicer.streams[1].closed == 1
+        assert servicer.streams[1].closed == 1
         assert heard[0].ends == []
         assert await detokenize(caller, 5) == "5"
 

@@ -7,7 +7,6 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialApp, SocialLogin
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.db import transaction
 from django.http import Http404, HttpRequest
@@ -17,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from accounts import flows, invitations, languages, mail
 from accounts.models import User
+from accounts.permissions import Refused
 from portal.lib import env
 
 
@@ -102,4 +102,4 @@ def refuse_the_uninvited(request: HttpRequest, user: User) -> None:
         return
     invitation = invitations.followed(request)
     if invitation is None or invitation.email.lower() != user.email.lower():
-        raise PermissionDenied(_("This invitation is for another email address."))
+        raise Refused(_("This invitation is for another email address."))

@@ -21,6 +21,11 @@ KEY_MAKERS = (*MANAGERS, Role.DEVELOPER)
 # header by which modules say the same, and answers theirs.
 PAGE_OF, PAGE_OF_HEADER = "page_of", "X-Page-Of"
 
+
+class Refused(PermissionDenied):
+    """With a sentence for the page; what another exception says is for the log."""
+
+
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 

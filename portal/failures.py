@@ -7,10 +7,12 @@ from functools import wraps
 from django.core.exceptions import DisallowedHost
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.shortcuts import render
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from redis.exceptions import RedisError
 
+from accounts.permissions import Refused
 from portal.lib.rest_errors import envelope
 
 API = "/api/"
@@ -31,6 +33,11 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     else:
         told = envelope(400, "The request is malformed.", "invalid_request")
     return JsonResponse(told, status=400)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    context = {"refusal": str(exception)} if isinstance(exception, Refused) else {}
+    return render(request, "403.html", context, status=403)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:

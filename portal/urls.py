@@ -6,6 +6,7 @@ from django.urls import include, path
 from portal.languages import choose_language
 
 handler400 = "portal.failures.bad_request"
+handler403 = "portal.failures.forbidden"
 handler404 = "portal.failures.not_found"
 handler500 = "portal.failures.server_error"
 

@@ -7,11 +7,12 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.test import AsyncClient, Client, RequestFactory
 from django.urls import path
-from django.views.defaults import bad_request, permission_denied, server_error
+from django.views.defaults import bad_request, server_error
 from pytest_django.fixtures import Settings
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from portal import urls
+from portal.failures import forbidden
 from portal.urls import urlpatterns as ours
 
 
@@ -138,7 +139,7 @@ def test_a_form_without_a_token_is_refused_with_a_page(db: None) -> None:
     assert "Go back, reload the page" in response.content.decode()
 
 
-@pytest.mark.parametrize(("view", "status"), [(permission_denied, 403), (bad_request, 400)])
+@pytest.mark.parametrize(("view", "status"), [(forbidden, 403), (bad_request, 400)])
 def test_the_other_failures_have_pages(client: Client, db: None, view: object, status: int) -> None:
     request = client.get("/").wsgi_request
     response = view(request, Exception("a secret of the inside"))  # type: ignore[operator]

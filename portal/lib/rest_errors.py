@@ -62,4 +62,7 @@ def _words(param: str | None, problem: exceptions.ErrorDetail) -> tuple[str, str
     if problem.code == "required":
         return f"Missing required parameter: '{param}'.", "missing_required_parameter"
     code = problem.code if problem.code == "invalid_json" else "invalid_value"
-    return f"Invalid value for '{param}': {text[:1].lower()}{text[1:]}", code
+    first, *_ = text.split(" ")
+    if first[1:].lower() == first[1:]:  # which is not so of "NaN"
+        text = text[:1].lower() + text[1:]
+    return f"Invalid value for '{param}': {text}", code

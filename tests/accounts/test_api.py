@@ -228,6 +228,11 @@ def test_json_that_is_none_is_refused(body: str | bytes, manager: Program) -> No
     assert answer.json()["error"]["code"] == "invalid_json"
 
 
+def test_what_is_refused_is_spelt_as_it_was_sent(manager: Program) -> None:
+    error = manager("post", "api_keys", '{"name": NaN}').json()["error"]
+    assert error["message"] == "Invalid value for 'name': NaN is not a JSON number."
+
+
 def test_a_body_that_is_too_large_is_refused(manager: Program) -> None:
     body = b'{"name": "' + b"x" * (settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0) + b'"}'
     assert manager("post", "api_keys", body).status_code == 413

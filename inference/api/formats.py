@@ -31,6 +31,11 @@ class ResponseFormat(RequestBody):
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
 
+    def ignored_fields(self) -> list[str]:
+        found = super().ignored_fields()
+        is_in_vain = self.json_schema is not None and self.type != "json_schema"
+        return [*found, "json_schema"] if is_in_vain else found
+
     def constraint(self) -> Constraint | None:
         """Raises ServiceError naming what is missing."""
         if self.type == "text":

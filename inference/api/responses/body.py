@@ -47,13 +47,22 @@ class FlatTool(FunctionBody, Typed):
     output_schema: None = None
 
 
+_SCHEMA_FIELDS = [field.alias or name for name, field in JsonSchema.model_fields.items()]
+
+
 class PlainFormat(RequestBody):
-    type: Literal["text", "json_object", "json_schema"] = "text"
+    type: Literal["text", "json_object", "json_schema"]
 
 
 class TextOptions(RequestBody):
     format: dict[str, Any] | None = None
     verbosity: Literal["medium"] | None = None
+
+    def ignored_fields(self) -> list[str]:
+        """Also those of the format, which is looked at by its type."""
+        found, form = super().ignored_fields(), self.format or {}
+        known = {"type", *(_SCHEMA_FIELDS if form.get("type") == "json_schema" else ())}
+        return found + [f"format.{name}" for name in sorted(form.keys() - known)]
 
     def constraint(self) -> Constraint | None:
         """What the text has to be. Raises ServiceError naming what it cannot be."""

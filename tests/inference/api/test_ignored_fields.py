@@ -53,6 +53,11 @@ INSIDE: list[tuple[str, dict[str, Any], str]] = [
         "response_format.json_schma",
     ),
     (
+        CHAT,
+        chat(response_format={"type": "text", "json_schema": {"name": "x", "schema": {}}}),
+        "response_format.json_schema",
+    ),
+    (
         "/tokenize",
         {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "contnt": "b"}]},
         "messages[1].contnt",
@@ -66,9 +71,23 @@ INSIDE: list[tuple[str, dict[str, Any], str]] = [
                 FLAT_CALL | {"argumnts": 1},
                 {"type": "function_call_output", "call_id": "c", "output": "x", "id": "fco_1"},
             ],
-            "text": {"verbsity": "low"},
+            "text": {"verbsity": "low", "format": {"type": "text", "strict": True}},
         },
-        "text.verbsity,input[0].content[0].txt,input[1].argumnts",
+        "text.verbsity,text.format.strict,input[0].content[0].txt,input[1].argumnts",
+    ),
+    (
+        "/v1/responses",
+        {
+            "model": "starter",
+            "input": "hi",
+            "text": {
+                "format": {
+                    "type": "json_schema", "name": "x", "description": "", "strict": False,
+                    "schema": {}, "shema": {},
+                }
+            },
+        },
+        "text.format.shema",
     ),
     (
         "/v1/messages/count_tokens",

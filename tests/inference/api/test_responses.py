@@ -337,6 +337,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
      "tool_choice.mode"),
     ({"tool_choice": "required"}, "tool_choice"),
     ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
+    ({"text": {"format": {"name": "x", "schema": {}}}}, "text.format.type"),
     ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format.schema"),
     ({"text": {"format": {"type": "json_schema", "name": "x", "strict": True,
                           "schema": {"not": {}}}}}, "text.format.schema.not"),

@@ -145,6 +145,11 @@ INSTEAD = {
     "guided_grammar": "structured_outputs",
     "output_format": "output_config.format",
     "thread": "messages",
+    "max_output_tokens": "max_completion_tokens",
+    "max_tokens": "max_output_tokens",
+    "max_completion_tokens": "max_output_tokens",
+    "messages": "input",
+    "response_format": "text.format",
 }
 # Known fields we do not act on, each with a test for values that ask for nothing.
 _GUIDED: Mapping[str, AsksForNothing] = {
@@ -156,6 +161,7 @@ CHAT_UNSUPPORTED: Mapping[str, AsksForNothing] = {
     "function_call": one_of("none", "auto"),
     "modalities": one_of(["text"]),
     "audio": NOTHING,
+    "max_output_tokens": _never,  # of responses: unheard, the answer would have no limit
     "prediction": NOTHING,
     "web_search_options": _never,
     "reasoning_effort": one_of("none"),
@@ -166,10 +172,14 @@ RESPONSES_UNSUPPORTED: Mapping[str, AsksForNothing] = {
     "background": NOTHING,
     "context_management": NOTHING,
     "conversation": NOTHING,
+    "max_completion_tokens": _never,  # of chat, as are others here: OpenAI refuses them, too
+    "max_tokens": _never,
     "max_tool_calls": _never,
+    "messages": _never,
     "moderation": NOTHING,
     "prompt": NOTHING,
     "reasoning": _empty_but(effort="none"),
+    "response_format": one_of({"type": "text"}),
     "top_logprobs": one_of(0),
     "truncation": one_of("disabled"),
 }

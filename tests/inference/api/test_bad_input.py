@@ -230,7 +230,8 @@ async def test_what_is_missing_is_named(api: httpx.AsyncClient) -> None:
 async def test_a_picture_has_the_code_that_the_page_about_errors_names(
     api: httpx.AsyncClient, path: str, field: str, part: dict[str, Any]
 ) -> None:
-    body = {"model": "starter", "max_tokens": 1, field: [{"role": "user", "content": [part]}]}
+    limit = "max_output_tokens" if field == "input" else "max_tokens"
+    body = {"model": "starter", limit: 1, field: [{"role": "user", "content": [part]}]}
     answer = await api.post(path, json=body)
     assert answer.status_code == 400
     error = answer.json()["error"]

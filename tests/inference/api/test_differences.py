@@ -52,6 +52,28 @@ async def test_no_model_reasons_or_is_wordy(
         assert answer.json()["error"]["param"] in fields
 
 
+RESPONSES = "/v1/responses"
+OTHER_NAMES: list[tuple[str, dict[str, Any], str]] = [
+    (RESPONSES, {"max_tokens": 9}, "max_output_tokens"),
+    (RESPONSES, {"max_completion_tokens": 9}, "max_output_tokens"),
+    (RESPONSES, {"messages": [{"role": "user", "content": "hi"}]}, "input"),
+    (RESPONSES, {"response_format": {"type": "json_object"}}, "text.format"),
+    (CHAT, {"max_output_tokens": 9}, "max_completion_tokens"),
+]
+
+
+@pytest.mark.parametrize(("path", "misplaced", "instead"), OTHER_NAMES)
+async def test_what_has_another_name_here_is_refused_with_it(
+    api: httpx.AsyncClient, path: str, misplaced: dict[str, Any], instead: str
+) -> None:
+    body = chat() if path == CHAT else {"model": "starter", "input": "hi"}
+    answer = await api.post(path, json=body | misplaced)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["param"], error["code"]) == (next(iter(misplaced)), "unsupported_parameter")
+    assert f"use '{instead}'" in error["message"]
+
+
 async def test_what_responses_cannot_do_yet_is_said(api: httpx.AsyncClient) -> None:
     answer = await api.post("/v1/responses/compact", json={"model": "starter"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_available_yet")

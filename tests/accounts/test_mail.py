@@ -165,7 +165,7 @@ def test_an_operator_lets_what_was_given_up_wait_again(
         {"action": "try_again", "_selected_action": [stored.pk, sent.pk]},
         follow=True,
     )
-    assert "Wait to be sent: 1" in answer.text
+    assert "Waiting to be sent: 1" in answer.text
     assert mail.waiting() == [stored.pk]
 
 

@@ -51,7 +51,7 @@ def test_what_is_sent_from_the_first_tab_does_not_reach_the_second_organisation(
         ("settings", {"form": "organisation", "name": "Renamed"}),
     ):
         answer = alice_client.post(reverse(page), first_tab | fields, follow=True)
-        assert "You work in Second now" in answer.content.decode(), page
+        assert "You are in Second now" in answer.content.decode(), page
     second.refresh_from_db()
     assert second.name == "Second"
     assert not ApiKey.objects.exists()
@@ -70,7 +70,7 @@ def test_who_was_removed_meanwhile_changes_nothing_elsewhere(
     flows.remove_member(organisation.memberships.get(user=bob))
     fields = page | {"name": "k", "scope": "inference"}
     answer = bob_client.post(reverse("key_create"), fields, follow=True)
-    assert "You work in Bob and sons now" in answer.content.decode()
+    assert "You are in Bob and sons now" in answer.content.decode()
     assert not own.api_keys.exists()
 
 

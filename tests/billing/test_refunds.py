@@ -44,7 +44,7 @@ def test_what_is_unused_of_a_payment_goes_back_once(
     use(organisation, TEN + PAID // 5)  # what was given, and five dollars of what was paid
     assert "$20.00 unused" in alice_client.get(reverse("billing")).content.decode()
     for _ in range(2):  # a double click
-        assert "$20.00 go back" in refund(alice_client, top_up).content.decode()
+        assert "$20.00 will be returned" in refund(alice_client, top_up).content.decode()
     hear(double, alice_client)
     assert sent_back(double) == [2000]
     assert balance(organisation) == 0

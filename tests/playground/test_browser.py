@@ -260,7 +260,7 @@ def test_what_is_too_long_to_be_sent_says_so_and_can_be_shortened(
         page.locator("#composer textarea").fill("a b " * 200_000)
         page.get_by_test_id("run").click()
         refused = page.get_by_test_id("answer")
-        expect(refused.locator("[data-problem]")).to_contain_text("at most 768 KiB fit")
+        expect(refused.locator("[data-problem]")).to_contain_text("the limit is 768 KiB")
         expect(page.get_by_test_id("stop")).to_be_hidden()
         page.locator(".turn").first.get_by_role("button", name="Edit").click()
         page.get_by_label("Message").first.fill("short")

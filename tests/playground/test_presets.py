@@ -75,7 +75,7 @@ def test_a_page_of_one_organisation_changes_nothing_in_another(
     for path, sent in (("/playground/presets/", body), (delete, {})):
         answer = post(alice_client, path, sent, headers=old_page)
         assert answer.status_code == 409
-        assert "You work in Second now" in json.loads(answer.content)["error"]["message"]
+        assert "You are in Second now" in json.loads(answer.content)["error"]["message"]
     assert not Preset.objects.exists()
     assert alice_client.get("/playground/conversations/", headers=old_page).status_code == 409
     own = post(alice_client, "/playground/presets/", body, headers={"X-Page-Of": second.pk})

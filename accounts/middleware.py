@@ -5,10 +5,12 @@ whose address the audit log keeps.
 choice is kept in the session; a choice that is no longer a membership counts for nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from auditlog.middleware import AuditlogMiddleware
 from csp.decorators import csp_replace
+from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils.functional import SimpleLazyObject
@@ -54,9 +56,14 @@ def membership_of(request: HttpRequest) -> Membership | None:
         return None
     if request.visit:  # type: ignore[attr-defined]
         return request.visit.membership(request.user)  # type: ignore[attr-defined, no-any-return]
-    memberships = Membership.objects.filter(user_id=request.user.pk).select_related("organisation")
-    chosen = request.session.get(SESSION_KEY)
-    return memberships.filter(organisation_id=chosen).first() or memberships.order_by("pk").first()
+    return chosen_membership(request.user.pk, request.session)
+
+
+def chosen_membership(user_id: int, session: SessionBase | Mapping[str, Any]) -> Membership | None:
+    """The one that the session names; else the user's first, if any."""
+    memberships = Membership.objects.filter(user_id=user_id).select_related("organisation")
+    chosen = memberships.filter(organisation_id=session.get(SESSION_KEY)).first()
+    return chosen or memberships.order_by("pk").first()
 
 
 def organisation_of(request: HttpRequest) -> Organisation | None:

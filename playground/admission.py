@@ -17,7 +17,7 @@ from accounts.authentication import (
     caller_for_member,
     opened_by,
 )
-from accounts.middleware import SESSION_KEY
+from accounts.middleware import chosen_membership
 from accounts.models import Membership, Scope
 from accounts.permissions import KEY_MAKERS
 from inference.errors import ServiceError
@@ -51,9 +51,7 @@ def member_credentials(
     user_id: int, session_key: str, session: dict[str, object]
 ) -> MemberCredentials:
     """Raises ServiceError (403) for somebody without an organisation."""
-    memberships = Membership.objects.filter(user_id=user_id).order_by("pk")
-    chosen = memberships.filter(organisation_id=session.get(SESSION_KEY)).first()
-    membership = chosen or memberships.first()
+    membership = chosen_membership(user_id, session)
     if membership is None:
         message = _("You are not a member of any organisation.")
         raise ServiceError(403, "invalid_request_error", "no_organisation", message)

@@ -16,7 +16,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -34,7 +34,7 @@ from billing.models import (
     TransferKind,
     UsageRecord,
 )
-from portal.lib.db import atomic
+from portal.lib.db import atomic, is_away
 from portal.lib.money import MAX_POSTED_NANOS
 
 logger = logging.getLogger(__name__)
@@ -116,7 +116,9 @@ def accounting(function: Callable[P, R]) -> Callable[P, R]:
         try:
             with atomic():
                 return function(*args, **kwargs)
-        except (OperationalError, InterfaceError) as error:
+        except DatabaseError as error:
+            if not is_away(error):
+                raise
             raise AccountingUnavailable(str(error)) from error
 
     return wrapped

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from functools import wraps
 
 from django.core.exceptions import DisallowedHost
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.views import defaults
@@ -13,12 +12,11 @@ from django.views.decorators.csrf import csrf_exempt
 from redis.exceptions import RedisError
 
 from accounts.permissions import Refused
+from portal.lib.db import is_away
 from portal.lib.rest_errors import envelope
 
 API = "/api/"
 READING = ("GET", "HEAD")
-# The database or Redis cannot be asked just now.
-AWAY = (OperationalError, InterfaceError, RedisError)
 AWAY_S = "5"
 View = Callable[[HttpRequest], HttpResponseBase]
 
@@ -49,7 +47,8 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """Of whatever no view has caught, which Django handles while this is called."""
-    if isinstance(sys.exc_info()[1], AWAY):
+    error = sys.exc_info()[1]
+    if isinstance(error, RedisError) or is_away(error):
         return _away(request)
     if request.path.startswith(API):
         request_id = getattr(request, "request_id", "")

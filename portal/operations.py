@@ -5,6 +5,7 @@ migrated and takes writes, and an engine is there. `/metrics` is Prometheus' tex
 """
 
 import asyncio
+import logging
 import time
 
 from django.db import Error as DatabaseError
@@ -19,7 +20,12 @@ from billing import pulse
 from inference import service
 from portal.lib.db import commit_lightly, db
 
+logger = logging.getLogger(__name__)
+
 CHECKED_FOR_S = 1.0  # strangers may ask as often as they like
+PATIENCE_S = (
+    3.0  # probes wait for a few seconds, and a database that is locked for as long as it is
+)
 
 
 async def healthz(_request: Request) -> Response:
@@ -30,27 +36,51 @@ async def readyz(_request: Request) -> Response:
     """200 when every part answers, else 503; the body names each part."""
     parts = {"database": await _database.state(), "engine": engine_state()}
     ready = all(state == "ok" for state in parts.values())
+    _readiness.note(ready, parts)
     return JSONResponse(parts, status_code=200 if ready else 503)
+
+
+class Readiness:
+    """Says in the log what is missing when that changes, since few read the answers to probes."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def note(self, ready: bool, parts: dict[str, str]) -> None:
+        if parts == self._known:
+            return
+        if not ready:
+            missing = [f"{part}: {state}" for part, state in parts.items() if state != "ok"]
+            logger.error("not ready; %s", ", ".join(missing))
+        elif self._known:
+            logger.warning("ready again")
+        self._known = parts
 
 
 class DatabaseCheck:
     """What was found when it was looked at last; looked at again after a second."""
 
     def __init__(self) -> None:
-        self._state = ""
+        self._looking: asyncio.Task[str] | None = None
         self._until = 0.0  # by time.monotonic()
-        self._looking = asyncio.Lock()
 
     async def state(self) -> str:
-        """`ok`, or in a few words what is wrong."""
-        async with self._looking:  # who comes meanwhile takes what is found
-            if time.monotonic() >= self._until:
-                self._state = await _look()
-                self._until = time.monotonic() + CHECKED_FOR_S
-        return self._state
+        """`ok`, or in a few words what is wrong. Who comes meanwhile waits for the same look."""
+        looking = self._looking
+        if looking is None or (looking.done() and time.monotonic() >= self._until):
+            looking = self._looking = asyncio.create_task(self._look())
+        await asyncio.wait({looking}, timeout=PATIENCE_S)
+        return looking.result() if looking.done() else "does not answer"
+
+    async def _look(self) -> str:
+        try:
+            return await _look()
+        finally:
+            self._until = time.monotonic() + CHECKED_FOR_S
 
 
 _database = DatabaseCheck()
+_readiness = Readiness()
 
 
 async def _look() -> str:

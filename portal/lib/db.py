@@ -33,6 +33,7 @@ from django.db import (
     transaction,
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg_pool import PoolTimeout
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ R = TypeVar("R")
 
 MOST_TOGETHER = 64
 AWAY_S = 1.0
+# It is not there, has no room, or is a standby, which takes no writes.
+AWAY = (OperationalError, InterfaceError, ReadOnlySqlTransaction)
 SQLITE_NORMAL = 1  # of PRAGMA synchronous: waits for the disk when the log is folded in
 
 # Whether this runs in a call of `commit`.
@@ -222,12 +225,14 @@ class _Trouble:
             self._what = None
 
 
+def is_away(error: BaseException | None) -> bool:
+    """Whether it was the database that could not do it just now, and may later."""
+    return _complaint(error) is not None
+
+
 def _complaint(error: BaseException | None) -> str | None:
-    """The database's own words when it is not there or has no room, else None."""
-    for each in _with_causes(error):
-        if isinstance(each, OperationalError | InterfaceError):
-            return str(each).strip()
-    return None
+    """The database's own words when it is away, else None."""
+    return next((str(each).strip() for each in _with_causes(error) if isinstance(each, AWAY)), None)
 
 
 def _with_causes(error: BaseException | None) -> Iterator[BaseException]:

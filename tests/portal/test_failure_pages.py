@@ -2,15 +2,17 @@
 
 import pytest
 from django.core.exceptions import SuspiciousOperation
-from django.db import OperationalError
+from django.db import InternalError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.test import AsyncClient, Client, RequestFactory
 from django.urls import path
 from django.views.defaults import bad_request, server_error
+from psycopg.errors import ReadOnlySqlTransaction
 from pytest_django.fixtures import Settings
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from billing.ledger import AccountingUnavailable
 from portal import urls
 from portal.failures import forbidden
 from portal.urls import urlpatterns as ours
@@ -32,9 +34,18 @@ def find_database_away(request: HttpRequest) -> HttpResponse:
     raise OperationalError("a secret of the inside")
 
 
+def find_a_standby(request: HttpRequest) -> HttpResponse:
+    raise InternalError("a secret of the inside") from ReadOnlySqlTransaction()
+
+
+def find_the_ledger_away(request: HttpRequest) -> HttpResponse:
+    raise AccountingUnavailable("a secret of the inside") from OperationalError()
+
+
 urlpatterns = [
     *ours, path("broken/", break_down), path("api/broken/", break_down), path("api/odd/", suspect),
     path("redis/", find_redis_away), path("database/", find_database_away),
+    path("standby/", find_a_standby), path("ledger/", find_the_ledger_away),
     path("api/redis/", find_redis_away),
 ]  # fmt: skip
 handler400, handler404, handler500 = urls.handler400, urls.handler404, urls.handler500
@@ -111,7 +122,7 @@ def test_a_500_says_nothing_about_the_inside(db: None) -> None:
 
 
 @pytest.mark.urls(__name__)
-@pytest.mark.parametrize("path", ["/redis/", "/database/"])
+@pytest.mark.parametrize("path", ["/redis/", "/database/", "/standby/", "/ledger/"])
 async def test_a_page_whose_services_are_away_says_when_to_come_back(path: str) -> None:
     told = await AsyncClient(raise_request_exception=False).get(path)
     assert (told.status_code, told["Retry-After"]) == (503, "5")

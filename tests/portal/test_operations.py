@@ -1,6 +1,7 @@
 """`/readyz`: whether this process can serve, found by reading and by writing."""
 
 import asyncio
+import threading
 
 import pytest
 from django.db import OperationalError
@@ -44,3 +45,39 @@ async def test_strangers_cannot_make_it_write_more_than_once_a_second(
     assert set(await asyncio.gather(*(check.state() for _ in range(20)))) == {"ok"}
     assert await check.state() == "ok"
     assert len(asked) == 1
+
+
+async def test_a_database_that_says_nothing_keeps_no_probe_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = threading.Event()
+    looks = []
+
+    def wait() -> int:
+        looks.append("look")
+        answers.wait()
+        return 0
+
+    monkeypatch.setattr(operations, "waiting_migrations", wait)
+    monkeypatch.setattr(operations, "PATIENCE_S", 0.05)
+    check = operations.DatabaseCheck()
+    try:
+        said = [await check.state() for _ in range(3)]
+    finally:
+        answers.set()
+    assert said == ["does not answer"] * 3
+    assert looks == ["look"]  # threads are few: one waits, however many ask
+    monkeypatch.setattr(operations, "PATIENCE_S", 10)
+    assert await check.state() == "ok"
+
+
+def test_the_log_says_what_is_missing_when_that_changes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    readiness = operations.Readiness()
+    well = {"database": "ok", "engine": "ok"}
+    ill = {"database": "does not answer", "engine": "ok"}
+    caplog.set_level("WARNING", operations.logger.name)
+    for parts in (well, ill, ill, well, well):
+        readiness.note(parts == well, parts)
+    assert caplog.messages == ["not ready; database: does not answer", "ready again"]

@@ -24,6 +24,7 @@ from django.db import (
     transaction,
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg_pool import PoolTimeout
 
 from billing.ledger import AccountingUnavailable
@@ -232,11 +233,12 @@ async def test_nobody_waits_for_a_server_that_has_just_kept_others_waiting(
     assert await db(add_group, "back") == "back"
 
 
+@pytest.mark.parametrize("kind", [OperationalError, ReadOnlySqlTransaction])
 async def test_that_nothing_can_be_written_is_said_once_and_its_end_too(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full() -> None:
-        raise AccountingUnavailable from OperationalError("database or disk is full")
+        raise AccountingUnavailable from kind("database or disk is full")
 
     caplog.set_level("WARNING", hops.logger.name)
     monkeypatch.setattr(hops._committer(), "_trouble", hops._Trouble())

@@ -23,7 +23,21 @@ def check_stripe(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Check
                 id="parlance.E001",
             )
         ]
-    return []
+    wrong = [
+        name
+        for name, beginnings in {
+            "STRIPE_SECRET_KEY": ("sk_", "rk_"), "STRIPE_WEBHOOK_SECRET": ("whsec_",),
+        }.items()
+        if getattr(settings, name) and not getattr(settings, name).startswith(beginnings)
+    ]  # fmt: skip
+    return [
+        Error(
+            f"{name} is another kind of key: Stripe would refuse it, or we what Stripe sends.",
+            hint="A secret key begins with sk_ or rk_, a webhook endpoint's secret with whsec_.",
+            id="parlance.E007",
+        )
+        for name in wrong
+    ]
 
 
 @register()

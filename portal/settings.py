@@ -21,7 +21,7 @@ from portal.lib.money import parse_dollars
 django_stubs_ext.monkeypatch()  # lets annotations such as ModelAdmin[User] run
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "data"))).resolve()
+DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "data"))).expanduser().resolve()
 
 # --- The site ---------------------------------------------------------------------------------
 SITE_NAME = env.text("SITE_NAME", "Parlance")
@@ -44,7 +44,7 @@ SUPPORT_EMAIL = env.text("SUPPORT_EMAIL")
 # --- The API ----------------------------------------------------------------------------------
 API_MAX_BODY_BYTES = env.integer("API_MAX_BODY_BYTES", 4 * 1024 * 1024, 1)
 API_MAX_SEQUENCES = env.integer("API_MAX_SEQUENCES", 128, 1)  # n x prompts of one request
-REQUEST_DEADLINE_S = env.integer("REQUEST_DEADLINE_S", 3600)  # waiting and answering; 0: none
+REQUEST_DEADLINE_S = env.integer("REQUEST_DEADLINE_S", 3600, 0, 2_592_000)  # 0: none
 KEPT_BODY_MAX_BYTES = env.integer("KEPT_BODY_MAX_BYTES", 256 * 1024)  # each, for who keeps bodies
 REPLAY_MAX_BYTES = env.integer("REPLAY_MAX_BYTES", 1024 * 1024)  # kept by an Idempotency-Key
 API_CORS_ORIGINS = env.words("API_CORS_ORIGINS", check=addresses.origin)
@@ -87,7 +87,7 @@ TOP_UP_CENTS = [
     for cents in env.integers("TOP_UP_CENTS", "500,1000,2500,10000")
     if TOP_UP_MIN_CENTS <= cents <= TOP_UP_MAX_CENTS  # what would be refused is not offered
 ]
-REFUND_DAYS = env.integer("REFUND_DAYS", 14)  # for customers, of unused credit; 0: none
+REFUND_DAYS = env.integer("REFUND_DAYS", 14, 0, 36_500)  # for customers, of unused credit; 0: none
 # Whether customers' alerts may be posted into this site's own network, and without TLS.
 WEBHOOKS_TO_PRIVATE_ADDRESSES = env.flag("WEBHOOKS_TO_PRIVATE_ADDRESSES", default=False)
 WELCOME_CREDIT_NANOS = env.parsed(
@@ -336,7 +336,7 @@ SIGNUP_OPEN = env.flag("SIGNUP_OPEN", default=True)
 
 # --- Mail: rows first, then a task sends them ----------------------------------------------------
 EMAIL_BACKEND = "accounts.mail.OutboxBackend"
-EMAIL_HOST = env.text("EMAIL_HOST")
+EMAIL_HOST = env.parsed("EMAIL_HOST", "", addresses.mail_server)
 EMAIL_PORT = env.integer("EMAIL_PORT", 587, 1, 65_535)
 EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
 EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")

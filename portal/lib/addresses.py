@@ -1,25 +1,42 @@
 """Addresses that operators write into settings; ValueError says what is wrong with one."""
 
+import re
 from email.headerregistry import AddressHeader, HeaderRegistry
 from typing import cast
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from kombu.transport import TRANSPORT_ALIASES
+from psycopg import ProgrammingError
+from psycopg.conninfo import make_conninfo
+
+# A host that is not English stands there as browsers send it, as xn--…; `*` in lists of hosts.
+HOST = re.compile(r"[A-Za-z0-9._*-]+|\[[0-9A-Fa-f:.%]+\]")
+NETLOC = re.compile(rf"({HOST.pattern})(:\d+)?")
+ENGINE_HOST = re.compile(rf"{HOST.pattern}|[0-9A-Fa-f:.]+")
+# Of libpq. A machine that loses its power ends no connection: left alone, whoever asked it would
+# wait a quarter of an hour, and so would all requests behind them.
+VANISHED_SERVER = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+}
 
 
 def site(url: str) -> str:
-    """The address of the site, without a slash at its end."""
+    """The address of the site as browsers write it, without a slash at its end."""
     parts = _split(url, ("http", "https"))
-    if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+    if not NETLOC.fullmatch(parts.netloc) or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(
-            f"it must be a scheme and a host alone, such as https://example.com, not {url!r}"
+            "it must be a scheme and a host alone, such as https://example.com or https://xn--…"
         )
-    return url.rstrip("/")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
 def host(name: str) -> str:
     """A host as ALLOWED_HOSTS names it; anything more would match no request."""
-    if "/" in name or (":" in name and not name.startswith("[")):
+    if not HOST.fullmatch(name):
         raise ValueError(f"it must name hosts alone, such as example.com, not {name!r}")
     return name
 
@@ -27,6 +44,11 @@ def host(name: str) -> str:
 def origin(url: str) -> str:
     """What browsers call the site of a page; `*`: any."""
     return url if url == "*" else site(url)
+
+
+def mail_server(name: str) -> str:
+    """Empty, or a host; its port is a setting of its own."""
+    return host(name) if name else name
 
 
 def sender(text: str) -> str:
@@ -76,14 +98,22 @@ def postgres(url: str) -> dict[str, str]:
 
 def parameters(url: str) -> dict[str, str]:
     """What stands behind the question mark: parameters of the connection, as libpq names them."""
-    return dict(parse_qsl(urlsplit(url).query, strict_parsing=bool(urlsplit(url).query)))
+    query = urlsplit(url).query
+    found = dict(parse_qsl(query, strict_parsing=bool(query)))
+    try:
+        make_conninfo(**found)
+    except ProgrammingError as error:
+        raise ValueError(str(error).strip()) from None
+    return VANISHED_SERVER | found
 
 
 def engine(address: str) -> str:
     """`host:port` or `unix:/path`, as it is."""
     host, _, port = address.rpartition(":")
     is_path = address.startswith("unix:/")
-    if not is_path and not (host and port.isdecimal() and 0 < int(port) < 1 << 16):
+    if not is_path and not (
+        ENGINE_HOST.fullmatch(host) and port.isdecimal() and 0 < int(port) < 1 << 16
+    ):
         raise ValueError(f"an engine's address must be host:port or unix:/path, not {address!r}")
     return address
 

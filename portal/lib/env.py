@@ -13,7 +13,11 @@ T = TypeVar("T")
 
 def text(name: str, default: str = "") -> str:
     """The variable's value, or `default` when it is unset or empty."""
-    return os.environ.get(name, "").strip() or default
+    value = os.environ.get(name, "").strip()
+    if len(value) > 1 and value[0] == value[-1] in "\"'" and value[0] not in value[1:-1]:
+        # A shell and systemd take them away, Docker's --env-file does not.
+        raise ValueError(f"{name} stands in quotes that nothing took away: leave them out")
+    return value or default
 
 
 def flag(name: str, *, default: bool) -> bool:
@@ -28,9 +32,7 @@ def flag(name: str, *, default: bool) -> bool:
 
 
 def integer(name: str, default: int, least: int = 0, most: int = 2**63 - 1) -> int:
-    value = text(name)
-    if not value:
-        return default
+    value = text(name, str(default))
     try:
         number = int(value)
     except ValueError:
@@ -89,7 +91,7 @@ def pairs(name: str, check: Callable[[str], str] = str) -> list[tuple[str, str]]
         if not equals or not key or not value:
             raise ValueError(f"{name} must be a list of NAME=VALUE, but holds {word!r}")
         try:
-            found.append((key, check(value)))
+            found.append((key.strip(), check(value.strip())))
         except ValueError as error:
             raise ValueError(f"{name} cannot be used: {error}") from None
     return found

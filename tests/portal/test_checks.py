@@ -22,6 +22,17 @@ def test_stripe_without_a_webhook_secret_is_refused(settings: Settings) -> None:
     assert ids(checks.check_stripe(None)) == {"parlance.E001"}
 
 
+def test_keys_of_stripe_in_each_others_place_are_refused(settings: Settings) -> None:
+    settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = "whsec_x", "pk_test_x"
+    found = checks.check_stripe(None)
+    assert ids(found) == {"parlance.E007"}
+    assert [message.msg.split()[0] for message in found] == [
+        "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET",
+    ]  # fmt: skip
+    settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = "rk_live_x", "whsec_x"
+    assert checks.check_stripe(None) == []
+
+
 def test_production_needs_its_services(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.PRODUCTION = True
     settings.DEBUG = True

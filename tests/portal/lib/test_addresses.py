@@ -1,16 +1,19 @@
 """Addresses in settings: what is read of them; what cannot be right is said at the start."""
 
 import os
+import socket
 import subprocess
 import sys
 from email.header import decode_header, make_header
 from email.utils import parseaddr
 
+import psycopg
 import pytest
 from django.core.mail.message import sanitize_address
 
 from portal.lib import addresses
 from tests.environment import REPOSITORY
+from tests.services import postgres_server
 
 
 def test_it_reads_a_postgres_url() -> None:
@@ -19,10 +22,33 @@ def test_it_reads_a_postgres_url() -> None:
         "NAME": "par lance", "USER": "al@ice", "PASSWORD": "p/w",
         "HOST": "db.example", "PORT": "5433",
     }  # fmt: skip
-    assert addresses.parameters(url) == {
+    assert addresses.parameters(url) == addresses.VANISHED_SERVER | {
         "sslmode": "require", "target_session_attrs": "read-write",
     }  # fmt: skip
-    assert addresses.parameters("postgres://h/name") == {}
+    assert addresses.parameters("postgres://h/name") == addresses.VANISHED_SERVER
+    assert addresses.parameters("postgres://h/name?tcp_user_timeout=0")["tcp_user_timeout"] == "0"
+
+
+def test_a_parameter_that_libpq_does_not_know_is_named() -> None:
+    with pytest.raises(ValueError, match='invalid connection option "sslmod"'):
+        addresses.parameters("postgres://h/name?sslmod=require")
+
+
+@pytest.mark.services
+def test_a_database_whose_machine_vanishes_is_given_up_in_seconds() -> None:
+    """By the system: the promise is in the connection's own options."""
+    with (
+        postgres_server() as url,
+        psycopg.connect(url, **addresses.parameters(url)) as connection,
+        socket.socket(fileno=os.dup(connection.fileno())) as wire,
+    ):
+        silent_ms = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        idle_s, between_s, count = (
+            wire.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        )
+    assert 0 < silent_ms <= 30_000
+    assert idle_s + between_s * count <= 30
 
 
 @pytest.mark.parametrize("address", ["h:1", "[::1]:50051", "unix:/run/engine.sock"])
@@ -38,7 +64,8 @@ def test_jobs_wait_in_a_redis_behind_a_path_as_anywhere_else() -> None:
 
 
 def test_an_origin_is_spelt_as_browsers_do() -> None:
-    assert addresses.origin("https://example.com/") == "https://example.com"
+    assert addresses.origin("HTTPS://Example.com:8443/") == "https://example.com:8443"
+    assert addresses.origin("https://*.example.com") == "https://*.example.com"
     assert addresses.origin("*") == "*"
 
 
@@ -88,10 +115,13 @@ def test_amounts_that_would_be_refused_are_not_offered() -> None:
     [
         ("ALLOWED_HOSTS", "https://example.com"),
         ("ALLOWED_HOSTS", "example.com:8000"),
+        ("ALLOWED_HOSTS", "example.com www.example.com"),
         ("API_CORS_ORIGINS", "example.com"),
         ("BASE_URL", "parlance.example.com"),
         ("BASE_URL", "https://"),
         ("BASE_URL", "https://example.com/parlance"),
+        ("BASE_URL", "https://u:hunter2@example.com"),
+        ("BASE_URL", "https://bücher.example"),
         ("CELERY_BROKER_URL", "127.0.0.1:6379"),
         ("CELERY_BROKER_URL", "http://u:hunter2@h"),
         ("DATABASE_URL", "mysql://u:hunter2@h/name"),
@@ -101,7 +131,11 @@ def test_amounts_that_would_be_refused_are_not_offered() -> None:
         ("DB_THREADS", "0"),
         ("DEFAULT_FROM_EMAIL", "Acme, Inc. <no-reply@example.com>"),
         ("DEFAULT_FROM_EMAIL", "nobody"),
+        ("EMAIL_HOST", "smtp.example.com:587"),
+        ("EMAIL_HOST", "smtp://smtp.example.com"),
         ("ENGINES", "starter=gpu1"),
+        ("ENGINES", "starter=http://gpu1:50051"),
+        ("ENGINES", "starter=gpu1:50051;other=gpu2:50051"),
         ("ENGINES", "starter=gpu1:70000"),
         ("ENGINE_ARGS", "--threads '2"),
         ("ENGINE_DEVICE", "gpu"),

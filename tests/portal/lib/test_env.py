@@ -25,6 +25,23 @@ def test_an_empty_variable_counts_as_unset(variable: pytest.MonkeyPatch) -> None
     assert env.pairs("KNOB") == []
 
 
+@pytest.mark.parametrize("value", ['"https://example.com"', "'x'"])
+def test_quotes_that_nothing_took_away_are_no_part_of_a_value(
+    variable: pytest.MonkeyPatch, value: str
+) -> None:
+    variable.setenv("KNOB", value)
+    with pytest.raises(ValueError, match="KNOB stands in quotes"):
+        env.text("KNOB")
+    for other in ('"Acme, Inc." <a@example.com>', '"a b" "c"', '"'):
+        variable.setenv("KNOB", other)
+        assert env.text("KNOB") == other
+
+
+def test_a_default_keeps_to_limits_that_others_moved() -> None:
+    with pytest.raises(ValueError, match="KNOB must be from 20 to 30, not 10"):
+        env.integer("KNOB", 10, 20, 30)
+
+
 @pytest.mark.parametrize(("word", "value"), [("yes", True), ("OFF", False), ("1", True)])
 def test_it_reads_flags(variable: pytest.MonkeyPatch, word: str, value: bool) -> None:
     variable.setenv("KNOB", word)
@@ -32,7 +49,7 @@ def test_it_reads_flags(variable: pytest.MonkeyPatch, word: str, value: bool) ->
 
 
 def test_it_reads_pairs_with_repeated_names(variable: pytest.MonkeyPatch) -> None:
-    variable.setenv("KNOB", "a=h:1,a=h:2, b=unix:/x=y")
+    variable.setenv("KNOB", "a=h:1,a = h:2, b=unix:/x=y")
     assert env.pairs("KNOB") == [("a", "h:1"), ("a", "h:2"), ("b", "unix:/x=y")]
 
 

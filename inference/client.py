@@ -33,6 +33,8 @@ POLL_S = 1.0
 POLL_TIMEOUT_S = 2.0
 # An engine that misses this many polls in a row is taken for hung; its streams are broken off.
 MAX_MISSED_POLLS = 3
+# One that was never there, or stays away, is told of once: a restarted one is back before that.
+AWAY_POLLS = 10
 LEAVE_POLL_S = 0.1
 ANSWER_TIMEOUT_S = 20.0
 
@@ -252,6 +254,8 @@ class EngineLink:
             self._lose()
         if error.code is Code.FAILED_PRECONDITION and missed == 1:
             logger.error("engine cannot be used", address=self.address, reason=error.sentence)
+        elif error.code is not Code.FAILED_PRECONDITION and missed == AWAY_POLLS:
+            logger.error("engine does not answer", address=self.address, reason=error.sentence)
 
     def _open_stream(self) -> None:
         assert self._caller is not None

@@ -171,6 +171,9 @@ class EngineLoop:
             stream, sequence = self._live[row.key]
             failure = result.failures.get(row.key)
             if failure is not None:
+                logger.warning(
+                    "request %s fails (sequence %d): %s", sequence.request_id, row.key, failure
+                )
                 self._end(stream, sequence, FinishReason.ERROR, error=failure)
                 continue
             self.scheduler.advance(sequence, row.num_tokens - len(row.drafts))

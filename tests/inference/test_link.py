@@ -291,3 +291,26 @@ async def test_an_engine_of_another_model_is_not_taken_for_this_one(
         await link.close()
     [line] = said
     assert line["reason"] == "it serves fake, not large"
+
+
+async def test_an_engine_that_stays_away_is_named_in_the_log_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address in ENGINES at which nothing listens, or something else."""
+    monkeypatch.setattr(client, "POLL_S", 0.02)
+    said: list[dict[str, object]] = []
+    monkeypatch.setattr(client.logger, "error", lambda event, **more: said.append(more))
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    web = await asyncio.start_unix_server(serve, tmp_path / "web")
+    links = [EngineLink("model", f"unix:{tmp_path}/{name}") for name in ("nobody", "web")]
+    await asyncio.sleep(1)
+    for link in links:
+        assert not link.answers
+        await link.close()
+    web.close()
+    assert sorted(str(line["address"]).rpartition("/")[2] for line in said) == ["nobody", "web"]
+    assert all(line["reason"] for line in said)

@@ -42,9 +42,12 @@ class Front:
             "listen 443": f"listen 127.0.0.1:{self.tls}",
             "listen 80": f"listen 127.0.0.1:{self.plain}",
             ":8001": f":{self.backends[0]}", ":8002": f":{self.backends[1]}",
+            "(8001|8002)": "({}|{})".format(*self.backends), "/var/log/nginx/": f"{folder}/",
+            "allow 10.0.0.0/8;": "allow 10.0.0.0/8; allow 127.0.0.1;",
         }.items():  # fmt: skip
             assert old in shipped
             shipped = shipped.replace(old, new)
+        self.log = folder / "parlance.log"
         (folder / "nginx.conf").write_text(AROUND.format(folder=folder, shipped=shipped))
 
 
@@ -82,7 +85,8 @@ async def web_process(port: int) -> AsyncIterator[None]:
             writer.write(b"connection: upgrade\r\n\r\n")
         else:
             said = json.dumps(seen)
-            writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + said.encode() + b"\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\nx-request-id: req_7\r\n\r\n")
+            writer.write(said.encode() + b"\n")
             await writer.drain()
             if head[0].startswith("GET /stream"):
                 await asyncio.sleep(1)
@@ -168,3 +172,31 @@ def test_metrics_stay_inside_and_plain_http_leads_to_tls(front: Front) -> None:
         return metrics.status_code, plain.headers["location"]
 
     assert asyncio.run(look()) == (403, f"https://{HOST}/docs/?a=b")
+
+
+def test_metrics_are_those_of_one_process_and_never_of_one_by_chance(front: Front) -> None:
+    async def look() -> tuple[list[str], int]:
+        first, second = front.backends
+        async with web_process(first), web_process(second), client(front) as session:
+            asked = [await session.get(f"/metrics/{port}") for port in (second, second, first)]
+            by_chance = await session.get("/metrics")
+        hosts = [json.loads(answer.text.splitlines()[0])["host"] for answer in asked]
+        return hosts, by_chance.status_code
+
+    first, second = (f"127.0.0.1:{port}" for port in front.backends)
+    assert asyncio.run(look()) == ([second, second, first], 403)
+
+
+def test_a_line_of_the_log_has_the_id_by_which_the_site_knows_the_request(front: Front) -> None:
+    async def call() -> None:
+        async with web_process(front.backends[0]), client(front) as session:
+            await session.get("/docs/?token=hunter2")
+
+    asyncio.run(call())
+    deadline = time.monotonic() + 5
+    while '"GET /docs/" 200' not in front.log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    line = next(each for each in front.log.read_text().splitlines() if "/docs/" in each)
+    assert line.endswith(" req_7")
+    assert "hunter2" not in line

@@ -147,6 +147,7 @@ class EncoderLoop:
             return
         if answer is None:
             sentence = f"The engine could not compute input {index} of this request."
+            logger.warning("request %s fails: %s", job.request_id, sentence)
             self._finish(job, JobEnd(FinishReason.ERROR, error=sentence))
             return
         job.answers[index] = answer

@@ -94,6 +94,7 @@ class Bench:
             priority=priority,
             deadline_s=deadline_s,
             sequence_id=self._ids,
+            request_id=f"req_{self._ids}",
         )
         if sampling.grammar is not None:
             assert self.grammars is not None

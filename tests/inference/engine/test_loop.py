@@ -284,13 +284,16 @@ def test_it_frees_everything_of_a_stream_that_ended_within_two_steps() -> None:
     bench.run()
 
 
-def test_it_fails_only_the_request_that_crashes_a_step() -> None:
+def test_it_fails_only_the_request_that_crashes_a_step(caplog: pytest.LogCaptureFixture) -> None:
     bench = make("abc")
     outcomes = [bench.submit([66 if n == 2 else n, 1], max_tokens=9) for n in range(4)]
+    caplog.set_level("WARNING", "inference.engine.loop")
     bench.run()
     assert [o.finish == "FINISH_ERROR" for o in outcomes] == [False, False, True, False]
     assert all(o.text == "abc" for n, o in enumerate(outcomes) if n != 2)
     assert "could not compute" in outcomes[2].error
+    [said] = [line for line in caplog.messages if line.startswith("request ")]
+    assert said.startswith("request req_3 fails (sequence ")  # as the web side's log names it
 
 
 def test_it_does_not_change_bystanders_while_it_looks_for_the_guilty_one() -> None:

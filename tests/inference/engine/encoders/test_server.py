@@ -84,15 +84,20 @@ async def test_it_fills_masks_and_finds_tokens(tmp_path: Path) -> None:
         ]  # fmt: skip
 
 
-async def test_a_poisoned_input_fails_alone(tmp_path: Path) -> None:
+async def test_a_poisoned_input_fails_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING", "inference.engine.encoders.loop")
     async with running(tmp_path, fail_on="poison", tokens_per_second=2000) as (stub, _):
         calls = [embed(stub, [97, 98]) for _ in range(8)]
-        bad = embed(stub, [97], list(b"poison"))
+        poisoned = job([97], list(b"poison"), request_id="req_7")
+        bad = stub.Embed(engine_pb2.EmbedRequest(job=poisoned))
         *good, failed = await asyncio.gather(*calls, bad)
         assert {reply.end.finish_reason for reply in good} == {engine_pb2.FINISH_STOP}
         assert failed.end.finish_reason == engine_pb2.FINISH_ERROR
         assert "input 1 " in failed.end.error
         assert not failed.vectors
+    assert "request req_7 fails: The engine could not compute input 1 " in caplog.text
 
 
 async def test_a_caller_that_goes_away_takes_its_inputs_along(tmp_path: Path) -> None:

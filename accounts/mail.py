@@ -8,6 +8,7 @@ A worker that dies after the server took the mail and before the row says so lea
 sent again; SMTP can tell no better. Both copies carry one Message-ID, by which mailboxes drop one.
 """
 
+import logging
 import smtplib
 import sys
 from collections.abc import Sequence
@@ -18,10 +19,12 @@ from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import OutgoingMail
+
+logger = logging.getLogger(__name__)
 
 RETRY_AFTER = (
     timedelta(minutes=1),
@@ -115,6 +118,7 @@ def deliver(mail_id: int) -> bool:
         return False
     except OSError as error:  # smtplib's are OSErrors
         _postpone(mail, error)
+        logger.warning("mails wait for their server: %s", error)
         raise MailServerAwayError(str(error)) from error
     OutgoingMail.objects.filter(pk=mail_id).update(
         sent_at=timezone.now(), attempts=mail.attempts + 1, error=""
@@ -155,6 +159,13 @@ def _due(now: datetime) -> QuerySet[OutgoingMail]:
 def waiting() -> list[int]:
     """Mails whose turn has come, oldest first."""
     return list(_due(timezone.now()).order_by("pk").values_list("pk", flat=True)[:500])
+
+
+def backlog() -> tuple[int, datetime | None]:
+    """How many mails are still to be sent, and when the first of them is tried (again)."""
+    unsent = OutgoingMail.objects.filter(sent_at=None, attempts__lt=MAX_ATTEMPTS)
+    found = unsent.aggregate(num=Count("pk"), due=Min("next_attempt_at"))
+    return found["num"], found["due"]
 
 
 def try_again(mails: QuerySet[OutgoingMail]) -> int:

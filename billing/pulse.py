@@ -6,7 +6,7 @@ the database is away or its disk is full there are no beats: what could not be r
 of death.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection
@@ -40,6 +40,11 @@ def number() -> int:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {NUMBER}")
         return int(cursor.fetchone()[0])
+
+
+def beat_at() -> datetime | None:
+    """When the last beat was, by the clock of whoever made it; None before the first."""
+    return Pulse.objects.values_list("beat_at", flat=True).first()
 
 
 def new_lease() -> int:

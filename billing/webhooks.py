@@ -10,12 +10,12 @@ import json
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import stripe
 from django.conf import settings
 from django.db import DatabaseError, transaction
-from django.db.models import F
+from django.db.models import Count, F, Min
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -191,6 +191,13 @@ def unprocessed() -> list[int]:
         processed_at=None, next_attempt_at__lte=timezone.now(), attempts__lt=MAX_ATTEMPTS
     )
     return list(rows.order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:200])
+
+
+def backlog() -> tuple[int, datetime | None]:
+    """How many deliveries are not processed, and when the first of them is tried (again)."""
+    rows = WebhookDelivery.objects.filter(processed_at=None, attempts__lt=MAX_ATTEMPTS)
+    found = rows.aggregate(num=Count("pk"), due=Min("next_attempt_at"))
+    return found["num"], found["due"]
 
 
 def process_all(delivery_ids: Iterable[int]) -> None:

@@ -7,6 +7,8 @@ migrated and takes writes, and an engine is there. `/metrics` is Prometheus' tex
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
 
 from django.db import Error as DatabaseError
 from django.db import connection
@@ -18,9 +20,12 @@ from starlette.routing import Route
 
 from billing import pulse
 from inference import service
+from portal import backlog
 from portal.lib.db import commit_lightly, db
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 CHECKED_FOR_S = 1.0  # strangers may ask as often as they like
 PATIENCE_S = (
@@ -34,7 +39,7 @@ async def healthz(_request: Request) -> Response:
 
 async def readyz(_request: Request) -> Response:
     """200 when every part answers, else 503; the body names each part."""
-    parts = {"database": await _database.state(), "engine": engine_state()}
+    parts = {"database": await _database.found(), "engine": engine_state()}
     ready = all(state == "ok" for state in parts.values())
     _readiness.note(ready, parts)
     return JSONResponse(parts, status_code=200 if ready else 503)
@@ -57,33 +62,32 @@ class Readiness:
         self._known = parts
 
 
-class DatabaseCheck:
+class Looked(Generic[T]):
     """What was found when it was looked at last; looked at again after a second."""
 
-    def __init__(self) -> None:
-        self._looking: asyncio.Task[str] | None = None
+    def __init__(self, look: Callable[[], Coroutine[Any, Any, T]], silent: T) -> None:
+        """`silent` is what is found when nothing answers for PATIENCE_S."""
+        self._look, self._silent = look, silent
+        self._looking: asyncio.Task[T] | None = None
         self._until = 0.0  # by time.monotonic()
 
-    async def state(self) -> str:
-        """`ok`, or in a few words what is wrong. Who comes meanwhile waits for the same look."""
+    async def found(self) -> T:
+        """Who comes while it is looked at waits for the same look."""
         looking = self._looking
         if looking is None or (looking.done() and time.monotonic() >= self._until):
-            looking = self._looking = asyncio.create_task(self._look())
+            looking = self._looking = asyncio.create_task(self._look_now())
         await asyncio.wait({looking}, timeout=PATIENCE_S)
-        return looking.result() if looking.done() else "does not answer"
+        return looking.result() if looking.done() else self._silent
 
-    async def _look(self) -> str:
+    async def _look_now(self) -> T:
         try:
-            return await _look()
+            return await self._look()
         finally:
             self._until = time.monotonic() + CHECKED_FOR_S
 
 
-_database = DatabaseCheck()
-_readiness = Readiness()
-
-
-async def _look() -> str:
+async def database_state() -> str:
+    """`ok`, or in a few words what is wrong."""
     try:
         waiting = await db(waiting_migrations)
     except DatabaseError:
@@ -107,7 +111,21 @@ def engine_state() -> str:
 
 
 async def metrics(_request: Request) -> Response:
+    backlog.show(await _backlog.found())
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def read_backlog() -> backlog.Backlog | None:
+    """None where the database cannot say."""
+    try:
+        return await db(backlog.read)
+    except DatabaseError:
+        return None
+
+
+_readiness = Readiness()
+_database = Looked(database_state, "does not answer")
+_backlog = Looked[backlog.Backlog | None](read_backlog, None)
 
 
 routes = [

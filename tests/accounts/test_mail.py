@@ -112,12 +112,16 @@ def to(*addresses: str) -> None:
         OutgoingMail.objects.create(sender="us@example.com", recipients=[address])
 
 
-def test_nobody_waits_for_a_server_that_is_away_once_for_each_mail(server: Server) -> None:
+def test_nobody_waits_for_a_server_that_is_away_once_for_each_mail(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING", mail.logger.name)
     to("a@example.com", "b@example.com", "c@example.com")
     server.says = {f"{name}@example.com": TimeoutError("timed out") for name in "abc"}
     mail.deliver_waiting()
     assert server.asked == ["a@example.com"]
     assert len(mail.waiting()) == 2
+    assert caplog.messages == ["mails wait for their server: timed out"]
     server.says = {}
     mail.deliver_waiting()
     assert server.asked[1:] == ["b@example.com", "c@example.com"]

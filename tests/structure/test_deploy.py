@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -54,3 +55,12 @@ def test_a_shell_reads_the_example_as_systemd_does() -> None:
     shell = ["sh", "-euc", script]
     read = subprocess.run(shell, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert read.stdout == "Parlance <no-reply@parlance.example.com>"
+
+
+def test_with_the_example_nothing_is_left_to_warn_of(tmp_path: Path) -> None:
+    """Warnings that are always there would hide one that is not."""
+    fill = f"SECRET_KEY={'one-of-a-test-' * 5} DATA_DIR={tmp_path}"
+    script = f"set -a; . ./.env.example; {fill}; exec {sys.executable} manage.py check --deploy"
+    done = subprocess.run(["sh", "-c", script], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "no issues" in done.stdout, done.stderr

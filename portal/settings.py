@@ -356,9 +356,7 @@ CELERY_BROKER_URL = env.parsed(
     "CELERY_BROKER_URL", REDIS_URL or "memory://localhost", addresses.broker
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"polling_interval": 0.05} if CELERY_BROKER_URL.startswith("memory") else {}
-)
+CELERY_BROKER_TRANSPORT_OPTIONS = addresses.broker_options(CELERY_BROKER_URL, REDIS_CONNECTIONS)
 CELERY_TASK_IGNORE_RESULT = True
 # A job whose worker died is handed out again: by the broker, which Redis does an hour later, and
 # long before by beat, which looks for rows that nobody has done. Every job may run twice.

@@ -2,7 +2,7 @@
 
 import re
 from email.headerregistry import AddressHeader, HeaderRegistry
-from typing import cast
+from typing import Any, cast
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from kombu.transport import TRANSPORT_ALIASES
@@ -77,6 +77,14 @@ def broker(url: str) -> str:
     if not mark or scheme.partition("+")[0] not in TRANSPORT_ALIASES:
         raise ValueError("it must begin with redis://, rediss://, unix:// or amqp://")
     return url
+
+
+def broker_options(url: str, of_redis: dict[str, Any]) -> dict[str, Any]:
+    """How kombu connects: workers and beat would wait for ever for a Redis that has vanished."""
+    scheme = url.partition(":")[0].partition("+")[0]
+    if scheme == "memory":
+        return {"polling_interval": 0.05}
+    return dict(of_redis) if scheme in {"redis", "rediss"} else {}
 
 
 def postgres(url: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
+import kombu
 import pytest
 import redis
 from django.conf import settings
@@ -12,6 +13,7 @@ from django.core.cache.backends.redis import RedisCache
 
 from accounts import throttling
 from inference.pace import SharedPaces
+from portal.lib import addresses
 from tests.services import redis_server
 
 
@@ -37,7 +39,14 @@ def read(address: str) -> None:
     RedisCache(address, {"OPTIONS": settings.REDIS_CONNECTIONS}).get("name")
 
 
-@pytest.mark.parametrize("ask", [limit, read])
+def publish(address: str) -> None:
+    """As beat and web processes do, and workers when they look whether it is still there."""
+    options = addresses.broker_options(address, settings.REDIS_CONNECTIONS)
+    with kombu.Connection(address, transport_options=options) as connection:
+        connection.SimpleQueue("jobs").put("a job")
+
+
+@pytest.mark.parametrize("ask", [limit, read, publish])
 def test_who_asks_one_that_stands_still_is_told_in_time(
     address: str, ask: Callable[[str], None]
 ) -> None:

@@ -63,6 +63,14 @@ def test_jobs_wait_in_a_redis_behind_a_path_as_anywhere_else() -> None:
         assert addresses.broker(url) == url
 
 
+def test_only_a_redis_is_spoken_to_in_its_way() -> None:
+    of_redis = {"socket_timeout": 5}
+    for url in ("redis://h", "rediss://h", "redis+socket:///run/redis.sock"):
+        assert addresses.broker_options(url, of_redis) == of_redis
+    assert addresses.broker_options("amqp://h", of_redis) == {}
+    assert "polling_interval" in addresses.broker_options("memory://localhost", of_redis)
+
+
 def test_an_origin_is_spelt_as_browsers_do() -> None:
     assert addresses.origin("HTTPS://Example.com:8443/") == "https://example.com:8443"
     assert addresses.origin("https://*.example.com") == "https://*.example.com"

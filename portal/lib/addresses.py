@@ -47,8 +47,10 @@ def origin(url: str) -> str:
 
 
 def mail_server(name: str) -> str:
-    """Empty, or a host; its port is a setting of its own."""
-    return host(name) if name else name
+    """Empty, or a host, an address of IPv6 without brackets; its port is a setting of its own."""
+    if name and not NETLOC.fullmatch(f"[{name}]"):
+        host(name)
+    return name
 
 
 def sender(text: str) -> str:

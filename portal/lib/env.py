@@ -51,8 +51,9 @@ def choice(name: str, default: str, choices: Collection[str]) -> str:
 
 def parsed(name: str, default: str, parse: Callable[[str], T]) -> T:
     """What `parse` makes of the variable's value; its ValueError says what is wrong with that."""
+    value = text(name, default)
     try:
-        return parse(text(name, default))
+        return parse(value)
     except ValueError as error:
         raise ValueError(f"{name} cannot be used: {error}") from None
 

@@ -63,6 +63,11 @@ def test_jobs_wait_in_a_redis_behind_a_path_as_anywhere_else() -> None:
         assert addresses.broker(url) == url
 
 
+@pytest.mark.parametrize("name", ["", "smtp.example.com", "192.0.2.1", "2001:db8::1"])
+def test_a_mail_server_is_a_host(name: str) -> None:
+    assert addresses.mail_server(name) == name
+
+
 def test_only_a_redis_is_spoken_to_in_its_way() -> None:
     of_redis = {"socket_timeout": 5}
     for url in ("redis://h", "rediss://h", "redis+socket:///run/redis.sock"):

@@ -202,6 +202,11 @@ def signed_in(user: User) -> Client:
     return client
 
 
+def confirm_password(client: Client) -> None:
+    """As is asked before somebody changes how they sign in; it holds for five minutes."""
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+
+
 @pytest.fixture
 def alice_client(alice: User, organisation: Organisation) -> Client:
     return signed_in(alice)

@@ -15,6 +15,7 @@ from accounts import flows, forms
 from accounts.authentication import key_cache
 from accounts.models import ApiKey, Organisation, Scope, User
 from tests.at_once import at_once, num_refused
+from tests.conftest import confirm_password
 from tests.management import Program
 
 AT_ONCE = 6
@@ -78,6 +79,7 @@ def test_everybody_who_asks_for_one_too_many_is_told(
 
 def test_a_person_has_so_many_addresses(verified: User, alice_client: Client) -> None:
     page = reverse("account_email")
+    confirm_password(alice_client)
     assert "action_add" in alice_client.get(page).content.decode()
     for number in range(9):
         EmailAddress.objects.create(user=verified, email=f"a{number}@example.com")

@@ -12,7 +12,7 @@ from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
-from tests.conftest import STRONG, signed_in
+from tests.conftest import STRONG, confirm_password, signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unlimited")]
 Mails = list[EmailMultiAlternatives]
@@ -75,6 +75,7 @@ def test_who_has_an_account_sends_no_mails_to_a_crowd(
     client = signed_in(verified)
     for number in range(60):
         minutes_pass()
+        confirm_password(client)
         added = {"email": f"{number}@example.com", "action_add": ""}
         client.post(reverse("account_email"), added)
     assert 1 <= len(mailoutbox) <= 30
@@ -85,7 +86,9 @@ def test_whose_address_is_added_by_somebody_is_told_of_no_new_account(
 ) -> None:
     """It may be a stranger's, to whom "no account is opened" would say nothing."""
     added = {"email": "second@example.com", "action_add": ""}
-    signed_in(verified).post(reverse("account_email"), added)
+    client = signed_in(verified)
+    confirm_password(client)
+    client.post(reverse("account_email"), added)
     [told] = mailoutbox
     for text in (told.body, told.alternatives[0][0]):
         assert "Confirm that this address is yours, to use it with your account" in str(text)

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP
@@ -181,3 +182,17 @@ def test_a_site_may_close_its_sign_up(client: Client, settings: LazySettings) ->
     html = client.get("/").content.decode()
     assert "/accounts/signup/" not in html
     assert "Sign-up is closed" in client.get("/accounts/signup/").content.decode()
+
+
+def test_an_open_session_alone_takes_no_account_away(client: Client, verified: User) -> None:
+    """By an address of one's own, to which a new password is sent then."""
+    sign_in(client, verified)
+    page = "/accounts/email/"
+    asked = client.post(page, {"action_add": "", "email": "mine@example.com"})
+    assert asked["Location"].startswith("/accounts/reauthenticate/")
+    wrong = client.post("/accounts/reauthenticate/", {"password": "wrong", "next": page})
+    assert wrong.status_code == 200
+    assert not EmailAddress.objects.filter(email="mine@example.com").exists()
+    done = client.post("/accounts/reauthenticate/", {"password": PASSWORD, "next": page})
+    assert done["Location"] == page
+    assert EmailAddress.objects.filter(email="mine@example.com", user=verified).exists()

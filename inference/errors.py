@@ -180,7 +180,7 @@ def insufficient_credit(
     available_nanos: int,
     pending_nanos: int,
     ceiling_nanos: int,
-    max_tokens: int | None,
+    max_tokens: int,
     limit_param: str,
 ) -> ServiceError:
     """402: this request could cost more than the credit that is left; `max_tokens` would fit."""

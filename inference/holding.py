@@ -61,12 +61,16 @@ async def open_hold(
 
 
 def _first_reservation(generation: Generation) -> int:
-    """Tokens of output the first hold covers: all of an explicit max_tokens, else a window."""
-    limit = generation.spec.max_tokens
-    if limit is None:
-        limit = settings.HOLD_WINDOW_TOKENS
+    """Tokens of output the first hold covers."""
+    limit = _first_limit(generation)
     each = (min(limit, prompt.max_tokens) for prompt in generation.prompts)
     return generation.samples * sum(each)
+
+
+def _first_limit(generation: Generation) -> int:
+    """Of each sequence: all of an explicit max_tokens, else a window."""
+    limit = generation.spec.max_tokens
+    return settings.HOLD_WINDOW_TOKENS if limit is None else limit
 
 
 def _most_output(generation: Generation) -> int:
@@ -121,14 +125,11 @@ def _insufficient(
         return errors.credit_reserved(
             available_nanos=available, pending_nanos=shortage.pending_nanos
         )
-    fits = None
-    if generation.spec.max_tokens is not None:
-        fits = _max_tokens_that_fit(generation, available)
     return errors.insufficient_credit(
         available_nanos=available,
         pending_nanos=shortage.pending_nanos,
         ceiling_nanos=ceiling,
-        max_tokens=fits,
+        max_tokens=_max_tokens_that_fit(generation, available),
         limit_param=generation.spec.limit_param,
     )
 
@@ -179,8 +180,12 @@ def _soon_released(generation: Generation, others: Mapping[str, Generation]) -> 
 
 
 def _max_tokens_that_fit(generation: Generation, available_nanos: int) -> int:
-    """The largest max_tokens this balance pays for, by bisection over the same ceiling."""
-    low, high = 0, generation.spec.max_tokens or 0
+    """The largest max_tokens this balance pays for, by bisection over the same ceiling.
+
+    0 when there is none: a request that named no limit may name one, too.
+    """
+    room = min(prompt.max_tokens for prompt in generation.prompts)
+    low, high = 0, min(_first_limit(generation), room)
     sequences = len(generation.sequences)
     while low < high:
         middle = (low + high + 1) // 2
@@ -188,7 +193,7 @@ def _max_tokens_that_fit(generation: Generation, available_nanos: int) -> int:
             low = middle
         else:
             high = middle - 1
-    return low
+    return low if low >= generation.spec.sampling.min_tokens else 0
 
 
 def must_extend(generation: Generation) -> bool:

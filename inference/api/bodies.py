@@ -106,8 +106,9 @@ def _validate(model: type[Model], body: Any, place: tuple[str | int, ...]) -> Mo
 
 
 def _unsupported(name: str) -> ServiceError:
-    message = f"'{name}' is not supported by this server"
-    message += f"; use '{INSTEAD[name]}'." if name in INSTEAD else " yet."
+    message = f"'{name}' is not supported by this server yet."
+    if name in INSTEAD:
+        message = f"'{name}' is not supported here; use '{INSTEAD[name]}'."
     if name == "thread":  # Anthropic's library then sends the whole conversation by itself
         return invalid(message, name, "thread_unsupported_request")
     return invalid(message, name, "unsupported_parameter")

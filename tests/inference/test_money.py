@@ -66,6 +66,19 @@ async def test_a_prompt_that_is_too_dear_by_itself_gets_no_advice_about_its_answ
     assert "max_tokens" not in error["details"]
 
 
+async def test_who_names_no_limit_is_told_the_one_that_would_fit(
+    dear: None, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.conf import settings
+
+    monkeypatch.setattr(settings, "HOLD_WINDOW_TOKENS", 1100)
+    error = (await api.post(PATH, json=chat())).json()["error"]
+    assert (error["code"], error["details"]["max_tokens"]) == ("insufficient_quota", 1000)
+    least = (await api.post(PATH, json=chat(min_tokens=1001))).json()["error"]
+    assert "max_tokens" not in least["details"]
+    assert (await api.post(PATH, json=chat(max_tokens=1000))).status_code == 200
+
+
 async def test_a_refusal_is_the_same_for_a_stream(dear: None, api: httpx.AsyncClient) -> None:
     response = await api.post(PATH, json=chat(max_tokens=1500, stream=True))
     assert (response.status_code, response.json()["error"]["code"]) == (402, "insufficient_quota")

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 DEADLINE_S = 10.0
 MAX_URL = 500
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GIVEN_OUT = ipaddress.ip_network("2000::/3")  # of IPv6: whatever is public lies in it (RFC 4291)
 
 
 class CallbackFailed(Exception):  # noqa: N818  reads as a state
@@ -87,12 +87,13 @@ def _address(host: str, port: int, private: bool) -> str:
 
 def _is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
+    ip = getattr(ip, "ipv4_mapped", None) or ip
     if isinstance(ip, ipaddress.IPv6Address):
-        # The forms that carry an address of IPv4, for whoever on the way translates them.
-        if ip in _NAT64 or ip.teredo is not None:
+        # Elsewhere, and in two places of it, lie the forms that carry an address of IPv4, for
+        # whoever on the way translates them.
+        if ip not in _GIVEN_OUT or ip.teredo is not None:
             return False
-        inner = ip.ipv4_mapped or ip.sixtofour
-        if inner is not None and not inner.is_global:
+        if ip.sixtofour is not None and not ip.sixtofour.is_global:
             return False
     return ip.is_global and not ip.is_multicast
 

@@ -30,6 +30,7 @@ def test_what_is_no_safe_address_is_refused(url: str) -> None:
         "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0",
         "100.64.0.1", "224.0.0.1", "::1", "fe80::1%eth0", "fc00::1", "::ffff:127.0.0.1",
         "::ffff:10.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1",
+        "64:ff9b:1::a9fe:a9fe", "::ffff:0:7f00:1", "::7f00:1", "fec0::1",
     ],
 )  # fmt: skip
 def test_no_address_inside_is_reached(address: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import uvloop
 
-from inference.engine import fake
+from inference.engine import fake, heap
 from inference.engine.encoders import fake as fake_encoder
 from inference.engine.encoders.jobs import EncoderLimits
 from inference.engine.encoders.server import EncoderServer, ServedEncoder
@@ -256,6 +256,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+    heap.give_back()
     try:
         status = uvloop.run(serve(args, served))
     except (ValueError, OSError) as error:  # it cannot listen

@@ -1,4 +1,7 @@
-"""How much of the C library's heap is in use: what the libraries hold that Python does not see."""
+"""The C library's heap: how much of it is in use, and giving back what is free.
+
+Most of it is what libraries hold that Python does not see.
+"""
 
 import ctypes
 
@@ -21,3 +24,13 @@ def used_bytes() -> int:
     ask.restype = _Mallinfo2
     info = ask()
     return int(info.uordblks + info.hblkhd)
+
+
+def give_back() -> None:
+    """Give free memory back to the system, which the C library keeps for who may ask again.
+
+    After loading that is most of a model's size: its weights as they were before they were packed.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

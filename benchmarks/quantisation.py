@@ -118,6 +118,7 @@ def measure_one(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from benchmarks.engine_smoke import measure
+    from inference.engine import heap
     from inference.engine.build import EngineSizes, _choose_threads, assemble
     from inference.engine.fake_codec import FakeCodec
     from inference.engine.model import load_model
@@ -126,10 +127,12 @@ def measure_one(args: argparse.Namespace) -> dict[str, Any]:
     before = resident_mb()
     model = load_model(args.path, torch.device("cpu"), getattr(torch, dtype), int8=int8)
     torch.set_num_threads(_choose_threads(model))
-    # A small cache, whose memory is real only once it is written: what is measured are the weights.
-    served = assemble("", "", model, FakeCodec(), EngineSizes(max_model_len=512, max_running=1))
+    # The smallest cache: what is measured are the weights.
+    sizes = EngineSizes(max_model_len=512, max_running=1, kv_blocks=32)
+    served = assemble("", "", model, FakeCodec(), sizes)
     del model
     gc.collect()
+    heap.give_back()
     memory = resident_mb() - before
     del served
     smoke = SimpleNamespace(length=512, prompt=100, tokens=64, temperature=0.0, top_p=1.0)

@@ -1,10 +1,11 @@
 """Weights as int8 numbers with one scale per output, and what a model needs to run on them.
 
 A float matrix is rounded once, when the model is loaded, and let go. Products widen the numbers
-again: activations stay as they are (on CPUs they are rounded to bfloat16, the only width for which
-PyTorch has fast products there). Every form of a model, transformers' modules and the lean one,
-reads the same numbers, so forms of a quantised model agree with one another like those of others;
-what rounding costs in quality is measured by `benchmarks/quantisation.py`.
+again: activations stay as they are (PyTorch's operators on CPUs round them to bfloat16, the only
+width for which they are fast there; `native/` does not). Every form of a model, transformers'
+modules and the lean one, reads the same numbers, so forms of a quantised model agree with one
+another like those of others; what rounding costs in quality is measured by
+`benchmarks/quantisation.py`.
 """
 
 import logging

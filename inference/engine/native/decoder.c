@@ -33,6 +33,7 @@ struct decoder {
     float epsilon, scale;
     const float *cosines, *sines; /* (positions, half) */
     const void *embedding;        /* (vocabulary, hidden) */
+    const float *embedding_scales; /* (vocabulary) of int8 numbers, or null */
     const float *norm;            /* (width) */
     struct product head;
     const struct layer *layers;
@@ -53,6 +54,8 @@ struct step {
     int64_t *counters;                      /* (2, phases), zero */
     int64_t phases;
     int64_t threads;
+    char *rooms; /* (threads, room_size): panels of int8 weights, widened */
+    int64_t room_size;
 };
 
 static int64_t rows_of_piece(int64_t rows, const struct team *team) {
@@ -92,16 +95,22 @@ static void norms(const struct decoder *d, const struct step *s, struct team *te
     await(team, phase, pieces);
 }
 
+/* A number of the embedding. */
+INLINE float embedded(const struct decoder *d, int64_t id, int64_t i) {
+    int64_t place = id * d->hidden + i;
+    if (d->embedding_scales)
+        return ((const int8_t *)d->embedding)[place] * d->embedding_scales[id];
+    return d->bfloats ? bfloat_to_float(((const bfloat *)d->embedding)[place])
+                      : ((const float *)d->embedding)[place];
+}
+
 static void embed(const struct decoder *d, const struct step *s, struct team *team,
                   int64_t phase) {
     int64_t height = rows_of_piece(s->tokens, team), pieces = (s->tokens + height - 1) / height;
     for (int64_t piece; (piece = take(team, phase)) < pieces; finish(team, phase))
         for (int64_t t = piece * height; t < s->tokens && t < (piece + 1) * height; t++) {
             float *x = s->x + t * d->width;
-            int64_t start = s->ids[t] * d->hidden;
-            for (int64_t i = 0; i < d->hidden; i++)
-                x[i] = d->bfloats ? bfloat_to_float(((const bfloat *)d->embedding)[start + i])
-                                  : ((const float *)d->embedding)[start + i];
+            for (int64_t i = 0; i < d->hidden; i++) x[i] = embedded(d, s->ids[t], i);
             for (int64_t i = d->hidden; i < d->width; i++) x[i] = 0;
         }
     await(team, phase, pieces);
@@ -295,8 +304,10 @@ void decode(const struct decoder *decoder, const struct step *step) {
     {
         /* Each its own, of as many as the system gives: nobody waits here for the others, who may come
          * late where something else has their core. */
-        struct team team = {omp_get_num_threads(), counters, counters + step->phases};
-        run(decoder, step, &team, omp_get_thread_num());
+        int64_t member = omp_get_thread_num();
+        struct team team = {omp_get_num_threads(), counters, counters + step->phases,
+                            step->rooms + member * step->room_size};
+        run(decoder, step, &team, member);
     }
 }
 

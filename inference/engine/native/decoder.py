@@ -5,6 +5,7 @@ the cache's memory, but not in its order: nothing else may read or write the sam
 """
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from inference.engine.batch import Batch
 from inference.engine.family import DecoderWeights, LayerWeights, Projection
 from inference.engine.kv_cache import KVCache
 from inference.engine.native.compiler import load_library
+from inference.engine.quantised import Int8Embedding, Int8Linear
 
 PADDING = 16
 PANEL = 32
@@ -25,13 +27,17 @@ FURTHER_PHASES = 4
 FLOATS, BFLOAT_WEIGHTS, BFLOATS, BFLOAT_TILES = range(4)  # enum kind
 TILE_ROWS, TILE_INPUTS = 16, 32
 
-FloatWeights = DecoderWeights[Tensor, Projection]
+MOST_PANELS = 4  # of a piece; without tiles a single one is widened at a time
+
+AnyProjection = Projection | Int8Linear
+Weights = DecoderWeights[Tensor | Int8Embedding, AnyProjection]
 _number, _pointer, _real = ctypes.c_int64, ctypes.c_void_p, ctypes.c_float
 
 
 class _Product(ctypes.Structure):
     _fields_ = (
         ("weights", _pointer),
+        ("scales", _pointer),
         ("bias", _pointer),
         ("inputs", _number),
         ("outputs", _number),
@@ -54,7 +60,8 @@ class _Decoder(ctypes.Structure):
         *((name, _number) for name in ("bfloats", "cached_bfloats")),
         ("epsilon", _real),
         ("scale", _real),
-        *((name, _pointer) for name in ("cosines", "sines", "embedding", "norm")),
+        *((name, _pointer) for name in ("cosines", "sines")),
+        *((name, _pointer) for name in ("embedding", "embedding_scales", "norm")),
         ("head", _Product),
         ("layers", ctypes.POINTER(_Layer)),
     )
@@ -69,13 +76,18 @@ class _Step(ctypes.Structure):
         *((name, _pointer) for name in ("input", "inner", "scores", "counters")),
         ("phases", _number),
         ("threads", _number),
+        ("rooms", _pointer),
+        ("room_size", _number),
     )
 
 
 class NativeDecoder:
-    """Runs batches on the CPU. Weights and cache are float32 or bfloat16, each for itself."""
+    """Runs batches on the CPU.
 
-    def __init__(self, weights: FloatWeights, cache: KVCache, library: ctypes.CDLL) -> None:
+    Weights and cache are float32 or bfloat16, each for itself; all products may be int8.
+    """
+
+    def __init__(self, weights: Weights, cache: KVCache, library: ctypes.CDLL) -> None:
         """Pack the weights for caches like this; run with as many threads as PyTorch does now."""
         self._threads = torch.get_num_threads()
         self._decode = library.decode
@@ -90,6 +102,13 @@ class NativeDecoder:
         self._decoder = self._pack(weights, cache)
         self._cache: KVCache | None = None  # whose memory the structures point to
         self._memory: dict[str, Tensor] = {}
+        self._room_size = self._widest_product() if isinstance(weights.head, Int8Linear) else 0
+
+    def _widest_product(self) -> int:
+        """Return the bytes of int8 weights that a thread widens at a time."""
+        products = [p for layer in self._layers for p in (layer.qkv, layer.out, layer.down)]
+        inputs: int = max(product.inputs for product in products)
+        return inputs * PANEL * 2 * (MOST_PANELS if self._kind == BFLOAT_TILES else 1)
 
     def logits(self, batch: Batch, cache: KVCache) -> Tensor:
         """Run a batch; return the logits (N, V) of the positions it wants, in float32."""
@@ -129,6 +148,8 @@ class NativeDecoder:
             counters=counters.ctypes.data,
             phases=phases,
             threads=self._threads,
+            rooms=self._room("rooms", self._threads * self._room_size // 4),
+            room_size=self._room_size,
         )
         self._decode(decoder, step)
         return logits
@@ -148,37 +169,35 @@ class NativeDecoder:
 
     # Packing.
 
-    def _pack(self, weights: FloatWeights, cache: KVCache) -> _Decoder:
+    def _pack(self, weights: Weights, cache: KVCache) -> _Decoder:
         _, _, kv_heads, dim = cache.keys[0].shape
-        hidden = weights.embedding.shape[1]
+        embedding, scales = _split(weights.embedding)
+        hidden = embedding.shape[1]
         first = weights.layers[0]
         return _Decoder(
             hidden=hidden,
             width=_padded(hidden, PADDING),
-            heads=first.out.weight.shape[1] // dim,
+            heads=_split(first.out)[0].shape[1] // dim,
             kv_heads=kv_heads,
             dim=dim,
             half=weights.cosines.shape[1],
-            inner=_padded(first.down.weight.shape[1], PADDING),
+            inner=_padded(_split(first.down)[0].shape[1], PADDING),
             num_layers=len(weights.layers),
             kind=self._kind,
-            bfloats=weights.embedding.dtype is torch.bfloat16,
+            bfloats=embedding.dtype is torch.bfloat16,
             epsilon=weights.epsilon,
             scale=weights.scale,
             cosines=self._keep(weights.cosines),
             sines=self._keep(weights.sines),
-            embedding=self._keep(weights.embedding.detach()),
+            embedding=self._keep(embedding.detach()),
+            embedding_scales=None if scales is None else self._keep(scales),
             norm=self._keep(_floats(weights.norm)),
             head=self._product(weights.head),
             layers=self._layers,
         )
 
-    def _layer(self, layer: LayerWeights[Projection]) -> _Layer:
+    def _layer(self, layer: LayerWeights[AnyProjection]) -> _Layer:
         query_norm, key_norm = layer.head_norms or (None, None)
-        gate_up = Projection(
-            _by_turns(layer.gate_up.weight),
-            None if layer.gate_up.bias is None else _by_turns(layer.gate_up.bias),
-        )
         return _Layer(
             input_norm=self._keep(_floats(layer.input_norm)),
             output_norm=self._keep(_floats(layer.output_norm)),
@@ -186,18 +205,21 @@ class NativeDecoder:
             key_norm=None if key_norm is None else self._keep(_floats(key_norm)),
             qkv=self._product(layer.qkv),
             out=self._product(layer.out),
-            gate_up=self._product(gate_up),
+            gate_up=self._product(layer.gate_up, _by_turns),
             down=self._product(layer.down),
         )
 
-    def _product(self, projection: Projection) -> _Product:
-        outputs, inputs = projection.weight.shape
-        bias = projection.bias
+    def _product(
+        self, projection: AnyProjection, order: Callable[[Tensor], Tensor] = lambda each: each
+    ) -> _Product:
+        """Pack a projection, its outputs in another `order`."""
+        numbers, scales = _split(projection)
+        numbers, bias = order(numbers.detach()), projection.bias
+        outputs, inputs = numbers.shape
         return _Product(
-            weights=self._keep(
-                huge_pages.copied(in_panels(projection.weight.detach(), self._kind))
-            ),
-            bias=None if bias is None else self._keep(_floats(bias, PANEL)),
+            weights=self._keep(huge_pages.copied(in_panels(numbers, self._kind))),
+            scales=None if scales is None else self._keep(_floats(order(scales), PANEL)),
+            bias=None if bias is None else self._keep(_floats(order(bias), PANEL)),
             inputs=_padded(inputs, PADDING),
             outputs=outputs,
         )
@@ -219,8 +241,6 @@ def _fits(weights: DecoderWeights[Any, Any], cache: KVCache) -> bool:
     dim = keys.shape[-1]
     return (
         keys.device.type == "cpu"
-        and isinstance(weights.embedding, Tensor)  # int8 weights are not for this form
-        and isinstance(weights.head, Projection)
         and weights.embedding.dtype in (torch.float32, torch.bfloat16)
         and all(key.shape == keys.shape for key in (*cache.keys, *cache.values))
         and cache.dtype in (torch.float32, torch.bfloat16)
@@ -230,7 +250,7 @@ def _fits(weights: DecoderWeights[Any, Any], cache: KVCache) -> bool:
     )
 
 
-def _choose_kind(weights: FloatWeights, multiplies_bfloats: int) -> int:
+def _choose_kind(weights: Weights, multiplies_bfloats: int) -> int:
     """Return how products are computed; the number is that of the function in `decoder.c`.
 
     Weights that are bfloats by value, as most checkpoints' are, need no more memory in float32.
@@ -239,22 +259,36 @@ def _choose_kind(weights: FloatWeights, multiplies_bfloats: int) -> int:
     for layer in weights.layers:
         products += [layer.qkv, layer.out, layer.gate_up, layer.down]
     if weights.embedding.dtype is torch.bfloat16:
-        fits_tiles = all(product.weight.shape[1] % TILE_INPUTS == 0 for product in products)
+        fits_tiles = all(_split(product)[0].shape[1] % TILE_INPUTS == 0 for product in products)
         kinds = (BFLOAT_WEIGHTS, BFLOATS, BFLOAT_TILES if fits_tiles else BFLOATS)
         return kinds[multiplies_bfloats]
-    exact = all(torch.equal(p.weight, p.weight.bfloat16().float()) for p in products)
-    return BFLOAT_WEIGHTS if exact else FLOATS
+    return BFLOAT_WEIGHTS if all(map(_are_bfloats, products)) else FLOATS
+
+
+def _are_bfloats(projection: AnyProjection) -> bool:
+    numbers, scales = _split(projection)
+    return scales is not None or torch.equal(numbers, numbers.bfloat16().float())
+
+
+def _split(weights: Tensor | Int8Embedding | AnyProjection) -> tuple[Tensor, Tensor | None]:
+    """Return numbers (N, K) and, of those that are int8, their scales (N,)."""
+    if isinstance(weights, Int8Embedding):
+        weights = weights.head
+    if isinstance(weights, Int8Linear):
+        return weights.values, weights.scales
+    return (weights.weight if isinstance(weights, Projection) else weights), None
 
 
 def in_panels(weight: Tensor, kind: int) -> Tensor:
-    """Lay weights (N, K) out as `products.h` reads them, padded with zeros."""
+    """Lay weights (N, K) out as `products.h` reads them, padded with zeros; int8 remain so."""
     outputs, inputs = weight.shape
     padded = weight.new_zeros(_padded(outputs, PANEL), _padded(inputs, PADDING))
     padded[:outputs, :inputs] = weight
     if kind == FLOATS:
         panels = padded.float().view(-1, PANEL, padded.shape[1])
     else:
-        panels = padded.bfloat16().view(-1, PANEL, padded.shape[1] // 2, 2)
+        padded = padded if padded.dtype is torch.int8 else padded.bfloat16()
+        panels = padded.view(-1, PANEL, padded.shape[1] // 2, 2)
     return panels.transpose(1, 2).contiguous()
 
 

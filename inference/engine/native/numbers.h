@@ -33,11 +33,13 @@ typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
 typedef uint32_t words __attribute__((vector_size(4 * LANES)));
 typedef uint16_t halves __attribute__((vector_size(2 * LANES)));
+typedef int16_t shorts __attribute__((vector_size(2 * LANES)));
 
 /* The same at any address. */
 typedef float vec_at __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef uint32_t words_at __attribute__((vector_size(4 * LANES), aligned(2), may_alias));
 typedef uint16_t halves_at __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+typedef int16_t shorts_at __attribute__((vector_size(2 * LANES), aligned(1), may_alias));
 
 INLINE float bfloat_to_float(bfloat v) {
     uint32_t bits = (uint32_t)v << 16;
@@ -92,6 +94,25 @@ INLINE void store_bfloats(bfloat *p, vec v) {
 /* Of pairs of bfloats, the first ones and the second ones. */
 INLINE vec firsts(words pairs) { return (vec)(pairs << 16); }
 INLINE vec seconds(words pairs) { return (vec)(pairs & 0xffff0000u); }
+
+/* Of pairs of int8 numbers the first ones and the second ones: all of them are bfloats, too. */
+INLINE ints load_byte_pairs(const int8_t *p) {
+    return __builtin_convertvector((shorts)*(const shorts_at *)p, ints);
+}
+INLINE vec first_bytes(ints pairs) { return __builtin_convertvector(pairs << 24 >> 24, vec); }
+INLINE vec second_bytes(ints pairs) { return __builtin_convertvector(pairs >> 8, vec); }
+
+/* Pairs of int8 numbers as pairs of bfloats. */
+INLINE words widened(const int8_t *p) {
+#ifdef __AVX512BF16__
+    __m512 lower = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
+    __m512 upper = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)(p + 16))));
+    return (words)_mm512_cvtne2ps_pbh(upper, lower);
+#else
+    ints pairs = load_byte_pairs(p);
+    return (words)first_bytes(pairs) >> 16 | (words)second_bytes(pairs);
+#endif
+}
 
 /* sum + first · first + second · second, for pairs of bfloats and one pair that meets all of them. */
 INLINE vec add_products(vec sum, words pairs, const bfloat *pair) {

@@ -7,7 +7,8 @@
  *
  * Four kinds: all in float32; weights as bfloats, which are turned into floats where they are used
  * (the same result, half the memory); and bfloats on both sides, for processors that multiply those, as
- * vectors or as tiles (tiles.h).
+ * vectors or as tiles (tiles.h). Where the kind's weights are bfloats they may be int8 numbers with a
+ * scale for each output: they are widened where they are used, and a sum is scaled when it is delivered.
  */
 
 #ifndef PRODUCTS_H
@@ -37,7 +38,8 @@
 enum kind { FLOATS, BFLOAT_WEIGHTS, BFLOATS, BFLOAT_TILES };
 
 struct product {
-    const void *weights; /* (panels, inputs, 32) floats or (panels, inputs / 2, 32, 2) bfloats */
+    const void *weights; /* (panels, inputs, 32) floats or (panels, inputs / 2, 32, 2) bfloats or int8 */
+    const float *scales; /* (panels · 32) of int8 weights; null: they are of the kind */
     const float *bias;   /* (panels · 32) or null */
     int64_t inputs;      /* padded with zeros to a multiple of 16 */
     int64_t outputs;
@@ -50,6 +52,28 @@ INLINE int64_t num_panels(const struct product *product) {
 INLINE int bfloat_inputs(enum kind kind) { return kind == BFLOATS || kind == BFLOAT_TILES; }
 INLINE int64_t input_bytes(enum kind kind) { return bfloat_inputs(kind) ? 2 : 4; }
 INLINE int64_t weight_bytes(enum kind kind) { return kind == FLOATS ? 4 : 2; }
+
+/* How many bytes a panel of so many inputs takes, and how many a panel of this product. */
+INLINE int64_t panel_bytes(enum kind kind, int64_t inputs) {
+    return inputs * PANEL * weight_bytes(kind);
+}
+INLINE int64_t bytes_of_panel(enum kind kind, const struct product *product) {
+    return product->scales ? product->inputs * PANEL : panel_bytes(kind, product->inputs);
+}
+
+/* Vector i of a line of pairs, which are int8 numbers or bfloats: as bfloats, or one float of each. */
+INLINE words pairs_at(const int bytes, const char *line, int i) {
+    if (bytes) return widened((const int8_t *)line + i * 2 * LANES);
+    return (words)((const words_at *)line)[i];
+}
+INLINE vec firsts_at(const int bytes, const char *line, int i) {
+    if (bytes) return first_bytes(load_byte_pairs((const int8_t *)line + i * 2 * LANES));
+    return firsts(pairs_at(0, line, i));
+}
+INLINE vec seconds_at(const int bytes, const char *line, int i) {
+    if (bytes) return second_bytes(load_byte_pairs((const int8_t *)line + i * 2 * LANES));
+    return seconds(pairs_at(0, line, i));
+}
 
 /* Into the core's second cache: the first is full of what is multiplied now. */
 INLINE void bring_nearer(const char *p) { __builtin_prefetch(p, 0, 2); }
@@ -72,11 +96,12 @@ INLINE void meet_floats(const int rows, const int panels, const int parts, const
 }
 
 /* A pair of inputs of each row meets its line. */
-INLINE void meet_bfloat_weights(const int rows, const int panels, const int parts, const char *x,
-                                int64_t stride, int64_t k, const char *line, vec sum[][PARTS]) {
+INLINE void meet_bfloat_weights(const int bytes, const int rows, const int panels, const int parts,
+                                const char *x, int64_t stride, int64_t k, const char *line,
+                                vec sum[][PARTS]) {
     vec weights[PARTS];
 #pragma GCC unroll 8
-    for (int i = 0; i < parts; i++) weights[i] = firsts((words)((const words_at *)line)[i]);
+    for (int i = 0; i < parts; i++) weights[i] = firsts_at(bytes, line, i);
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
@@ -84,7 +109,7 @@ INLINE void meet_bfloat_weights(const int rows, const int panels, const int part
             add_to(&sum[r * panels][i], weights[i], (const float *)(x + r * stride) + 2 * k);
     if (LANES < PADDING) __asm__("" : "+r"(line)); /* read it again: there is no register to keep it */
 #pragma GCC unroll 8
-    for (int i = 0; i < parts; i++) weights[i] = seconds((words)((const words_at *)line)[i]);
+    for (int i = 0; i < parts; i++) weights[i] = seconds_at(bytes, line, i);
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
@@ -92,11 +117,12 @@ INLINE void meet_bfloat_weights(const int rows, const int panels, const int part
             add_to(&sum[r * panels][i], weights[i], (const float *)(x + r * stride) + 2 * k + 1);
 }
 
-INLINE void meet_bfloats(const int rows, const int panels, const int parts, const char *x,
-                         int64_t stride, int64_t k, const char *line, vec sum[][PARTS]) {
+INLINE void meet_bfloats(const int bytes, const int rows, const int panels, const int parts,
+                         const char *x, int64_t stride, int64_t k, const char *line,
+                         vec sum[][PARTS]) {
 #pragma GCC unroll 8
     for (int i = 0; i < parts; i++) {
-        words pairs = (words)((const words_at *)line)[i];
+        words pairs = pairs_at(bytes, line, i);
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
             const bfloat *pair = (const bfloat *)(x + r * stride) + 2 * k;
@@ -106,8 +132,8 @@ INLINE void meet_bfloats(const int rows, const int panels, const int parts, cons
 }
 
 /* Sums of `rows` × `panels`, of each panel the `parts` from `first` on. x: rows, `stride` bytes apart. */
-INLINE void sums_of_parts(enum kind kind, const int rows, const int panels, const int parts,
-                          const int first, const char *x, int64_t stride, const char *weights,
+INLINE void sums_of_parts(enum kind kind, const int bytes, const int rows, const int panels,
+                          const int parts, const int first, const char *x, int64_t stride, const char *weights,
                           const char *ahead, int64_t panel_size, int64_t inputs,
                           vec sums[LARGEST_TILE][PARTS]) {
     vec sum[LARGEST_TILE][PARTS];
@@ -115,16 +141,17 @@ INLINE void sums_of_parts(enum kind kind, const int rows, const int panels, cons
     for (int i = 0; i < rows * panels; i++)
 #pragma GCC unroll 8
         for (int j = 0; j < parts; j++) sum[i][j] = (vec){0};
-    int64_t lines = kind == FLOATS ? inputs : inputs / 2, size = PANEL * sizeof(float);
+    int64_t lines = kind == FLOATS ? inputs : inputs / 2;
+    int64_t part = bytes ? 2 * LANES : sizeof(vec), size = PARTS * part;
     for (int64_t k = 0; k < lines; k++)
 #pragma GCC unroll 4
         for (int p = 0; p < panels; p++) {
-            const char *line = weights + p * panel_size + k * size + first * sizeof(vec);
+            const char *line = weights + p * panel_size + k * size + first * part;
             if (first == 0) bring_nearer(ahead + p * panel_size + k * CACHE_LINE);
             if (kind == FLOATS) meet_floats(rows, panels, parts, x, stride, k, line, sum + p);
             else if (kind == BFLOAT_WEIGHTS)
-                meet_bfloat_weights(rows, panels, parts, x, stride, k, line, sum + p);
-            else meet_bfloats(rows, panels, parts, x, stride, k, line, sum + p);
+                meet_bfloat_weights(bytes, rows, panels, parts, x, stride, k, line, sum + p);
+            else meet_bfloats(bytes, rows, panels, parts, x, stride, k, line, sum + p);
         }
 #pragma GCC unroll 16
     for (int i = 0; i < rows * panels; i++)
@@ -135,28 +162,29 @@ INLINE void sums_of_parts(enum kind kind, const int rows, const int panels, cons
 /* Sums of `rows` × `panels`, all compile-time constants after inlining. Meanwhile a half of each panel's
  * size is brought nearer from `ahead`: weights that are wanted next come from memory that attention has
  * just filled with keys and values. */
-INLINE void tile(enum kind kind, const int rows, const int panels, const char *x, int64_t stride,
-                 const char *weights, const char *ahead, int64_t panel_size, int64_t inputs,
-                 vec sums[LARGEST_TILE][PARTS]) {
+INLINE void tile(enum kind kind, const int bytes, const int rows, const int panels, const char *x,
+                 int64_t stride, const char *weights, const char *ahead, int64_t panel_size,
+                 int64_t inputs, vec sums[LARGEST_TILE][PARTS]) {
     const int parts = rows * panels > MOST_WHOLE ? PARTS / 2 : PARTS;
 #pragma GCC unroll 2
     for (int first = 0; first < PARTS; first += parts)
-        sums_of_parts(kind, rows, panels, parts, first, x, stride, weights, ahead, panel_size,
-                      inputs, sums);
+        sums_of_parts(kind, bytes, rows, panels, parts, first, x, stride, weights, ahead,
+                      panel_size, inputs, sums);
 }
 
-#define ROWS_CASE(n, panels)                                                            \
-    case n:                                                                             \
-        if (n * panels <= MOST_SUMS) /* or it would be compiled for nothing */          \
-            tile(kind, n, panels, x, stride, weights, ahead, panel_size, inputs, sums); \
+#define ROWS_CASE(n, panels)                                                                   \
+    case n:                                                                                    \
+        if (n * panels <= MOST_SUMS) /* or it would be compiled for nothing */                 \
+            tile(kind, bytes, n, panels, x, stride, weights, ahead, panel_size, inputs, sums); \
         break;
 
 /* A tile of any shape up to LARGEST_TILE. */
-#define TILES(name, kind_)                                                                       \
+#define TILES(name, kind_, bytes_)                                                               \
     static void name(int rows, int panels, const char *x, int64_t stride, const char *weights,  \
                      const char *ahead, int64_t panel_size, int64_t inputs,                     \
                      vec sums[LARGEST_TILE][PARTS]) {                                           \
         const enum kind kind = kind_;                                                            \
+        const int bytes = bytes_;                                                                \
         if (panels == 4) {                                                                       \
             switch (rows) { ROWS_CASE(1, 4) ROWS_CASE(2, 4) }                                    \
             return;                                                                              \
@@ -171,10 +199,12 @@ INLINE void tile(enum kind kind, const int rows, const int panels, const char *x
         }                                                                                        \
     }
 
-TILES(tile_floats, FLOATS)
-TILES(tile_bfloat_weights, BFLOAT_WEIGHTS)
+TILES(tile_floats, FLOATS, 0)
+TILES(tile_bfloat_weights, BFLOAT_WEIGHTS, 0)
+TILES(tile_bytes, BFLOAT_WEIGHTS, 1)
 #ifdef __AVX512BF16__
-TILES(tile_bfloats, BFLOATS)
+TILES(tile_bfloats, BFLOATS, 0)
+TILES(tile_bytes_and_bfloats, BFLOATS, 1)
 #endif
 
 #endif

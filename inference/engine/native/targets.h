@@ -23,6 +23,7 @@ static inline void deliver(enum kind kind, const struct product *product, struct
 #pragma GCC unroll 8
     for (int i = 0; i < PARTS; i++) {
         sum[i] = sums[i];
+        if (product->scales) sum[i] *= load_floats(product->scales + panel * PANEL + i * LANES);
         if (product->bias) sum[i] += load_floats(product->bias + panel * PANEL + i * LANES);
     }
     if (!target.out) {

@@ -19,6 +19,7 @@
 struct team {
     int64_t size;
     _Atomic int64_t *taken, *done; /* pieces of each phase of a step, all zero at its start */
+    char *room;                    /* this thread's own working memory */
 };
 
 /* The number of the next piece of this phase that nobody has. */

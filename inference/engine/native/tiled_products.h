@@ -28,7 +28,7 @@ struct sums {
 };
 
 INLINE enum route route_to(const struct product *product, struct target target) {
-    if (product->bias) return ANY;
+    if (product->bias || product->scales) return ANY;
     if (!target.out) return GATED;
     return num_panels(product) * PANEL <= target.stride ? PLAIN : ANY;
 }
@@ -115,12 +115,11 @@ INLINE int64_t rows_of_tile(int64_t left) {
     return left < 0 ? 0 : left < TILE_ROWS ? left : TILE_ROWS;
 }
 
-/* Some panels for a block of rows; `skip` panels further on are those wanted next. */
-INLINE void tiles_by(const enum route route, const struct product *product, struct target target,
-                     const char *x, int64_t row, int64_t rows, int64_t panel, int64_t panels,
-                     int64_t skip) {
+/* Some panels, whose weights are given, for a block of rows; `skip` further on are those wanted next. */
+INLINE void tiles_by(const enum route route, const struct product *product, const char *weights,
+                     struct target target, const char *x, int64_t row, int64_t rows, int64_t panel,
+                     int64_t panels, int64_t skip) {
     int64_t stride = product->inputs * sizeof(bfloat), panel_size = stride * PANEL, end = row + rows;
-    const char *weights = (const char *)product->weights + panel * panel_size;
     const int wide = rows <= TILE_ROWS; /* few rows: two panels, if there are two */
     int64_t height = wide ? TILE_ROWS : 2 * TILE_ROWS, width = wide ? 2 : 1;
     struct sums both[2], *before = both, *sums = both + 1;
@@ -144,23 +143,24 @@ INLINE void tiles_by(const enum route route, const struct product *product, stru
     deliver_all(route, product, target, before);
 }
 
-static void tiles_of_rows(const struct product *product, const char *x, struct target target,
-                          int64_t row, int64_t rows, int64_t panel, int64_t panels, int64_t skip) {
+static void tiles_of_rows(const struct product *product, const char *weights, const char *x,
+                          struct target target, int64_t row, int64_t rows, int64_t panel,
+                          int64_t panels, int64_t skip) {
     switch (route_to(product, target)) {
-        case GATED: tiles_by(GATED, product, target, x, row, rows, panel, panels, skip); break;
-        case PLAIN: tiles_by(PLAIN, product, target, x, row, rows, panel, panels, skip); break;
-        case ANY: tiles_by(ANY, product, target, x, row, rows, panel, panels, skip); break;
+        case GATED: tiles_by(GATED, product, weights, target, x, row, rows, panel, panels, skip); break;
+        case PLAIN: tiles_by(PLAIN, product, weights, target, x, row, rows, panel, panels, skip); break;
+        case ANY: tiles_by(ANY, product, weights, target, x, row, rows, panel, panels, skip); break;
     }
 }
 
 /* Few rows, without tiles. */
-static void few_rows(const struct product *product, const char *x, struct target target,
-                     int64_t row, int64_t rows, int64_t panel, int64_t panels) {
+static void few_rows(const struct product *product, const char *weights, const char *x,
+                     struct target target, int64_t row, int64_t rows, int64_t panel,
+                     int64_t panels) {
     int64_t stride = product->inputs * sizeof(bfloat), panel_size = stride * PANEL;
     int64_t width = panels % 2 ? 1 : 2;
     vec sums[FEW_SUMS][2];
-    for (int64_t p = panel; p < panel + panels; p += width) {
-        const char *weights = (const char *)product->weights + p * panel_size;
+    for (int64_t p = panel; p < panel + panels; p += width, weights += width * panel_size) {
         few_tiles((int)rows, (int)width, x + row * stride, stride, weights, panel_size,
                   product->inputs, sums);
         for (int64_t i = 0; i < rows * width; i++)

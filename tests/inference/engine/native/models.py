@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Phi3Config, Qwen3Con
 from inference.engine.batch import build_batch
 from inference.engine.kv_cache import KVCache
 from inference.engine.model import HuggingFaceModel
-from inference.engine.native.decoder import FloatWeights, NativeDecoder, native_decoder
+from inference.engine.native.decoder import NativeDecoder, Weights, native_decoder
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Plan, Row
 
@@ -98,7 +98,7 @@ def logits_of(model: Any, cache: KVCache, plans: list[Plan]) -> list[Tensor]:
     return [model.logits(build_batch(plan, cache.block_size, CPU), cache) for plan in plans]
 
 
-def native(weights: FloatWeights, cache: KVCache) -> NativeDecoder:
+def native(weights: Weights, cache: KVCache) -> NativeDecoder:
     made = native_decoder(weights, cache)
     assert made is not None
     return made

@@ -4,6 +4,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.environment import REPOSITORY
 
 # Instead of the site: says what it was started with, and ends when it is told to.
@@ -14,14 +16,20 @@ for _ in $(seq 100); do sleep 0.05; done
 """
 
 
-def test_ending_make_run_ends_the_site(tmp_path: Path) -> None:
+def pretend_to_install(folder: Path, python: str) -> None:
+    """Put the Makefile there, with `python` in place of what it would install."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
-        shutil.copy(REPOSITORY / name, tmp_path)
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(SITE)
-    python.chmod(0o755)
-    (tmp_path / ".venv" / ".installed").touch()
+        shutil.copy(REPOSITORY / name, folder)
+    stand_in = folder / ".venv" / "bin" / "python"
+    stand_in.parent.mkdir(parents=True)
+    stand_in.write_text(python)
+    stand_in.chmod(0o755)
+    for name in (".installed", ".installed-test"):
+        (folder / ".venv" / name).touch()
+
+
+def test_ending_make_run_ends_the_site(tmp_path: Path) -> None:
+    pretend_to_install(tmp_path, SITE)
     with subprocess.Popen(
         ["make", "--no-print-directory", "run", "PORT=9000"],
         cwd=tmp_path,
@@ -32,6 +40,16 @@ def test_ending_make_run_ends_the_site(tmp_path: Path) -> None:
         assert make.stdout.readline() == "PORT=9000 manage.py serve\n"
         make.terminate()
         assert make.stdout.readline() == "drained\n"
+
+
+@pytest.mark.parametrize("key", ["", "sk_live_1"])
+def test_what_needs_a_test_key_of_stripes_says_so(tmp_path: Path, key: str) -> None:
+    pretend_to_install(tmp_path, "#!/bin/sh\necho tested")
+    command = ["make", "test-stripe", f"STRIPE_TEST_SECRET_KEY={key}"]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert told.returncode != 0
+    assert "Missing: STRIPE_TEST_SECRET_KEY" in told.stdout
+    assert "tested" not in told.stdout
 
 
 def test_cleaning_leaves_the_data(tmp_path: Path) -> None:

@@ -30,11 +30,11 @@ class Drafter:
     def guess(self, most: int) -> tuple[int, ...]:
         """Return at most `most` tokens that may follow; () when nothing suggests itself."""
         tokens = self._tokens
-        if most < 1 or len(tokens) < max(GRAM, self._resting_until):
+        if len(tokens) < max(GRAM, self._resting_until):
             return ()
         for end in range(self._indexed, len(tokens)):
             self._after[tuple(tokens[end - GRAM : end])] = end
-        self._indexed = max(self._indexed, len(tokens))
+        self._indexed = len(tokens)
         place = self._after.get(tuple(tokens[-GRAM:]))
         if place is None:
             return ()

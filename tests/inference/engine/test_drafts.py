@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from inference.engine.drafts import FIRST_REST, MOST, Drafter
+from inference.engine.drafts import FIRST_REST, LONGEST_REST, MOST, Drafter
 from inference.engine.model import HuggingFaceModel
 from tests.inference.engine.rig import Bench
 from tests.inference.engine.tiny import make_bench, random_module
@@ -38,29 +38,76 @@ def test_it_finds_what_was_added_since() -> None:
     assert drafter.guess(2) == (5, 1)
 
 
-def test_it_rests_after_wrong_guesses_and_longer_each_time() -> None:
-    tokens = [1, 2, 3] * 4
+def test_it_reads_no_text_twice() -> None:
+    class Noted(list[int]):
+        num_reads = 0
+
+        def __getitem__(self, place: Any) -> Any:
+            self.num_reads += 1
+            return super().__getitem__(place)
+
+    tokens = Noted(range(1000))
     drafter = Drafter(tokens)
+    drafter.guess(4)
+    before = tokens.num_reads
+    tokens.append(0)
+    drafter.guess(4)
+    assert tokens.num_reads - before <= 3
 
-    def steps_until_rest() -> int:
+
+class Repeating:
+    """A text that says the same over and over, and a model that does not."""
+
+    def __init__(self) -> None:
+        self.tokens = [1, 2, 3] * 4
+        self.drafter = Drafter(self.tokens)
+
+    def steps_until_rest(self, num_right: int = 0) -> int:
         for step in range(100):
-            if not drafter.guess(4):
+            if not self.drafter.guess(4):
                 return step
-            drafter.learn(4, 0)
-        raise AssertionError
+            self.drafter.learn(4, num_right)
+        return 100
 
-    def rest() -> int:
-        for length in range(100):
-            if drafter.guess(4):
-                return length
-            tokens.append(tokens[-3])
-        raise AssertionError
+    def rest(self) -> int:
+        length = 0
+        while not self.drafter.guess(4):
+            self.tokens.append(self.tokens[-3])
+            length += 1
+        return length
 
-    assert steps_until_rest() <= 5
-    first = rest()
+
+def test_it_rests_after_wrong_guesses_and_longer_each_time() -> None:
+    text = Repeating()
+    assert text.steps_until_rest() <= 5
+    first = text.rest()
     assert first == FIRST_REST
-    assert steps_until_rest() == 1
-    assert rest() == 2 * first
+    for times in (2, 4, 8):
+        assert text.steps_until_rest() == 1
+        assert text.rest() == times * first
+    for _ in range(9):
+        text.steps_until_rest()
+        longest = text.rest()
+    assert longest == LONGEST_REST
+
+
+def test_it_goes_on_where_about_half_is_right() -> None:
+    assert Repeating().steps_until_rest(num_right=4) == 100
+    assert Repeating().steps_until_rest(num_right=2) == 100
+    assert Repeating().steps_until_rest(num_right=1) < 15
+
+
+def test_what_is_right_after_a_rest_makes_the_next_one_short_again() -> None:
+    text = Repeating()
+    for _ in range(4):
+        text.steps_until_rest()
+        text.rest()
+    text.drafter.learn(4, 2)  # which is too little for that
+    assert text.steps_until_rest() == 1
+    assert text.rest() > FIRST_REST
+    text.drafter.learn(4, 4)
+    assert 1 < text.steps_until_rest() < 100
+    assert text.rest() == FIRST_REST
 
 
 @pytest.fixture(scope="module", params=["any", "looping"])

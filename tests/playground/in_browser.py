@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser import Watch, visitor
+from tests.browser import ANOTHER_HOST, Watch, visitor
 from tests.inference.engines import FakeEngine
 from tests.story.site import Site, embedded_site, session_of
 
@@ -68,7 +68,8 @@ def site() -> Iterator[tuple[Site, str]]:
             stack.callback(engine.stop)
             engine.start()
         addresses = ",".join(f"{engine.model}={engine.address}" for engine in engines)
-        site = stack.enter_context(embedded_site(folder, ENGINES=addresses))
+        hosts = f"localhost,{ANOTHER_HOST}"
+        site = stack.enter_context(embedded_site(folder, ENGINES=addresses, ALLOWED_HOSTS=hosts))
         site.manage("shell", "-v0", "-c", MAKE_ALICE)
         wait_until_listed(site)
         yield site, session_of(site, "alice@example.com")

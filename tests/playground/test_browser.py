@@ -2,10 +2,12 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.browser import ANOTHER_HOST
 from tests.playground import hostile
 from tests.playground.in_browser import alice, ask, billed, playground, site, until
 from tests.story.site import Site, session_of
@@ -42,6 +44,16 @@ def test_an_answer_streams_until_it_is_stopped(browser: Browser, site: tuple[Sit
         request_id = stats.locator("[data-stat=request_id]").get_attribute("title")
         shown = stats.locator("[data-stat=cost_nanos]").get_attribute("data-value")
         assert shown == billed(site[0], request_id)
+
+
+def test_it_runs_on_a_site_without_https(browser: Browser, site: tuple[Site, str]) -> None:
+    """As on a machine of the house: there the page has less than on `localhost`."""
+    running, session = site
+    elsewhere = replace(running, url=running.url.replace("localhost", ANOTHER_HOST))
+    with playground(browser, (elsewhere, session), "hostile") as (page, watch):
+        assert not page.evaluate("isSecureContext")
+        expect(ask(page, "hello")).to_have_attribute("data-state", "finished")
+        assert all("Cross-Origin-Opener-Policy" in each for each in watch.complaints)
 
 
 BELOW = "document.documentElement.scrollHeight - innerHeight - scrollY"

@@ -1,13 +1,15 @@
 """Tools, forms, probabilities, completions, variables and panes, in a real browser."""
 
 import json
+import re
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.axe import findings
-from tests.playground.in_browser import alice, ask, site
+from tests.playground.in_browser import alice, ask, site, until
 from tests.story.site import Site
 
 pytestmark = pytest.mark.browser
@@ -221,3 +223,30 @@ def test_panes_are_there_after_a_reload_and_what_ran_is_found_again(
         page.goto("/playground/?model=slow")
         expect(panes).to_have_count(1)
         expect(page.locator("#composer textarea")).to_have_value("half a thought")
+
+
+def test_a_model_that_is_gone_is_replaced_in_words(
+    browser: Browser, site: tuple[Site, str]
+) -> None:
+    """Another one has another price; and what the menu shows is what runs."""
+    change = "from inference.models import ServedModel as M; M.objects.filter(name='hostile')"
+    said = "The model “hostile” is not available. “slow” is selected instead."
+    with alice(browser, site, "hostile", KEEP_FRAMES) as page:
+        expect(ask(page, "first")).to_have_attribute("data-state", "finished")
+        page.wait_for_url(re.compile("conversation="))
+        site[0].manage("shell", "-v0", "-c", f"{change}.update(is_public=False)")
+        try:
+            until(lambda: "hostile" not in httpx.get(f"{site[0].url}/models/").text)
+            page.reload()
+            expect(page.get_by_test_id("run")).to_be_enabled()
+            expect(page.get_by_text(said)).to_be_visible()
+            page.goto(page.url)
+            expect(page.get_by_test_id("run")).to_be_enabled()
+            expect(page.get_by_text(said)).to_be_visible()
+            expect(ask(page, "second")).to_contain_text("word3")
+            assert runs(page)[-1]["model"] == page.locator("#model").input_value() == "slow"
+            expect(page.get_by_text(said)).to_be_hidden()
+            page.keyboard.press("Escape")
+        finally:
+            site[0].manage("shell", "-v0", "-c", f"{change}.update(is_public=True)")
+            until(lambda: "hostile" in httpx.get(f"{site[0].url}/models/").text)

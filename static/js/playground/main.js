@@ -6,6 +6,7 @@ import { commandsOf } from "./commands.js";
 import { presetOf, turnsToSend } from "./draft.js";
 import { element } from "./element.js";
 import { FocusKeeper } from "./focus.js";
+import { fill as fillIn } from "./format.js";
 import { GalleryView } from "./gallery-view.js";
 import { HistoryView } from "./history-view.js";
 import { listenToKeys } from "./keys.js";
@@ -46,7 +47,8 @@ class Playground {
     this.keeper = new FocusKeeper(element("composer-form").parentElement, () => this.focus());
     this.notice = new Notice(element("notice"), texts);
     this.table = new VariablesView(element("variables"));
-    const first = { model: element("model").value, system: "", parameters: {} };
+    const model = new URLSearchParams(location.search).get("model") || element("model").value;
+    const first = { model, system: "", parameters: {} };
     this.panes = new Panes(element("panes"), this, first);
     this.code = new CodeDialog(element("code-dialog"), { url: data.code_url, texts });
     this.history = new HistoryView(element("history"), {
@@ -82,7 +84,7 @@ class Playground {
     const isBack = restored(this);
     this.settings.modeIs(this.mode);
     if (this.data.conversation && !isBack) open(this, this.data.conversation);
-    else this.settings.show(this.panes.active.settings);
+    else this.showSettings();
     this.modeIs();
     this.#listen();
     keepOverReload(this);
@@ -243,7 +245,7 @@ class Playground {
   /** @param {import("./pane.js").Pane} pane */
   #close(pane) {
     this.panes.remove(pane);
-    this.settings.show(this.panes.active.settings);
+    this.showSettings();
     this.modeIs();
     this.focus();
   }
@@ -252,9 +254,18 @@ class Playground {
   #activate(pane) {
     if (pane === this.panes.active || !this.ready(this.panes.active)) return;
     this.panes.activate(pane);
-    this.settings.show(pane.settings);
+    this.showSettings();
     this.history.mark(pane.conversation);
     this.#offer();
+  }
+
+  /** Those of the pane at hand. Of a model that is gone they say which one will run, at its price. */
+  showSettings() {
+    const { model } = this.panes.active.settings;
+    this.settings.show(this.panes.active.settings);
+    this.settingsChanged();
+    const other = this.settings.model.value;
+    if (other !== model) this.#complain(fillIn(this.texts.model_gone, { model, other }));
   }
 
   settingsChanged() {

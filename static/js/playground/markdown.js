@@ -135,7 +135,7 @@ function codeBlock(text, info, complete) {
   code.textContent = text;
   if (language && isLoaded(language)) colour(code, text, language);
   else if (language) {
-    const loading = load(language);
+    const loading = load(language).catch(() => {}); // as a line that is down: it stays plain
     if (complete) void loading.then(() => colour(code, text, language));
   }
   return block;

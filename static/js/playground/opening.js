@@ -17,9 +17,8 @@ export function open(page, conversation) {
   element("mode").querySelector(`input[value=${conversation.mode}]`).checked = true;
   page.settings.modeIs(conversation.mode);
   page.panes.active.load(conversation);
-  page.settings.show(page.panes.active.settings);
+  page.showSettings();
   if (conversation.variables) page.table.set(conversation.variables);
-  page.settingsChanged();
   page.modeIs();
 }
 

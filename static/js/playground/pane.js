@@ -1,5 +1,6 @@
 // One pane: a chat or a completion with settings of its own. Several stand side by side; what they
 // share (socket, mode, variables) is the desk's.
+import { confirmed } from "../confirmed.js";
 import { ChatView } from "./chat-view.js";
 import { count, fill } from "./format.js";
 import { showBalance } from "./notice.js";
@@ -118,7 +119,8 @@ export class Pane {
     if (mode === "completion" && key === undefined) {
       this.store.apply({ type: "prompt", content: this.text.value });
     }
-    const id = `run-${crypto.randomUUID()}`;
+    // Not `randomUUID`, which a page has only by https or of its own machine.
+    const id = `run-${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
     this.store.apply({ type: "begin", runId: id, key });
     const frame = this.frame(id);
     if (this.#isTooLong(frame)) return true;
@@ -269,8 +271,22 @@ export class Pane {
   #act(action) {
     // An edit is taken at any time, or what was typed would be lost.
     if (action.type !== "again") this.store.apply(action);
-    else this.run(action.key);
+    else void this.#runAgain(action.key);
     if (action.type === "answerCall") this.#goOn(action.key);
+  }
+
+  /**
+   * An answer is had again; what a person said after it is not.
+   * @param {number} key the turn to begin again from
+   */
+  async #runAgain(key) {
+    if (this.running) return;
+    const { turns } = this.store.chat;
+    const following = turns.slice(turns.findIndex((turn) => turn.key === key) + 1);
+    const { drop_following: question, run_again: yes } = this.desk.texts;
+    if (following.every(({ role }) => role !== "user") || (await confirmed(question, yes))) {
+      this.run(key);
+    }
   }
 
   /**

@@ -31,6 +31,11 @@ export class VariablesView {
     this.#shown = "";
   }
 
+  /** @param {string} name which may be that of something that every object has */
+  #valueOf(name) {
+    return Object.hasOwn(this.values, name) ? this.values[name] : "";
+  }
+
   /** @param {string} name */
   #row(name) {
     const row = document.createElement("tr");
@@ -39,7 +44,7 @@ export class VariablesView {
     head.id = `variable-${name}`;
     head.append(Object.assign(document.createElement("code"), { textContent: name }));
     const input = row.insertCell().appendChild(document.createElement("textarea"));
-    Object.assign(input, { name, value: this.values[name] ?? "", rows: 1, dir: "auto" });
+    Object.assign(input, { name, value: this.#valueOf(name), rows: 1, dir: "auto" });
     input.className = "input";
     input.setAttribute("aria-labelledby", head.id);
     return row;

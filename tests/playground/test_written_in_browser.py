@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.playground.in_browser import alice, ask, composer, site
+from tests.playground.in_browser import HOSTILE, alice, ask, composer, site
 from tests.playground.test_panes_in_browser import KEEP_FRAMES, runs
 from tests.playground.test_presets_in_browser import save_a_preset
 from tests.story.site import Site
@@ -125,6 +125,27 @@ def test_a_new_chat_begins_without_messages_that_never_ran_only_when_that_was_me
     expect(page.locator(".turn")).to_have_count(0)
 
 
+def test_running_again_in_the_middle_deletes_what_follows_only_when_that_was_meant(
+    browser: Browser, site: tuple[Site, str]
+) -> None:
+    with alice(browser, site, "hostile") as page:
+        turns = page.locator(".turn")
+        for number, text in enumerate(("first", "second"), 1):
+            answer = ask(page, text)
+            expect(turns).to_have_count(2 * number)
+            expect(answer).to_have_attribute("data-state", "finished")
+        again = page.get_by_role("button", name="Run again from here")
+        for button, number in (("Cancel", 4), ("Run again", 2)):
+            again.first.click()
+            question = page.get_by_role("dialog", name="All later messages will be deleted")
+            question.get_by_role("button", name=button, exact=True).click()
+            expect(turns).to_have_count(number)
+        expect(answer).to_have_attribute("data-state", "finished")
+        again.first.click()  # its answer alone is had again
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(turns).to_have_count(2)
+
+
 def open_a_preset(page: Page, name: str) -> None:
     page.get_by_role("button", name="Presets").click()
     page.locator("#preset-list").get_by_role("button", name=name, exact=True).click()
@@ -148,6 +169,21 @@ def test_an_edit_that_was_left_goes_on_where_it_was(page: Page) -> None:
     page.keyboard.press("Control+Enter")
     edit.click()
     expect(area).to_have_value("second")
+
+
+def test_only_a_message_that_is_edited_has_a_form(page: Page) -> None:
+    """Browsers read all forms of a page again when one comes, and long chats stood still."""
+    for text in ("first", "second"):
+        composer(page).fill(text)
+        page.get_by_role("button", name="Add", exact=True).click()
+    forms = page.locator(".turn form")
+    expect(page.locator(".turn")).to_have_count(2)
+    expect(forms).to_have_count(0)
+    page.get_by_role("button", name="Edit").last.click()
+    expect(forms).to_have_count(1)
+    forms.locator("textarea").fill("other")
+    forms.get_by_role("button", name="Save").click()
+    expect(page.locator(".turn [data-text]").last).to_have_text("other")
 
 
 def test_what_runs_is_what_stands_in_an_open_editor(page: Page) -> None:
@@ -246,3 +282,16 @@ def test_what_a_tab_keeps_goes_with_who_signs_out(page: Page) -> None:
     page.get_by_role("button", name="Sign out").click()
     expect(page).to_have_url(re.compile("/$"))
     assert page.evaluate("Object.entries(sessionStorage)") == []
+
+
+def test_a_message_is_copied_as_it_was_written(browser: Browser, site: tuple[Site, str]) -> None:
+    """Of an answer its Markdown: what is selected on the page has lost it."""
+    with alice(browser, site, "hostile") as page:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        answer = ask(page, "a *question*")
+        expect(answer).to_have_attribute("data-state", "finished")
+        for turn, text in ((answer, HOSTILE), (page.locator(".turn").first, "a *question*")):
+            turn.hover()
+            turn.locator(".turn-head").get_by_role("button", name="Copy").click()
+            expect(turn.locator(".turn-head").get_by_role("status")).to_have_text("Copied")
+            assert page.evaluate("navigator.clipboard.readText()").strip() == text.strip()

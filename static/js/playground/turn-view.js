@@ -79,7 +79,7 @@ export class TurnView {
   }
 
   get editing() {
-    return !this.#part("[data-editor]").hidden;
+    return this.#editor?.hidden === false;
   }
 
   /** Whether its editor is open and says something else than the message. */
@@ -92,7 +92,7 @@ export class TurnView {
    * @param {string} [half] what was written before the page was loaded again
    */
   edit(half) {
-    const editor = this.#part("[data-editor]");
+    const editor = this.#editor ?? this.#makeEditor();
     const area = /** @type {HTMLTextAreaElement} */ (editor.querySelector("textarea"));
     if (!this.#isHalfWritten) area.value = half ?? this.#shown?.content ?? "";
     this.#isHalfWritten = false;
@@ -113,13 +113,29 @@ export class TurnView {
   }
 
   close() {
-    this.#part("[data-editor]").hidden = true;
+    if (this.#editor) this.#editor.hidden = true;
     this.#part("[data-text]").hidden = false;
   }
 
   /** @returns {string} */
   get draft() {
-    return /** @type {HTMLTextAreaElement} */ (this.#part("[data-editor] textarea")).value;
+    return this.#editor?.querySelector("textarea")?.value ?? "";
+  }
+
+  /** @type {HTMLElement | null} */
+  get #editor() {
+    return this.element.querySelector("[data-editor]");
+  }
+
+  /**
+   * Once it is wanted. A browser reads every form of a page for what it could fill in whenever
+   * another one comes: with a form for each of 500 messages every run stood still for seconds.
+   * @returns {HTMLElement}
+   */
+  #makeEditor() {
+    const template = /** @type {HTMLTemplateElement} */ (document.getElementById("editor-template"));
+    this.#part("[data-problem]").before(template.content.cloneNode(true));
+    return this.#part("[data-editor]");
   }
 
   /** @param {import("./state.js").Turn} turn */
@@ -167,6 +183,8 @@ export class TurnView {
     if (same && turn.status === before.status) return;
     if (this.#markdown) this.#markdown.update(turn.content, complete);
     else this.#part("[data-text]").textContent = turn.content;
+    // Of an answer its Markdown, which is on the page nowhere else.
+    if (complete) this.#part(".turn-actions copy-button").setAttribute("value", turn.content);
   }
 
   /** @param {import("./state.js").Turn} turn */
@@ -176,7 +194,7 @@ export class TurnView {
     else this.element.dataset.state = turn.status === "error" ? "error" : "finished";
     this.element.classList.toggle("waiting", turn.status === "waiting");
     this.element.setAttribute("aria-busy", String(running));
-    for (const button of this.element.querySelectorAll("button[data-action]")) {
+    for (const button of this.element.querySelectorAll(".turn-head button")) {
       /** @type {HTMLButtonElement} */ (button).disabled = running;
     }
   }

@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import permission_required
 from django.db.models import DateTimeField, Model, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
@@ -65,6 +65,23 @@ class PriceAdmin(admin.ModelAdmin[Price]):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """From the list of a model's prices the form begins with that model."""
+        listed = QueryDict(request.GET.get("_changelist_filters", ""))
+        filled = super().get_changeform_initial_data(request)
+        return {"model": listed["model"], **filled} if "model" in listed else filled
+
+    def save_model(self, request: HttpRequest, obj: Price, form: Any, change: bool) -> None:
+        """A price of a name that no model has changes nothing, and cannot be taken away."""
+        is_first = not Price.objects.filter(model=obj.model).exists()
+        super().save_model(request, obj, form, change)
+        if is_first:
+            said = _(
+                "“%(model)s” had no price before. A price applies to the model of exactly this "
+                "name: check the list of models."
+            )
+            self.message_user(request, said % {"model": obj.model}, messages.WARNING)
 
     @admin.display(description=gettext_lazy("input / M tokens"))
     def per_million(self, price: Price) -> str:

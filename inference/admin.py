@@ -74,6 +74,7 @@ class ServedModelAdmin(admin.ModelAdmin[ServedModel]):
         try:
             sheet = pricing.current_price(row.name)
         except pricing.NoPrice:
+            address = f"{reverse('admin:billing_price_add')}?model={row.name}"
             return format_html('<a href="{}">{}</a>', address, _("none: it is not offered"))
         amounts = (
             sheet.input_nanos_per_mtok,

@@ -1,0 +1,87 @@
+"""The operator's way from a customer to what there is of it, and from a model to its next price."""
+
+import re
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from accounts import flows
+from accounts.models import Organisation, User
+from billing.models import TopUp
+from inference.models import ServedModel
+from tests.conftest import signed_in
+from tests.portal.records import make_record
+
+pytestmark = pytest.mark.django_db
+PRICE = {
+    "input_nanos_per_mtok": "0.10", "cached_input_nanos_per_mtok": "0.05",
+    "output_nanos_per_mtok": "0.4", "flex_multiplier_bp": "5000",
+    "effective_from": "2026-01-01 00:00:00",
+}  # fmt: skip
+
+
+@pytest.fixture
+def operator(alice: User) -> Client:
+    User.objects.filter(pk=alice.pk).update(is_staff=True, is_superuser=True)
+    return signed_in(alice)
+
+
+def links(client: Client, organisation: Organisation) -> list[str]:
+    """Those that the customer's page has above its form."""
+    address = reverse("admin:accounts_organisation_change", args=[organisation.pk])
+    page = client.get(address).content.decode()
+    [tools] = re.findall(r'<ul class="object-tools">(.*?)</ul>', page, re.DOTALL)
+    return re.findall(r'href="([^"]+)"', tools)
+
+
+def test_a_customers_page_leads_to_what_there_is_of_it(
+    operator: Client, organisation: Organisation, bob: User
+) -> None:
+    other = flows.create_organisation(bob, "Other Works")
+    for each in (organisation, other):
+        flows.create_key(each, bob, f"key of {each.pk}")
+        TopUp.objects.create(organisation=each, amount_cents=500)
+        make_record(each)
+    visit = reverse("admin:accounts_visit", args=[organisation.pk])
+    found = links(operator, organisation)
+    assert visit in found
+    lists = [link for link in found if link.endswith(f"={organisation.pk}")]
+    assert len(lists) == 4
+    for link in lists:
+        page = operator.get(link)
+        assert page.context["cl"].result_count == 1, link
+        [row] = page.context["cl"].result_list
+        assert row.organisation == organisation
+
+
+def test_a_customers_page_leads_nowhere_that_is_closed(
+    organisation: Organisation, charlie: User
+) -> None:
+    charlie.user_permissions.set(Permission.objects.filter(codename="view_organisation"))
+    User.objects.filter(pk=charlie.pk).update(is_staff=True)
+    assert all("history" in link for link in links(signed_in(charlie), organisation))
+
+
+def test_a_price_of_a_name_that_had_none_is_pointed_out(operator: Client) -> None:
+    """A name that was mistyped changes no price, and looks like success."""
+    page = reverse("admin:billing_price_add")
+    first = operator.post(page, {"model": "startr", **PRICE}, follow=True)
+    assert "“startr” had no price before" in first.content.decode()
+    next_one = operator.post(
+        page, {"model": "startr", **PRICE, "effective_from": "2026-02-01 00:00:00"}, follow=True
+    )
+    assert "had no price before" not in next_one.content.decode()
+
+
+def test_the_next_price_of_a_model_begins_with_its_name(operator: Client) -> None:
+    ServedModel.objects.create(name="new", max_model_len=512)
+    add = reverse("admin:billing_price_add")
+    models = operator.get(reverse("admin:inference_servedmodel_changelist")).content.decode()
+    assert f'href="{add}?model=new"' in models
+    listed = operator.get(reverse("admin:billing_price_changelist"), {"model": "new"})
+    [link] = re.findall(rf'href="({re.escape(add)}\?[^"]+)"', listed.content.decode())
+    for address in (link, f"{add}?model=new"):
+        form = operator.get(address).context["adminform"].form
+        assert form["model"].value() == "new"

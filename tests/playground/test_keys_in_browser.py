@@ -27,6 +27,17 @@ def test_escape_first_closes_what_is_open_and_only_then_ends_an_answer(page: Pag
     expect(answer).to_have_attribute("data-state", "finished")
 
 
+def test_what_is_still_composed_does_not_run(page: Page) -> None:
+    composer(page).fill("ni hao")
+    pressed = {"key": "Enter", "ctrlKey": True, "bubbles": True}
+    composer(page).dispatch_event("keydown", {**pressed, "isComposing": True})
+    expect(composer(page)).to_have_value("ni hao")
+    composer(page).dispatch_event("keydown", pressed)
+    expect(composer(page)).to_have_value("")
+    expect(page.locator(".turn").first).to_contain_text("ni hao")
+    page.keyboard.press("Escape")
+
+
 def test_escape_closes_the_settings_of_a_phone_and_then_ends_an_answer(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     answer = ask(page, "hello")

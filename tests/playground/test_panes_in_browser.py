@@ -119,6 +119,8 @@ def test_a_text_is_continued_again_and_taken_back(
     with alice(browser, site, script=KEEP_FRAMES) as page:
         page.get_by_text("Completion", exact=True).click()
         text = page.get_by_label("Text to continue")
+        text.fill("{{toString}}")  # which every object has
+        expect(page.get_by_role("textbox", name="toString")).to_have_value("")
         text.fill("Once upon a {{when}} ")
         page.get_by_label("when").fill("time")
         page.get_by_role("textbox", name="Max tokens").fill("2000")

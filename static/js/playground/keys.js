@@ -11,6 +11,7 @@
 /** @param {Actions} actions */
 export function listenToKeys({ run, stop, palette, list }) {
   document.addEventListener("keydown", (event) => {
+    if (event.isComposing) return; // the key is the input method's
     const withControl = event.ctrlKey || event.metaKey;
     const inDialog = document.querySelector("dialog:modal") !== null;
     const target = /** @type {Element} */ (event.target);
@@ -27,12 +28,12 @@ export function listenToKeys({ run, stop, palette, list }) {
 }
 
 /**
- * Escape first closes what is open, empties a search, and takes back what an input method composes:
- * an answer that is paid for must not end by that.
+ * Escape first closes what is open and empties a search: an answer that is paid for must not end by
+ * that.
  * @param {KeyboardEvent} event
  */
-function hasAnotherMeaning({ defaultPrevented, isComposing, target }) {
+function hasAnotherMeaning({ defaultPrevented, target }) {
   const isSearching = target instanceof HTMLInputElement && target.type === "search" && target.value;
   const isOpen = document.querySelector("drop-menu [open], :popover-open");
-  return defaultPrevented || isComposing || Boolean(isSearching || isOpen);
+  return defaultPrevented || Boolean(isSearching || isOpen);
 }

@@ -104,7 +104,8 @@ export class Pane {
 
   /** Everything that may name a variable. */
   get texts() {
-    const said = this.store.chat.turns.map((turn) => turn.content);
+    const written = this.store.chat.turns.filter(({ requestId }) => !requestId);
+    const said = written.map(({ content }) => content);
     return [this.asks.system, this.text.value, ...said];
   }
 

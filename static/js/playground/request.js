@@ -94,9 +94,9 @@ export function runFrame({ id, mode, settings, turns, variables = {}, conversati
  */
 export function messagesOf(turns, system, fill = String) {
   /** @type {Record<string, any>[]} */
-  const messages = turns.map(({ role, content, calls, callId }) => ({
+  const messages = turns.map(({ role, content, calls, callId, requestId }) => ({
     role,
-    content: fill(content),
+    content: requestId ? content : fill(content), // braces of a model's are code
     ...(calls.length && { tool_calls: calls.map(nested) }),
     ...(callId && { tool_call_id: callId }),
   }));

@@ -62,6 +62,13 @@ test("a frame holds the system prompt, the turns and no waiting answer", () => {
   });
 });
 
+test("braces of an answer are its own", () => {
+  const turns = [turn("user", "a {{name}}"), { ...turn("assistant", "{{name}}"), requestId: "req_1" }];
+  const settings = { model: "m", system: "", parameters: {} };
+  const frame = runFrame({ id: "r1", mode: "chat", settings, turns, variables: { name: "page" } });
+  assert.deepEqual(frame.messages.map(({ content }) => content), ["a page", "{{name}}"]);
+});
+
 test("a frame that is not to be kept names no conversation", () => {
   const settings = { model: "m", system: " ", parameters: {} };
   const frame = runFrame({ id: "r1", mode: "chat", settings, turns: [] });

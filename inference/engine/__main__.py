@@ -83,12 +83,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--kv-blocks", type=count, help="blocks of the key-value cache (default: by memory)")
     add("--memory-fraction", type=fraction, help="of the memory (see README.md) to use at most")
-    add(
-        "--memory-shares",
-        type=count,
-        default=1,
-        help="engines that divide this fraction among them (default %(default)s)",
-    )
+    add("--memory-shares", type=count, default=1, help="engines that divide it (default: 1)")
+    add("--engine-number", type=count, default=1, help="which of them: they take GPUs in turn")
     add("--block-size", type=count, help="tokens in a block (default: 16 on CPU, 64 on CUDA)")
     add(
         "--token-budget",
@@ -133,6 +129,10 @@ def build_served(args: argparse.Namespace) -> Served | ServedEncoder:
     # Threads that spin while they wait made a busy two-core machine ten times slower. OpenMP reads
     # this when torch is loaded; hence also the import here (and the fake runs without torch).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if args.device != "cpu":
+        from inference.engine.gpus import take_gpus
+
+        args.memory_shares = take_gpus(args.engine_number, args.memory_shares, args.tensor_parallel)
     from inference.engine.encoders.checkpoint import encoder_facts
 
     facts = encoder_facts(args.path)

@@ -40,7 +40,9 @@ class EngineProcess:
     command: list[str]
     address: str
     log_path: Path
-    shares: int = 1  # engines that divide this machine's memory, asked for at the next start
+    # Asked for at the next start: engines that divide this machine's memory, and which it is.
+    shares: int = 1
+    number: int = 1
     clock: Callable[[], float] = time.monotonic
     process: subprocess.Popen[bytes] | None = None
     failures: int = 0
@@ -100,6 +102,8 @@ class EngineProcess:
                     *self.command,
                     "--memory-shares",
                     str(self.shares),
+                    "--engine-number",
+                    str(self.number),
                     "--parent-pid",
                     str(os.getpid()),
                 ],

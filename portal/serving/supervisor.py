@@ -1,5 +1,6 @@
 """Keeps the engines running that the table of models asks this machine for."""
 
+import itertools
 import logging
 import threading
 from pathlib import Path
@@ -92,6 +93,15 @@ class Supervisor:
                 del self.engines[place]
         for place, engine in wanted.items():
             self.engines.setdefault(place, engine).shares = len(wanted)
+        self._number()
+
+    def _number(self) -> None:
+        """Give those that do not run the lowest numbers that are free: GPUs are taken by them."""
+        taken = {engine.number for engine in self.engines.values() if engine.process is not None}
+        for engine in self.engines.values():
+            if engine.process is None:
+                engine.number = next(n for n in itertools.count(1) if n not in taken)
+                taken.add(engine.number)
 
     def _rows(self) -> list[ServedModel]:
         rows = ServedModel.objects.exclude(source="")

@@ -133,6 +133,7 @@ async def test_no_engine_outlives_its_parent(tmp_path: Path) -> None:
         ("--block-size", ["-16"]),
         ("--threads", ["-3"]),
         ("--memory-shares", ["0"]),
+        ("--engine-number", ["0"]),
         ("--memory-fraction", ["0", "nan", "-0.5", "1.01", "inf"]),
         ("--max-waiting", ["-1", "2.5"]),
         ("--max-drafts", ["-1"]),

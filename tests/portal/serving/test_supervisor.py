@@ -1,5 +1,6 @@
 """The supervisor follows the table of models; settings decide how an engine is started."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,25 @@ def test_a_model_with_another_source_gets_another_engine(settings: Settings) -> 
     ServedModel.objects.update(quantization="int8")
     supervisor.follow_table()
     assert supervisor.engines["a", 1].command[-2:] == ["--quantize", "int8"]
+
+
+def test_engines_have_numbers_by_which_they_take_gpus() -> None:
+    supervisor = Supervisor()
+    row = ServedModel.objects.create(name="a", source="/models/a", num_engines=3)
+
+    def numbers() -> dict[tuple[str, int], int]:
+        supervisor.follow_table()
+        return {place: engine.number for place, engine in supervisor.engines.items()}
+
+    assert numbers() == {("a", 1): 1, ("a", 2): 2, ("a", 3): 3}
+    # The first two have gone, and another model, whose engine still ends; what runs keeps its own.
+    supervisor.engines = {("b", 1): new_engine(row), ("a", 3): new_engine(row, 3)}
+    for engine, number in zip(supervisor.engines.values(), (4, 2), strict=True):
+        engine.process = subprocess.Popen(["sleep", "60"])
+        engine.number = number
+    assert numbers() == {("b", 1): 4, ("a", 3): 2, ("a", 1): 1, ("a", 2): 3}
+    for engine in supervisor.engines.values():
+        engine.stop()
 
 
 def test_a_model_that_runs_elsewhere_is_not_started(settings: Settings) -> None:

@@ -23,7 +23,6 @@ from inference.engine import kernels
 from inference.engine.batch import Batch, Layout
 from inference.engine.kv_cache import KVCache, LayerShape
 from inference.engine.spans import Dealer, Spans, deal, spans_of
-from inference.engine.support import longest_text
 
 IMPLEMENTATION = "parlance_paged"
 # Extras some models pass that change the result and that neither way implements.
@@ -66,11 +65,10 @@ def paged_attention(
     for name in UNSUPPORTED_ARGUMENTS:
         if kwargs.get(name) is not None:
             raise ValueError(f"The model's attention needs {name}, which is not supported.")
-    window = kwargs.get("sliding_window")
-    if window is not None and window < longest_text(module.config):
-        raise ValueError("The model's attention has a window of which its configuration is silent.")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     layer: int = module.layer_idx
+    if isinstance(context, RecordingAttention):
+        context.check_window(kwargs.get("sliding_window"))  # the same in every later pass
     context.store(layer, key[0].transpose(0, 1), value[0].transpose(0, 1))
     return context.attend(layer, query[0].transpose(0, 1), scale).unsqueeze(0), None
 
@@ -83,10 +81,18 @@ def register() -> None:
 class RecordingAttention:
     """Plain causal attention over one fresh sequence; notes each layer's shape."""
 
-    def __init__(self) -> None:
-        """Nothing seen yet."""
+    def __init__(self, longest: int) -> None:
+        """Nothing seen yet; `longest` is how long texts may be by the configuration."""
+        self._longest = longest
         self.shapes: dict[int, LayerShape] = {}
         self._stored: tuple[Tensor, Tensor] | None = None
+
+    def check_window(self, window: int | None) -> None:
+        """Raise ValueError when a layer sees less than the longest text."""
+        if window is not None and window < self._longest:
+            raise ValueError(
+                "The model's attention has a window of which its configuration is silent."
+            )
 
     def store(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Note the shape, and keep both for `attend`."""

@@ -22,7 +22,7 @@ from inference.engine.kv_cache import KVCache, LayerShape
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Plan, Row
 from inference.engine.quantised import is_rounded, num_weights, quantise
-from inference.engine.support import check_complete, load_weights
+from inference.engine.support import check_complete, load_weights, longest_text
 
 # How far the paged and the eager pass may be apart: the spread of the difference by the spread of
 # the logits. (The largest difference grows with the vocabulary: two right passes through 32 layers
@@ -65,7 +65,7 @@ class HuggingFaceModel:
         self.shapes = self._record_shapes()
 
     def _record_shapes(self) -> list[LayerShape]:
-        recording = RecordingAttention()
+        recording = RecordingAttention(longest_text(self.config))
         token_ids = torch.zeros(1, 4, dtype=torch.int64, device=self.device)
         positions = torch.arange(4, device=self.device).unsqueeze(0)
         self._forward(token_ids, positions, torch.zeros_like(positions[0, :1]), recording)

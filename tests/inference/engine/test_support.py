@@ -204,11 +204,11 @@ def test_a_window_counts_where_layers_have_it() -> None:
 
 
 def test_a_window_of_which_a_configuration_is_silent_is_refused() -> None:
-    model = HuggingFaceModel(random_module("llama"))
-    for layer in model.module.model.layers:
+    module = random_module("llama")
+    for layer in module.model.layers:
         layer.self_attn.forward = partial(layer.self_attn.forward, sliding_window=64)
     with pytest.raises(ValueError, match="its configuration is silent"):
-        model.verify(16)
+        HuggingFaceModel(module)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from typing import Any
 from playground.protocol import Run
 
 KEY_VARIABLE = "OPENAI_API_KEY"
+# Linux takes no longer argument of a command.
+LONGEST_ARGUMENT_BYTES = 128 * 1024 - 1
 # What OpenAI's library has no argument for.
 EXTENSIONS = frozenset({"top_k", "min_p", "repetition_penalty"})
 
@@ -34,11 +36,14 @@ def snippets(run: Run, base_url: str) -> list[Snippet]:
 
 def curl(run: Run, base_url: str) -> str:
     body = json.dumps(rest_body(run), ensure_ascii=False, indent=2)
+    data = shlex.quote(body)
+    if len(body.encode()) > LONGEST_ARGUMENT_BYTES:
+        data = f"@- <<'JSON'\n{body}\nJSON"  # no line of JSON is that word
     return (
         f"curl {base_url}/v1/{path_of(run)} \\\n"
         f'  -H "Authorization: Bearer ${KEY_VARIABLE}" \\\n'
         '  -H "Content-Type: application/json" \\\n'
-        f"  -d {shlex.quote(body)}\n"
+        f"  -d {data}\n"
     )
 
 

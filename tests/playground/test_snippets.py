@@ -75,6 +75,15 @@ async def test_the_curl_sample_runs(site: Site, secret: str, books: Books) -> No
     assert 'it\'s "$HOME" `id` $(id) \\n \\u0041 ${x} {y} %s' in text
 
 
+async def test_the_curl_sample_of_a_long_chat_runs(site: Site, secret: str, tmp_path: Path) -> None:
+    """A shell hands no command an argument of 128 KiB."""
+    sample = tmp_path / "sample.sh"
+    sample.write_text(code("curl", frame(content=HOSTILE * 3000), site.origin), encoding="utf-8")
+    assert sample.stat().st_size > 2**17
+    printed = await output("sh", str(sample), secret=secret)
+    assert "maximum context length" in printed
+
+
 def test_the_javascript_sample_is_javascript(tmp_path: Path) -> None:
     from tests.playground.test_modules import node
 

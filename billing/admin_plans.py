@@ -1,15 +1,18 @@
 """The operator's console for what runs on: plans, subscriptions, organisations that pay later."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from billing import postpaid, stripe_api, stripe_billing
+from billing import closing, postpaid, stripe_api, stripe_billing, topups
 from billing.admin_base import ReadOnlyAdmin
 from billing.forms import OrganisationField
 from billing.models import Account, Closing, MeterBatch, Plan, PostPaid, Subscription
@@ -102,13 +105,52 @@ class PostPaidAdmin(ReadOnlyAdmin):
 class ClosingAdmin(ReadOnlyAdmin):
     """Organisations that are deleted, or wait to be: for a request, a debt, a refund."""
 
-    list_display = ["organisation", "requested_by", "created_at", "finished_at", "given_up"]
+    list_display = ["organisation", "requested_by", "created_at", "finished_at", "left", "given_up"]
     list_filter = [("finished_at", admin.EmptyFieldListFilter)]
     search_fields = ["organisation__id", "requested_by"]
+    list_select_related = ["organisation__account"]
+    actions = ["try_again", "give_up"]
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("billing.change_closing")
+
+    @admin.action(
+        description=gettext_lazy("Retry refunds that Stripe refused"),
+        permissions=["decide"],
+    )
+    def try_again(self, request: HttpRequest, closings: QuerySet[Closing]) -> None:
+        self._decide(request, closings, closing.try_again)
+
+    @admin.action(
+        description=gettext_lazy("Give up refunds that Stripe refused"),
+        permissions=["decide"],
+    )
+    def give_up(self, request: HttpRequest, closings: QuerySet[Closing]) -> None:
+        self._decide(request, closings, partial(closing.give_up, by=str(request.user)))
+
+    def _decide(
+        self, request: HttpRequest, closings: QuerySet[Closing], verb: Callable[[Closing], bool]
+    ) -> None:
+        for each in closings:
+            try:
+                done, reason = verb(each), ""
+            except (stripe_api.StripeUnavailable, topups.NotYet) as error:
+                done, reason = False, str(error)
+            if done:
+                text, level = _("%(organisation)s is settled."), messages.SUCCESS
+            else:
+                text, level = _("%(organisation)s is still waiting. %(reason)s"), messages.ERROR
+            text %= {"organisation": each.pk, "reason": reason}
+            self.message_user(request, text.strip(), level)
+
+    @admin.display(description=gettext_lazy("left"))
+    def left(self, row: Closing) -> str:
+        account: Account = row.organisation.account
+        return format_dollars(account.credits_posted - account.debits_posted)
 
     @admin.display(description=gettext_lazy("given up"))
-    def given_up(self, closing: Closing) -> str:
-        return format_dollars(closing.given_up_nanos)
+    def given_up(self, row: Closing) -> str:
+        return format_dollars(row.given_up_nanos)
 
 
 class CreditLineForm(forms.Form):

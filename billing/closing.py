@@ -14,7 +14,7 @@ import logging
 from contextlib import suppress
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -36,7 +36,7 @@ from billing.models import Closing, Hold, HoldState, Refund, RefundState, TopUp,
 from portal.lib.money import NANOS_PER_CENT
 
 logger = logging.getLogger(__name__)
-TOKEN = "closing"  # noqa: S105  of its refunds: one each
+TOKEN = "closing"  # noqa: S105  what those of its refunds begin with
 # Of payments within the period; beyond this nobody has paid that often in it.
 MOST_REFUNDS = 500
 
@@ -62,7 +62,7 @@ def ask(organisation: Organisation, by: str) -> None:
 def run() -> None:
     """Finish what can be finished, and settle what came too late. Called by beat."""
     try:
-        for closing in Closing.objects.filter(finished_at=None).order_by("created_at")[:200]:
+        for closing in Closing.objects.filter(finished_at=None).order_by("created_at"):
             _try(closing)
     except stripe_api.StripeUnavailable as away:  # the others would only wait as well
         logger.warning("deletions will be tried again: %s", away)
@@ -84,11 +84,28 @@ def _paid_late() -> QuerySet[Closing]:
     rows = Closing.objects.filter(
         finished_at__isnull=False, **{f"{account}credits_posted__gt": F(f"{account}debits_posted")}
     )
-    return rows.select_related("organisation").order_by("-finished_at")[:200]
+    # Those that wait for a person come last: they would keep all others waiting.
+    waits = Exists(_failed(OuterRef("organisation")))
+    return rows.select_related("organisation").order_by(waits, "-finished_at")[:200]
 
 
-def finish(closing: Closing) -> bool:
-    """False while it has to wait. Raises StripeUnavailable."""
+def _failed(organisation: Organisation | OuterRef) -> QuerySet[Refund]:
+    return Refund.objects.filter(top_up__organisation=organisation, state=RefundState.FAILED)
+
+
+def try_again(closing: Closing) -> bool:
+    """Ask for what Stripe refused to send back once more, and go on; raises as `finish`."""
+    refunds.forget_refused(closing.organisation, TOKEN)
+    return _settle_late(closing) if closing.finished_at else finish(closing)
+
+
+def give_up(closing: Closing, by: str) -> bool:
+    """Give up what Stripe refuses to send back, and go on; raises as `finish`."""
+    return _settle_late(closing, by) if closing.finished_at else finish(closing, by)
+
+
+def finish(closing: Closing, refused_given_up_by: str = "") -> bool:
+    """False while it has to wait. Raises StripeUnavailable and NotYet."""
     organisation = closing.organisation
     flows.suspend(organisation)  # a dispute that was won, or an operator, may have resumed it
     autotopup.turn_off(organisation)
@@ -107,13 +124,12 @@ def finish(closing: Closing) -> bool:
     )
     for refund in waiting:
         refunds.attempt(refund)
-    refused = Refund.objects.filter(
-        top_up__organisation=organisation, form_token=TOKEN, state=RefundState.FAILED
-    )
-    if refused.exists():  # its credit is back, and was not named as lost: a person decides
+    refused = refunds.refused_of(organisation, TOKEN)
+    if not refused_given_up_by and refused.exists():
+        # Its credit is back, and was not named as lost: a person decides.
         logger.error("%s waits: Stripe refuses a refund", organisation.pk)
         return False
-    return _delete(closing, lost_nanos)
+    return _delete(closing, lost_nanos, refused_given_up_by)
 
 
 def _end_at_stripe(organisation: Organisation) -> bool:
@@ -152,26 +168,27 @@ def _under_way(organisation: Organisation) -> bool:
 
 
 @transaction.atomic
-def _settle_late(closing: Closing) -> None:
+def _settle_late(closing: Closing, refused_given_up_by: str = "") -> bool:
     """Begin to send back what can be, and give up the rest.
 
-    Unless it may be of a refund that failed: then a person decides.
+    False where that may be of a refund that failed: then a person decides.
     """
     Closing.objects.select_for_update().get(pk=closing.pk)
     organisation = closing.organisation
     lost_nanos = refunds.begin_all(organisation, TOKEN, closing.requested_by, MOST_REFUNDS)
-    failed = Refund.objects.filter(top_up__organisation=organisation, state=RefundState.FAILED)
-    if not failed.exists():
-        given_up = ledger_payments.give_up(closing.pk, lost_nanos)
-        Closing.objects.filter(pk=closing.pk).update(given_up_nanos=F("given_up_nanos") + given_up)
+    if lost_nanos > 0 and not refused_given_up_by and _failed(organisation).exists():
+        return False
+    given_up = ledger_payments.give_up(closing.pk, lost_nanos, actor=refused_given_up_by)
+    Closing.objects.filter(pk=closing.pk).update(given_up_nanos=F("given_up_nanos") + given_up)
+    return True
 
 
 @transaction.atomic
-def _delete(closing: Closing, lost_nanos: int) -> bool:
+def _delete(closing: Closing, lost_nanos: int, actor: str) -> bool:
     """Give up what was left and delete, or find that another worker has."""
     if not Closing.objects.select_for_update().filter(pk=closing.pk, finished_at=None).exists():
         return True
-    given_up = ledger_payments.give_up(closing.pk, lost_nanos)
+    given_up = ledger_payments.give_up(closing.pk, lost_nanos, actor=actor)
     Closing.objects.filter(pk=closing.pk).update(
         finished_at=timezone.now(), given_up_nanos=given_up
     )

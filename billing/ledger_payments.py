@@ -93,10 +93,11 @@ def give_back(reference: str, description: str) -> None:
 
 
 @accounting
-def give_up(organisation_id: str, most_nanos: int) -> int:
+def give_up(organisation_id: str, most_nanos: int, *, actor: str = "") -> int:
     """Take what is left of a deleted organisation's credit; how much it was.
 
     `most_nanos` is what was left when its refunds began: what was paid in since is not given up.
+    `actor` is who decided about what Stripe would not send back.
     """
     account = locked(organisation_id)
     left = min(account.balance_nanos, most_nanos)
@@ -107,7 +108,7 @@ def give_up(organisation_id: str, most_nanos: int) -> int:
     _transfer(
         account, house_account(AccountKind.REVENUE), left, TransferKind.GIVEN_UP,
         f"given_up:{organisation_id}:{earlier}" if earlier else f"given_up:{organisation_id}",
-        gettext_noop("Organisation deleted"),
+        gettext_noop("Organisation deleted"), actor,
     )  # fmt: skip
     return left
 
@@ -191,9 +192,15 @@ def _debit(account: Account, amount_nanos: int) -> None:
 
 
 def _transfer(
-    debit: Account, credit: Account, amount_nanos: int, kind: str, reference: str, description: str
+    debit: Account,
+    credit: Account,
+    amount_nanos: int,
+    kind: str,
+    reference: str,
+    description: str,
+    actor: str = "",
 ) -> None:
     Transfer.objects.create(
         reference=reference, kind=kind, debit_account=debit, credit_account=credit,
-        amount_nanos=amount_nanos, description=description,
+        amount_nanos=amount_nanos, description=description, actor=actor,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -102,23 +102,35 @@ def _begin(top_up: TopUp, form_token: str, by: str) -> Refund:
 
 @transaction.atomic
 def begin_all(organisation: Organisation, form_token: str, by: str, most: int) -> int:
-    """Take back what can be refunded of all payments together, once each; `run` asks Stripe.
+    """Take back what can be refunded of all payments together, once; `run` asks Stripe.
 
     Returns nanos of credit that are left. The payments are locked first: of many workers one
     decides, and the others find that it has; then the account, so that all of this is of one
-    moment. Raises InsufficientCredit when credit is being used in this instant.
+    moment. What comes back to a payment later goes in another refund, whose token begins with
+    `form_token` as well; but what Stripe refused is not asked for again (`forget_refused`). Raises
+    InsufficientCredit when credit is being used in this instant.
     """
     paid = TopUp.objects.select_for_update().filter(organisation=organisation)
-    known = set(
-        Refund.objects.filter(
-            top_up__in=list(paid.order_by("pk")), form_token=form_token
-        ).values_list("top_up_id", flat=True)
-    )
+    list(paid.order_by("pk"))
+    refused = set(refused_of(organisation, form_token).values_list("top_up_id", flat=True))
     ledger_payments.locked(organisation.pk)
     for top_up, share in shares_of(organisation, most):
-        if top_up.pk not in known:
-            _take_back(top_up, share, form_token, by)
+        if top_up.pk not in refused:
+            _take_back(top_up, share, f"{form_token}:{topups.new_form_token()}", by)
     return ledger.balance(organisation.pk).unused_nanos
+
+
+def refused_of(organisation: Organisation, form_token: str) -> QuerySet[Refund]:
+    """Those of `begin_all` that Stripe refused, or could not bring to their card."""
+    return Refund.objects.filter(
+        top_up__organisation=organisation, state=RefundState.FAILED,
+        form_token__startswith=form_token,
+    )  # fmt: skip
+
+
+def forget_refused(organisation: Organisation, form_token: str) -> None:
+    """Let `begin_all` ask for them again: a person says so."""
+    refused_of(organisation, form_token).update(form_token=F("pk"))
 
 
 def _take_back(top_up: TopUp, share: Share, form_token: str, by: str) -> Refund:

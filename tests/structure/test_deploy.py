@@ -10,7 +10,11 @@ import pytest
 
 from tests.environment import REPOSITORY
 
-UNITS = sorted((REPOSITORY / "deploy" / "systemd").glob("*.service"))
+SYSTEMD = REPOSITORY / "deploy" / "systemd"
+UNITS = sorted(SYSTEMD.glob("*.service"))
+TIMERS = sorted(SYSTEMD.glob("*.timer"))
+# What a timer starts comes to its end; the others run on.
+RUN_ON = [unit for unit in UNITS if unit.with_suffix(".timer") not in TIMERS]
 BURST, WITHIN_S = 5, 10  # systemd's defaults: who is started more often is given up
 
 
@@ -21,7 +25,7 @@ def section(unit: Path, name: str) -> dict[str, str]:
     return dict(parser[name])
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", RUN_ON, ids=lambda unit: unit.name)
 def test_a_unit_is_started_again_however_long_something_is_away(unit: Path) -> None:
     service = section(unit, "Service")
     assert service["Restart"] == "always"
@@ -31,7 +35,7 @@ def test_a_unit_is_started_again_however_long_something_is_away(unit: Path) -> N
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
 def test_systemd_understands_every_unit(tmp_path: Path) -> None:
     """But for what is only there once it is installed."""
-    for unit in UNITS:
+    for unit in (*UNITS, *TIMERS):
         text = unit.read_text().replace("/opt/parlance/.venv/bin/", "/usr/bin/env ")
         (tmp_path / unit.name.replace("@.", "@8001.")).write_text(text)
     verified = subprocess.run(
@@ -41,6 +45,14 @@ def test_systemd_understands_every_unit(tmp_path: Path) -> None:
         check=False,
     )
     assert [line for line in verified.stderr.splitlines() if str(tmp_path) in line] == []
+
+
+def test_the_ledger_is_audited_every_night() -> None:
+    [timer] = TIMERS
+    service = section(timer.with_suffix(".service"), "Service")
+    assert service["Type"] == "oneshot"
+    assert service["ExecStart"].endswith("manage.py auditledger")
+    assert section(timer, "Install")["WantedBy"] == "timers.target"
 
 
 def test_an_engine_may_keep_what_it_compiles_whoever_runs_it() -> None:

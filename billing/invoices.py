@@ -2,12 +2,12 @@
 
 Guarantees: one invoice is one payment (a constraint), whatever is told, in any order, how often;
 the ledger's cash is what Stripe took. A plan's credit comes with the invoice that begins a period,
-in proportion to what was paid of its price in money: what Stripe takes from a customer's balance
-there, or off the invoice, after a change of plans, was paid and credited before. Anything else that
-an invoice asks for credits its price. What an
-invoice collects beyond its own total is what earlier ones of the customer left on that balance,
-each too small for a charge, and is credited as it is. An invoice of usage settles what was told to
-the meter, also when nothing was paid for it, and so does any that collects what one left.
+in proportion to what was paid of its price in money, the tax that it includes as well: what Stripe
+takes from a customer's balance there, or off the invoice, after a change of plans, was paid and
+credited before. Anything else that an invoice asks for credits its price. What an invoice collects
+beyond its own total is what earlier ones of the customer left on that balance, each too small for a
+charge, and is credited as it is. An invoice of usage settles what was told to the meter, also when
+nothing was paid for it, and so does any that collects what one left.
 """
 
 from contextlib import suppress
@@ -90,7 +90,8 @@ def parts_of(invoice: StripeInvoice, plan: Plan | None) -> Parts:
     own_cents = min(invoice.paid_cents, invoice.total_cents)
     own, total = (own_cents, invoice.total_cents) if invoice.total_cents else (1, 1)
     net = own_cents - invoice.tax_cents * own // total
-    credit = net + invoice.discount_cents * own // total
+    # The state's part of a price that includes tax is not the customer's loss.
+    credit = net + (invoice.discount_cents + invoice.included_tax_cents) * own // total
     if plan is not None and invoice.begins_period:
         # What it has beyond the plan's price, or lacks of it, a change of plans left with it.
         of_plan = min(credit, plan.price_cents)

@@ -42,7 +42,10 @@ class StripeSubscription:
 
 @dataclass(frozen=True, slots=True)
 class StripeInvoice:
-    """Amounts in cents: `total` = subtotal - discount + tax; `paid` is money, without balance."""
+    """Amounts in cents; `paid` is money, without balance.
+
+    `total` = subtotal - discount + tax, but for the tax that the subtotal includes.
+    """
 
     invoice_id: str
     customer_id: str
@@ -54,6 +57,7 @@ class StripeInvoice:
     subtotal_cents: int
     discount_cents: int
     tax_cents: int
+    included_tax_cents: int  # of it, what prices at Stripe include
     total_cents: int
     paid_cents: int
     units: int  # of all lines: of an invoice of usage, nano-dollars
@@ -142,6 +146,7 @@ def invoices_between(since: datetime, until: datetime) -> list[StripeInvoice]:
 
 def _invoice_of(told: stripe.Invoice) -> StripeInvoice:
     parent = told.parent.subscription_details if told.parent else None
+    taxes = told.total_taxes or ()
     return StripeInvoice(
         invoice_id=told.id or "",
         customer_id=id_of(told.customer),
@@ -156,7 +161,8 @@ def _invoice_of(told: stripe.Invoice) -> StripeInvoice:
         currency=told.currency,
         subtotal_cents=told.subtotal,
         discount_cents=sum(each.amount for each in told.total_discount_amounts or ()),
-        tax_cents=sum(each.amount for each in told.total_taxes or ()),
+        tax_cents=sum(each.amount for each in taxes),
+        included_tax_cents=sum(each.amount for each in taxes if each.tax_behavior == "inclusive"),
         total_cents=told.total,
         paid_cents=told.amount_paid,
         units=sum(int(each.quantity or 0) for each in told.lines.data),

@@ -270,6 +270,19 @@ def test_what_a_plan_left_is_paid_with_an_invoice_of_usage_and_settles_none(
     audit_is_clean()
 
 
+def test_a_price_that_includes_its_tax_gives_all_of_the_credit(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
+) -> None:
+    invoice = subscriptions.invoice(double, subscribed, paid=False)
+    invoice["total_taxes"] = [{"amount": 319, "tax_behavior": "inclusive"}]
+    subscriptions.pay(double, invoice["id"])
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + 2 * CREDIT
+    newest = TopUp.objects.latest("created_at")
+    assert (newest.amount_cents, newest.paid_cents, newest.tax_cents) == (2200, 2000, 319)
+    all_is_well()
+
+
 def test_a_trial_gives_nothing(
     double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
 ) -> None:

@@ -148,6 +148,8 @@ def of_payment(payment_intent_id: str) -> TopUp:
     top_up = TopUp.objects.filter(payment_intent_id=payment_intent_id).first()
     if top_up is not None:
         return top_up
+    if not payment_intent_id:
+        raise PaymentRefused("a charge without a payment is another account's")
     payment = stripe_api.fetch_payment(payment_intent_id)
     if is_ours(payment):
         raise NotYet(f"the payment {payment_intent_id} is not credited yet")

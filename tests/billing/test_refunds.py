@@ -246,3 +246,16 @@ def test_a_refund_of_another_business_is_none_of_ours(
     hear(double, alice_client)
     assert "another account" in WebhookDelivery.objects.get(event_type="refund.created").error
     assert not Refund.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["refund", "dispute"])
+def test_a_charge_without_a_payment_is_none_of_ours(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, kind: str
+) -> None:
+    """Another business of the Stripe account may charge cards as one did before payments."""
+    made = double.make(kind, "x", amount=500, charge="ch_1", payment_intent=None, currency="usd")
+    double.emit({"refund": "refund.created", "dispute": "charge.dispute.created"}[kind], made)
+    hear(double, alice_client)
+    delivery = WebhookDelivery.objects.get()
+    assert delivery.processed_at is not None
+    assert "another account" in delivery.error

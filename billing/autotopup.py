@@ -166,9 +166,14 @@ def due() -> list[str]:
         organisation__account__credits_posted__lt=F("organisation__account__debits_posted")
         + threshold_nanos
     )
+    # Those whose turn cannot come are left out: enough of them would keep all others waiting.
+    has_card = Q(organisation__stripe_customer__payment_method_id__gt="")
+    used_up = Q(
+        month=month_of(timezone.now()), charged_cents__gt=F("ceiling_cents") - F("amount_cents")
+    )
     rows = AutoTopUp.objects.filter(
-        low, state=AutoTopUpState.ACTIVE, next_attempt_at__lte=timezone.now(),
-        organisation__suspended_at=None,
+        low, has_card, ~used_up, state=AutoTopUpState.ACTIVE,
+        next_attempt_at__lte=timezone.now(), organisation__suspended_at=None,
     )  # fmt: skip
     return list(rows.order_by("next_attempt_at").values_list("pk", flat=True)[:200])
 

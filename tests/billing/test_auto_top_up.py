@@ -101,6 +101,20 @@ def test_the_customer_portal_is_stripes_page_of_this_customer(
 # --- Charging ------------------------------------------------------------------------------------
 
 
+def test_those_whose_turn_cannot_come_are_not_looked_at(low: Organisation) -> None:
+    """A round takes two hundred: as many without room or card would keep all others waiting."""
+    month = month_of(timezone.now())
+    for begun, charged_cents, due in (
+        (month, 3500, [low.pk]),
+        (month, 3501, []),
+        (before(month), 6000, [low.pk]),
+    ):
+        AutoTopUp.objects.update(month=begun, charged_cents=charged_cents)
+        assert autotopup.due() == due
+    StripeCustomer.objects.update(payment_method_id="")
+    assert autotopup.due() == []
+
+
 def test_a_low_balance_charges_the_card_once(
     double: StripeDouble, alice_client: Client, low: Organisation
 ) -> None:

@@ -7,7 +7,8 @@ it had failed counts, too, though nothing stops it at the ceiling. A bank that w
 owner's consent (3-D Secure), an address that is missing where tax depends on it, and the third
 failure in a row stop it, with a mail and a banner, until a card is saved or it is turned on again.
 
-The balance that counts is what is posted: what running requests hold may come back.
+The balance that counts is what is posted: what running requests hold may come back. Where a refund
+or a dispute makes it low, this is turned off: the card would pay for what just went back.
 """
 
 import logging
@@ -77,6 +78,16 @@ def turn_off(organisation: Organisation) -> None:
     if auto is not None:
         AutoTopUp.objects.filter(pk=auto.pk).update(state=AutoTopUpState.OFF)
         _note(organisation, vars(auto), {"state": AutoTopUpState.OFF})
+
+
+def turn_off_if_due(organisation: Organisation) -> None:
+    """After money went back to its payer: the card would be charged for it again at once.
+
+    The caller has locked the payment.
+    """
+    auto = AutoTopUp.objects.filter(pk=organisation.pk).first()
+    if auto is not None and _is_low(auto):
+        turn_off(organisation)
 
 
 def _note(organisation: Organisation, before: Mapping[str, Any], chosen: Mapping[str, Any]) -> None:
@@ -192,7 +203,7 @@ def begin(organisation_id: str) -> TopUp | None:
     method = customer.values_list("payment_method_id", flat=True).first()
     if auto is None or method is None or _under_way(organisation_id):
         return None
-    if ledger.balance(organisation_id).posted_nanos >= auto.threshold_cents * NANOS_PER_CENT:
+    if not _is_low(auto):
         return None
     month = _this_month(auto)
     month["charged_cents"] += auto.amount_cents
@@ -203,6 +214,10 @@ def begin(organisation_id: str) -> TopUp | None:
         organisation_id=organisation_id, amount_cents=auto.amount_cents, automatic=True,
         payment_method_id=method, form_token=topups.new_form_token(), created_by=auto.set_by,
     )  # fmt: skip
+
+
+def _is_low(auto: AutoTopUp) -> bool:
+    return ledger.balance(auto.pk).posted_nanos < auto.threshold_cents * NANOS_PER_CENT
 
 
 def _under_way(organisation_id: str) -> bool:

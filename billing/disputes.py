@@ -20,7 +20,7 @@ from django.utils.translation import gettext_noop
 
 from accounts import flows
 from accounts.models import Organisation
-from billing import ledger_payments, notices, shares, stripe_api, topups
+from billing import autotopup, ledger_payments, notices, shares, stripe_api, topups
 from billing.models import Closing, Dispute, TopUp, TransferKind
 from billing.stripe_objects import StripeDispute
 
@@ -84,6 +84,7 @@ def _take(dispute: Dispute, top_up: TopUp) -> None:
         reference=dispute.reference,
         description=gettext_noop("Payment taken back by the payer's bank"),
     )  # fmt: skip
+    autotopup.turn_off_if_due(organisation)
     _suspend(dispute)
     notices.payment_disputed(dispute)
 

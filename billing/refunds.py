@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from accounts.models import Organisation
-from billing import ledger, ledger_payments, shares, stripe_api, topups
+from billing import autotopup, ledger, ledger_payments, shares, stripe_api, topups
 from billing.models import Refund, RefundState, TopUp, TopUpState, TransferKind
 from billing.shares import Share
 from billing.stripe_api import KEY_LIVES
@@ -95,9 +95,11 @@ def _begin(top_up: TopUp, form_token: str, by: str) -> Refund:
     if share.money_cents <= 0:
         raise ValueError(_("Nothing of this payment can be refunded any more."))
     try:
-        return _take_back(top_up, share, form_token, by)
+        refund = _take_back(top_up, share, form_token, by)
     except ledger.InsufficientCredit:  # used in this instant
         raise ValueError(_("This credit is in use at the moment; please try again.")) from None
+    autotopup.turn_off_if_due(top_up.organisation)
+    return refund
 
 
 @transaction.atomic
@@ -221,6 +223,7 @@ def _from_dashboard(told: StripeRefund) -> Refund | None:
         top_up.organisation_id, share, TransferKind.REFUND,
         reference=refund.reference, description="Refund",
     )  # fmt: skip
+    autotopup.turn_off_if_due(top_up.organisation)
     return refund
 
 

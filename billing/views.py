@@ -36,6 +36,7 @@ from billing.forms import AlertsForm, AutoTopUpForm, CapForm, FormToken, TopUpFo
 from billing.models import (
     Account,
     AutoTopUp,
+    AutoTopUpState,
     Hold,
     HoldState,
     Plan,
@@ -96,6 +97,8 @@ def refund(request: HttpRequest, top_up_id: str) -> HttpResponseBase:
     form = FormToken(request.POST)
     if not form.is_valid():
         return HttpResponseBadRequest()
+    auto = AutoTopUp.objects.filter(pk=organisation.pk).exclude(state=AutoTopUpState.OFF)
+    was_on = auto.exists()
     try:
         token, by = form.cleaned_data["form_token"], request.user.email  # type: ignore[union-attr]
         asked = refunds.ask(top_up, token, by)
@@ -109,6 +112,8 @@ def refund(request: HttpRequest, top_up_id: str) -> HttpResponseBase:
         messages.success(
             request, _("%(amount)s will be returned to your card.") % {"amount": amount}
         )
+    if was_on and not auto.exists():
+        messages.info(request, _("Automatic top-up is off."))
     return redirect("billing")
 
 

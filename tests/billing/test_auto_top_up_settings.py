@@ -7,9 +7,10 @@ from django.urls import reverse
 
 from accounts import audit, flows
 from accounts.models import Organisation, User
-from billing import autotopup
+from billing import autotopup, ledger
 from billing.models import AutoTopUp, TopUp
-from tests.billing.payments import TEN, balance
+from tests.billing.money import audit_is_clean
+from tests.billing.payments import TEN, balance, hear
 from tests.billing.saved_cards import CHARGE, auto, charges, save_card, turn_on
 from tests.billing.stripe_double import StripeDouble
 
@@ -53,6 +54,39 @@ def test_who_turned_it_on_or_off_or_changed_it_is_in_the_audit_log(
     assert str(audit.entries(low)[0].actor) == "alice@example.com"
     page = alice_client.get(reverse("members")).content.decode()
     assert "automatic top-up on or off" in page
+
+
+@pytest.mark.parametrize("how", ["customer", "operator", "dispute"])
+def test_what_went_back_is_not_charged_again(
+    double: StripeDouble, alice_client: Client, low: Organisation, how: str
+) -> None:
+    autotopup.run()
+    top_up = TopUp.objects.get()
+    if how == "customer":
+        address = reverse("billing_refund", args=[top_up.pk])
+        answer = alice_client.post(address, {"form_token": "once"}, follow=True)
+        assert "Automatic top-up is off." in answer.content.decode()
+    elif how == "operator":
+        double.refund(top_up.payment_intent_id or "")
+    else:
+        double.dispute(top_up.payment_intent_id or "")
+    hear(double, alice_client)
+    low.refresh_from_db()
+    flows.resume(low)
+    autotopup.run()
+    assert (balance(low), charges(double), auto().state) == (TEN, [2500], "off")
+    assert audit.entries(low).filter(changes__has_key="auto_top_up.state").count() == 2
+    audit_is_clean()
+
+
+def test_a_refund_that_leaves_enough_leaves_it_on(
+    double: StripeDouble, alice_client: Client, low: Organisation
+) -> None:
+    autotopup.run()
+    ledger.grant(low.pk, TEN, reference="more", description="")
+    double.refund(TopUp.objects.get().payment_intent_id or "")
+    hear(double, alice_client)
+    assert (balance(low), auto().state) == (2 * TEN, "active")
 
 
 @pytest.mark.parametrize("how", ["off", "suspended"])

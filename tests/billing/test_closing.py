@@ -202,6 +202,17 @@ def test_what_was_made_with_other_keys_keeps_nobody_waiting(
     assert is_deleted(organisation)
 
 
+def test_the_subscription_of_who_paid_later_ends(
+    double: StripeDouble, alice_client: Client, organisation: Organisation
+) -> None:
+    postpaid.turn_on(organisation, TEN, "operator@example.com")
+    tasks.tell_usage()
+    delete(alice_client)
+    assert is_deleted(organisation)
+    [subscription] = double.all("subscription")
+    assert subscription["status"] == "canceled"
+
+
 def test_one_that_stripe_refuses_keeps_no_other_waiting(
     double: StripeDouble, alice_client: Client, charlie_client: Client, charlie: User,
     organisation: Organisation, plan: Plan, monkeypatch: pytest.MonkeyPatch,

@@ -1,12 +1,15 @@
 """A customer whom somebody deleted in Stripe's dashboard: a new one takes its place, once."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import Organisation
-from billing import autotopup
-from billing.models import Plan, StripeCustomer, Subscription
+from billing import autotopup, stripe_api
+from billing.models import Plan, StripeCustomer, Subscription, TopUp
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import audit_is_clean
 from tests.billing.payments import TEN, balance, begin, hear
@@ -68,3 +71,19 @@ def test_a_subscription_that_ended_with_its_customer_is_heard_of_and_can_be_had_
     again = alice_client.post(reverse("billing_subscribe", args=[plan.pk]))
     assert again["Location"].startswith(double.url)
     audit_is_clean()
+
+
+def test_an_automatic_top_up_that_stripe_does_not_look_for_keeps_no_other_waiting(
+    double: StripeDouble, low: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise stripe_api.RequestRefused("No such customer")
+
+    double.down = True
+    autotopup.run()
+    double.down = False
+    TopUp.objects.update(created_at=timezone.now() - timedelta(days=2))
+    monkeypatch.setattr(stripe_api, "find_payment", refuse)
+    autotopup.run()
+    assert (TopUp.objects.get().state, TopUp.objects.get().failure) == ("failed", "refused")
+    assert auto().failures == 1

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Organisation, User
-from billing import ledger, refunds, tiers
+from billing import ledger, ledger_payments, refunds, tiers
 from billing.models import Refund, TopUp, Transfer, WebhookDelivery
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import audit_is_clean, draft, hold
@@ -259,3 +259,22 @@ def test_a_charge_without_a_payment_is_none_of_ours(
     delivery = WebhookDelivery.objects.get()
     assert delivery.processed_at is not None
     assert "another account" in delivery.error
+
+
+def test_credit_that_is_used_in_this_instant_is_not_refunded(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    take = ledger_payments.take
+
+    def late(*args: Any, **kwargs: Any) -> None:
+        hold("req_late", organisation.pk, TEN + NANOS_PER_CENT)
+        take(*args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger_payments, "take", late)
+        with pytest.raises(ValueError, match="in use at the moment"):
+            refunds.ask(top_up, "form", "alice@example.com")
+    assert (double.all("refund"), Refund.objects.count()) == ([], 0)
+    assert balance(organisation) == TEN + PAID
+    audit_is_clean()

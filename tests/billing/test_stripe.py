@@ -104,6 +104,39 @@ def test_a_payment_that_is_not_what_was_asked_for_credits_nobody(
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ("session", "belongs to another session"),
+        ("payment", "was paid by another payment"),
+        ("nothing", "without a payment"),
+    ],
+)
+def test_a_page_that_claims_another_ones_top_up_credits_nobody(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, change: str, error: str
+) -> None:
+    begin(alice_client)
+    mine = TopUp.objects.get()
+    session = double.sessions[mine.checkout_session_id or ""]
+    if change == "session":
+        begin(alice_client, token="form2")
+        session = next(each for each in double.sessions.values() if each is not session)
+        session["client_reference_id"] = mine.pk
+    double.pay(session["id"])
+    if change == "payment":
+        hear(double, alice_client)
+        session["payment_intent"] = double._succeed(double._intent(2500, "usd", None))["id"]
+        double.emit("checkout.session.completed", session)
+    elif change == "nothing":
+        session["payment_intent"] = None
+    hear(double, alice_client)
+    assert error in WebhookDelivery.objects.exclude(error="").get().error
+    credited = 2500 * NANOS_PER_CENT if change == "payment" else 0
+    assert balance(organisation) == TEN + credited
+    audit_is_clean()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_what_the_payload_claims_is_not_believed(
     double: StripeDouble, alice_client: Client, organisation: Organisation
 ) -> None:

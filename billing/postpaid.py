@@ -25,6 +25,8 @@ from portal.lib.money import NANOS_PER_CENT
 
 # An invoice of less is rounded to nothing.
 SMALLEST_NANOS = NANOS_PER_CENT // 2
+# Of a meter event Stripe takes fifteen digits.
+MOST_NANOS = 10**15 - 1
 
 logger = logging.getLogger(__name__)
 
@@ -176,6 +178,7 @@ def begin(organisation_id: str) -> MeterBatch | None:
     untold = owed - (post_paid.metered_nanos - post_paid.settled_nanos)
     if untold <= 0:
         return None
+    untold = min(untold, MOST_NANOS)  # the rest is the next one
     try:
         with transaction.atomic():
             batch = MeterBatch.objects.create(post_paid=post_paid, amount_nanos=untold)

@@ -161,6 +161,8 @@ def count(double: StripeDouble, fields: Object) -> Object:
     double.customer(payload["stripe_customer_id"])
     if not payload["value"].isdigit():
         raise Refused(400, "The value of a meter event is a whole number.")
+    if len(payload["value"].rstrip("0")) > 15:
+        raise Refused(400, "The value in the event payload can have at most 15 digits.")
     return double.make(
         "billing.meter_event", "mev", identifier=identifier, payload=payload,
         event_name=fields["event_name"],

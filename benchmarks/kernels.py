@@ -39,6 +39,7 @@ PRODUCTS = {  # name -> outputs, width, has a norm, is gated
 }
 COUNTS = 1, 64, 256  # rows of a decode step
 CONTEXT = 1081
+LONG_CONTEXT, CHUNK = 65_536, 256  # of one row among others; the least of a prompt beside them
 PROMPTS = (8, 1024), (1, 8192)  # how many of how many tokens
 REPEATS = 20
 
@@ -131,30 +132,36 @@ def company(count: int) -> None:
 
 
 def attention(counts: list[int], lengths: list[int], block: int, operations: bool) -> None:
-    layers, most = 2, -(-max(lengths) // block)
+    layers, blocks = 2, [-(-length // block) for length in lengths]
     shapes = [LayerShape(KV_HEADS, DIM, DIM)] * layers
-    cache = KVCache(shapes, len(counts) * most, block, DTYPE, DEVICE)
+    cache = KVCache(shapes, sum(blocks), block, DTYPE, DEVICE)
     for tensor in (*cache.keys, *cache.values):
         tensor.normal_()
-    tables = (torch.randperm(len(counts) * most, device=DEVICE) + 1).int().view(len(counts), most)
+    tables = torch.zeros(len(counts), max(blocks), dtype=torch.int32, device=DEVICE)
+    mixed = (torch.randperm(sum(blocks), device=DEVICE) + 1).int()
+    for table, places in zip(tables, mixed.split(blocks), strict=True):
+        table[: len(places)] = places
     ends = torch.tensor([0, *np.cumsum(counts)], dtype=torch.int32, device=DEVICE)
     spans = Spans(tables, torch.tensor(lengths, dtype=torch.int32, device=DEVICE), ends)
     query = random(sum(counts), HEADS, DIM)
     slots = torch.zeros(0, dtype=torch.int64, device=DEVICE)
-    dealt: dict[tuple[int, int], object] = {}
-
-    def once(narrow: int, wide: int) -> object:  # a graph cannot wait for the host
-        return dealt.setdefault((narrow, wide), deal(np.array(counts), DEVICE, narrow, wide))
-
-    context = TritonAttention(cache, slots, spans, once)  # type: ignore[arg-type]
-    context.attend(0, query, 0.1)
-    took = seconds([partial(context.attend, layer, query, 0.1) for layer in range(layers)] * 3)
-    name = f"{len(counts)} rows of {counts[0]} see {lengths[0]} tokens, blocks of {block}"
     seen = sum(count * (2 * n - count + 1) / 2 for count, n in zip(counts, lengths, strict=True))
-    if operations:
-        tell(name, took, 4 * HEADS * DIM * seen, "FLOP")
-    else:
-        tell(name, took, sum(lengths) * KV_HEADS * DIM * 4, "B")
+    name = f"{len(counts)} rows of {counts[0]} see {lengths[0]} tokens, blocks of {block}"
+    results = []
+    for whose, looked_at in (("", lengths), (", undivided", [0] * len(lengths))):
+        dealer = partial(deal, np.array(counts), np.array(looked_at), DEVICE)
+        context = TritonAttention(cache, slots, spans, dealer)
+        results.append(context.attend(0, query, 0.1))
+        took = seconds([partial(context.attend, layer, query, 0.1) for layer in range(layers)] * 3)
+        if operations:
+            tell(name + whose, took, 4 * HEADS * DIM * seen, "FLOP")
+        else:
+            tell(name + whose, took, sum(lengths) * KV_HEADS * DIM * 4, "B")
+        if not any(tiles.long for tiles in dealer(1, 2)):
+            break
+    if len(results) > 1:
+        one, other = (result.float() for result in results)
+        print(f"{name}: both ways {float((one - other).norm() / other.norm()):.1g} apart")
 
 
 def draws() -> None:
@@ -182,8 +189,11 @@ def main() -> None:
         attention([1] * count, [CONTEXT] * count, 64, operations=False)
     for count in COUNTS[1:]:
         attention([1] * count, [CONTEXT] * count, 16, operations=False)
+    for count in COUNTS[1:]:
+        attention([1] * count, [LONG_CONTEXT] + [CONTEXT] * (count - 1), 64, operations=False)
     for count, length in PROMPTS:
         attention([length] * count, [length] * count, 64, operations=True)
+    attention([CHUNK], [LONG_CONTEXT], 64, operations=True)
     draws()
 
 

@@ -223,8 +223,9 @@ def paged_context(cache: KVCache, batch: Batch, shapes: list[LayerShape]) -> Pag
     if not kernels_work(cache, shapes):
         return PaddedAttention(cache, batch)
     device = batch.slots.device
-    spans = spans_of(batch.layout, device)
-    return kernel_context(cache, batch.slots, spans, partial(deal, batch.layout.counts, device))
+    layout = batch.layout
+    dealer = partial(deal, layout.counts, layout.kv_lens, device)
+    return kernel_context(cache, batch.slots, spans_of(layout, device), dealer)
 
 
 def kernel_context(cache: KVCache, slots: Tensor, spans: Spans, dealer: Dealer) -> PagedContext:

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 
 from inference.engine import cgroups
+from inference.engine.attention import kernels_work
 from inference.engine.block_pool import BlockPool
 from inference.engine.company import arithmetic
-from inference.engine.cuda import BLOCK_SIZE, set_precision, step_bytes, with_graphs
+from inference.engine.cuda import BLOCK_SIZE, set_precision, step_bytes, warm_up, with_graphs
 from inference.engine.family import FAMILIES
 from inference.engine.grammar import Grammars, read_vocabulary
 from inference.engine.grammar_masks import GrammarMasks
@@ -115,6 +116,8 @@ def assemble(
     form = lean_model(model, cache) or model
     if on_cuda:
         form = with_graphs(model, form, cache, limits)
+        if kernels_work(cache, model.shapes):
+            warm_up(form, cache, limits, Sampler(model.vocab_size, (), device))
     # A CPU does nothing beside its host, and other ranks are told of a step before it runs.
     runner = LaunchingRunner if on_cuda and model.num_ranks == 1 else ModelRunner
     sampler = Sampler(model.vocab_size, codec.eos_token_ids, device)

@@ -1,17 +1,18 @@
 """What an engine does at its start on a GPU and nowhere else.
 
-Owns the rules of its arithmetic, the measure of what a step allocates beside weights and cache, and
-the choice to run decode steps as graphs.
+Owns the rules of its arithmetic, the measure of what a step allocates beside weights and cache, the
+choice to run decode steps as graphs, and that all kernels are compiled before anybody is served.
 """
 
 import logging
-from dataclasses import replace
+import time
+from collections.abc import Iterator
 
 import torch
 
 from inference.engine.attention import kernels_work
 from inference.engine.batch import build_batch
-from inference.engine.graphs import Capture, CudaCapture, GraphedModel, ladder
+from inference.engine.graphs import DIVIDED, Capture, CudaCapture, GraphedModel, ladder
 from inference.engine.kv_cache import KVCache
 from inference.engine.lean import LeanModel
 from inference.engine.limits import SchedulerLimits
@@ -19,10 +20,17 @@ from inference.engine.model import CausalModel, HuggingFaceModel
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Plan, Row
 from inference.engine.sampler import Sampler
+from inference.engine.spans import LONG, LONG_IF_WIDE
 
 logger = logging.getLogger(__name__)
 
 BLOCK_SIZE = 64  # tokens; the attention kernels take as many keys at a time
+LARGEST_CHUNK = 2048  # tokens: of larger ones no keys are divided
+PLAINEST = SamplingParams(max_tokens=1, temperature=1.0)
+DEAREST = SamplingParams(
+    max_tokens=1, temperature=1.0, top_p=0.9, logprobs=20, repetition_penalty=1.1,
+    presence_penalty=0.1, frequency_penalty=0.1, logit_bias=((0, 1.0),),
+)  # fmt: skip
 GRAPH_BYTES = 32 << 20  # of one graph: its nodes, and what the pool cannot share
 
 
@@ -38,8 +46,6 @@ def step_bytes(model: HuggingFaceModel, limits: SchedulerLimits, block_size: int
 
     A step is run to see: as many tokens as a step may have, in as many rows as may run, all
     sampled in the most expensive way. The lean form of a model allocates no more than the model.
-    They are sampled in the plainest way as well: kernels that draw from other numbers are others,
-    and should not be compiled while somebody waits for a token.
     """
     plan = widest_plan(limits)
     tokens = plan.rows[0].num_tokens
@@ -51,8 +57,7 @@ def step_bytes(model: HuggingFaceModel, limits: SchedulerLimits, block_size: int
     with torch.inference_mode():
         batch = build_batch(plan, block_size, device)
         logits = model.logits(batch, cache)
-        for rows in (tuple(map(_plain, batch.sampling)), batch.sampling):
-            sampler.draw(logits, rows).read()
+        sampler.draw(logits, batch.sampling).read()
     peak = torch.cuda.max_memory_allocated(device) - before
     del batch, cache, sampler, logits
     torch.cuda.empty_cache()
@@ -69,20 +74,55 @@ def widest_plan(limits: SchedulerLimits) -> Plan:
     """Return a step of as many tokens in as many rows as there can be, all in the same blocks."""
     count = limits.token_budget // limits.max_running
     count = min(max(count, 1), limits.max_model_len)
-    params = SamplingParams(
-        max_tokens=1, temperature=1.0, top_p=0.9, logprobs=20, repetition_penalty=1.1,
-        presence_penalty=0.1, frequency_penalty=0.1, logit_bias=((0, 1.0),),
-    )  # fmt: skip
     table = list(range(1, count + 1))  # as many as there are in blocks of any size
-    rows = [
-        Row(key, [0] * count, count, 0, count, table, params, key, True)
-        for key in range(limits.max_running)
+    return _plan(limits.max_running, 0, count, table, DEAREST)
+
+
+def _plan(rows: int, start: int, count: int, table: list[int], params: SamplingParams) -> Plan:
+    """Return a step of so many equal rows."""
+    tokens = [0] * (start + count)
+    made = [
+        Row(key, tokens, len(tokens), start, count, table, params, key, True) for key in range(rows)
     ]
-    return Plan(0, tuple(rows))
+    return Plan(0, tuple(made))
 
 
-def _plain(row: Row) -> Row:
-    return replace(row, params=SamplingParams(max_tokens=1, temperature=1.0))
+def warm_up(form: CausalModel, cache: KVCache, limits: SchedulerLimits, sampler: Sampler) -> None:
+    """Run a step of each kind whose kernels would be compiled while somebody waits for a token.
+
+    Compiling one takes up to some seconds, and Triton keeps what it compiled in the user's folder.
+    Everything here happens in the first blocks, before anything is served.
+    """
+    device = cache.keys[0].device
+    began = time.monotonic()
+    with torch.inference_mode():
+        for plan in kinds_of_steps(limits):
+            batch = build_batch(plan, cache.block_size, device)
+            logits = form.logits(batch, cache)
+            sampler.draw(logits, batch.sampling).read()
+    logger.info("kernels are ready after %.1f s", time.monotonic() - began)
+
+
+def kinds_of_steps(limits: SchedulerLimits) -> Iterator[Plan]:
+    """Make a step of each kind: all ways to draw, few and many rows, much and little to look at."""
+    longest = limits.max_model_len
+    yield _plan(1, 0, 1, [1], DEAREST)
+    for rows in _doubling(limits.max_running):
+        yield _plan(rows, 0, 1, [1], PLAINEST)
+        if 2 * rows <= limits.token_budget and longest > 1:  # with guesses, or the ends of prompts
+            yield _plan(rows, 0, 2, [1, 2], PLAINEST)
+    # A chunk, and a crowd of which one is long; all tokens of theirs in one block.
+    for past in {min(limit, longest - 1) for limit in (1, LONG_IF_WIDE, LONG)}:
+        for count in _doubling(min(limits.token_budget, longest - past, LARGEST_CHUNK)):
+            yield _plan(1, past, count, [1] * (past + count), PLAINEST)
+        yield _plan(min(limits.max_running, DIVIDED + 1), past, 1, [1] * (past + 1), PLAINEST)
+
+
+def _doubling(most: int) -> Iterator[int]:
+    number = 1
+    while number <= most:
+        yield number
+        number *= 2
 
 
 def with_graphs(

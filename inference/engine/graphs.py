@@ -8,7 +8,9 @@ The rows beyond a step's own are padding. They attend to one token of the cache'
 is nobody's, and write to that same slot: blocks of sequences and block 0 are never touched.
 
 One graph serves every length: attention reads as much of a row as the row's own length says, and
-into how many parts it divides a row's keys depends on the number of rows alone.
+into how many parts it divides a row's keys depends on the number of rows alone. Where these are so
+many that it hardly divides them, a step with a long text is launched kernel by kernel, and divides
+that one: all would wait for it otherwise, for longer than the launches take.
 """
 
 from collections.abc import Callable
@@ -23,13 +25,15 @@ from inference.engine.attention import kernel_context
 from inference.engine.batch import Batch, Layout
 from inference.engine.kv_cache import KVCache
 from inference.engine.lean import LeanModel, Tokens
-from inference.engine.spans import Spans, Tiles
+from inference.engine.spans import LONG, Spans, Tiles
 from inference.engine.transfers import into
 
 # Padding costs nothing while a step's time is that of reading the weights; later it does.
 DOUBLING_UP_TO = 64
 STEP = 32
 LARGEST = 256
+# Rows times key heads of a graph up to which a row's keys are divided among eight or more programs.
+DIVIDED = 32
 
 Replay = Callable[[], None]
 Capture = Callable[[Callable[[], None]], Replay]
@@ -74,7 +78,7 @@ class GraphedModel:
         self._cache = cache
         self._sizes = ladder(most)
         rows, width = self._sizes[-1], -(-longest // cache.block_size)
-        device = cache.keys[0].device
+        device, self._kv_heads = cache.keys[0].device, cache.keys[0].shape[2]
         spill = cache.spill
         long, short = partial(_full, device, torch.int64), partial(_full, device, torch.int32)
         # A graph reads these; what is in them now is what padding rows have.
@@ -107,6 +111,8 @@ class GraphedModel:
         if not decodes or rows > self._sizes[-1] or cache is not self._cache:
             return self._model.logits(batch, cache)
         size = next(size for size in self._sizes if size >= rows)
+        if size * self._kv_heads > DIVIDED and batch.layout.kv_lens.max() > LONG:
+            return self._model.logits(batch, cache)
         self._ids[:rows].copy_(batch.input_ids[0])
         self._fill(batch.layout, size)
         self._replays[size]()

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmarks import kernels
+from inference.engine import spans
 
 
 def once(runs: Sequence[Callable[[], object]]) -> float:
@@ -22,6 +23,8 @@ def test_it_runs_from_end_to_end(
         "seconds": once,
         "COUNTS": (1, 3),
         "CONTEXT": 70,
+        "LONG_CONTEXT": 90,
+        "CHUNK": 20,
         "PROMPTS": ((2, 20),),
         "REPEATS": 1,
         "HEADS": 4,
@@ -37,12 +40,17 @@ def test_it_runs_from_end_to_end(
     }
     for name, value in small.items():
         monkeypatch.setattr(kernels, name, value)
+    monkeypatch.setattr(spans, "LONG", 80)
+    monkeypatch.setattr(spans, "LONG_IF_WIDE", 80)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "no card")
     kernels.main()
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("no card")
-    told = [line.split("  ")[0] for line in lines[1:]]
+    told = [line.split("  ")[0] for line in lines[1:] if "both ways" not in line]
+    apart = [line.split()[-2] for line in lines if "both ways" in line]
+    assert len(apart) == 2
+    assert max(map(float, apart)) < 1e-5
     assert told == [
         "a product of 128 × 128",
         "a copy",
@@ -60,7 +68,11 @@ def test_it_runs_from_end_to_end(
         "1 rows of 1 see 70 tokens, blocks of 64",
         "3 rows of 1 see 70 tokens, blocks of 64",
         "3 rows of 1 see 70 tokens, blocks of 16",
+        "3 rows of 1 see 90 tokens, blocks of 64",
+        "3 rows of 1 see 90 tokens, blocks of 64, undivided",
         "2 rows of 20 see 20 tokens, blocks of 64",
+        "1 rows of 20 see 90 tokens, blocks of 64",
+        "1 rows of 20 see 90 tokens, blocks of 64, undivided",
         "drawing for 1 rows",
         "drawing for 1 rows, by PyTorch's operators",
         "drawing for 3 rows",

@@ -9,6 +9,9 @@ A row of few tokens gives a program little to compute and its whole context to r
 are few such rows, each one's keys are divided among several programs, and a second kernel puts the
 parts together. Into how many is decided by the number of rows alone, so that a captured graph
 serves every length: a row divides what it has, and parts that turn out to be empty end at once.
+
+Where a row is so long that the others would wait for it (`spans.LONG`), it is launched for itself,
+in as many parts as there can be; and so is a chunk of few tiles that looks back on much.
 """
 
 from dataclasses import dataclass, replace
@@ -25,6 +28,7 @@ from inference.engine.spans import Dealer, Spans, Tiles
 LOG2_E = 1.4426950408889634
 LEAST_ROWS = 16  # of a product on tensor cores
 MOST_PARTS = 32
+MOST_PARTS_IF_WIDE = 16  # they take turns with products, and each part is a large tile to write
 WANTED_PROGRAMS = 264  # two for each processor of a large GPU
 
 
@@ -231,13 +235,22 @@ def shape_for(tiles: Tiles, kv_heads: int, group: int, dim: int, itemsize: int) 
     least = _rows(wide=tiles.wide, dim=dim, itemsize=itemsize)
     rows = max(least, triton.next_power_of_2(tiles.tokens * group))
     keys = 64 if itemsize == 2 else 16
-    if tiles.wide:
-        return Shape(rows, keys, parts=1, warps=8, stages=2)
     programs = len(tiles.rows) * kv_heads
-    parts = 1
-    while parts < MOST_PARTS and programs * parts * 2 <= WANTED_PROGRAMS:
-        parts *= 2
+    if tiles.wide:
+        # Each number of parts is a kernel to compile: by fours, there are three.
+        parts = _parts(programs, 4, MOST_PARTS_IF_WIDE) if tiles.long else 1
+        return Shape(rows, keys, parts, warps=8, stages=2)
+    # What is long has its bits from its own length, whatever is long beside it.
+    parts = MOST_PARTS if tiles.long else _parts(programs, 2, MOST_PARTS)
     return Shape(rows, keys, parts, warps=4, stages=3 if dim <= 128 else 2)
+
+
+def _parts(programs: int, step: int, most: int) -> int:
+    """Return a power of `step` that makes about as many programs as are wanted."""
+    parts = 1
+    while parts < most and programs * parts * step <= WANTED_PROGRAMS:
+        parts *= step
+    return parts
 
 
 def fitted(shape: Shape, columns: int, itemsize: int, room: int) -> Shape:

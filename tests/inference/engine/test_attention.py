@@ -24,7 +24,7 @@ HEADS, KV_HEADS, DIM = 4, 2, 8
 
 def kernels(cache: KVCache, batch: Batch) -> Any:
     """The GPU's way."""
-    dealer = partial(deal, batch.layout.counts, CPU)
+    dealer = partial(deal, batch.layout.counts, batch.layout.kv_lens, CPU)
     return kernel_context(cache, batch.slots, spans_of(batch.layout, CPU), dealer)
 
 

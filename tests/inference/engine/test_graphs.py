@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from inference.engine import attention
+from inference.engine import attention, graphs
 from inference.engine.batch import Batch, build_batch
 from inference.engine.graphs import CudaCapture, GraphedModel, ladder
 from inference.engine.kernels import attention as kernels
@@ -125,6 +125,22 @@ def test_other_steps_run_as_ever(
     expected = lean.logits(batch, cache)
     assert torch.equal(graphed.logits(batch, cache), expected)
     assert not recorder.replayed
+
+
+def test_a_long_text_among_many_leaves_the_graph_that_would_not_divide_it(
+    base: HuggingFaceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphed, lean, cache, recorder = make(base)
+    monkeypatch.setattr(graphs, "LONG", 40)
+    monkeypatch.setattr(graphs, "DIVIDED", 2 * cache.keys[0].shape[2])
+    for starts, replayed in (([39, 5, 5], [4]), ([40, 5, 5], []), ([40, 5], [2])):
+        recorder.replayed.clear()
+        batch = batch_of(starts, [1] * len(starts), tables_for(starts))
+        fill(cache)
+        expected = lean.logits(batch, cache).clone()
+        fill(cache)
+        assert torch.allclose(graphed.logits(batch, cache), expected, atol=1e-4)
+        assert recorder.replayed == replayed
 
 
 def test_it_proves_itself_as_every_form_of_a_model_does(base: HuggingFaceModel) -> None:

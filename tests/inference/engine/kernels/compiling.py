@@ -27,7 +27,7 @@ from inference.engine.kernels.draw import triton_draw
 from inference.engine.kernels.layer import TritonOperations
 from inference.engine.kernels.row import row_product
 from inference.engine.kv_cache import KVCache, LayerShape
-from inference.engine.spans import Spans, deal
+from inference.engine.spans import LONG, Spans, deal
 
 CPU = torch.device("cpu")
 SHARED_KIB = {80: 163, 89: 99, 90: 227, 120: 99}  # of a program, as NVIDIA's guide says
@@ -69,6 +69,7 @@ def compile_all(capability: int) -> list[dict[str, Any]]:
     for dtype in (torch.bfloat16, torch.float32):
         for shape in SHAPES:
             attend(*shape, dtype, counts=[1, 200])  # few rows, whose keys are divided
+            attend(*shape, dtype, counts=[3, 200], past=LONG)  # for themselves, divided
         attend(*SHAPES[0], dtype, counts=[1] * 300)
         work_on_layers(dtype)
     return [
@@ -122,16 +123,18 @@ def touched_early(kernel: Any) -> list[str]:
     return sorted(name for name in touched if kinds[name].startswith("*"))
 
 
-def attend(heads: int, kv_heads: int, dim: int, dtype: torch.dtype, *, counts: list[int]) -> None:
-    """Rows of `counts` tokens that look back on as many more."""
-    lengths = [2 * count for count in counts]
+def attend(
+    heads: int, kv_heads: int, dim: int, dtype: torch.dtype, *, counts: list[int], past: int = 1
+) -> None:
+    """Rows of `counts` tokens that look back on some more."""
+    lengths = [past + count for count in counts]
     needed = [-(-length // PAGE) for length in lengths]
     cache = KVCache([LayerShape(kv_heads, dim, dim)], sum(needed), PAGE, dtype, CPU)
     tables = torch.zeros(len(counts), max(needed), dtype=torch.int32)
     ends = torch.tensor([0, *np.cumsum(counts).tolist()], dtype=torch.int32)
     spans = Spans(tables, torch.tensor(lengths, dtype=torch.int32), ends)
     slots = torch.zeros(0, dtype=torch.int64)
-    dealer = partial(deal, np.array(counts), CPU)
+    dealer = partial(deal, np.array(counts), np.array(lengths), CPU)
     query = torch.zeros(sum(counts), heads, dim, dtype=dtype)
     attention.TritonAttention(cache, slots, spans, dealer).attend(0, query, 0.1)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from inference.engine import spans
 from inference.engine.kernels import attention
 from inference.engine.kv_cache import KVCache, LayerShape
 from inference.engine.spans import Spans, Tiles, deal
@@ -53,7 +54,7 @@ class Rows:
 
     def attend(self, queries: Tensor | None = None) -> list[Tensor]:
         queries = torch.cat(self.queries) if queries is None else queries
-        dealer = partial(deal, np.array(self.fed), CPU)
+        dealer = partial(deal, np.array(self.fed), np.array(LENGTHS), CPU)
         slots = torch.zeros(0, dtype=torch.int64)
         context = attention.TritonAttention(self.cache, slots, self.spans, dealer)
         return list(context.attend(0, queries, SCALE).split(self.fed))
@@ -108,6 +109,38 @@ def test_more_keys_than_rows_for_programs_are_divided_and_put_together(
         assert torch.allclose(ours, theirs, atol=1e-6)
 
 
+@pytest.mark.parametrize("fed", [[1] * 4, [1, 17, 2, 50]], ids=["decode", "chunks beside decode"])
+def test_long_rows_are_divided_whatever_is_beside_them(
+    fed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spans, "LONG", 60)
+    monkeypatch.setattr(spans, "LONG_IF_WIDE", 60)
+    parts: list[int] = []
+
+    def noted(tiles: Tiles, *sizes: int) -> attention.Shape:
+        parts.append((cut := shape_for(tiles, *sizes)).parts)
+        return cut
+
+    shape_for = attention.shape_for
+    monkeypatch.setattr(attention, "shape_for", noted)
+    monkeypatch.setattr(attention, "MOST_PARTS", 16)
+    rows = Rows(fed, 4, 2, 16, 8, torch.float32)
+    for ours, theirs in zip(rows.attend(), rows.expected(), strict=True):
+        assert (ours.double() - theirs).norm() <= TOLERANCE[torch.float32] * theirs.norm()
+    assert parts == ([8, 16] if fed[1] == 1 else [16, 16, 1, 4])
+
+
+def test_the_bits_of_a_long_row_that_decodes_follow_from_its_length_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(spans, "LONG", 100)
+    rows = Rows([1] * 4, 4, 2, 16, 8, torch.float32)
+    beside_short_ones = rows.attend()[3]
+    monkeypatch.setattr(spans, "LONG", 16)
+    beside_long_ones = rows.attend()
+    assert torch.equal(beside_long_ones[3], beside_short_ones)
+
+
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # numpy, of the NaN
 # What NumPy says of a maximum of nothing but NaN, in the interpreter.
 @pytest.mark.filterwarnings("ignore:All-NaN slice encountered")
@@ -121,15 +154,26 @@ def test_a_row_that_is_not_a_number_harms_no_other() -> None:
 
 
 def test_a_tile_has_no_tokens_of_two_rows() -> None:
-    tiles = deal(np.array([1, 9, 2, 40, 1]), CPU, 4, 16)
+    tiles = deal(np.array([1, 9, 2, 40, 1]), np.full(5, 99), CPU, 4, 16)
     narrow, wide = tiles
     assert (narrow.tokens, narrow.wide, wide.tokens, wide.wide) == (4, False, 16, True)
     assert narrow.rows.tolist() == [0, 2, 4]
     assert narrow.firsts.tolist() == [0, 0, 0]
     assert wide.rows.tolist() == [1, 3, 3, 3]
-    assert wide.firsts.tolist() == [0, 0, 16, 32]
-    (singles,) = deal(np.array([1, 1]), CPU, 4, 16)
+    assert wide.firsts.tolist() == [0, 32, 16, 0]  # the last have the most to look at
+    (singles,) = deal(np.array([1, 1]), np.full(2, 99), CPU, 4, 16)
     assert singles.tokens == 1
+
+
+def test_long_rows_have_tiles_of_their_own() -> None:
+    lengths = np.array([16_384, 16_385, 4_096, 4_097, 99, 16_385])
+    tiles = deal(np.array([1, 1, 20, 20, 2, 3]), lengths, CPU, 4, 16)
+    assert [(each.tokens, each.wide, each.long, each.rows.tolist()) for each in tiles] == [
+        (4, False, False, [0, 4]),
+        (4, False, True, [1, 5]),
+        (16, True, False, [2, 2]),
+        (16, True, True, [3, 3]),
+    ]
 
 
 @pytest.mark.parametrize("kib", [99, 163, 227])

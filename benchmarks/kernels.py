@@ -8,8 +8,10 @@ repository, and takes about two minutes. For work on a kernel; `gpu.py` measures
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -18,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from inference.engine.kernels import attention as kernels
 from inference.engine.kernels.attention import TritonAttention
 from inference.engine.kernels.draw import triton_draw
 from inference.engine.kernels.layer import TritonOperations
@@ -41,6 +44,7 @@ COUNTS = 1, 64, 256  # rows of a decode step
 CONTEXT = 1081
 LONG_CONTEXT, CHUNK = 65_536, 256  # of one row among others; the least of a prompt beside them
 PROMPTS = (8, 1024), (1, 8192)  # how many of how many tokens
+CUTS = (64, 8, 3), (128, 8, 2), (64, 4, 2)  # keys, warps and stages: the engine's are 64, 8, 2
 REPEATS = 20
 
 
@@ -69,7 +73,7 @@ def seconds(runs: Sequence[Callable[[], object]]) -> float:
 
 def tell(name: str, took: float, amount: float, unit: str) -> None:
     """Print a line: how long it took, and how many 10¹² of `amount` `unit` a second that is."""
-    print(f"{name:58} {took * 1e6:8.1f} µs  {amount / took / 1e12:7.2f} T{unit}/s", flush=True)
+    print(f"{name:64} {took * 1e6:8.1f} µs  {amount / took / 1e12:7.2f} T{unit}/s", flush=True)
 
 
 def random(*shape: int) -> Tensor:
@@ -131,7 +135,9 @@ def company(count: int) -> None:
     tell(f"{count} rows rotated and stored", seconds([stored] * 20), 2 * qkv.nbytes, "B")
 
 
-def attention(counts: list[int], lengths: list[int], block: int, operations: bool) -> None:
+def attention(
+    counts: list[int], lengths: list[int], block: int, operations: bool, cut: str = ""
+) -> None:
     layers, blocks = 2, [-(-length // block) for length in lengths]
     shapes = [LayerShape(KV_HEADS, DIM, DIM)] * layers
     cache = KVCache(shapes, sum(blocks), block, DTYPE, DEVICE)
@@ -146,7 +152,7 @@ def attention(counts: list[int], lengths: list[int], block: int, operations: boo
     query = random(sum(counts), HEADS, DIM)
     slots = torch.zeros(0, dtype=torch.int64, device=DEVICE)
     seen = sum(count * (2 * n - count + 1) / 2 for count, n in zip(counts, lengths, strict=True))
-    name = f"{len(counts)} rows of {counts[0]} see {lengths[0]} tokens, blocks of {block}"
+    name = f"{len(counts)} rows of {counts[0]} see {lengths[0]} tokens, blocks of {block}{cut}"
     results = []
     for whose, looked_at in (("", lengths), (", undivided", [0] * len(lengths))):
         dealer = partial(deal, np.array(counts), np.array(looked_at), DEVICE)
@@ -162,6 +168,21 @@ def attention(counts: list[int], lengths: list[int], block: int, operations: boo
     if len(results) > 1:
         one, other = (result.float() for result in results)
         print(f"{name}: both ways {float((one - other).norm() / other.norm()):.1g} apart")
+
+
+def cuts() -> None:
+    """Prompts, whose tiles are cut in other ways than the engine's."""
+    chosen = kernels.shape_for
+    for keys, warps, stages in CUTS:
+
+        def cut(*about: Any, **other: int) -> kernels.Shape:
+            return replace(chosen(*about), **other)
+
+        kernels.shape_for = partial(cut, keys=keys, warps=warps, stages=stages)
+        name = f", cut {keys}/{warps}/{stages}"
+        for count, length in PROMPTS:
+            attention([length] * count, [length] * count, 64, operations=True, cut=name)
+    kernels.shape_for = chosen
 
 
 def draws() -> None:
@@ -194,6 +215,7 @@ def main() -> None:
     for count, length in PROMPTS:
         attention([length] * count, [length] * count, 64, operations=True)
     attention([CHUNK], [LONG_CONTEXT], 64, operations=True)
+    cuts()
     draws()
 
 

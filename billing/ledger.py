@@ -16,7 +16,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db import Error, InterfaceError, OperationalError, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -116,7 +116,7 @@ def accounting(function: Callable[P, R]) -> Callable[P, R]:
         try:
             with atomic():
                 return function(*args, **kwargs)
-        except DatabaseError as error:
+        except Error as error:  # InterfaceError is no DatabaseError
             if not is_away(error):
                 raise
             raise AccountingUnavailable(str(error)) from error

@@ -3,9 +3,17 @@
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import (
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.db.models import F
 from django.utils import timezone
+from psycopg.errors import ReadOnlySqlTransaction
 
 from accounts.models import ApiKey, Organisation
 from billing import hold_rows, ledger
@@ -269,3 +277,19 @@ def test_the_audit_sees_what_is_off(org: str) -> None:
         cursor.execute("DROP TRIGGER billing_transfer_no_update")
     off = {finding.code: finding.value for finding in audit() if finding.value}
     assert off == {"D1 debits": 1, "D1 pending": 1, "D3": 1, "triggers": 1}
+
+
+@pytest.mark.parametrize("kind", [OperationalError, InterfaceError, InternalError])
+def test_a_database_that_is_away_is_told_from_one_that_refuses(
+    db: None, kind: type[Exception]
+) -> None:
+    """Who settles tries again until it is there."""
+
+    @ledger.accounting
+    def fails(error: Exception, cause: Exception | None) -> None:
+        raise error from cause
+
+    with pytest.raises(ledger.AccountingUnavailable):
+        fails(kind("gone"), ReadOnlySqlTransaction() if kind is InternalError else None)
+    with pytest.raises(IntegrityError):
+        fails(IntegrityError("a constraint"), None)

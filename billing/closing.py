@@ -96,7 +96,9 @@ def _failed(organisation: Organisation | OuterRef) -> QuerySet[Refund]:
 def try_again(closing: Closing) -> bool:
     """Ask for what Stripe refused to send back once more, and go on; raises as `finish`."""
     refunds.forget_refused(closing.organisation, TOKEN)
-    return _settle_late(closing) if closing.finished_at else finish(closing)
+    if not closing.finished_at:
+        return finish(closing)
+    return _settle_late(closing) and _send_back(closing.organisation)
 
 
 def give_up(closing: Closing, by: str) -> bool:
@@ -119,13 +121,7 @@ def finish(closing: Closing, refused_given_up_by: str = "") -> bool:
         lost_nanos = refunds.begin_all(organisation, TOKEN, closing.requested_by, MOST_REFUNDS)
     except ledger.InsufficientCredit:  # a request began in this instant
         return False
-    waiting = Refund.objects.filter(
-        top_up__organisation=organisation, state=RefundState.CREATED, stripe_refund_id=None
-    )
-    for refund in waiting:
-        refunds.attempt(refund)
-    refused = refunds.refused_of(organisation, TOKEN)
-    if not refused_given_up_by and refused.exists():
+    if not _send_back(organisation) and not refused_given_up_by:
         # Its credit is back, and was not named as lost: a person decides.
         logger.error("%s waits: Stripe refuses a refund", organisation.pk)
         return False
@@ -165,6 +161,16 @@ def _under_way(organisation: Organisation) -> bool:
     )
     held = _holds(organisation).exists()
     return held or charged.exists() or ledger.balance(organisation.pk).unused_nanos < 0
+
+
+def _send_back(organisation: Organisation) -> bool:
+    """Ask Stripe for the refunds that were begun; False where it refuses one."""
+    waiting = Refund.objects.filter(
+        top_up__organisation=organisation, state=RefundState.CREATED, stripe_refund_id=None
+    )
+    for refund in waiting:
+        refunds.attempt(refund)
+    return not refunds.refused_of(organisation, TOKEN).exists()
 
 
 @transaction.atomic

@@ -119,13 +119,24 @@ def test_what_comes_back_after_the_deletion_is_sent_again(
     delete(alice_client)
     double.fail_refund(Refund.objects.get().stripe_refund_id or "")
     hear(double, alice_client)
-    decide(operator, "try_again", organisation)
-    tasks.send_refunds()
+    assert "is settled" in decide(operator, "try_again", organisation)
     assert [refund.state for refund in Refund.objects.order_by("created_at")] == [
         RefundState.FAILED, RefundState.SUCCEEDED
     ]  # fmt: skip
     assert balance(organisation) == 0
     all_is_well()
+
+
+def test_what_stripe_refuses_after_the_deletion_once_more_is_said_at_once(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp,
+    operator: User,
+) -> None:  # fmt: skip
+    delete(alice_client)
+    double.fail_refund(Refund.objects.get().stripe_refund_id or "")
+    hear(double, alice_client)
+    double.dispute(top_up.payment_intent_id or "")  # of which nobody here has heard
+    assert "is still waiting" in decide(operator, "try_again", organisation)
+    assert balance(organisation) == PAID
 
 
 def test_a_part_that_is_won_after_the_deletion_goes_back_as_the_other_part_did(

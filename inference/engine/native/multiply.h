@@ -48,6 +48,8 @@ static void panels_of_rows(enum kind kind, const struct product *product, const 
     }
 #ifdef __AMX_BF16__
     if (kind == BFLOAT_TILES) {
+        written();
+        if (weights != own) skip = 0; /* behind what was widened are the rooms of others */
         if (rows <= FEW_ROWS) few_rows(product, weights, x, target, row, rows, panel, panels);
         else tiles_of_rows(product, weights, x, target, row, rows, panel, panels, skip);
         return;

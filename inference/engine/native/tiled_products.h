@@ -115,7 +115,8 @@ INLINE int64_t rows_of_tile(int64_t left) {
     return left < 0 ? 0 : left < TILE_ROWS ? left : TILE_ROWS;
 }
 
-/* Some panels, whose weights are given, for a block of rows; `skip` further on are those wanted next. */
+/* Some panels, whose weights are given, for a block of rows; `skip` further on are those wanted next,
+ * unless that is 0. */
 INLINE void tiles_by(const enum route route, const struct product *product, const char *weights,
                      struct target target, const char *x, int64_t row, int64_t rows, int64_t panel,
                      int64_t panels, int64_t skip) {
@@ -126,7 +127,7 @@ INLINE void tiles_by(const enum route route, const struct product *product, cons
     before->halves[0] = before->halves[1] = (struct half){0};
     for (int64_t p = 0; p < panels; p += width, weights += width * panel_size)
         for (int64_t from = row; from < end; from += height) {
-            const char *ahead = from == row ? weights + skip * panel_size : NULL;
+            const char *ahead = skip && from == row ? weights + skip * panel_size : NULL;
             const char *start = x + from * stride;
             int64_t second = wide && p + 1 < panels ? panel_size : 0, lower = from + TILE_ROWS;
             if (wide) four_tiles(0, route, product, target, start, weights, second, ahead, before, sums);

@@ -12,10 +12,11 @@ from contextlib import suppress
 import structlog
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from accounts.permissions import Refused
 from portal.lib import sealing
 
 logger = structlog.get_logger(__name__)
@@ -26,7 +27,7 @@ CONTEXT = "second-factor"
 SECRETS = ("secret", "seed")  # within the JSON of an app, and of recovery codes
 
 
-class CannotOpenError(ValidationError, PermissionDenied):
+class CannotOpenError(ValidationError, Refused):
     """A form says so, a page is a 403, and a template writes nothing."""
 
     silent_variable_failure = True

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 # How long a loop whose sequences are all paused rests before it looks at their deadlines.
 REST_S = 0.05
-# What goes to each stream after a step; None: nothing more will come.
+# What goes to each stream after a step.
 Frames = list[tuple[Hashable, engine_pb2.StepFrame]]
 
 

@@ -119,10 +119,12 @@ def kinds_of_steps(limits: SchedulerLimits) -> Iterator[Plan]:
 
 
 def _doubling(most: int) -> Iterator[int]:
+    """Yield 1, 2, 4 and so on, and `most`."""
     number = 1
-    while number <= most:
+    while number < most:
         yield number
         number *= 2
+    yield most
 
 
 def with_graphs(

@@ -131,6 +131,18 @@ def test_no_attention_is_compiled_after_the_start(
     assert met <= ready
 
 
+@pytest.mark.parametrize("heads", HEADS, ids=str)
+@pytest.mark.parametrize("most", [3, 6, 24, 48])
+def test_no_number_of_rows_is_compiled_after_the_start(
+    heads: tuple[int, int, int], most: int
+) -> None:
+    limits = SchedulerLimits(max_model_len=64, token_budget=256, max_running=most)
+    ready = {kind for plan in kinds_of_steps(limits) for kind in attentions_of(plan, heads, False)}
+    for rows in range(1, most + 1):
+        for count in (1, 2):
+            assert attentions_of(_plan(rows, 0, count, [1, 2], PLAINEST), heads, False) <= ready
+
+
 def attentions_of(
     plan: Plan, heads: tuple[int, int, int], graphs: bool
 ) -> set[tuple[int, kernels.Shape]]:

@@ -144,6 +144,13 @@ def test_running_again_in_the_middle_deletes_what_follows_only_when_that_was_mea
         again.first.click()  # its answer alone is had again
         expect(page.get_by_role("dialog")).to_have_count(0)
         expect(turns).to_have_count(2)
+        expect(answer).to_have_attribute("data-state", "finished")
+        answer.get_by_role("button", name="Edit").click()
+        answer.get_by_label("Message").fill("what I would have said")
+        answer.get_by_role("button", name="Save").click()
+        again.first.click()
+        question.get_by_role("button", name="Cancel").click()
+        expect(answer).to_contain_text("what I would have said")
 
 
 def open_a_preset(page: Page, name: str) -> None:

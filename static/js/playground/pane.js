@@ -6,7 +6,7 @@ import { count, fill } from "./format.js";
 import { showBalance } from "./notice.js";
 import { findAnswer } from "./recovery.js";
 import { runFrame } from "./request.js";
-import { emptyChat, openCalls, runningTurns } from "./state.js";
+import { emptyChat, isWritten, openCalls, runningTurns } from "./state.js";
 import { ChatStore } from "./store.js";
 
 const ANNOUNCED_CHARS = 1_000;
@@ -104,8 +104,7 @@ export class Pane {
 
   /** Everything that may name a variable. */
   get texts() {
-    const written = this.store.chat.turns.filter(({ requestId }) => !requestId);
-    const said = written.map(({ content }) => content);
+    const said = this.store.chat.turns.filter(isWritten).map(({ content }) => content);
     return [this.asks.system, this.text.value, ...said];
   }
 
@@ -277,7 +276,7 @@ export class Pane {
   }
 
   /**
-   * An answer is had again; what a person said after it is not.
+   * An answer is had again; what a person wrote after it is not.
    * @param {number} key the turn to begin again from
    */
   async #runAgain(key) {
@@ -285,9 +284,7 @@ export class Pane {
     const { turns } = this.store.chat;
     const following = turns.slice(turns.findIndex((turn) => turn.key === key) + 1);
     const { drop_following: question, run_again: yes } = this.desk.texts;
-    if (following.every(({ role }) => role !== "user") || (await confirmed(question, yes))) {
-      this.run(key);
-    }
+    if (!following.some(isWritten) || (await confirmed(question, yes))) this.run(key);
   }
 
   /**

@@ -52,6 +52,14 @@ export function isRunning(turn) {
   return turn.status === "waiting" || turn.status === "streaming";
 }
 
+/**
+ * Whether a person wrote it, an answer that was rewritten included: what a model made has a request.
+ * @param {Turn} turn
+ */
+export function isWritten({ requestId, content }) {
+  return requestId === "" && content !== "";
+}
+
 /** @param {Chat} chat */
 export function runningTurns(chat) {
   return chat.turns.filter(isRunning);

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { emptyChat, openCalls, reduce, runningTurns } from "../../../static/js/playground/state.js";
+import {
+  emptyChat,
+  isWritten,
+  openCalls,
+  reduce,
+  runningTurns,
+} from "../../../static/js/playground/state.js";
 
 /** @param {Record<string, any>[]} actions */
 function after(...actions) {
@@ -264,4 +270,19 @@ test("a completion is its text and what goes on with it", () => {
   const chat = after(...ANSWERED, { type: "prompt", content: "Once" }, { type: "begin", runId: "r2" });
   assert.deepEqual(chat.turns.map(({ content }) => content), ["Once", ""]);
   assert.equal(chat.conversation, "conv_1");
+});
+
+test("what a person wrote is told from what a model made", () => {
+  const called = { index: 0, id: "c1", function: { name: "look", arguments: "{}" } };
+  const chat = after(
+    ...ASKED,
+    { type: "delta", id: "r1", text: "", tool_calls: [called] },
+    { type: "finished", id: "r1", summary: {}, conversation: "conv_1" },
+    { type: "answerCall", key: 2, callId: "c1", content: "42" },
+    { type: "begin", runId: "r2" }, // and never began
+  );
+  const written = [true, false, true, false];
+  assert.deepEqual(chat.turns.map(isWritten), written);
+  const [, , , lost] = chat.turns;
+  assert.equal(isWritten(reduce(chat, { type: "edit", key: lost.key, content: "mine" }).turns[3]), true);
 });

@@ -28,9 +28,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CHECKED_FOR_S = 1.0  # strangers may ask as often as they like
-PATIENCE_S = (
-    3.0  # probes wait for a few seconds, and a database that is locked for as long as it is
-)
+# Probes wait for a few seconds, and a database that is locked for as long as it is.
+PATIENCE_S = 3.0
 
 
 async def healthz(_request: Request) -> Response:

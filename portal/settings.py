@@ -31,7 +31,7 @@ ADDRESS_FILE = DATA_DIR / "address"  # BASE_URL of the last `serve`, for command
 PRODUCTION = env.flag("PRODUCTION", default=False)
 DEBUG = env.flag("DEBUG", default=False)
 SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret_key")
-SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")  # former keys: they open, never seal
+SECRET_KEY_FALLBACKS = env.secrets_of("SECRET_KEY_FALLBACKS")  # they open, and never seal
 _base_host = urlparse(BASE_URL).hostname or "localhost"
 if ":" in _base_host:
     _base_host = f"[{_base_host}]"  # as browsers and mails write it

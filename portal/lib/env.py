@@ -13,11 +13,15 @@ T = TypeVar("T")
 
 def text(name: str, default: str = "") -> str:
     """The variable's value, or `default` when it is unset or empty."""
-    value = os.environ.get(name, "").strip()
+    value = _as_it_stands(name)
     if len(value) > 1 and value[0] == value[-1] in "\"'" and value[0] not in value[1:-1]:
         # A shell and systemd take them away, Docker's --env-file does not.
         raise ValueError(f"{name} stands in quotes that nothing took away: leave them out")
     return value or default
+
+
+def _as_it_stands(name: str) -> str:
+    return os.environ.get(name, "").strip()
 
 
 def flag(name: str, *, default: bool) -> bool:
@@ -99,8 +103,11 @@ def pairs(name: str, check: Callable[[str], str] = str) -> list[tuple[str, str]]
 
 
 def secret(name: str, kept_in: Path, length: int = 50) -> str:
-    """The variable's value, else one made once and kept in the file `kept_in` (mode 0600)."""
-    value = text(name)
+    """The variable's value, else one made once and kept in the file `kept_in` (mode 0600).
+
+    With quotes, if it has any: a key that lost them would open nothing of what it sealed.
+    """
+    value = _as_it_stands(name)
     if value:
         return value
     try:
@@ -112,6 +119,11 @@ def secret(name: str, kept_in: Path, length: int = 50) -> str:
     if not value:
         raise ValueError(f"{name} is kept in {kept_in}, which is empty: put it back, or delete it")
     return value
+
+
+def secrets_of(name: str) -> list[str]:
+    """A comma-separated list of them, each as `secret` would give it."""
+    return [word.strip() for word in _as_it_stands(name).split(",") if word.strip()]
 
 
 def _keep(made: str, kept_in: Path) -> None:

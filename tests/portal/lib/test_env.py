@@ -38,6 +38,16 @@ def test_quotes_that_nothing_took_away_are_no_part_of_a_value(
         assert env.text("KNOB") == other
 
 
+def test_quotes_are_a_part_of_a_key_that_has_sealed_with_them(
+    variable: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    variable.setenv("KNOB", '"a key"')
+    assert env.secret("KNOB", tmp_path / "key") == '"a key"'
+    assert env.secrets_of("KNOB") == ['"a key"']
+    variable.setenv("KNOB", '"a key", another')
+    assert env.secrets_of("KNOB") == ['"a key"', "another"]
+
+
 def test_a_default_keeps_to_limits_that_others_moved() -> None:
     with pytest.raises(ValueError, match="KNOB must be from 20 to 30, not 10"):
         env.integer("KNOB", 10, 20, 30)

@@ -41,6 +41,10 @@ class BlockPool:
         """Blocks at least one sequence holds."""
         return self.num_blocks - len(self._free)
 
+    def blocks_for(self, num_tokens: int) -> int:
+        """Count the blocks that so many tokens of a sequence need."""
+        return -(-num_tokens // self.block_size)
+
     def find_prefix(self, hashes: list[bytes]) -> list[int]:
         """Return the cached blocks for the longest known prefix of `hashes`; hold nothing."""
         found: list[int] = []

@@ -6,6 +6,9 @@ the level of those who are being served, so nobody saves up a right to starve th
 """
 
 from collections import Counter
+from collections.abc import Iterable
+
+from inference.engine.request import Sequence
 
 PROMPT_TOKEN_WEIGHT = 1
 OUTPUT_TOKEN_WEIGHT = 2
@@ -58,3 +61,18 @@ def who_has_too_much(used: Counter[str], capacity: int, tenant: str, wanted: int
     share = capacity // len(used)
     greedy, most = used.most_common(1)[0]
     return greedy if used[tenant] + wanted <= share < most else None
+
+
+def left_to_others(sequence: Sequence, behind: Iterable[Sequence], count: int, again: bool) -> int:
+    """Return how many of `count` prompt tokens of a step a long prompt leaves to those behind it.
+
+    Others of its priority get what they can use, up to a share like its own for each tenant, so
+    that a short prompt need not wait for a long one's end. Where its tenant computes one prompt
+    more (`again`), they come first.
+    """
+    wanted: Counter[str] = Counter()
+    for other in behind:
+        if other.tenant != sequence.tenant and other.priority == sequence.priority:
+            wanted[other.tenant] += other.num_due
+    share = count if again else count * len(wanted) // (len(wanted) + 1)
+    return min(wanted.total(), share)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.drafts import Drafter
 from inference.engine.params import SamplingParams
-from inference.engine.plan import Logprobs
+from inference.engine.plan import Logprobs, Row
 
 if TYPE_CHECKING:  # whose library nothing needs that has no grammar
     from inference.engine.grammar import CompiledGrammar
@@ -98,6 +98,22 @@ class Sequence:
     def paused(self) -> bool:
         """Takes no step."""
         return self.held and self.num_due == 0
+
+    def row(self, num_tokens: int, drafts: tuple[int, ...] = ()) -> Row:
+        """Return the part of a step that runs its next tokens, guesses among them."""
+        whole = self.num_computed + num_tokens - len(drafts) == len(self.tokens)
+        return Row(
+            key=self.key,
+            tokens=self.tokens,
+            num_prompt_tokens=self.num_prompt_tokens,
+            start=self.num_computed,
+            num_tokens=num_tokens,
+            block_table=self.block_table,
+            params=self.params,
+            seed=self.seed,
+            samples=whole and self.num_generated < self.params.max_tokens,
+            drafts=drafts,
+        )
 
     def may_guess(self, num_generated: int) -> bool:
         """Whether several tokens can be sampled at once: each distribution stands by itself.

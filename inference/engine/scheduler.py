@@ -4,13 +4,13 @@ Owns the waiting and the running sequences and every block they hold. Integers a
 
 One step, one token budget. Running sequences go first, in order of priority and arrival: a
 decoding one takes a token, one in prefill takes a chunk of what the decodes leave over (chunked
-prefill), as far as that does not hold up the decoding ones (`pace.py`). What is left admits waiting
-sequences: lowest priority number first, then the tenant that was served least (`fairness.py`),
-then by arrival (`waiting.py`); before prompts of a lower priority they begin at once. A sequence is
-admitted only when the blocks of its whole prompt are there, so only decoding can run the pool dry;
-then the last running sequence gives all its blocks back and is computed again later (preemption by
-recompute). A tenant that holds more than an equal share of the slots or blocks gives one up when a
-tenant below its share waits.
+prefill), as far as that does not hold up the decoding ones (`pace.py`); a long one leaves a part to
+other tenants. What is left admits waiting sequences: lowest priority number first, then the tenant
+that was served least (`fairness.py`), then by arrival (`waiting.py`); before prompts of a lower
+priority they begin at once. A sequence is admitted only when the blocks of its whole prompt are
+there, so only decoding can run the pool dry; then the last running sequence gives all its blocks
+back and is computed again later (preemption by recompute). A tenant that holds more than an equal
+share of the slots or blocks gives one up when a tenant below its share waits.
 """
 
 from bisect import insort
@@ -18,7 +18,7 @@ from collections import Counter
 
 from inference.engine.block_pool import BlockPool, hash_blocks
 from inference.engine.crowd import Places, who_gives_way
-from inference.engine.fairness import TenantCounters, who_has_too_much
+from inference.engine.fairness import TenantCounters, left_to_others, who_has_too_much
 from inference.engine.limits import SchedulerLimits
 from inference.engine.pace import Pace
 from inference.engine.plan import Plan, Row
@@ -138,6 +138,7 @@ class Scheduler:
         # Half of a small room, or where all texts repeat themselves no prompt would ever go on.
         most_drafts = min(self.limits.max_drafts, room // 2) // max(num_decoding, 1)
         rows: list[Row] = []
+        prefilled: set[str] = set()  # tenants that have had a part of this step's prompts
         index = 0
         while index < len(self.running):  # the list shrinks from its end when blocks run out
             sequence = self.running[index]
@@ -147,12 +148,16 @@ class Scheduler:
             if sequence.num_uncomputed == 1:
                 if self._grow(sequence, 1):
                     drafts = self._drafts(sequence, min(most_drafts, room))
-                    rows.append(self._row(sequence, 1 + len(drafts), drafts))
+                    rows.append(sequence.row(1 + len(drafts), drafts))
                     room -= len(drafts)
                 continue
             count = self._chunk(sequence, min(share, room))
+            if count < sequence.num_due:  # it would take all
+                again = sequence.tenant in prefilled
+                count -= left_to_others(sequence, self._behind(sequence, index), count, again)
             if count and self._grow(sequence, count):
-                rows.append(self._row(sequence, count))
+                prefilled.add(sequence.tenant)
+                rows.append(sequence.row(count))
                 share -= count
                 room -= count
         rows += self._admit(min(share, room))
@@ -173,14 +178,22 @@ class Scheduler:
         if head is None or last is None or (victim is None and last.priority <= head.priority):
             return
         new, _, share = self._outlook(without=victim)
-        before = sum(self._chunk(s, share) for s in new if s.priority <= head.priority)
+        before = [s for s in new if s.priority <= head.priority]
         found = self._find_cached(head)
-        if found is None or before >= share:
+        if found is None or self._take_all(before, share, head):
             return
+        first = victim is not None or (bool(new) and new[-1].priority > head.priority)
         if victim is not None:
             self._preempt(victim)
-        if new and new[-1].priority > head.priority and len(self.running) < self.limits.max_running:
+        if first and len(self.running) < self.limits.max_running:
             self._short_of_blocks = None if self._start(head, found) else head
+
+    def _take_all(self, before: list[Sequence], share: int, head: Sequence) -> bool:
+        """Whether those that go first leave nothing; to another tenant their equals do."""
+        if sum(self._chunk(sequence, share) for sequence in before) < share:
+            return False
+        equals = {s.tenant for s in before if s.priority == head.priority}
+        return head.tenant in equals or before[0].priority < head.priority
 
     def _outlook(self, without: Sequence | None = None) -> tuple[list[Sequence], int, int]:
         """Return who is in prefill, how many decode, and the tokens of prompts that may run."""
@@ -214,12 +227,10 @@ class Scheduler:
         for other in self.running:
             used[other.tenant] += 1 if slots_full else len(other.block_table)
         capacity = self.limits.max_running if slots_full else self.pool.num_blocks
-        wanted = 1 if slots_full else self._num_blocks(len(sequence.tokens))
+        wanted = 1 if slots_full else self.pool.blocks_for(len(sequence.tokens))
         greedy = who_has_too_much(used, capacity, sequence.tenant, wanted)
-        for other in reversed(self.running):
-            if other.tenant == greedy and other.priority >= sequence.priority:
-                return other
-        return None
+        its = [o for o in self.running if o.tenant == greedy and o.priority >= sequence.priority]
+        return its[-1] if its else None
 
     def _chunk(self, sequence: Sequence, spare: int) -> int:
         count = min(sequence.num_due, spare)
@@ -227,9 +238,23 @@ class Scheduler:
             count = min(count, PROMPT_LOGPROBS_CHUNK)
         return count
 
+    def _behind(self, sequence: Sequence, index: int) -> list[Sequence]:
+        """Return whose prompts a step has after one: those that run, and another tenant's next."""
+        behind = [each for each in self.running[index:] if each.num_uncomputed > 1]
+        turn = self._waiting.next(self._counters)
+        if turn is None or len(self.running) == self.limits.max_running:
+            return behind
+        found = self._find_cached(turn)
+        if found is not None and self._has_blocks(turn, found):
+            head = self._waiting.next(self._counters, {(sequence.priority, sequence.tenant)})
+            return behind if head is None else [*behind, head]
+        if found is not None:
+            self._short_of_blocks = turn
+        return behind
+
     def _grow(self, sequence: Sequence, count: int) -> bool:
         """Get the blocks for the next `count` tokens; False if the sequence itself had to go."""
-        needed = self._num_blocks(sequence.num_computed + count) - len(sequence.block_table)
+        needed = self.pool.blocks_for(sequence.num_computed + count) - len(sequence.block_table)
         while needed > self.pool.num_free:
             victim = self.running[-1]
             self._preempt(victim)
@@ -245,35 +270,17 @@ class Scheduler:
         self._enqueue(victim)
         self.num_preemptions += 1
 
-    def _num_blocks(self, num_tokens: int) -> int:
-        return -(-num_tokens // self.pool.block_size)
-
     def _drafts(self, sequence: Sequence, most: int) -> tuple[int, ...]:
         """Guesses to run beside a decoding sequence's next token, as far as blocks are free."""
         if most < 1 or not sequence.may_guess(sequence.num_generated):
             return ()
         left = self.longest(sequence) - len(sequence.tokens)
         drafts = sequence.drafter.guess(min(most, left - 1))
-        more = self._num_blocks(len(sequence.tokens) + len(drafts)) - len(sequence.block_table)
+        more = self.pool.blocks_for(len(sequence.tokens) + len(drafts)) - len(sequence.block_table)
         if more + len(self.running) > self.pool.num_free:
             return ()
         sequence.block_table += self.pool.allocate(max(more, 0))
         return drafts
-
-    def _row(self, sequence: Sequence, count: int, drafts: tuple[int, ...] = ()) -> Row:
-        whole = sequence.num_computed + count - len(drafts) == len(sequence.tokens)
-        return Row(
-            key=sequence.key,
-            tokens=sequence.tokens,
-            num_prompt_tokens=sequence.num_prompt_tokens,
-            start=sequence.num_computed,
-            num_tokens=count,
-            block_table=sequence.block_table,
-            params=sequence.params,
-            seed=sequence.seed,
-            samples=whole and sequence.num_generated < sequence.params.max_tokens,
-            drafts=drafts,
-        )
 
     def _admit(self, spare: int) -> list[Row]:
         rows: list[Row] = []
@@ -291,7 +298,7 @@ class Scheduler:
                 break  # nobody overtakes the one whose turn it is
             count = self._chunk(sequence, spare)
             if count:
-                rows.append(self._row(sequence, count))
+                rows.append(sequence.row(count))
             spare -= count
         return rows
 
@@ -311,13 +318,10 @@ class Scheduler:
         return found
 
     def _start(self, sequence: Sequence, found: list[int]) -> bool:
-        """Move a waiting sequence to the running ones if all its blocks can be had.
-
-        A block for each running sequence is left over, or the newcomer would be preempted at once.
-        """
-        needed = self._num_blocks(len(sequence.tokens)) - len(found)
-        if needed + len(self.running) > self.pool.num_free_without(found):
+        """Move a waiting sequence to the running ones if all its blocks can be had."""
+        if not self._has_blocks(sequence, found):
             return False
+        needed = self.pool.blocks_for(len(sequence.tokens)) - len(found)
         self._waiting.remove(sequence)
         self.pool.hold(found)
         sequence.block_table += found
@@ -333,6 +337,11 @@ class Scheduler:
             self._computing.setdefault(digest, sequence.key)
         insort(self.running, sequence, key=lambda running: running.rank)
         return True
+
+    def _has_blocks(self, sequence: Sequence, found: list[int]) -> bool:
+        """Whether it could begin, and not be preempted at once: each running one needs one more."""
+        needed = self.pool.blocks_for(len(sequence.tokens)) - len(found)
+        return needed + len(self.running) <= self.pool.num_free_without(found)
 
     # After the step.
 
@@ -379,7 +388,7 @@ class Scheduler:
     def reserve(self, wanted: list[tuple[Sequence, int]]) -> bool:
         """Give each sequence the blocks for so many tokens; False, and none, if not all can be."""
         needed = [
-            max(self._num_blocks(length) - len(sequence.block_table), 0)
+            max(self.pool.blocks_for(length) - len(sequence.block_table), 0)
             for sequence, length in wanted
         ]
         if sum(needed) > self.pool.num_free:
@@ -387,10 +396,3 @@ class Scheduler:
         for (sequence, _), count in zip(wanted, needed, strict=True):
             sequence.block_table += self.pool.allocate(count)
         return True
-
-    def check(self) -> None:
-        """Raise AssertionError unless the pool is whole and every held block is accounted for."""
-        self.pool.check()
-        held = {block for sequence in self.running for block in sequence.block_table}
-        assert len(held) == self.pool.num_used, f"{self.pool.num_used - len(held)} blocks leaked"
-        self._waiting.check()

@@ -14,6 +14,14 @@ def make(num_blocks: int = 64, block_size: int = 4, **limits: int) -> Scheduler:
     return Scheduler(SchedulerLimits(**{**sizes, **limits}), BlockPool(num_blocks, block_size))
 
 
+def check(scheduler: Scheduler) -> None:
+    """The pool is whole and every held block is accounted for."""
+    scheduler.pool.check()
+    held = {block for sequence in scheduler.running for block in sequence.block_table}
+    assert len(held) == scheduler.pool.num_used
+    scheduler._waiting.check()
+
+
 class Desk:
     """Submits to a scheduler and answers its plans with the token 7."""
 
@@ -39,7 +47,7 @@ class Desk:
 
     def step(self) -> Plan:
         plan = self.scheduler.schedule()
-        self.scheduler.check()
+        check(self.scheduler)
         assert plan.num_tokens <= self.scheduler.limits.token_budget
         for row in plan.rows:
             sequence = self.by_key[row.key]
@@ -50,7 +58,7 @@ class Desk:
                 self.scheduler.append(sequence, 7)
                 if sequence.num_generated == sequence.params.max_tokens:
                     self.scheduler.end(sequence, FinishReason.LENGTH)
-        self.scheduler.check()
+        check(self.scheduler)
         return plan
 
     def run(self) -> list[Plan]:

@@ -15,6 +15,7 @@ from inference.engine.request import Sequence
 from inference.engine.scheduler import Scheduler
 from inference.engine.tool_formats import FORMATS
 from inference.engine.wire import engine_pb2
+from tests.inference.engine.desk import check
 
 
 @dataclass
@@ -106,7 +107,7 @@ class Bench:
 
     def step(self) -> None:
         self.loop.step()
-        self.scheduler.check()
+        check(self.scheduler)
         self.num_steps += 1
 
     def run(self, limit: int = 10_000) -> None:

@@ -19,6 +19,7 @@ from inference.engine.params import SamplingParams
 from inference.engine.plan import DeviceLostError, Plan, Row, Sampled, StepResult
 from inference.engine.request import Sequence
 from inference.engine.scheduler import Scheduler
+from tests.inference.engine.desk import check
 from tests.inference.engine.rig import Bench
 
 CODEC = FakeCodec()
@@ -223,7 +224,7 @@ def test_it_takes_the_blocks_of_all_or_of_none() -> None:
     following = foresee(scheduler, plan)
     assert following is not None
     assert [len(row.block_table) for row in following.rows] == [2, 2]
-    scheduler.check()
+    check(scheduler)
 
 
 def test_guesses_wait_for_their_tokens() -> None:

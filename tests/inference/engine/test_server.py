@@ -14,6 +14,7 @@ from inference.engine.server import EngineServer
 from inference.engine.wire import engine_pb2
 from inference.engine.wire.errors import CallError, Code
 from tests.inference.engine.client import connect, eventually, open_stream, stats
+from tests.inference.engine.desk import check
 
 CODEC = FakeCodec()
 
@@ -27,7 +28,7 @@ async def test_it_streams_many_sequences_over_one_stream(socket: str) -> None:
         outcomes = [await stream.submit([n], max_tokens=100) for n in range(20)]
         await stream.finish()
         assert {outcome.text for outcome in outcomes} == {"Grüße, 你好!"}
-        server.served.scheduler.check()
+        check(server.served.scheduler)
         numbers = await stats(stub)
         assert numbers.generated_tokens == sum(len(o.token_ids) for o in outcomes)
 
@@ -127,7 +128,7 @@ async def test_a_cancelled_sequence_stops_within_two_steps_and_the_others_go_on(
         await stream.finish()
         assert len(first.token_ids) == count < 50
         assert len(second.token_ids) == 60
-        server.served.scheduler.check()
+        check(server.served.scheduler)
 
 
 async def test_a_stream_that_ends_takes_its_sequences_with_it_within_two_steps(slow: Any) -> None:

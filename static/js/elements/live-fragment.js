@@ -65,8 +65,9 @@ export class LiveFragment extends HTMLElement {
     try {
       const answer = await fetch(this.getAttribute("src") ?? location.href, {
         headers: { "X-Fragment": this.id },
+        redirect: "manual", // to where whoever is no member begins anew: that is for a person to open
       });
-      if (!answer.ok || answer.redirected || !isOfThisOrganisation(answer)) return false;
+      if (!answer.ok || !isOfThisOrganisation(answer)) return false;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.getElementById(this.id);
       if (!fresh) return false;

@@ -40,8 +40,9 @@ export class RequestDrawer extends HTMLElement {
       const answer = await fetch(address, {
         headers: { "X-Fragment": this.getAttribute("fragment") ?? "" },
         signal: asking.signal,
+        redirect: "manual",
       });
-      if (!answer.ok || answer.redirected) return false;
+      if (!answer.ok) return false;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       inside.replaceChildren(...document.importNode(page.body, true).childNodes);
     } catch {

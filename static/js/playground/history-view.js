@@ -39,8 +39,8 @@ export class HistoryView {
     const words = this.search.value;
     try {
       const address = `${this.url}?q=${encodeURIComponent(words)}`;
-      const answer = await fetch(address, { headers: signature() });
-      if (!answer.ok || answer.redirected || words !== this.search.value) return;
+      const answer = await fetch(address, { headers: signature(), redirect: "manual" });
+      if (!answer.ok || words !== this.search.value) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       this.place.replaceChildren(...document.importNode(page.body, true).childNodes);
       this.mark(current);
@@ -70,6 +70,7 @@ export class HistoryView {
     const answer = await fetch(button.dataset.delete ?? "", {
       method: "POST",
       headers: signature(),
+      redirect: "manual",
     }).catch(() => null);
     if (!answer || (!answer.ok && answer.status !== 404)) {
       button.disabled = false;

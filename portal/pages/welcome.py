@@ -7,6 +7,7 @@ from typing import cast
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -33,31 +34,35 @@ def welcome(request: HttpRequest) -> HttpResponseBase:
     Who has a key already is not welcomed again: there is nothing here for them.
     """
     flows.ensure_organisation(cast("User", request.user))
-    if request.method == "POST":
-        return make_first_key(request)
-    if has_key(request.organisation.pk):  # type: ignore[attr-defined]
+    return welcome_to(request)
+
+
+@member_required()
+def welcome_to(request: HttpRequest) -> HttpResponseBase:
+    """The page of the organisation in which they work."""
+    if request.method == "GET" and has_key(request.organisation.pk):  # type: ignore[attr-defined]
         return redirect("overview")
-    # Of the form. A page that is of no organisation any more may end here, with its module's words.
-    request.page_of = request.organisation.pk  # type: ignore[attr-defined]
-    return show(request, may_make=role_of(request) in KEY_MAKERS)
-
-
-@member_required(*KEY_MAKERS)
-def make_first_key(request: HttpRequest) -> HttpResponseBase:
-    organisation = request.organisation  # type: ignore[attr-defined]
-    token = request.POST.get("form_token", "")
-    try:
-        _key, secret = flows.create_key(
-            organisation, cast("User", request.user), _("First key"), form_token=token
-        )
-    except ValueError as error:  # its page was loaded again
-        messages.warning(request, str(error))
-        return redirect("keys")
-    return show(request, secret=secret, curl=first_curl(secret))
-
-
-def show(request: HttpRequest, **found: object) -> HttpResponseBase:
-    return render(request, "pages/welcome.html", {"form_token": new_form_token(), **found})
+    may_make = role_of(request) in KEY_MAKERS
+    secret = None
+    if request.method == "POST":
+        if not may_make:
+            raise PermissionDenied
+        organisation = request.organisation  # type: ignore[attr-defined]
+        token = request.POST.get("form_token", "")
+        try:
+            _key, secret = flows.create_key(
+                organisation, cast("User", request.user), _("First key"), form_token=token
+            )
+        except ValueError as error:  # its page was loaded again
+            messages.warning(request, str(error))
+            return redirect("keys")
+    context = {
+        "secret": secret,
+        "curl": first_curl(secret) if secret else "",
+        "may_make": may_make,
+        "form_token": new_form_token(),
+    }
+    return render(request, "pages/welcome.html", context)
 
 
 def first_curl(secret: str) -> str:

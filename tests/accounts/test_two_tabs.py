@@ -82,13 +82,3 @@ def test_the_choice_itself_is_made_from_any_tab(
         fields = first_tab | {"organisation": chosen.pk}
         alice_client.post(reverse("organisation_switch"), fields)
         assert fields_of(alice_client, "billing") == {"page_of": chosen.pk}
-
-
-def test_what_a_module_of_who_was_removed_reads_is_no_failure(
-    bob: User, bob_client: Client, organisation: Organisation
-) -> None:
-    """It ends at the page of who has no organisation, and leaves what is on its own as it is."""
-    flows.remove_member(organisation.memberships.get(user=bob))
-    answer = bob_client.get(reverse("billing"), headers={"x-page-of": organisation.pk}, follow=True)
-    assert answer.redirect_chain == [(reverse("welcome"), 302)]
-    assert answer.status_code == 200

@@ -15,7 +15,8 @@ class FirstCall extends HTMLElement {
   }
 
   async ask() {
-    const answer = await fetch(this.dataset.address ?? "").catch(() => null);
+    const address = this.dataset.address ?? "";
+    const answer = await fetch(address, { redirect: "manual" }).catch(() => null);
     if (!answer?.ok || !(await answer.json()).arrived) return;
     window.clearInterval(this.timer);
     const message = /** @type {HTMLElement} */ (this.querySelector("[data-state]"));

@@ -11,11 +11,12 @@ const PAUSES_MS = [500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
  * @param {(ms: number) => Promise<void>} [tools.pause]
  * @returns {Promise<{conversation: string, content: string, calls: import("./state.js").Call[], summary: Record<string, any>} | null>}
  */
-export async function findAnswer(url, { get = (at) => fetch(at), pause = sleep } = {}) {
+export async function findAnswer(url, { get = ask, pause = sleep } = {}) {
   for (const ms of PAUSES_MS) {
     try {
       const response = await get(url);
-      if (response.redirected || (response.status >= 400 && response.status < 500)) return null;
+      const isRefused = response.status >= 400 && response.status < 500;
+      if (isRefused || response.type === "opaqueredirect") return null;
       // While the server starts again, a proxy before it answers for it.
       const { answer } = response.ok ? await response.json() : { answer: null };
       if (answer) return { ...answer, calls: (answer.tool_calls ?? []).map(flat) };
@@ -25,6 +26,11 @@ export async function findAnswer(url, { get = (at) => fetch(at), pause = sleep }
     await pause(ms);
   }
   return null;
+}
+
+/** @param {string} url */
+function ask(url) {
+  return fetch(url, { redirect: "manual" }); // as `server.js`
 }
 
 /** @param {number} ms */

@@ -10,7 +10,7 @@ function server(answers) {
     const next = answers.shift();
     if (next === undefined) throw new TypeError("offline");
     if (typeof next === "number") return { ok: false, status: next };
-    return { ok: true, status: 200, redirected: false, json: async () => ({ answer: next }) };
+    return { ok: true, status: 200, type: "basic", json: async () => ({ answer: next }) };
   };
   return { waited, get, pause: async (ms) => void waited.push(ms) };
 }
@@ -39,4 +39,14 @@ test("it does not go on asking where it may not look", async () => {
   const tools = server([403]);
   assert.equal(await findAnswer("/playground/answers/req_1/", tools), null);
   assert.deepEqual(tools.waited, []);
+});
+
+test("nor where it is led to another page", async () => {
+  const waited = [];
+  const tools = {
+    get: async () => ({ ok: false, status: 0, type: "opaqueredirect" }),
+    pause: async (ms) => void waited.push(ms),
+  };
+  assert.equal(await findAnswer("/playground/answers/req_1/", tools), null);
+  assert.deepEqual(waited, []);
 });

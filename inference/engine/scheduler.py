@@ -133,7 +133,8 @@ class Scheduler:
     def schedule(self) -> Plan:
         """Choose the rows of the next step; empty only when idle, or when all are paused."""
         self._make_way()
-        _, num_decoding, share = self._outlook()
+        new, num_decoding, share = self._outlook()
+        turn = self._turn() if new else None
         room = self.limits.token_budget - num_decoding  # of which prompts may have their share
         # Half of a small room, or where all texts repeat themselves no prompt would ever go on.
         most_drafts = min(self.limits.max_drafts, room // 2) // max(num_decoding, 1)
@@ -152,9 +153,9 @@ class Scheduler:
                     room -= len(drafts)
                 continue
             count = self._chunk(sequence, min(share, room))
-            if count < sequence.num_due:  # it would take all
-                again = sequence.tenant in prefilled
-                count -= left_to_others(sequence, self._behind(sequence, index), count, again)
+            if 0 < count < sequence.num_due:  # it would take all
+                behind = self._behind(sequence, index, turn)
+                count -= left_to_others(sequence, behind, count, sequence.tenant in prefilled)
             if count and self._grow(sequence, count):
                 prefilled.add(sequence.tenant)
                 rows.append(sequence.row(count))
@@ -233,24 +234,24 @@ class Scheduler:
         return its[-1] if its else None
 
     def _chunk(self, sequence: Sequence, spare: int) -> int:
-        count = min(sequence.num_due, spare)
-        if sequence.params.prompt_logprobs is not None:
-            count = min(count, PROMPT_LOGPROBS_CHUNK)
-        return count
+        told = sequence.params.prompt_logprobs is not None
+        return min(sequence.num_due, spare, PROMPT_LOGPROBS_CHUNK if told else spare)
 
-    def _behind(self, sequence: Sequence, index: int) -> list[Sequence]:
+    def _turn(self) -> Sequence | None:
+        """Return the waiting one whose turn it is, if it can begin. Once a step: many may wait."""
+        turn = self._waiting.next(self._counters)
+        full = len(self.running) == self.limits.max_running
+        found = None if turn is None or full else self._find_cached(turn)
+        if turn is not None and found is not None and not self._has_blocks(turn, found):
+            self._short_of_blocks, turn = turn, None
+        return turn if found is not None else None
+
+    def _behind(self, sequence: Sequence, index: int, turn: Sequence | None) -> list[Sequence]:
         """Return whose prompts a step has after one: those that run, and another tenant's next."""
         behind = [each for each in self.running[index:] if each.num_uncomputed > 1]
-        turn = self._waiting.next(self._counters)
-        if turn is None or len(self.running) == self.limits.max_running:
-            return behind
-        found = self._find_cached(turn)
-        if found is not None and self._has_blocks(turn, found):
-            head = self._waiting.next(self._counters, {(sequence.priority, sequence.tenant)})
-            return behind if head is None else [*behind, head]
-        if found is not None:
-            self._short_of_blocks = turn
-        return behind
+        if turn is not None and turn.tenant == sequence.tenant:
+            turn = self._waiting.next(self._counters, {(sequence.priority, sequence.tenant)})
+        return behind if turn is None else [*behind, turn]
 
     def _grow(self, sequence: Sequence, count: int) -> bool:
         """Get the blocks for the next `count` tokens; False if the sequence itself had to go."""

@@ -1,5 +1,11 @@
 """What the prompts of several tenants have of a step, and who gives up a place beside them."""
 
+from typing import Any
+
+import pytest
+
+from inference.engine.request import Sequence
+from inference.engine.waiting import Waiting
 from tests.inference.engine.desk import Desk, make
 
 
@@ -74,3 +80,25 @@ def test_nothing_is_left_to_one_whose_blocks_are_missing_or_whose_priority_is_lo
     other.step()
     other.submit([2] * 400, "bob", priority=1)
     assert [row.num_tokens for row in other.step().rows] == [16]
+
+
+def test_a_step_asks_for_the_next_one_as_often_however_many_prompts_it_cuts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who asks goes through all tenants that wait."""
+    desk = Desk(make(num_blocks=4096, max_model_len=512, token_budget=64, max_running=32))
+    for n in range(200):
+        desk.submit([n] * 300, f"tenant {n}")
+    for _ in range(40):
+        desk.step()
+    asked: list[tuple[Any, ...]] = []
+    ask = Waiting.next
+
+    def noted(*told: Any) -> Sequence | None:
+        asked.append(told)
+        return ask(*told)
+
+    monkeypatch.setattr(Waiting, "next", noted)
+    plan = desk.step()
+    assert sum(row.num_tokens < 300 for row in plan.rows) > 10
+    assert len(asked) <= 4

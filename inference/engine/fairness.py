@@ -63,16 +63,25 @@ def who_has_too_much(used: Counter[str], capacity: int, tenant: str, wanted: int
     return greedy if used[tenant] + wanted <= share < most else None
 
 
+def leaves_room(sequence: Sequence, other: Sequence) -> bool:
+    """Whether a prompt leaves a part of a step to another behind it.
+
+    To shorter ones of other tenants, so that they need not wait for its end. Side by side with one
+    that is as long it would only end as late itself.
+    """
+    others = other.tenant != sequence.tenant and other.priority == sequence.priority
+    return others and other.num_due < sequence.num_due
+
+
 def left_to_others(sequence: Sequence, behind: Iterable[Sequence], count: int, again: bool) -> int:
     """Return how many of `count` prompt tokens of a step a long prompt leaves to those behind it.
 
-    Others of its priority get what they can use, up to a share like its own for each tenant, so
-    that a short prompt need not wait for a long one's end. Where its tenant computes one prompt
-    more (`again`), they come first.
+    They get what they can use, up to a share like its own for each tenant. Where its tenant
+    computes one prompt more (`again`), they come first.
     """
     wanted: Counter[str] = Counter()
     for other in behind:
-        if other.tenant != sequence.tenant and other.priority == sequence.priority:
+        if leaves_room(sequence, other):
             wanted[other.tenant] += other.num_due
     share = count if again else count * len(wanted) // (len(wanted) + 1)
     return min(wanted.total(), share)

@@ -18,7 +18,12 @@ from collections import Counter
 
 from inference.engine.block_pool import BlockPool, hash_blocks
 from inference.engine.crowd import Places, who_gives_way
-from inference.engine.fairness import TenantCounters, left_to_others, who_has_too_much
+from inference.engine.fairness import (
+    TenantCounters,
+    leaves_room,
+    left_to_others,
+    who_has_too_much,
+)
 from inference.engine.limits import SchedulerLimits
 from inference.engine.pace import Pace
 from inference.engine.plan import Plan, Row
@@ -181,20 +186,14 @@ class Scheduler:
         new, _, share = self._outlook(without=victim)
         before = [s for s in new if s.priority <= head.priority]
         found = self._find_cached(head)
-        if found is None or self._take_all(before, share, head):
+        full = sum(self._chunk(sequence, share) for sequence in before) >= share
+        if found is None or (full and not all(leaves_room(each, head) for each in before)):
             return
         first = victim is not None or (bool(new) and new[-1].priority > head.priority)
         if victim is not None:
             self._preempt(victim)
         if first and len(self.running) < self.limits.max_running:
             self._short_of_blocks = None if self._start(head, found) else head
-
-    def _take_all(self, before: list[Sequence], share: int, head: Sequence) -> bool:
-        """Whether those that go first leave nothing; to another tenant their equals do."""
-        if sum(self._chunk(sequence, share) for sequence in before) < share:
-            return False
-        equals = {s.tenant for s in before if s.priority == head.priority}
-        return head.tenant in equals or before[0].priority < head.priority
 
     def _outlook(self, without: Sequence | None = None) -> tuple[list[Sequence], int, int]:
         """Return who is in prefill, how many decode, and the tokens of prompts that may run."""

@@ -53,6 +53,17 @@ def refused(
     return dispute
 
 
+@pytest.fixture
+def come_back(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp
+) -> TopUp:
+    """A payment whose refund was sent with the deletion, and fails after it."""
+    delete(alice_client)
+    double.fail_refund(Refund.objects.get().stripe_refund_id or "")
+    hear(double, alice_client)
+    return top_up
+
+
 def test_what_stripe_refused_is_asked_for_again(
     double: StripeDouble, alice_client: Client, organisation: Organisation, operator: User,
     refused: dict[str, Any],
@@ -97,13 +108,10 @@ def test_while_stripe_is_away_the_console_says_so(
     assert not is_deleted(organisation)
 
 
+@pytest.mark.usefixtures("come_back")
 def test_what_comes_back_after_the_deletion_is_given_up_by_name(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp,
-    operator: User,
-) -> None:  # fmt: skip
-    delete(alice_client)
-    double.fail_refund(Refund.objects.get().stripe_refund_id or "")
-    hear(double, alice_client)
+    organisation: Organisation, operator: User
+) -> None:
     closing.run()
     assert balance(organisation) == PAID
     decide(operator, "give_up", organisation)
@@ -112,13 +120,10 @@ def test_what_comes_back_after_the_deletion_is_given_up_by_name(
     all_is_well()
 
 
+@pytest.mark.usefixtures("come_back")
 def test_what_comes_back_after_the_deletion_is_sent_again(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp,
-    operator: User,
-) -> None:  # fmt: skip
-    delete(alice_client)
-    double.fail_refund(Refund.objects.get().stripe_refund_id or "")
-    hear(double, alice_client)
+    organisation: Organisation, operator: User
+) -> None:
     assert "is settled" in decide(operator, "try_again", organisation)
     assert [refund.state for refund in Refund.objects.order_by("created_at")] == [
         RefundState.FAILED, RefundState.SUCCEEDED
@@ -128,13 +133,9 @@ def test_what_comes_back_after_the_deletion_is_sent_again(
 
 
 def test_what_stripe_refuses_after_the_deletion_once_more_is_said_at_once(
-    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp,
-    operator: User,
-) -> None:  # fmt: skip
-    delete(alice_client)
-    double.fail_refund(Refund.objects.get().stripe_refund_id or "")
-    hear(double, alice_client)
-    double.dispute(top_up.payment_intent_id or "")  # of which nobody here has heard
+    double: StripeDouble, organisation: Organisation, operator: User, come_back: TopUp
+) -> None:
+    double.dispute(come_back.payment_intent_id or "")  # of which nobody here has heard
     assert "is still waiting" in decide(operator, "try_again", organisation)
     assert balance(organisation) == PAID
 

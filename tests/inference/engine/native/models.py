@@ -1,5 +1,6 @@
 """Random models of many shapes for the decoder in C, and steps to run them by."""
 
+import copy
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from inference.engine.model import HuggingFaceModel
 from inference.engine.native.decoder import NativeDecoder, Weights, native_decoder
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Plan, Row
+from inference.engine.quantised import quantise
 
 CPU = torch.device("cpu")
 PARAMS = SamplingParams(max_tokens=1)
@@ -62,11 +64,17 @@ SHAPES = {
 
 def random_model(name: str, dtype: torch.dtype, seed: int = 0) -> HuggingFaceModel:
     torch.manual_seed(seed)
-    module = AutoModelForCausalLM.from_config(SHAPES[name], dtype=torch.float32)
+    module = AutoModelForCausalLM.from_config(copy.deepcopy(SHAPES[name]), dtype=torch.float32)
     for parameter in module.parameters():
         if parameter.ndim == 1:  # norms of all ones and biases of all zeros would hide mistakes
             parameter.data.add_(0.3 * torch.randn_like(parameter))
     return HuggingFaceModel(module.to(dtype))
+
+
+def rounded_model(name: str, dtype: torch.dtype, seed: int = 0) -> HuggingFaceModel:
+    model = random_model(name, dtype, seed)
+    quantise(model.module)
+    return HuggingFaceModel(model.module)
 
 
 def cache_of(model: HuggingFaceModel, block_size: int, dtype: torch.dtype | None = None) -> KVCache:

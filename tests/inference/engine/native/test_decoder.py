@@ -24,6 +24,7 @@ from tests.inference.engine.native.models import (
     logits_of,
     native,
     random_model,
+    rounded_model,
     row,
     steps_of,
 )
@@ -265,7 +266,8 @@ def test_the_width_of_vectors_changes_no_bit(
     if "avx2" not in Path("/proc/cpuinfo").read_text():
         pytest.skip("this processor has one width")
     models = [
-        (random_model(name, dtype), cached)
+        (make(name, dtype), cached)
+        for make in (random_model, rounded_model)
         for name in ("large groups", "turned in part")
         for dtype, cached in DTYPES
     ]

@@ -1,9 +1,7 @@
 """int8 weights in the decoder in C: the rounded numbers themselves, wherever they are widened."""
 
 import copy
-import platform
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +11,7 @@ from inference.engine.company import arithmetic
 from inference.engine.family import take_weights
 from inference.engine.lean import LeanModel
 from inference.engine.model import HuggingFaceModel
-from inference.engine.native import compiler, decoder
+from inference.engine.native import decoder
 from inference.engine.native.decoder import in_panels
 from inference.engine.params import SamplingParams
 from inference.engine.plan import Plan
@@ -24,18 +22,13 @@ from tests.inference.engine.native.models import (
     logits_of,
     native,
     random_model,
+    rounded_model,
     row,
     steps_of,
 )
 
 WHOLE, HALF = torch.float32, torch.bfloat16
 TOLERANCE = {WHOLE: 1e-5, HALF: 0.03}  # activations are rounded, too
-
-
-def rounded_model(name: str, dtype: torch.dtype, seed: int = 0) -> HuggingFaceModel:
-    model = random_model(name, dtype, seed)
-    quantise(model.module)
-    return HuggingFaceModel(model.module)
 
 
 def widened(model: HuggingFaceModel) -> LeanModel:
@@ -158,22 +151,6 @@ def test_the_widest_form_gives_what_the_next_one_gives(name: str) -> None:
         for form, cache in zip((widest, narrower), caches, strict=True)
     )
     assert (a - b).norm() <= 0.02 * b.norm()
-
-
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have other names")
-def test_the_width_of_vectors_changes_no_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if "avx2" not in Path("/proc/cpuinfo").read_text():
-        pytest.skip("this processor has one width")
-    model = rounded_model("large groups", HALF)
-    weights, flags, found = take_weights(model), compiler.FLAGS, []
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for processor in (["-march=x86-64-v2"], ["-march=x86-64-v3", "-mno-fma"]):
-        monkeypatch.setattr(compiler, "FLAGS", [*flags, *processor, "-O1"])
-        cache = cache_of(model, 16)
-        found.append(torch.cat(logits_of(native(weights, cache), cache, steps_of(16))))
-    assert torch.equal(*found)
 
 
 def test_a_weight_takes_a_byte() -> None:

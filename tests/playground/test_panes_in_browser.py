@@ -252,3 +252,17 @@ def test_a_model_that_is_gone_is_replaced_in_words(
         finally:
             site[0].manage("shell", "-v0", "-c", f"{change}.update(is_public=True)")
             until(lambda: "hostile" in httpx.get(f"{site[0].url}/models/").text)
+
+
+def test_panes_beside_each_other_widen_no_phones_page(
+    browser: Browser, site: tuple[Site, str]
+) -> None:
+    with alice(browser, site, "hostile") as page:
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.get_by_test_id("compare").click()
+        page.locator("#composer textarea").fill("hello")
+        page.get_by_test_id("run").click()
+        for pane in page.locator(".pane.beside").all():
+            expect(pane.locator(".turn[data-state=finished]")).to_have_count(1)
+        assert page.locator(".pane.beside").count() == 2
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0

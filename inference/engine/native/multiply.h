@@ -9,6 +9,7 @@
 
 /* Rows that a phase of products keeps in the processor's own cache. */
 #define BLOCK_ROWS 96
+#define MOST_PANELS 4 /* of a piece: as many find room when they are widened for tiles */
 _Static_assert(BLOCK_ROWS % (2 * TILE_ROWS) == 0, "two tiles of a block end where it ends");
 
 static void any_tile(enum kind kind, int bytes, int rows, int panels, const char *x, int64_t stride,
@@ -72,7 +73,7 @@ static void panels_of_rows(enum kind kind, const struct product *product, const 
 /* Few rows take several panels at a time, or a sum would wait for the one before it; in tiles many do,
  * too, whose sums are delivered during the next ones, as long as there are pieces enough to share out. */
 static int64_t panels_at_a_time(enum kind kind, int64_t rows, int64_t panels, int64_t threads) {
-    int64_t count = 4, most = rows > MOST_WHOLE ? MOST_SUMS : MOST_WHOLE;
+    int64_t count = MOST_PANELS, most = rows > MOST_WHOLE ? MOST_SUMS : MOST_WHOLE;
 #ifdef __AMX_BF16__
     if (kind == BFLOAT_TILES) {
         int64_t blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;

@@ -133,9 +133,9 @@ INLINE void meet_bfloats(const int bytes, const int rows, const int panels, cons
 
 /* Sums of `rows` × `panels`, of each panel the `parts` from `first` on. x: rows, `stride` bytes apart. */
 INLINE void sums_of_parts(enum kind kind, const int bytes, const int rows, const int panels,
-                          const int parts, const int first, const char *x, int64_t stride, const char *weights,
-                          const char *ahead, int64_t panel_size, int64_t inputs,
-                          vec sums[LARGEST_TILE][PARTS]) {
+                          const int parts, const int first, const char *x, int64_t stride,
+                          const char *weights, const char *ahead, int64_t panel_size,
+                          int64_t inputs, vec sums[LARGEST_TILE][PARTS]) {
     vec sum[LARGEST_TILE][PARTS];
 #pragma GCC unroll 16
     for (int i = 0; i < rows * panels; i++)

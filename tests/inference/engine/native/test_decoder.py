@@ -337,6 +337,8 @@ def test_its_constants_are_the_sources() -> None:
     source = "".join(file.read_text() for file in FOLDER.glob("*.[ch]"))
     defined = dict(re.findall(r"#define (\w+) (\d+)", source))
     assert int(defined["PADDING"]) == decoder.PADDING
+    assert int(defined["PANEL"]) == decoder.PANEL
+    assert int(defined["MOST_PANELS"]) == decoder.MOST_PANELS  # for which there is room
     assert int(defined["MOST_DIM"]) == decoder.LARGEST_HEAD
     assert int(defined["MOST_QUERIES"]) <= decoder.TILE_ROWS  # for which there is room
     assert int(defined["TILE_ROWS"]) == decoder.TILE_ROWS

@@ -256,11 +256,17 @@ async def test_a_hung_engine_is_given_up_and_found_again(
         assert [sink.lost for sink in sinks] == [1, 1]
 
 
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """What errors in the log tell beside their words."""
+    told: list[dict[str, object]] = []
+    monkeypatch.setattr(client.logger, "error", lambda event, **more: told.append(more))
+    return told
+
+
 async def test_an_engine_of_another_release_is_named_in_the_log_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, said: list[dict[str, object]]
 ) -> None:
-    said: list[dict[str, object]] = []
-    monkeypatch.setattr(client.logger, "error", lambda event, **more: said.append(more))
 
     async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"parlance-engine 99\n")
@@ -278,11 +284,9 @@ async def test_an_engine_of_another_release_is_named_in_the_log_once(
 
 
 async def test_an_engine_of_another_model_is_not_taken_for_this_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, said: list[dict[str, object]]
 ) -> None:
     """Its text would be another's, at this one's price."""
-    said: list[dict[str, object]] = []
-    monkeypatch.setattr(client.logger, "error", lambda event, **more: said.append(more))
     async with fake.running(None, f"unix:{tmp_path}/engine") as (address, _):
         link = EngineLink("large", address)
         await link.first_poll()
@@ -294,12 +298,10 @@ async def test_an_engine_of_another_model_is_not_taken_for_this_one(
 
 
 async def test_an_engine_that_stays_away_is_named_in_the_log_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[dict[str, object]]
 ) -> None:
     """An address in ENGINES at which nothing listens, or something else."""
     monkeypatch.setattr(client, "POLL_S", 0.02)
-    said: list[dict[str, object]] = []
-    monkeypatch.setattr(client.logger, "error", lambda event, **more: said.append(more))
 
     async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.playground.in_browser import ask, composer, page, site
 from tests.story.site import Site
@@ -131,6 +131,24 @@ def test_a_look_at_the_other_mode_loses_nothing(page: Page) -> None:
     page.get_by_text("Chat", exact=True).click()
     expect(composer(page)).to_have_value("half written")
     expect(page.locator(".turn")).to_contain_text("added")
+
+
+def test_what_ends_while_the_page_is_loaded_again_is_there_then(page: Page) -> None:
+    """The answer gets an address that the page under way was not asked for by."""
+    loads: list[Route] = []
+    answer = ask(page, "hello")
+    expect(answer).to_contain_text("word3")
+    composer(page).fill("half written")
+    page.route("**/playground/?model=slow", lambda route: loads.append(route))
+    page.evaluate("location.reload()")
+    page.keyboard.press("Escape")
+    page.wait_for_url(re.compile("conversation="), wait_until="commit")
+    for load in loads:
+        load.continue_()
+    page.wait_for_function("performance.getEntriesByType('navigation')[0].type === 'reload'")
+    expect(page.get_by_test_id("answer")).to_contain_text("word3")
+    expect(composer(page)).to_have_value("half written")
+    expect(page).to_have_url(re.compile("conversation="))
 
 
 def test_what_runs_in_the_other_mode_ends_and_is_kept(page: Page) -> None:

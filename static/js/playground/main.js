@@ -83,6 +83,7 @@ class Playground {
   start() {
     const isBack = restored(this);
     this.settings.modeIs(this.mode);
+    if (isBack) nameInAddress(this.panes);
     if (this.data.conversation && !isBack) open(this, this.data.conversation);
     else this.showSettings();
     this.modeIs();

@@ -17,15 +17,24 @@ const PLACE = "playground-panes ";
 
 /** @param {Page} page */
 export function keepOverReload(page) {
-  let last = place();
+  /** @type {Set<string>} */
+  const places = new Set();
   const keep = () => {
-    if (last !== place()) sessionStorage.removeItem(last); // what ran has got an address since
-    last = place();
+    places.add(place());
     return write(keptOf(page)) || write(keptOf(page, { logprobs: [] }));
   };
+  const clear = () => {
+    for (const each of places) sessionStorage.removeItem(each);
+    places.clear();
+  };
+  // What is loaded again is this address, whichever one an answer gets before the page is gone.
+  window.addEventListener("beforeunload", () => {
+    clear();
+    keep();
+  });
   window.addEventListener("pagehide", keep);
   // Of a tab in the background a phone takes the memory, and says nothing.
-  document.addEventListener("visibilitychange", () => document.hidden && keep());
+  document.addEventListener("visibilitychange", () => (document.hidden ? keep() : clear()));
 }
 
 /**

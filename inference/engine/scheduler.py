@@ -238,12 +238,11 @@ class Scheduler:
 
     def _turn(self) -> Sequence | None:
         """Return the waiting one whose turn it is, if it can begin. Once a step: many may wait."""
-        turn = self._waiting.next(self._counters)
         full = len(self.running) == self.limits.max_running
-        found = None if turn is None or full else self._find_cached(turn)
-        if turn is not None and found is not None and not self._has_blocks(turn, found):
+        turn, found = (None, []) if full else self._next(set())
+        if turn is not None and not self._has_blocks(turn, found):
             self._short_of_blocks, turn = turn, None
-        return turn if found is not None else None
+        return turn
 
     def _behind(self, sequence: Sequence, index: int, turn: Sequence | None) -> list[Sequence]:
         """Return whose prompts a step has after one: those that run, and another tenant's next."""
@@ -286,14 +285,8 @@ class Scheduler:
         rows: list[Row] = []
         deferred: set[tuple[int, str]] = set()
         while spare > 0 and len(self.running) < self.limits.max_running:
-            sequence = self._waiting.next(self._counters, deferred)
-            if sequence is None:
-                break
-            found = self._find_cached(sequence)
-            if found is None:  # its prefix is being computed right now: share it, next step
-                deferred.add((sequence.priority, sequence.tenant))
-                continue
-            if not self._start(sequence, found):
+            sequence, found = self._next(deferred)
+            if sequence is None or not self._start(sequence, found):
                 self._short_of_blocks = sequence
                 break  # nobody overtakes the one whose turn it is
             count = self._chunk(sequence, spare)
@@ -301,6 +294,15 @@ class Scheduler:
                 rows.append(sequence.row(count))
             spare -= count
         return rows
+
+    def _next(self, deferred: set[tuple[int, str]]) -> tuple[Sequence | None, list[int]]:
+        """Return whose turn it is, and its cached blocks; who awaits a prefill is `deferred`."""
+        while (sequence := self._waiting.next(self._counters, deferred)) is not None:
+            found = self._find_cached(sequence)
+            if found is not None:
+                return sequence, found
+            deferred.add((sequence.priority, sequence.tenant))
+        return None, []
 
     def _find_cached(self, sequence: Sequence) -> list[int] | None:
         """Return the cached blocks a sequence can start from; None: wait for another's prefill."""

@@ -48,6 +48,18 @@ def test_nor_do_many_long_prompts_of_one_tenant_keep_a_short_one_waiting() -> No
     desk.run()
 
 
+def test_nor_does_one_that_waits_to_share_what_the_long_prompt_computes() -> None:
+    """It came first and its tenant was served no more, but cannot begin yet."""
+    desk = Desk(make(num_blocks=600, max_model_len=512, token_budget=16))
+    first, second = (desk.submit([1] * 500, "alice") for _ in range(2))
+    desk.step()
+    short = desk.submit([9] * 5, "bob", max_tokens=1)
+    assert [row.num_tokens for row in desk.step().rows] == [11, 5]
+    assert short.finished
+    desk.run()
+    assert (first.num_cached, second.num_cached) == (0, 496)
+
+
 def test_a_slot_is_given_up_beside_a_long_prompt_of_another_tenant() -> None:
     desk = Desk(make(num_blocks=512, max_model_len=512, token_budget=16))
     desk.submit([1] * 400, "long", max_tokens=1)

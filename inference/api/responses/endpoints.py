@@ -98,12 +98,12 @@ async def _find(caller: Caller, response_id: str) -> Stored | None:
 
 
 async def _store(generation: Generation, answer: Answer, asked: _Asked, summary: Summary) -> None:
-    """Before its end is sent, so that who has it can read it. It says so when that fails."""
+    """Before its end is sent, so that who has it can read it. It says so where it is not."""
     if not answer.stored:
         return
     stored = Stored(answer.whole(summary), asked.listed())
     try:
-        await db(log.keep, generation.caller.organisation_id, stored)
+        answer.stored = await db(log.keep, generation.caller.organisation_id, stored)
     except DatabaseError as error:
         logger.error("a response was not stored", error=type(error).__name__)
         answer.stored = False

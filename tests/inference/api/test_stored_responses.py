@@ -10,6 +10,7 @@ import pytest
 from django.db import DatabaseError
 from django.utils import timezone
 from openai import AsyncOpenAI
+from pytest_django.fixtures import Settings
 
 from accounts import flows
 from accounts.authentication import key_cache
@@ -79,6 +80,23 @@ async def test_a_response_is_read_again_as_it_was(
     assert (await api.get(f"{PATH}/{unwanted['id']}")).status_code == 404
     whole = await api.get(f"{PATH}/{answer['id']}", params={"stream": "true"})
     assert (whole.status_code, whole.json()["error"]["param"]) == (400, "stream")
+
+
+@pytest.mark.usefixtures("keeper")
+async def test_none_is_larger_than_a_request(api: httpx.AsyncClient, settings: Settings) -> None:
+    settings.API_MAX_BODY_BYTES = 8_000
+    part = {"type": "output_text", "text": "hi", "annotations": [{"beside": "the text" * 400}]}
+    said = [{"role": "assistant", "content": [part]}, {"role": "user", "content": "on"}]
+    first = await create(api, said)
+    assert first["store"] is True
+    second = await create(api, said, previous_response_id=first["id"])
+    assert second["store"] is False
+    assert second["usage"]["input_tokens"] < 100, "what is beside the text is no part of the prompt"
+    refused = await api.post(PATH, json=ask("on", previous_response_id=second["id"]))
+    assert refused.json()["error"]["code"] == "previous_response_not_found"
+    events = await stream_typed(api, PATH, ask(said, previous_response_id=first["id"]))
+    assert events[-1]["response"]["store"] is False
+    assert await db(StoredResponse.objects.count) == 1
 
 
 @pytest.mark.usefixtures("keeper")

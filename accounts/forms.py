@@ -4,7 +4,11 @@ import zoneinfo
 from typing import Any, ClassVar, TypeVar
 
 from allauth.account import forms as allauth_forms
+from allauth.core import context
+from allauth.mfa.adapter import get_adapter
 from allauth.mfa.models import Authenticator
+from allauth.mfa.totp import forms as totp_forms
+from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY
 from allauth.mfa.webauthn import forms as webauthn_forms
 from django import forms
 from django.contrib.auth.hashers import make_password
@@ -35,6 +39,17 @@ class SignUpForm(allauth_forms.SignupForm):  # type: ignore[misc]
         if self.account_already_exists:
             make_password(self.cleaned_data["password1"])
         return super().try_save(request)
+
+
+class NewAppForm(totp_forms.ActivateTOTPForm):  # type: ignore[misc]
+    """allauth keeps the secret in the session until it is proven; here it lies there sealed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        session = context.request.session
+        if (kept := session.get(SECRET_SESSION_KEY)) is not None:
+            session[SECRET_SESSION_KEY] = get_adapter().decrypt(kept)
+        super().__init__(*args, **kwargs)
+        session[SECRET_SESSION_KEY] = get_adapter().encrypt(self.secret)
 
 
 class NewPasskeyForm(webauthn_forms.AddWebAuthnForm):  # type: ignore[misc]

@@ -292,12 +292,10 @@ AUTHENTICATION_BACKENDS = [
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
+        "UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator",
         "NumericPasswordValidator",
     )
-]
+]  # fmt: skip
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "overview"
 ACCOUNT_SIGNUP_REDIRECT_URL = "welcome"
@@ -325,6 +323,7 @@ SOCIALACCOUNT_ADAPTER = "accounts.adapters.SocialAccountAdapter"
 ACCOUNT_LOGOUT_REDIRECT_URL = "home"
 MFA_ADAPTER = "accounts.second_factors.MFAAdapter"
 MFA_FORMS = {
+    "activate_totp": "accounts.forms.NewAppForm",
     "add_webauthn": "accounts.forms.NewPasskeyForm",
     "edit_webauthn": "accounts.forms.PasskeyNameForm",
 }

@@ -8,7 +8,12 @@ import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
-from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value
+from allauth.mfa.totp.internal.auth import (
+    SECRET_SESSION_KEY,
+    TOTP,
+    format_hotp_value,
+    hotp_value,
+)
 from django.test import Client
 from pytest_django.fixtures import Settings
 
@@ -33,7 +38,11 @@ def codes(verified: User) -> list[str]:
 
 
 def of_the_app() -> str:
-    return format_hotp_value(hotp_value(SECRET, int(time.time()) // 30))
+    return code_of(SECRET)
+
+
+def code_of(secret: str) -> str:
+    return format_hotp_value(hotp_value(secret, int(time.time()) // 30))
 
 
 def lets_in(user: User, code: str) -> bool:
@@ -64,6 +73,22 @@ def test_a_database_that_is_read_tells_no_code(verified: User, codes: list[str])
     assert kept().count(MARK) == 2
     assert lets_in(verified, of_the_app())
     assert lets_in(verified, codes[3])
+
+
+def test_nor_does_the_session_of_who_is_about_to_add_an_app(verified: User) -> None:
+    client = Client()
+    client.post("/accounts/login/", {"login": verified.email, "password": PASSWORD})
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    page = client.get("/accounts/2fa/totp/activate/")
+    secret = page.context["form"].secret
+    assert secret in page.content.decode()
+    assert secret not in json.dumps(dict(client.session))
+    again = client.post("/accounts/2fa/totp/activate/", {"code": "mistyped"})
+    assert again.context["form"].secret == secret
+    assert secret not in json.dumps(dict(client.session))
+    assert client.post("/accounts/2fa/totp/activate/", {"code": code_of(secret)}).status_code == 302
+    assert SECRET_SESSION_KEY not in client.session
+    assert lets_in(verified, code_of(secret))
 
 
 def test_those_from_before_work_and_are_sealed_within_the_hour(

@@ -16,6 +16,8 @@ from django.utils.decorators import sync_and_async_middleware
 from portal.failures import API, bad_request
 from portal.lib.ids import new_id
 
+logger = structlog.get_logger(__name__)
+
 Next = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
 
 
@@ -77,14 +79,16 @@ def slash_is_optional(get_response: Next) -> Next:
 
 @sync_and_async_middleware
 def foreign_host_is_refused(get_response: Next) -> Next:
-    """Of programs, here: with DEBUG Django would answer with a page of its own."""
+    """Here: with DEBUG Django would answer with a page of its own. It also logs a
+    traceback each time, and the log of a site that scanners have found is full of them.
+    """
 
     def refusal(request: HttpRequest) -> HttpResponseBase | None:
-        if request.path.startswith(API):
-            try:
-                request.get_host()
-            except DisallowedHost as error:
-                return bad_request(request, error)
+        try:
+            request.get_host()
+        except DisallowedHost as error:
+            logger.warning("foreign host", why=str(error)[:300])
+            return bad_request(request, error)
         return None
 
     if not iscoroutinefunction(get_response):

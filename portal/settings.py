@@ -141,9 +141,9 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "portal.middleware.RequestIdMiddleware",
     "portal.middleware.slash_is_optional",
-    "portal.middleware.foreign_host_is_refused",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "portal.middleware.foreign_host_is_refused",
     "portal.middleware.CompressPages",
     "portal.middleware.nobody_keeps_what_is_private",
     "django.contrib.sessions.middleware.SessionMiddleware",

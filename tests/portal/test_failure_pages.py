@@ -86,10 +86,16 @@ def test_a_program_that_names_another_host_gets_json(
     assert "x-request-id" in response
 
 
-def test_a_person_who_names_another_host_gets_a_page() -> None:
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_person_who_names_another_host_gets_a_page(
+    debug: bool, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.DEBUG = debug
     response = Client().get("/", headers={"host": "elsewhere.example"})
     assert response.status_code == 400
-    assert "<h1>" in response.content.decode()
+    assert "<h1>We could not read that request</h1>" in response.content.decode()
+    assert "x-request-id" in response
+    assert not any(record.exc_info for record in caplog.records), "a traceback tells nothing more"
 
 
 @pytest.mark.urls(__name__)

@@ -371,6 +371,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["portal.lib.strict_parser.StrictJSONParser"],
+    "URL_FORMAT_OVERRIDE": None,  # `?format=xml` is nobody's to read: it was an address of nothing
     "EXCEPTION_HANDLER": "portal.lib.rest_errors.answer",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "portal.lib.pagination.NewestFirst",

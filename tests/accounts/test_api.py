@@ -45,6 +45,14 @@ def test_an_inference_key_cannot_manage(name: str, api_key: tuple[ApiKey, str]) 
     assert Program(api_key[1])("get", name).status_code == 403
 
 
+def test_no_parameter_asks_for_another_format(manager: Program) -> None:
+    path = f"{reverse('api_keys')}?format=xml"
+    assert Client().get(path).status_code == 401
+    answer = Client().get(path, headers=manager.headers)
+    assert answer.status_code == 200
+    assert answer["Content-Type"] == "application/json"
+
+
 def test_the_organisation_is_read_and_renamed(manager: Program, organisation: Organisation) -> None:
     assert manager("get", "api_organisation").json()["id"] == organisation.id
     assert manager("patch", "api_organisation", {"name": "New"}).json()["name"] == "New"

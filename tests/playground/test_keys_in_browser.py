@@ -140,7 +140,8 @@ def test_what_ends_while_the_page_is_loaded_again_is_there_then(page: Page) -> N
     expect(answer).to_contain_text("word3")
     composer(page).fill("half written")
     page.route("**/playground/?model=slow", lambda route: loads.append(route))
-    page.evaluate("location.reload()")
+    with page.expect_request("**/playground/?model=slow"):
+        page.evaluate("location.reload()")
     page.keyboard.press("Escape")
     page.wait_for_url(re.compile("conversation="), wait_until="commit")
     for load in loads:

@@ -72,7 +72,8 @@ export class LiveFragment extends HTMLElement {
       const fresh = page.getElementById(this.id);
       if (!fresh) return false;
       this.#takeBalance(page);
-      if (fresh.textContent !== this.textContent) {
+      // Somebody may have begun to read while it was asked.
+      if (!this.#resting && fresh.textContent !== this.textContent) {
         this.replaceChildren(...document.importNode(fresh, true).childNodes);
       }
       return true;

@@ -13,18 +13,22 @@ from portal.lib.spreadsheets import csv_line
 COLUMNS = ("time", "kind", "description", "reference", "amount_usd", "balance_usd")
 
 
-def lines(account: Account) -> QuerySet[Any]:
+def lines(account: Account, newest: str = "") -> QuerySet[Any]:
     """Transfers of the account, newest first, each with `signed_nanos`.
 
-    Each side in the order of its own index: of both together the database would sort all.
+    From the line with the reference `newest` on, where the account has it. Each side in the order
+    of its own index: of both together the database would sort all.
     """
-    incoming = Transfer.objects.filter(credit_account=account).annotate(
-        signed_nanos=F("amount_nanos")
+    incoming = Transfer.objects.filter(credit_account=account)
+    outgoing = Transfer.objects.filter(debit_account=account)
+    for side in (incoming, outgoing) if newest else ():
+        if line := side.filter(reference=newest).first():
+            incoming, outgoing = incoming.filter(pk__lte=line.pk), outgoing.filter(pk__lte=line.pk)
+    return (
+        incoming.annotate(signed_nanos=F("amount_nanos"))
+        .union(outgoing.annotate(signed_nanos=-F("amount_nanos")), all=True)
+        .order_by("-id")
     )
-    outgoing = Transfer.objects.filter(debit_account=account).annotate(
-        signed_nanos=-F("amount_nanos")
-    )
-    return incoming.union(outgoing, all=True).order_by("-id")
 
 
 def balance(account: Account, lines: Sequence[Any]) -> None:

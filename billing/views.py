@@ -182,7 +182,9 @@ def page(
     account = account_of(request)
     organisation = request.organisation  # type: ignore[attr-defined]
     auto = AutoTopUp.objects.filter(organisation=organisation).first()
-    lines = Paginator(statements.lines(account), LINES_PER_PAGE).get_page(request.GET.get("page"))
+    newest = request.GET.get("newest", "").replace("\0", "")
+    found = statements.lines(account, newest)
+    lines = Paginator(found, LINES_PER_PAGE).get_page(request.GET.get("page"))
     lines.object_list = list(lines.object_list)
     statements.balance(account, lines.object_list)
     statements.explain(lines.object_list)
@@ -195,6 +197,7 @@ def page(
         "cap_form": CapForm(initial={"monthly_cap": standing.monthly_cap_nanos}),
         **_alerts(organisation),
         "page_obj": lines,
+        "newest": newest or (lines.object_list[0].reference if lines.object_list else ""),
         "form": form,
         "auto": auto,
         "auto_charged_nanos": autotopup.charged_cents(auto) * NANOS_PER_CENT if auto else 0,

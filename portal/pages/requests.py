@@ -57,6 +57,7 @@ class RequestFilter(RecordFilter):
         widget=forms.TextInput(attrs={"placeholder": "key=value"}),
     )
     page = forms.IntegerField(required=False, min_value=1, max_value=100_000)
+    newest = forms.CharField(required=False, max_length=40)  # the request that page 1 began with
 
     def __init__(self, data: Mapping[str, Any], names: Names) -> None:
         super().__init__(data, names)
@@ -96,13 +97,18 @@ def requests(request: HttpRequest) -> HttpResponse:
     if form.chosen("range"):
         period = periods.period(periods.RANGES[form.chosen("range")], zone)
         records = records.filter(created_at__gte=period.begin)
+    newest = mine.filter(request_id=form.chosen("newest")).first()
+    if newest:
+        records = records.filter(created_at__lte=newest.created_at)
     paginator = Paginator(records.order_by("-created_at", "-pk"), PER_PAGE)
     page = paginator.get_page(form.cleaned_data["page"])
+    newest = newest or next(iter(page), None)
     pairs = metadata.of(organisation, [record.request_id for record in page])
     context = {
         "form": form,
         "zone": zone,
         "page_obj": page,
+        "newest": newest.request_id if newest else "",
         "rows": [
             (record, names.of("key", record.api_key_id), pairs.get(record.request_id, {}))
             for record in page

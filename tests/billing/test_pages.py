@@ -1,6 +1,7 @@
 """The billing page, the ledger as CSV and the management API of billing."""
 
 import csv
+import html
 import io
 import re
 from datetime import timedelta
@@ -14,6 +15,7 @@ from accounts import flows
 from accounts.models import ApiKey, Membership, Organisation, Role, User
 from billing import ledger, tasks
 from billing.models import Hold, TopUp, WebhookDelivery
+from billing.views import LINES_PER_PAGE
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.billing.money import context, draft, hold
 from tests.portal.records import make_payments
@@ -70,6 +72,20 @@ def test_the_ledger_runs_its_balance(alice_client: Client, used: Organisation) -
         (-400, TEN - 400),
         (TEN, TEN),
     ]
+
+
+def test_what_is_booked_meanwhile_repeats_no_line_on_a_further_page(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    for number in range(LINES_PER_PAGE):  # and what the organisation was funded with
+        ledger.grant(organisation.pk, number + 1, reference=f"grant:{number}", description="A gift")
+    first = alice_client.get(reverse("billing"))
+    ledger.grant(organisation.pk, 7, reference="grant:later", description="Another")
+    [older] = re.findall(r'rel="next" href="([^"]+)"', first.content.decode())
+    second = alice_client.get(reverse("billing") + html.unescape(older))
+    lines = [line for page in (first, second) for line in page.context["page_obj"]]
+    assert [line.balance_nanos for line in lines[-2:]] == [TEN + 1, TEN]
+    assert len({line.reference for line in lines}) == len(lines) == LINES_PER_PAGE + 1
 
 
 def test_a_charge_explains_itself_in_two_clicks(

@@ -1,8 +1,11 @@
 """The list of requests and the page of one: own organisation alone, explained to the nano."""
 
+import html
+import re
 from datetime import timedelta
 
 import pytest
+from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
@@ -31,6 +34,26 @@ def test_the_newest_come_first_and_the_rest_on_further_pages(
     second = alice_client.get("/portal/requests/?page=2")
     assert len(second.context["rows"]) == 1
     assert len(alice_client.get("/portal/requests/?page=99").context["rows"]) == 1
+
+
+def test_what_arrives_meanwhile_repeats_no_row_on_a_further_page(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    for _ in range(PER_PAGE + 1):
+        make_record(organisation)
+    first = alice_client.get("/portal/requests/")
+    make_record(organisation)
+    second = alice_client.get(f"/portal/requests/{link(first, 'next')}")
+    shown = [record.pk for page in (first, second) for record, *_rest in page.context["rows"]]
+    assert len(shown) == len(set(shown)) == PER_PAGE + 1
+    newer = alice_client.get(f"/portal/requests/{link(second, 'prev')}")
+    assert newer.context["page_obj"].paginator.count == PER_PAGE + 2, "the first page is live"
+
+
+def link(page: HttpResponse, rel: str) -> str:
+    """Where the button leads, newer (`prev`) or older (`next`)."""
+    [address] = re.findall(rf'rel="{rel}" href="([^"]+)"', page.content.decode())
+    return html.unescape(address)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,10 @@ class KeyForm(KeyLimitsForm):
         help_text=_("A key that calls models cannot manage, and the other way round."),
     )
     allowed_models = forms.MultipleChoiceField(
-        label=_("Models"), required=False, help_text=_("None selected: every model.")
+        label=_("Models"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("None selected: every model."),
     )
     expires_at = forms.DateTimeField(
         label=_("Expires (UTC)"),
@@ -80,11 +83,9 @@ class KeyForm(KeyLimitsForm):
         scope = self.fields["scope"]
         assert isinstance(scope, forms.ChoiceField)
         scope.choices = [(each.value, each.label) for each in scopes]
-        names = [entry.name for entry in offered]
         field = self.fields["allowed_models"]
         assert isinstance(field, forms.MultipleChoiceField)
-        field.choices = [(name, name) for name in names]
-        field.widget.attrs["size"] = str(min(len(names) or 1, 6))
+        field.choices = [(entry.name, entry.name) for entry in offered]
 
     def clean_expires_at(self) -> datetime | None:
         expires_at: datetime | None = self.cleaned_data["expires_at"]

@@ -12,6 +12,7 @@ from accounts import flows
 from accounts.authentication import KeyRefused, authenticate_key, key_cache
 from accounts.models import ApiKey, Invitation, Membership, Organisation, OutgoingMail, Role, User
 from tests.management import Program
+from tests.portal.records import offer_starter
 
 Key = tuple[ApiKey, str]
 PAGES = ["keys", "key_create", "members", "settings", "billing", "welcome"]
@@ -42,6 +43,15 @@ def test_a_new_key_is_shown_once_and_works(alice_client: Client) -> None:
     assert secret in answer.content.decode()
     assert authenticate_key(secret, "10.1.2.3", "inference").api_key_id == key.pk
     assert secret not in alice_client.get(reverse("keys")).content.decode()
+
+
+def test_a_keys_models_are_boxes_to_tick(alice_client: Client) -> None:
+    offer_starter()
+    page = alice_client.get(reverse("key_create")).content.decode()
+    assert re.search(r'<input type="checkbox" name="allowed_models" value="starter"', page)
+    fields = {"name": "ci", "scope": "inference", "allowed_models": ["starter"]}
+    alice_client.post(reverse("key_create"), fields)
+    assert ApiKey.objects.get(name="ci").allowed_models == ["starter"]
 
 
 @pytest.mark.parametrize(

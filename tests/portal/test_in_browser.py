@@ -102,16 +102,6 @@ def test_the_language_of_samples_is_chosen_once_for_all_pages(
         assert watch.complaints == []
 
 
-def test_sentences_in_tables_stay_whole_on_a_phone(
-    browser: Browser, live_server: LiveServer, member: User
-) -> None:
-    """A row of boxes would tear the code out of a sentence and make a column of it."""
-    with visitor(browser, live_server.url, viewport=PHONE) as (page, _watch):
-        page.goto("/docs/errors/")
-        word = page.get_by_role("cell", name="Correct the field in param.").locator("code")
-        assert word.evaluate("word => getComputedStyle(word.parentElement).display") == "block"
-
-
 def test_without_scripts_all_samples_are_there(
     browser: Browser, live_server: LiveServer, member: User
 ) -> None:

@@ -1,0 +1,45 @@
+"""Tables on a phone: rows become cards, of what matters."""
+
+import pytest
+from playwright.sync_api import Browser, expect
+from pytest_django.live_server_helper import LiveServer
+
+from accounts.models import Organisation, User
+from tests.browser import visitor
+from tests.conftest import signed_in
+from tests.portal.records import make_record
+
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("orm_beside_playwright")]
+
+PHONE = {"width": 360, "height": 740}
+
+
+def test_sentences_in_tables_stay_whole(
+    browser: Browser, live_server: LiveServer, transactional_db: None
+) -> None:
+    """A row of boxes would tear the code out of a sentence and make a column of it."""
+    with visitor(browser, live_server.url, viewport=PHONE) as (page, _watch):
+        page.goto("/docs/errors/")
+        word = page.get_by_role("cell", name="Correct the field in param.").locator("code")
+        assert word.evaluate("word => getComputedStyle(word.parentElement).display") == "block"
+
+
+def test_a_request_takes_few_lines_with_its_cost_at_the_end_of_the_first(
+    browser: Browser, live_server: LiveServer, transactional_db: None,
+    alice: User, organisation: Organisation,
+) -> None:  # fmt: skip
+    make_record(organisation)
+    session = signed_in(alice).cookies["sessionid"].value
+    with visitor(browser, live_server.url, viewport=PHONE) as (page, _watch):
+        page.context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+        page.goto("/portal/requests/")
+        row = page.locator("#live-requests tbody tr")
+        for hidden in row.locator(".minor").all():
+            expect(hidden).to_be_hidden()
+        begin, cost = (row.locator(part).bounding_box() for part in ("th", "td:last-child"))
+        assert begin
+        assert cost
+        assert begin["y"] == cost["y"]
+        assert begin["x"] < cost["x"]
+        lines = "row => row.clientHeight / parseFloat(getComputedStyle(row).lineHeight)"
+        assert row.evaluate(lines) < 5

@@ -102,8 +102,7 @@ class PriceAdmin(admin.ModelAdmin[Price]):
 
 @admin.register(Account)
 class AccountAdmin(ReadOnlyAdmin):
-    list_display = ["__str__", "available", "posted", "pending", "tier", "grant_link"]
-    list_filter = ["kind"]
+    list_display = ["organisation", "available", "posted", "pending", "tier", "grant_link"]
     search_fields = ["organisation__name", "organisation__id", "organisation__members__email"]
     list_select_related = ["organisation"]
     change_list_template = "admin/billing/account/change_list.html"
@@ -236,9 +235,12 @@ class TransferAdmin(ReadOnlyAdmin):
 
 @admin.register(Hold)
 class HoldAdmin(ReadOnlyAdmin):
-    list_display = ["request_id", "account", "amount", "state", "lease_until", "created_at"]
+    list_display = [
+        "request_id", "account__organisation", "amount", "state", "lease_until", "created_at",
+    ]  # fmt: skip
     list_filter = ["state"]
     search_fields = ["request_id"]
+    list_select_related = ["account__organisation"]
 
     @admin.display(description=gettext_lazy("amount"))
     def amount(self, hold: Hold) -> str:

@@ -9,8 +9,10 @@ from django.urls import reverse
 
 from accounts import flows
 from accounts.models import Organisation, User
+from billing import ledger
 from billing.models import TopUp
 from inference.models import ServedModel
+from tests.billing.money import hold
 from tests.conftest import signed_in
 from tests.portal.records import make_record
 
@@ -54,6 +56,19 @@ def test_a_customers_page_leads_to_what_there_is_of_it(
         assert page.context["cl"].result_count == 1, link
         [row] = page.context["cl"].result_list
         assert row.organisation == organisation
+
+
+@pytest.mark.parametrize("subject", ["account", "hold"])
+def test_a_list_of_money_names_its_customers(
+    subject: str, operator: Client, organisation: Organisation, bob: User
+) -> None:
+    other = flows.create_organisation(bob, "Other Works")
+    for each in (organisation, other):
+        ledger.grant(each.pk, 1000, reference=f"grant:{each.pk}", description="A gift")
+        hold(f"req_{each.pk}", each.pk, 10)
+    page = operator.get(reverse(f"admin:billing_{subject}_changelist")).content.decode()
+    rows = re.findall(r"<tr>(.*?)</tr>", page.split('id="result_list"')[1], re.DOTALL)
+    assert [sum(each.name in row for row in rows) for each in (organisation, other)] == [1, 1]
 
 
 def test_a_customers_page_leads_nowhere_that_is_closed(

@@ -1,10 +1,10 @@
-"""Tables on a phone: rows become cards, of what matters."""
+"""Tables on small screens: rows become cards of what matters, or scroll in their frame."""
 
 import pytest
 from playwright.sync_api import Browser, expect
 from pytest_django.live_server_helper import LiveServer
 
-from accounts.models import Organisation, User
+from accounts.models import ApiKey, Organisation, User
 from tests.browser import visitor
 from tests.conftest import signed_in
 from tests.portal.records import make_record
@@ -22,6 +22,23 @@ def test_sentences_in_tables_stay_whole(
         page.goto("/docs/errors/")
         word = page.get_by_role("cell", name="Correct the field in param.").locator("code")
         assert word.evaluate("word => getComputedStyle(word.parentElement).display") == "block"
+
+
+def test_what_only_a_screen_reader_sees_of_a_wide_table_widens_no_page(
+    browser: Browser, live_server: LiveServer, transactional_db: None,
+    alice: User, api_key: tuple[ApiKey, str],
+) -> None:  # fmt: skip
+    """Between a phone and a desktop, or at 200 %."""
+    session = signed_in(alice).cookies["sessionid"].value
+    with visitor(browser, live_server.url, viewport={"width": 640, "height": 400}) as (
+        page,
+        _watch,
+    ):
+        page.context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+        page.goto("/portal/keys/")
+        frame = page.locator(".table-frame")
+        assert frame.evaluate("frame => frame.scrollWidth > frame.clientWidth"), "it scrolls inside"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_a_request_takes_few_lines_with_its_cost_at_the_end_of_the_first(

@@ -38,9 +38,14 @@ def collect() -> None:
     """Collect the static files, unless those that are there were made from the same sources."""
     made_from = Path(settings.STATIC_ROOT) / ".made-from"
     sources = _sources()
-    if not made_from.exists() or made_from.read_text() != sources:
-        call_command("collectstatic", verbosity=0, interactive=False)
-        made_from.write_text(sources)
+    was_whole = made_from.exists()
+    if was_whole and made_from.read_text() == sources:
+        return
+    made_from.unlink(missing_ok=True)
+    # A full disk or a kill leaves a file that is cut short, and Django keeps it: it is newer than
+    # its source.
+    call_command("collectstatic", verbosity=0, interactive=False, clear=not was_whole)
+    made_from.write_text(sources)
 
 
 def _sources() -> str:

@@ -64,6 +64,25 @@ def test_a_collection_that_fails_is_tried_again(
     assert collections == ["collectstatic"]
 
 
+def test_what_a_broken_collection_cut_short_is_whole_after_the_next(
+    source: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collected = Path(settings.STATIC_ROOT) / source.name
+
+    def break_off(*_: Any, **__: Any) -> None:
+        collected.write_text("p {")
+        raise OSError("disk full")
+
+    static.collect()
+    source.write_text("p { color: blue; }")
+    with monkeypatch.context() as patch:
+        patch.setattr(static, "call_command", break_off)
+        with pytest.raises(OSError, match="disk full"):
+            static.collect()
+    static.collect()
+    assert collected.read_text() == source.read_text()
+
+
 def test_neither_source_maps_nor_other_peoples_pages_are_served() -> None:
     config: Any = apps.get_app_config("staticfiles")
     ignored = config.ignore_patterns

@@ -8,12 +8,14 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Count
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from accounts import flows
 from accounts.permissions import member_required
 from billing.models import UsageRecord
 from inference.log import bodies
@@ -50,8 +52,14 @@ def request_reopen(request: HttpRequest, request_id: str) -> HttpResponse:
 
 @transaction.atomic
 def save(user_id: int, record: UsageRecord, run: KeptRun) -> Conversation:
+    """The copy of it, one for each person until they go on with that, which costs them something.
+
+    Raises Http404 when the organisation was deleted in this moment.
+    """
+    if not flows.lock(record.organisation_id):  # and no other copy is made meanwhile
+        raise Http404
     frame = run.frame
-    conversation = Conversation.objects.create(
+    conversation = Conversation(
         organisation_id=record.organisation_id,
         user_id=user_id,
         title=history.title_of(frame) or record.request_id,
@@ -64,8 +72,27 @@ def save(user_id: int, record: UsageRecord, run: KeptRun) -> Conversation:
         counted = measured(record, frame.parameters.seed)
         answer = history.Answer(record.request_id, run.text, run.tool_calls, counted)
         rows.append(history.answer_row(conversation, len(rows), answer))
+    if (same := like(conversation, rows)) is not None:
+        return same
+    conversation.save()
     Message.objects.bulk_create(rows)
     return conversation
+
+
+def like(wanted: Conversation, rows: list[Message]) -> Conversation | None:
+    """One of the same person that says the same already."""
+    named = {name: getattr(wanted, name) for name in ("title", "mode", "model", "parameters")}
+    mine = history.conversations(wanted.user_id, wanted.organisation_id).filter(**named)
+    alike = mine.annotate(num_messages=Count("messages")).filter(num_messages=len(rows))
+    said = [spoken(row) for row in rows]
+    for each in alike:
+        if [spoken(row) for row in each.messages.all()] == said:
+            return each
+    return None
+
+
+def spoken(row: Message) -> tuple[object, ...]:
+    return *history.said_by(row), row.tool_call_id, row.request_id
 
 
 def measured(record: UsageRecord, seed: int | None) -> dict[str, Any]:

@@ -65,6 +65,24 @@ def test_it_goes_on_from_what_was_sent_and_answered(
     assert "Name a colour." in alice_client.get(went["Location"]).content.decode()
 
 
+@pytest.mark.parametrize("answer", [ANSWER, {"choices": []}])
+def test_it_opens_as_one_conversation_until_that_goes_on(
+    alice_client: Client, bob_client: Client, organisation: Organisation, bob: User, answer: Any
+) -> None:
+    record = keep(organisation, answer=json.dumps(answer).encode())
+    first, again = (alice_client.post(address(record))["Location"] for _ in range(2))
+    assert first == again
+    [conversation] = Conversation.objects.all()
+    same_words = keep(organisation, answer=json.dumps({**answer, "id": "another"}).encode())
+    alice_client.post(address(same_words))
+    num_copies = 2 if answer is ANSWER else 1  # where both were answered, each has its own numbers
+    assert Conversation.objects.count() == num_copies
+    conversation.messages.create(position=9, role="user", content="And another?")
+    assert alice_client.post(address(record))["Location"] not in (first, again)
+    bob_client.post(address(record))
+    assert Conversation.objects.filter(user=bob).count() == 1
+
+
 def test_a_streamed_answer_is_put_together(
     alice_client: Client, organisation: Organisation
 ) -> None:

@@ -10,8 +10,11 @@ from email.utils import parseaddr
 import psycopg
 import pytest
 from django.core.mail.message import sanitize_address
+from django.db import DEFAULT_DB_ALIAS, ConnectionHandler, OperationalError
 
 from portal.lib import addresses
+from portal.lib.db import is_away
+from portal.settings import _database
 from tests.environment import REPOSITORY
 from tests.services import postgres_server
 
@@ -49,6 +52,22 @@ def test_a_database_whose_machine_vanishes_is_given_up_in_seconds() -> None:
         )
     assert 0 < silent_ms <= 30_000
     assert idle_s + between_s * count <= 30
+
+
+@pytest.mark.services
+@pytest.mark.django_db
+def test_nobody_waits_longer_for_a_lock_than_the_address_says() -> None:
+    lock = "SELECT pg_advisory_lock(1)"
+    with postgres_server() as url:
+        impatient = _database(f"{url}?options=-c%20lock_timeout%3D200ms")
+        ours = ConnectionHandler({DEFAULT_DB_ALIAS: impatient})[DEFAULT_DB_ALIAS]
+        with psycopg.connect(url) as holder, ours.cursor() as cursor:
+            holder.execute(lock)
+            with pytest.raises(OperationalError) as refusal:
+                cursor.execute(lock)
+        ours.close()
+        ours.close_pool()
+    assert is_away(refusal.value), "a 503, as of a database that is away"
 
 
 @pytest.mark.parametrize("address", ["h:1", "[::1]:50051", "unix:/run/engine.sock"])

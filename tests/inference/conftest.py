@@ -167,6 +167,18 @@ async def web(base_url: str, secret: str) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+async def under_way(running: service.Service, model: str = "slow", number: int = 1) -> None:
+    """Wait until this many answers of a model have begun to come."""
+
+    def begun() -> list[bool]:
+        found = [each for each in running.generations.values() if each.model == model]
+        return [each.output_tokens > 0 for each in found]
+
+    async with asyncio.timeout(20):
+        while begun() != [True] * number:
+            await asyncio.sleep(0.01)
+
+
 class Books:
     """Reads the ledger from async tests."""
 

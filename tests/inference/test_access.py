@@ -18,7 +18,7 @@ from inference.errors import ServiceError
 from inference.spec import GenerationSpec, TextDelta, TextPrompt
 from portal.lib.db import db
 from tests.inference.api.events import stream
-from tests.inference.conftest import Books, chat
+from tests.inference.conftest import Books, chat, under_way
 
 PATH = "/v1/chat/completions"
 
@@ -29,13 +29,13 @@ def revoke(api_key: tuple[ApiKey, str]) -> Callable[[], object]:
 
 
 async def test_a_revoked_key_stops_a_stream_within_two_seconds(
-    api: httpx.AsyncClient, revoke: Callable[[], object], books: Books
+    running: service.Service, api: httpx.AsyncClient, revoke: Callable[[], object], books: Books
 ) -> None:
-    running = asyncio.create_task(stream(api, PATH, chat(model="slow", max_tokens=1000)))
-    await asyncio.sleep(0.5)
+    answer = asyncio.create_task(stream(api, PATH, chat(model="slow", max_tokens=1000)))
+    await under_way(running)
     begun = time.perf_counter()
     await db(revoke)
-    events = await asyncio.wait_for(running, 5)
+    events = await asyncio.wait_for(answer, 5)
     assert time.perf_counter() - begun < 2
     assert events.error is not None
     assert events.error["code"] == "access_withdrawn"
@@ -52,24 +52,24 @@ async def test_a_revoked_key_stops_a_stream_within_two_seconds(
 
 
 async def test_a_whole_answer_of_a_revoked_key_is_a_401_and_free(
-    api: httpx.AsyncClient, revoke: Callable[[], object], books: Books
+    running: service.Service, api: httpx.AsyncClient, revoke: Callable[[], object], books: Books
 ) -> None:
-    running = asyncio.create_task(api.post(PATH, json=chat(model="slow", max_tokens=1000)))
-    await asyncio.sleep(0.5)
+    answer = asyncio.create_task(api.post(PATH, json=chat(model="slow", max_tokens=1000)))
+    await under_way(running)
     await db(revoke)
-    response = await asyncio.wait_for(running, 5)
+    response = await asyncio.wait_for(answer, 5)
     assert (response.status_code, response.json()["error"]["code"]) == (401, "access_withdrawn")
     assert (await books.record()).cost_nanos == 0
 
 
 async def test_a_suspended_organisation_stops_too(
-    api: httpx.AsyncClient, organisation: Organisation
+    running: service.Service, api: httpx.AsyncClient, organisation: Organisation
 ) -> None:
-    running = asyncio.create_task(stream(api, PATH, chat(model="slow", max_tokens=1000)))
-    await asyncio.sleep(0.5)
+    answer = asyncio.create_task(stream(api, PATH, chat(model="slow", max_tokens=1000)))
+    await under_way(running)
     suspended = Organisation.objects.filter(pk=organisation.pk)
     await db(lambda: suspended.update(suspended_at=timezone.now()))
-    events = await asyncio.wait_for(running, 3)
+    events = await asyncio.wait_for(answer, 3)
     assert events.error is not None
 
 
@@ -97,7 +97,7 @@ async def test_a_session_that_ends_stops_its_generation(
             events.append(event)  # noqa: PERF401 (kept when the stream raises)
 
     reading = asyncio.create_task(read())
-    await asyncio.sleep(0.5)
+    await under_way(running)
     await db(alice_client.logout)
     with pytest.raises(ServiceError) as refusal:
         await asyncio.wait_for(reading, 3)

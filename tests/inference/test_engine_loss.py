@@ -12,7 +12,7 @@ from inference import service
 from inference.models import ServedModel
 from portal.lib.db import db
 from tests.inference.api.events import Events, parse_events, stream
-from tests.inference.conftest import Books, Serve, chat
+from tests.inference.conftest import Books, Serve, chat, under_way
 from tests.inference.engines import FakeEngine
 
 PATH = "/v1/chat/completions"
@@ -27,9 +27,9 @@ async def doomed(serve: Serve) -> AsyncIterator[FakeEngine]:
 async def test_kill_nine_ends_every_stream_with_an_error_and_costs_nothing(
     web: httpx.AsyncClient, running: service.Service, doomed: FakeEngine, books: Books
 ) -> None:
-    begun = asyncio.Event()
+    begun = [asyncio.Event() for _ in range(3)]
 
-    async def read() -> Events:
+    async def read(begun: asyncio.Event) -> Events:
         text = ""
         async with web.stream("POST", PATH, json=chat(model="doomed", stream=True)) as response:
             async for line in response.aiter_lines():
@@ -38,11 +38,11 @@ async def test_kill_nine_ends_every_stream_with_an_error_and_costs_nothing(
                     begun.set()
         return parse_events(text)
 
-    streams = [asyncio.create_task(read()) for _ in range(3)]
+    streams = [asyncio.create_task(read(each)) for each in begun]
     whole = asyncio.create_task(web.post(PATH, json=chat(model="doomed")))
     bystander = asyncio.create_task(web.post(PATH, json=chat(model="slow", max_tokens=40)))
-    await asyncio.wait_for(begun.wait(), 10)
-    await asyncio.sleep(0.2)
+    await asyncio.wait_for(asyncio.gather(*(each.wait() for each in begun)), 10)
+    await under_way(running, "doomed", 4)
     doomed.kill()
     for events in await asyncio.wait_for(asyncio.gather(*streams), 10):
         assert events.error is not None

@@ -11,7 +11,7 @@ from billing.models import Hold
 from inference import service
 from portal.lib.db import db
 from tests.inference.api.events import stream
-from tests.inference.conftest import Books, chat
+from tests.inference.conftest import Books, chat, under_way
 
 PATH = "/v1/chat/completions"
 
@@ -38,7 +38,7 @@ async def test_what_does_not_end_in_time_ends_with_an_error_and_is_free(
     running: service.Service, api: httpx.AsyncClient, books: Books
 ) -> None:
     begun = asyncio.create_task(stream(api, PATH, chat(model="slow", max_tokens=1000)))
-    await asyncio.sleep(0.5)
+    await under_way(running)
     await service.stop(drain_s=0.2)
     events = await begun
     assert events.error is not None
@@ -50,17 +50,19 @@ async def test_what_does_not_end_in_time_ends_with_an_error_and_is_free(
 
 
 async def test_leases_are_renewed_together(
-    running: service.Service, api: httpx.AsyncClient
+    running: service.Service, api: httpx.AsyncClient, books: Books
 ) -> None:
-    begun = [asyncio.create_task(api.post(PATH, json=chat(model="slow", max_tokens=40)))
+    begun = [asyncio.create_task(api.post(PATH, json=chat(model="slow", max_tokens=1000)))
              for _ in range(3)]  # fmt: skip
-    while len(running.generations) < 3:
+    await under_way(running, number=3)
+    while await books.open_holds() < 3:
         await asyncio.sleep(0.01)
-    await asyncio.sleep(0.2)
     await db(lambda: Hold.objects.update(lease=0))
     await running._renew()
     left = await db(lambda: list(Hold.objects.values_list("lease", flat=True)))
     assert left == [await db(pulse.new_lease)] * 3
+    for generation in list(running.generations.values()):
+        generation.cancel()
     await asyncio.gather(*begun)
 
 

@@ -329,17 +329,16 @@ async def test_what_was_just_used_will_be_released_soon_and_is_worth_a_retry(
 ) -> None:  # fmt: skip
     """A request that ended but is not settled yet holds money: 429, not 402."""
     await db(make_short, short, organisation, api_key[0])
-    settle_now = asyncio.Event()
+    ended, settle_now = asyncio.Event(), asyncio.Event()
 
     async def settle_later(*args: Any) -> object:
+        ended.set()
         await asyncio.wait_for(settle_now.wait(), 10)
         return await commit(*args)
 
     monkeypatch.setattr(settling, "commit", settle_later)
     first = asyncio.create_task(api.post(PATH, json=chat(max_tokens=900, stop=["stand"])))
-    while await books.open_holds() == 0:
-        await asyncio.sleep(0.02)
-    await asyncio.sleep(0.5)
+    await ended.wait()
     if short == "cap of the rotated key":
         key = await db(ApiKey.objects.get, pk=api_key[0].pk)
         _, successor = await db(flows.rotate_key, key, None)

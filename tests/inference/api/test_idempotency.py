@@ -23,7 +23,7 @@ from portal.lib.db import db
 from tests.billing.money import beats
 from tests.inference.api.events import parse_events
 from tests.inference.api.test_hang_up import assert_engine_idle
-from tests.inference.conftest import Books, chat
+from tests.inference.conftest import Books, chat, under_way
 from tests.inference.engines import FakeEngine
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -171,7 +171,7 @@ async def test_a_failure_is_forgotten_and_the_next_try_is_a_real_one(
     try:
         assert await running.pool.wait_until_healthy("fragile", 60)
         first = asyncio.create_task(web.post(CHAT, json=body, headers=key()))
-        await asyncio.sleep(0.5)
+        await under_way(running, "fragile")
     finally:
         engine.stop()
     broken = await first

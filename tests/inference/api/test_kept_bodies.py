@@ -14,7 +14,7 @@ from inference.log import bodies
 from inference.log.bodies import Bodies
 from inference.models import KeptBodies
 from portal.lib.db import db
-from tests.inference.conftest import Books, chat
+from tests.inference.conftest import Books, chat, under_way
 from tests.inference.engines import FakeEngine
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -130,7 +130,7 @@ async def test_a_failure_keeps_its_error(
         assert await running.pool.wait_until_healthy("fragile", 60)
         body = chat(model="fragile", max_tokens=400, stream=stream)
         first = asyncio.create_task(web.post(CHAT, json=body))
-        await asyncio.sleep(0.5)
+        await under_way(running, "fragile")
     finally:
         engine.stop()
     answer = await first

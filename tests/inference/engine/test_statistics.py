@@ -51,9 +51,9 @@ def test_what_is_computed_again_counts_as_a_prompt_but_not_as_sampled() -> None:
 
 
 def test_its_pace_is_that_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WINDOW_S", 0.05)
     desk, statistics = Desk(make()), Statistics()
     desk.submit([1], max_tokens=2)
     assert run(desk, statistics, 2).tokens_per_s > 0
+    monkeypatch.setattr(module, "WINDOW_S", 0.05)
     time.sleep(0.1)
     assert statistics.to_wire(desk.scheduler).tokens_per_s == 0

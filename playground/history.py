@@ -54,7 +54,7 @@ def search(found: QuerySet[Conversation], words: str) -> QuerySet[Conversation]:
 
 def listed(found: QuerySet[Conversation]) -> dict[str, Any]:
     """What the list at the side shows of them, and whether these are not all."""
-    first = list(found[: LISTED + 1])
+    first = list(found.defer("parameters")[: LISTED + 1])  # of each up to a megabyte
     return {"history": first[:LISTED], "listed": LISTED, "has_more": len(first) > LISTED}
 
 

@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Membership, Organisation, Role, User
 from inference import catalog
@@ -108,6 +110,17 @@ def test_a_long_history_says_that_it_goes_on(alice_client: Client, kept: Convers
         assert told in page
         assert page.count("data-conversation=") == history.LISTED
     assert told not in alice_client.get("/playground/conversations/?q=hello").content.decode()
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("path", ["/playground/", "/playground/conversations/"])
+def test_the_list_reads_no_parameters(alice_client: Client, path: str) -> None:
+    """Of fifty conversations with tools, which may be as large as a frame."""
+    with CaptureQueriesContext(connection) as asked:
+        assert "Hello" in alice_client.get(path).content.decode()
+    listing = [each["sql"] for each in asked if f"LIMIT {history.LISTED + 1}" in each["sql"]]
+    assert len(listing) == 1
+    assert "parameters" not in listing[0]
 
 
 def test_delete_means_deleted(alice_client: Client, kept: Conversation) -> None:

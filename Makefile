@@ -6,6 +6,9 @@ PORT ?= 8000
 # Files in the order in which they are collected: tests/conftest.py puts the longest first.
 IN_PARALLEL := --dist loadfile --no-loadscope-reorder --durations=15
 
+# What a full disk broke off is made anew, not taken for whole.
+.DELETE_ON_ERROR:
+
 .PHONY: setup setup-test run test coverage test-ci test-stripe soak check messages screenshots clean
 
 setup: $(VENV)/.installed
@@ -54,7 +57,7 @@ $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Missing: $(PYTHON) (Debian: apt-get install python3)"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "Python 3.11 to 3.13 is needed; set PYTHON=python3.12, say"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Missing: the venv module (Debian: apt-get install python3-venv)"; exit 1; }
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (once; torch is the large part) …"

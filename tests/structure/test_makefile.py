@@ -14,6 +14,14 @@ trap 'echo drained; exit 0' TERM
 echo "PORT=$PORT $*"
 for _ in $(seq 100); do sleep 0.05; done
 """
+# Instead of Python on a full disk: begins an environment.
+BREAKS_OFF = """#!/bin/sh
+[ "$2" = venv ] || exit 0
+mkdir -p .venv/bin
+ln -sf "$0" .venv/bin/python
+echo "no room" >&2
+exit 1
+"""
 
 
 def pretend_to_install(folder: Path, python: str) -> None:
@@ -50,6 +58,20 @@ def test_what_needs_a_test_key_of_stripes_says_so(tmp_path: Path, key: str) -> N
     assert told.returncode != 0
     assert "Missing: STRIPE_TEST_SECRET_KEY" in told.stdout
     assert "tested" not in told.stdout
+
+
+def test_an_environment_that_was_broken_off_is_made_anew(tmp_path: Path) -> None:
+    """A full disk leaves its Python without pip, and what is there is not installed into."""
+    pretend_to_install(tmp_path, SITE)
+    shutil.rmtree(tmp_path / ".venv")
+    full = tmp_path / "python3"
+    full.write_text(BREAKS_OFF)
+    full.chmod(0o755)
+    for _ in range(2):
+        command = ["make", "setup", f"PYTHON={full}"]
+        told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert told.returncode != 0
+        assert "no room" in told.stderr
 
 
 def test_cleaning_leaves_the_data(tmp_path: Path) -> None:

@@ -266,3 +266,21 @@ def test_panes_beside_each_other_widen_no_phones_page(
             expect(pane.locator(".turn[data-state=finished]")).to_have_count(1)
         assert page.locator(".pane.beside").count() == 2
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_the_address_names_what_the_last_pane_says(
+    browser: Browser, site: tuple[Site, str]
+) -> None:
+    with alice(browser, site, "hostile") as page:
+        expect(ask(page, "first")).to_have_attribute("data-state", "finished")
+        page.wait_for_url(re.compile("conversation="))
+        first = page.url
+        page.get_by_test_id("compare").click()
+        page.locator("#composer textarea").fill("second")
+        page.get_by_test_id("run").click()
+        expect(page.locator("[data-testid=answer][data-state=finished]")).to_have_count(3)
+        expect(page.locator("#history [aria-current]")).to_have_count(1)  # the second pane's
+        page.get_by_test_id("pane").first.locator("[data-pane=close]").click()
+        assert page.url != first
+        conversation = page.locator("#history [aria-current]").get_attribute("data-conversation")
+        assert page.url.endswith(f"?conversation={conversation}")

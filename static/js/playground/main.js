@@ -246,6 +246,8 @@ class Playground {
   /** @param {import("./pane.js").Pane} pane */
   #close(pane) {
     this.panes.remove(pane);
+    nameInAddress(this.panes);
+    this.history.mark(this.panes.active.conversation);
     this.showSettings();
     this.modeIs();
     this.focus();

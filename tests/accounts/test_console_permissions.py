@@ -189,11 +189,11 @@ def test_a_list_tells_nothing_beside_its_own(
 ) -> None:
     """Neither balances nor, by way of the search, who is a member where."""
     client = signed_in(helper)
-    for page, view, shown in (
-        ("admin:accounts_organisation_changelist", "view_organisation", "$10.00"),
-        ("admin:billing_account_changelist", "view_account", None),
+    for page, view, found, shown in (
+        ("admin:accounts_organisation_changelist", "view_organisation", organisation.pk, "$10.00"),
+        ("admin:billing_account_changelist", "view_account", organisation.name, None),
     ):
-        address, found = reverse(page), f"{organisation.pk}"
+        address = reverse(page)
         permit(helper, view)
         assert found in client.get(address).content.decode()
         assert found not in client.get(address, {"q": alice.email}).content.decode()

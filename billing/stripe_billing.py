@@ -147,6 +147,7 @@ def invoices_between(since: datetime, until: datetime) -> list[StripeInvoice]:
 def _invoice_of(told: stripe.Invoice) -> StripeInvoice:
     parent = told.parent.subscription_details if told.parent else None
     taxes = told.total_taxes or ()
+    lines = list(told.lines.auto_paging_iter())  # the first ten came with it
     return StripeInvoice(
         invoice_id=told.id or "",
         customer_id=id_of(told.customer),
@@ -155,9 +156,9 @@ def _invoice_of(told: stripe.Invoice) -> StripeInvoice:
         begins_period=told.billing_reason in OF_A_PERIOD
         or (
             # Another interval begins one, too.
-            told.billing_reason == "subscription_update" and bool(_whole_lines(told))
+            told.billing_reason == "subscription_update" and bool(_whole_lines(lines))
         ),
-        price_id=_price_of(_whole_lines(told)),
+        price_id=_price_of(_whole_lines(lines)),
         currency=told.currency,
         subtotal_cents=told.subtotal,
         discount_cents=sum(each.amount for each in told.total_discount_amounts or ()),
@@ -165,14 +166,14 @@ def _invoice_of(told: stripe.Invoice) -> StripeInvoice:
         included_tax_cents=sum(each.amount for each in taxes if each.tax_behavior == "inclusive"),
         total_cents=told.total,
         paid_cents=told.amount_paid,
-        units=sum(int(each.quantity or 0) for each in told.lines.data),
+        units=sum(int(each.quantity or 0) for each in lines),
         address=told.hosted_invoice_url or "",
     )
 
 
-def _whole_lines(told: stripe.Invoice) -> list[stripe.InvoiceLineItem]:
+def _whole_lines(lines: list[stripe.InvoiceLineItem]) -> list[stripe.InvoiceLineItem]:
     """Those of a whole period, where others are of a part of one that changed."""
-    of = [(line.parent and line.parent.subscription_item_details, line) for line in told.lines.data]
+    of = [(line.parent and line.parent.subscription_item_details, line) for line in lines]
     return [line for details, line in of if details and not details.proration]
 
 

@@ -13,6 +13,7 @@ from stripe.params import (
     DisputeListParams,
     DisputeRetrieveParams,
     EventListParams,
+    InvoiceLineItemListParams,
     InvoiceListParams,
     InvoicePaymentListParams,
     InvoiceRetrieveParams,
@@ -231,13 +232,30 @@ def listed(kind: str) -> Answer:
             and fields.get("customer") in {None, each.get("customer")}
             and fields.get("payment_intent") in {None, each.get("payment_intent")}
         ]  # fmt: skip
-        ids = [each["id"] for each in found]
-        after = ids.index(fields["starting_after"]) + 1 if "starting_after" in fields else 0
-        page = found[after : after + int(fields.get("limit", 10))]
-        more = after + len(page) < len(found)
-        return {"object": "list", "data": page, "has_more": more, "url": f"/v1/{kind}s"}
+        return _page(found, fields, f"{kind}s")
 
     return answer
+
+
+def _page(found: list[Object], fields: Object, path: str) -> Object:
+    ids = [each["id"] for each in found]
+    after = ids.index(fields["starting_after"]) + 1 if "starting_after" in fields else 0
+    page = found[after : after + int(fields.get("limit", 10))]
+    more = after + len(page) < len(found)
+    return {"object": "list", "data": page, "has_more": more, "url": f"/v1/{path}"}
+
+
+def retrieve_invoice(double: StripeDouble, _fields: Object, invoice_id: str) -> Object:
+    """With its first lines; the others are asked for."""
+    return {
+        **double.get("invoice", invoice_id),
+        "lines": list_invoice_lines(double, {}, invoice_id),
+    }
+
+
+def list_invoice_lines(double: StripeDouble, fields: Object, invoice_id: str) -> Object:
+    found = double.get("invoice", invoice_id)["lines"]["data"]
+    return _page(found, fields, f"invoices/{invoice_id}/lines")
 
 
 def list_subscriptions(double: StripeDouble, fields: Object, _id: str) -> Object:
@@ -270,7 +288,8 @@ def _endpoint(method: str, path: str, parameters: Any, answer: Answer) -> Endpoi
 ENDPOINTS = [
     _endpoint("GET", "charges/ID", ChargeRetrieveParams, retrieve("charge")),
     _endpoint("GET", "invoices", InvoiceListParams, listed("invoice")),
-    _endpoint("GET", "invoices/ID", InvoiceRetrieveParams, retrieve("invoice")),
+    _endpoint("GET", "invoices/ID", InvoiceRetrieveParams, retrieve_invoice),
+    _endpoint("GET", "invoices/ID/lines", InvoiceLineItemListParams, list_invoice_lines),
     _endpoint("POST", "customers", CustomerCreateParams, create_customer),
     _endpoint("GET", "customers/ID", CustomerRetrieveParams, retrieve("customer")),
     _endpoint("POST", "customers/ID", CustomerUpdateParams, update_customer),

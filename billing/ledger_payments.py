@@ -8,7 +8,7 @@ given with it goes where it came from, as far as it is unused.
 """
 
 from django.db.models import F, Value
-from django.db.models.functions import Greatest, Least
+from django.db.models.functions import Greatest
 from django.utils.translation import gettext_noop
 
 from billing.ledger import Balance, InsufficientCredit, accounting, credit, house_account
@@ -129,7 +129,7 @@ def close_credit_line(organisation_id: str) -> None:
     """Lower the line to what is owed and held now: nothing more is used on credit."""
     owed = F("debits_posted") + F("debits_pending") - F("credits_posted")
     Account.objects.filter(organisation_id=organisation_id).update(
-        credit_line_nanos=Least(F("credit_line_nanos"), Greatest(owed, Value(0)))
+        credit_line_nanos=Greatest(owed, Value(0))  # never above the line: a constraint
     )
 
 

@@ -322,6 +322,7 @@ def test_each_time_that_something_is_given_up_is_a_line(organisation: Organisati
         closing.run()
     lines = Transfer.objects.filter(kind="given_up").order_by("pk")
     assert [line.amount_nanos for line in lines] == [TEN, 1, 2]
+    assert lines[0].reference == f"given_up:{organisation.pk}"
     assert Closing.objects.get().given_up_nanos == TEN + 3
     all_is_well()
 

@@ -15,7 +15,7 @@ from django.db.models import F
 from django.utils import timezone
 from psycopg.errors import ReadOnlySqlTransaction
 
-from accounts.models import ApiKey, Organisation
+from accounts.models import ApiKey, Organisation, User
 from billing import hold_rows, ledger
 from billing.models import Account, Hold, HoldState, KeySpend, LateWaiver, Transfer, UsageRecord
 from portal.lib.money import MAX_NANOS, NANOS_PER_DOLLAR
@@ -71,6 +71,7 @@ def test_settling_twice_charges_once(org: str) -> None:
     again, _balance = ledger.settle("r1", draft(999))
     assert again == draft(400)
     assert UsageRecord.objects.get(request_id="r1").cost_nanos == 400
+    assert not LateWaiver.objects.exists(), "they were paid for"
     assert ledger.balance(org).available_nanos == TEN - 400
     audit_is_clean()
 
@@ -110,6 +111,7 @@ def test_the_sweep_releases_what_nobody_vouches_for(org: str) -> None:
     Hold.objects.update(lease=0)
     assert ledger.renew_leases("web2", ["r1", "r2"]) == 1
     assert ledger.sweep() == 1
+    assert ledger.renew_leases("web1", ["r1"]) == 0
     assert Hold.objects.get(pk="r1").state == HoldState.RELEASED
     assert Hold.objects.get(pk="r2").state == HoldState.OPEN
     record = UsageRecord.objects.get()
@@ -131,22 +133,26 @@ def test_settling_a_swept_hold_is_free_and_its_tokens_are_waived(org: str) -> No
     hold("r1", org, 1000)
     Hold.objects.update(lease=0)
     ledger.sweep()
-    record, _balance = ledger.settle("r1", draft(400, output_tokens=7))
+    late = draft(400, output_tokens=5, waived_tokens=2)
+    record, _balance = ledger.settle("r1", late)
     assert record.cost_nanos == 0
     waiver = LateWaiver.objects.get(request_id="r1")
     assert (waiver.tokens, waiver.model) == (7, UsageRecord.objects.get().model)
-    ledger.settle("r1", draft(400, output_tokens=7))
+    ledger.settle("r1", late)
     assert LateWaiver.objects.count() == 1
     assert ledger.balance(org).available_nanos == TEN
     audit_is_clean()
 
 
-def test_a_grant_with_a_used_reference_is_the_same_grant(org: str) -> None:
+def test_a_grant_with_a_used_reference_is_the_same_grant(org: str, charlie: User) -> None:
     first = ledger.grant(org, 100, reference="grant:x", description="Thanks")
     assert ledger.grant(org, 100, reference="grant:x", description="Thanks") == first
     assert ledger.balance(org).posted_nanos == TEN + 100
     with pytest.raises(ValueError, match="another transfer"):
         ledger.grant(org, 101, reference="grant:x", description="Thanks")
+    other = charlie.organisations.get().pk
+    with pytest.raises(ValueError, match="another transfer"):
+        ledger.grant(other, 100, reference="grant:x", description="Thanks")
     audit_is_clean()
 
 

@@ -64,12 +64,14 @@ def test_the_database_refuses_what_is_below_the_line(later: Organisation) -> Non
             account.update(**change)
 
 
-def test_a_line_below_what_is_owed_is_refused(later: Organisation) -> None:
-    use(later, TEN + 50)
+def test_a_line_below_what_is_owed_and_held_is_refused(later: Organisation) -> None:
+    use(later, TEN + 30)
+    hold("req_1", later.pk, 20)
     with pytest.raises(ValueError, match="owed"):
         postpaid.turn_on(later, 49, "operator@example.com")
     postpaid.turn_on(later, 50, "operator@example.com")
     assert account_of(later.pk).available_nanos == 0
+    assert PostPaid.objects.get().term == 1, "another line begins nothing anew"
 
 
 def test_switched_off_nothing_more_is_used_on_credit(later: Organisation) -> None:
@@ -84,6 +86,7 @@ def test_what_a_request_gives_back_that_ran_when_it_was_switched_off_is_no_credi
     double: StripeDouble, later: Organisation
 ) -> None:
     hold("req_1", later.pk, TEN + 5000)
+    assert postpaid.owed_nanos(later.pk) == 0, "it may all come back"
     postpaid.turn_off(later)
     ledger.settle("req_1", draft(TEN + 50))
     tasks.tell_usage()

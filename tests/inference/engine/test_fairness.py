@@ -34,6 +34,13 @@ def test_what_was_served_while_nobody_else_came_is_forgotten_with_the_last_one()
     assert counters.served("bob") == counters.served("alice")
 
 
+def test_an_output_token_counts_twice_a_prompt_token() -> None:
+    counters = TenantCounters()
+    counters.charge_prompt("alice", 2)
+    counters.charge_output("bob")
+    assert counters.served("alice") == counters.served("bob") > 0
+
+
 def test_who_has_an_equal_share_gives_nothing_up() -> None:
     assert who_has_too_much(Counter(alice=8, bob=4), 16, "bob", 4) is None
     assert who_has_too_much(Counter(alice=9, bob=4), 16, "bob", 4) == "alice"

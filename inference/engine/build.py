@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from transformers import PretrainedConfig
 
 from inference.engine import cgroups
 from inference.engine.attention import kernels_work
@@ -29,7 +30,7 @@ from inference.engine.runner import LaunchingRunner, ModelRunner
 from inference.engine.sampler import Sampler
 from inference.engine.scheduler import Scheduler
 from inference.engine.server import Served
-from inference.engine.support import longest_text, read_config
+from inference.engine.support import longest_text, supported_config
 from inference.engine.tokenizer import HuggingFaceCodec, load_codec
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,8 @@ class EngineSizes:
 def build_real(args: argparse.Namespace) -> Served:
     """Load what the command line asks for. ValueError with the reason when it cannot be served."""
     device = choose_device(args.device)
-    halvable = has_half_the_bits(args.path)
+    config = supported_config(args.path)
+    halvable = has_half_the_bits(config)
     dtype = choose_dtype(args, halvable, device)
     sizes = EngineSizes(
         max_model_len=args.max_model_len,
@@ -81,6 +83,7 @@ def build_real(args: argparse.Namespace) -> Served:
         max_drafts=args.max_drafts,
         max_stretch=args.max_stretch,
     )
+    choose_limits(config, sizes, device)  # before anybody waits for the weights
     parts, int8 = args.tensor_parallel, args.quantize == "int8"
     check_weights_fit(args.path, device, dtype, parts=parts, int8=int8)
     model = _load(args, device, dtype)
@@ -95,16 +98,12 @@ def assemble(
     """Give a loaded model its cache and its scheduler, and let it prove itself."""
     device, on_cuda = model.device, model.device.type == "cuda"
     block_size = sizes.block_size or (BLOCK_SIZE if on_cuda else 16)
-    max_running = sizes.max_running or (CUDA_RUNNING if on_cuda else CPU_RUNNING)
-    budget = CUDA_BUDGET if on_cuda else _cpu_budget(model, max_running)
-    limits = SchedulerLimits(
-        max_model_len=_choose_length(model, sizes),
-        token_budget=sizes.token_budget or budget,
-        max_running=max_running,
-        max_waiting=sizes.max_waiting,
-        max_drafts=sizes.max_drafts,
-        max_stretch=sizes.max_stretch,
-    )
+    limits = choose_limits(model.config, sizes, device, model.num_parameters)
+    longest, positions = longest_text(model.config), model.config.max_position_embeddings
+    if longest < positions:
+        logger.info(
+            "of %d tokens %d are served: longer texts are read otherwise", positions, longest
+        )
     if on_cuda:
         set_precision()
     dtype = sizes.kv_cache_dtype or model.dtype
@@ -197,9 +196,8 @@ def choose_cache_dtype(
     return wanted
 
 
-def has_half_the_bits(path: str) -> bool:
+def has_half_the_bits(config: PretrainedConfig) -> bool:
     """Whether a checkpoint has bfloat16 weights, and a form that takes them as they are."""
-    config = read_config(path)
     return getattr(config, "dtype", None) is torch.bfloat16 and config.model_type in FAMILIES
 
 
@@ -239,25 +237,37 @@ def eos_token_ids(model: HuggingFaceModel) -> tuple[int, ...]:
     return tuple(token_id for token_id in several if token_id >= 0)
 
 
-def _cpu_budget(model: HuggingFaceModel, max_running: int) -> int:
+def choose_limits(
+    config: PretrainedConfig, sizes: EngineSizes, device: torch.device, num_parameters: int = 1
+) -> SchedulerLimits:
+    """Return the sizes of sequences and steps; before a model is loaded, those of the smallest.
+
+    ValueError when what is asked for fits neither the model nor the rest of it.
+    """
+    on_cuda = device.type == "cuda"
+    longest = longest_text(config)
+    max_model_len = sizes.max_model_len or longest
+    if max_model_len > longest:
+        raise ValueError(f"The model was made for at most {longest} tokens, not {max_model_len}.")
+    max_running = sizes.max_running or (CUDA_RUNNING if on_cuda else CPU_RUNNING)
+    budget = CUDA_BUDGET if on_cuda else _cpu_budget(num_parameters, max_running)
+    return SchedulerLimits(
+        max_model_len=max_model_len,
+        token_budget=sizes.token_budget or budget,
+        max_running=max_running,
+        max_waiting=sizes.max_waiting,
+        max_drafts=sizes.max_drafts,
+        max_stretch=sizes.max_stretch,
+    )
+
+
+def _cpu_budget(num_parameters: int, max_running: int) -> int:
     """Return how many tokens a modest processor computes in about a second.
 
     A step much longer than that delays everyone's next token, and looks like a hang from outside.
     """
-    per_second = torch.get_num_threads() * MODEST_FLOPS // (2 * model.num_parameters)
+    per_second = torch.get_num_threads() * MODEST_FLOPS // (2 * num_parameters)
     return max(max_running, min(CPU_BUDGET, per_second))
-
-
-def _choose_length(model: HuggingFaceModel, sizes: EngineSizes) -> int:
-    longest, positions = longest_text(model.config), model.config.max_position_embeddings
-    wanted = sizes.max_model_len or longest
-    if longest < positions:
-        logger.info(
-            "of %d tokens %d are served: longer texts are read otherwise", positions, longest
-        )
-    if wanted > longest:
-        raise ValueError(f"The model was made for at most {longest} tokens, not {wanted}.")
-    return wanted
 
 
 def _fit_blocks(

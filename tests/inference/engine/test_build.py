@@ -13,6 +13,7 @@ from inference.engine.__main__ import build_parser
 from inference.engine.build import (
     EngineSizes,
     assemble,
+    build_real,
     choose_cache_dtype,
     choose_dtype,
     digest,
@@ -23,6 +24,7 @@ from inference.engine.build import (
 from inference.engine.fake_codec import FakeCodec
 from inference.engine.kv_cache import bytes_per_block
 from inference.engine.model import HuggingFaceModel
+from inference.engine.support import read_config
 from tests.inference.engine.tiny import CONFIGS, random_module
 
 SIZES = EngineSizes(max_running=4, max_waiting=8)
@@ -90,6 +92,23 @@ def test_it_says_why_it_does_not_fit(
 
 
 @pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("--max-model-len 513", "at most 512 tokens, not 513"),
+        ("--token-budget 63", "cover one token for each of 64 running"),
+        ("--token-budget 3 --max-running 4", "cover one token for each of 4 running"),
+    ],
+)
+def test_what_cannot_fit_is_refused_before_the_weights_are_read(
+    options: str, reason: str, tmp_path: Path
+) -> None:
+    save_config(tmp_path, "llama", torch.float32)  # and nothing else
+    args = build_parser().parse_args(["--path", str(tmp_path), "--device=cpu", *options.split()])
+    with pytest.raises(ValueError, match=reason):
+        build_real(args)
+
+
+@pytest.mark.parametrize(
     ("said", "ends"),
     [(None, (256, 258)), (7, (7,)), ([7, 0], (7, 0)), (-1, ()), ([-1, 7], (7,))],
 )
@@ -134,7 +153,7 @@ def test_on_a_cpu_it_halves_the_bits_only_where_that_is_exact_and_fast(
 ) -> None:
     monkeypatch.setattr(build, "multiplies_bfloats", lambda: multiplies)
     save_config(tmp_path, family, weights)
-    halvable = has_half_the_bits(str(tmp_path))
+    halvable = has_half_the_bits(read_config(str(tmp_path)))
     for wanted, dtype in (("auto", chosen), ("float16", torch.float16)):
         args = build_parser().parse_args(["--dtype", wanted])
         assert choose_dtype(args, halvable, torch.device("cpu")) is dtype
@@ -168,7 +187,7 @@ def test_the_cache_has_the_dtype_of_the_checkpoint_or_the_one_that_is_asked_for(
 ) -> None:
     save_config(tmp_path, family, weights)
     args = build_parser().parse_args(["--path", str(tmp_path), *options.split()])
-    halvable = has_half_the_bits(str(tmp_path))
+    halvable = has_half_the_bits(read_config(str(tmp_path)))
     assert choose_cache_dtype(args, halvable, torch.device("cpu"), model_dtype) is chosen
 
 

@@ -22,7 +22,7 @@ from inference.engine.kv_cache import bytes_per_block
 from inference.engine.lean import lean_model
 from inference.engine.limits import SchedulerLimits
 from inference.engine.memory import cache_room, check_weights_fit
-from inference.engine.model import HuggingFaceModel, load_model
+from inference.engine.model import HuggingFaceModel, load_model, proof_blocks
 from inference.engine.native.compiler import multiplies_bfloats
 from inference.engine.native.decoder import NativeDecoder
 from inference.engine.parallel import load_parallel
@@ -110,7 +110,8 @@ def assemble(
     num_blocks = sizes.kv_blocks or _fit_blocks(model, sizes, limits, block_size, dtype)
     logger.info("key-value cache: %d blocks of %d tokens, %s", num_blocks, block_size, _name(dtype))
     model.verify(block_size)
-    cache = model.new_cache(num_blocks, block_size, dtype)
+    # Proofs write to it as well, however little it is to serve with.
+    cache = model.new_cache(max(num_blocks, proof_blocks(block_size)), block_size, dtype)
     cache.stay_ahead()
     form = lean_model(model, cache) or model
     if on_cuda:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from inference.engine.batch import build_batch
 from inference.engine.kv_cache import KVCache
-from inference.engine.model import CausalModel
+from inference.engine.model import PROOF_TOKENS, CausalModel, proof_blocks
 from inference.engine.native.compiler import library_name
 from inference.engine.native.decoder import NativeDecoder
 from inference.engine.params import SamplingParams
@@ -48,8 +48,7 @@ def depends_on_company(model: CausalModel, cache: KVCache) -> bool:
 
     Uses the first blocks, before anything is served.
     """
-    length = min(24, 2 * cache.block_size)
-    needed = -(-length // cache.block_size)
+    length, needed = PROOF_TOKENS, proof_blocks(cache.block_size) // 2
     own, others = (list(range(1 + n * needed, 1 + (n + 1) * needed)) for n in range(2))
     generator = torch.Generator().manual_seed(0)
     ids, other_ids = (

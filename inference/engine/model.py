@@ -31,7 +31,7 @@ TOLERANCE = {torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1.5e-1}
 # Where keys and values alone are bfloat16: right lean forms were up to 2.5e-2 apart (32 layers of
 # wide random weights). It hides small faults, which a cache that rounds nothing has to show first.
 ROUNDED_TOLERANCE = 5e-2
-PROOF_BLOCKS = 4  # that `distance` uses
+PROOF_TOKENS = 24  # of a sequence that `distance` runs beside another one
 
 
 class CausalModel(Protocol):
@@ -108,7 +108,7 @@ class HuggingFaceModel:
 
     def exact_cache(self, block_size: int) -> KVCache:
         """Allocate a cache for a proof: a few blocks, in the model's own dtype."""
-        return self.new_cache(PROOF_BLOCKS, block_size, self.dtype)
+        return self.new_cache(proof_blocks(block_size), block_size, self.dtype)
 
     def verify(self, block_size: int) -> None:
         """Raise ValueError unless the paged passes give what the model's own attention gives.
@@ -138,10 +138,10 @@ class HuggingFaceModel:
         catches whatever needs something we do not do. Uses the first blocks, before anything is
         served.
         """
-        length, cut = min(24, 2 * cache.block_size), 9
+        length, cut = PROOF_TOKENS, 9
         generator = torch.Generator().manual_seed(0)
         ids = torch.randint(0, self.vocab_size, (length,), generator=generator).tolist()
-        needed = -(-length // cache.block_size)
+        needed = proof_blocks(cache.block_size) // 2
         whole = [list(range(1 + i * needed, 1 + (i + 1) * needed)) for i in range(2)]
         other = ids[3:11]
         plans = (
@@ -163,6 +163,11 @@ def _row(key: int, ids: list[int], start: int, count: int, blocks: list[int]) ->
     params = SamplingParams(max_tokens=1, temperature=0.0)
     samples = start + count == len(ids)
     return Row(key, ids, len(ids), start, count, blocks, params, 0, samples)
+
+
+def proof_blocks(block_size: int) -> int:
+    """Return how many blocks two sequences of a proof take."""
+    return 2 * -(-PROOF_TOKENS // block_size)
 
 
 def load_model(

@@ -23,7 +23,7 @@ from inference.engine.build import (
 )
 from inference.engine.fake_codec import FakeCodec
 from inference.engine.kv_cache import bytes_per_block
-from inference.engine.model import HuggingFaceModel
+from inference.engine.model import PROOF_TOKENS, HuggingFaceModel
 from inference.engine.support import read_config
 from tests.inference.engine.tiny import CONFIGS, random_module
 
@@ -56,6 +56,21 @@ def test_its_cache_fills_what_it_is_allowed_and_no_more(
     monkeypatch.setattr(build, "cache_room", room)
     pool = put_together(model, memory_fraction=0.1, memory_shares=2).scheduler.pool
     assert pool.num_blocks == 50 - 2  # which are nobody's
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [{"max_model_len": 16, "max_running": 1}, {"block_size": 1}, {"block_size": 5}],
+    ids=str,
+)
+def test_a_model_can_prove_itself_in_however_few_or_short_blocks(
+    model: HuggingFaceModel, sizes: dict[str, int]
+) -> None:
+    """Proofs write to the cache that will serve; C looks at no bounds."""
+    served = put_together(model, **sizes)
+    cache = served.runner._cache
+    assert (cache.spill - 1) * cache.block_size >= 2 * PROOF_TOKENS
+    assert served.scheduler.pool.num_blocks < cache.spill
 
 
 def test_it_knows_what_a_block_takes(model: HuggingFaceModel) -> None:

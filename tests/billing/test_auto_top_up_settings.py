@@ -39,12 +39,14 @@ def test_what_makes_no_sense_is_refused_by_name(
 def test_a_ceiling_may_be_all_that_was_charged_this_month_and_no_less(
     double: StripeDouble, alice_client: Client, low: Organisation
 ) -> None:
+    turn_on(alice_client, ceiling="25.00")
     autotopup.run()
+    assert charges(double) == [2500], "all of it"
     refused = turn_on(alice_client, amount="20.00", ceiling="24.99")
     assert refused.context["auto_form"].errors["ceiling"] == [
         "More was charged this month already; turn automatic top-up off instead."
     ]
-    assert (auto().amount_cents, auto().ceiling_cents) == (2500, 6000)
+    assert (auto().amount_cents, auto().ceiling_cents) == (2500, 2500)
     assert turn_on(alice_client, amount="20.00", ceiling="25.00").status_code == 302
     assert (auto().amount_cents, auto().ceiling_cents) == (2000, 2500)
 

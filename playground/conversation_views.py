@@ -1,9 +1,17 @@
 """The kept conversations of a person: the list, its search, one of them, its export, its end."""
 
-from typing import Any
+import json
+from collections.abc import AsyncIterator
 
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    JsonResponse,
+    StreamingHttpResponse,
+)
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -11,6 +19,8 @@ from accounts.permissions import member_required
 from playground import history, snapshots
 from playground.admission import SPENDERS
 from playground.models import Conversation, Message
+
+EXPORTED_AT_ONCE = 10  # conversations in memory, which may have megabytes each
 
 
 @require_safe
@@ -52,33 +62,42 @@ def answer(request: HttpRequest, request_id: str) -> JsonResponse:
 
 @require_safe
 @member_required(*SPENDERS)
-def export(request: HttpRequest, conversation_id: str, form: str) -> HttpResponse:
+def export(request: HttpRequest, conversation_id: str, form: str) -> HttpResponseBase:
     """A file of the conversation: JSON with everything, or Markdown to read."""
     conversation = own_conversation(request, conversation_id)
-    if form == "json":
-        return download(history.as_json(conversation), f"{conversation.id}.json")
-    return download(history.as_markdown(conversation), f"{conversation.id}.md")
+    return download(HttpResponse(spell(conversation, form)), f"{conversation.id}.{form}")
 
 
 @require_safe
 @member_required(*SPENDERS)
-def export_all(request: HttpRequest, form: str) -> HttpResponse:
+def export_all(request: HttpRequest, form: str) -> HttpResponseBase:
     """The same of every conversation of the member's in this organisation, the newest first."""
     found = conversations_of(request).prefetch_related("messages")
+    return download(StreamingHttpResponse(spell_all(found, form)), f"conversations.{form}")
+
+
+async def spell_all(found: QuerySet[Conversation], form: str) -> AsyncIterator[str]:
+    """Bit by bit: all that a member ever said may be more than this process has room for."""
     if form == "json":
-        whole = {"conversations": [history.as_json(each) for each in found]}
-        return download(whole, "conversations.json")
-    text = "\n---\n\n".join(history.as_markdown(each) for each in found)
-    return download(text, "conversations.md")
+        yield '{"conversations": [\n'
+    between = ""
+    async for each in found.aiterator(chunk_size=EXPORTED_AT_ONCE):
+        yield between + spell(each, form)
+        between = ",\n" if form == "json" else "\n---\n\n"
+    if form == "json":
+        yield "\n]}\n"
 
 
-def download(content: dict[str, Any] | str, name: str) -> HttpResponse:
-    """JSON of an object, or Markdown, as a file."""
-    if isinstance(content, str):
-        response = HttpResponse(content, content_type="text/markdown; charset=utf-8")
-    else:
-        options = {"ensure_ascii": False, "indent": 2}
-        response = JsonResponse(content, json_dumps_params=options)
+def spell(conversation: Conversation, form: str) -> str:
+    if form == "md":
+        return history.as_markdown(conversation)
+    return json.dumps(history.as_json(conversation), ensure_ascii=False, indent=2)
+
+
+def download(response: HttpResponseBase, name: str) -> HttpResponseBase:
+    """As a file."""
+    kind = "application/json" if name.endswith(".json") else "text/markdown; charset=utf-8"
+    response["Content-Type"] = kind
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 

@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from accounts.models import Organisation, User
 from inference import service
+from playground.models import Conversation, Message
 from portal.lib.db import db
 from tests.conftest import signed_in
 from tests.inference.conftest import (  # noqa: F401  fixtures
@@ -26,6 +27,8 @@ from tests.inference.conftest import (  # noqa: F401  fixtures
     running,
     secret,
 )
+
+MEASURED = {"cost_nanos": 7, "balance_nanos": 123456, "request_id": "req_1", "ttft_ms": 5}
 
 
 @dataclass
@@ -104,6 +107,19 @@ async def site(running: service.Service) -> AsyncIterator[Site]:  # noqa: F811
 @pytest.fixture
 async def alice_browser(alice: User, organisation: Organisation, flushable: None) -> Client:  # noqa: F811
     return await db(signed_in, alice)
+
+
+@pytest.fixture
+def kept(alice: User, organisation: Organisation) -> Conversation:
+    conversation = Conversation.objects.create(
+        organisation=organisation, user=alice, title="Rain in Zug", model="starter"
+    )
+    Message.objects.create(conversation=conversation, position=0, role="user", content="Rain?")
+    Message.objects.create(
+        conversation=conversation, position=1, role="assistant", content="<b>No</b>, 100% dry",
+        request_id="req_1", measured=MEASURED,
+    )  # fmt: skip
+    return conversation
 
 
 def run(id: str = "r1", content: str = "hi", **fields: Any) -> dict[str, Any]:  # noqa: A002

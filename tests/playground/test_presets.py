@@ -16,7 +16,6 @@ from playground import presets, snapshots
 from playground.models import (
     Audience,
     Conversation,
-    Message,
     Preset,
     PresetVersion,
     Snapshot,
@@ -29,25 +28,11 @@ CONTENT = {
     "parameters": {"temperature": 0.5, "tools": []},
     "variables": {"tone": "brief"},
 }
-MEASURED = {"cost_nanos": 7, "balance_nanos": 123456, "request_id": "req_1", "ttft_ms": 5}
 
 
 @pytest.fixture(autouse=True)
 def starter(db: None) -> None:
     catalog.ensure_starter()
-
-
-@pytest.fixture
-def kept(alice: User, organisation: Organisation) -> Conversation:
-    conversation = Conversation.objects.create(
-        organisation=organisation, user=alice, title="Rain in Zug", model="starter"
-    )
-    Message.objects.create(conversation=conversation, position=0, role="user", content="Rain?")
-    Message.objects.create(
-        conversation=conversation, position=1, role="assistant", content="<b>No</b>, 100% dry",
-        request_id="req_1", measured=MEASURED,
-    )  # fmt: skip
-    return conversation
 
 
 def post(client: Client, path: str, body: object, **options: Any) -> HttpResponse:
@@ -333,36 +318,6 @@ def test_history_is_searched_in_titles_and_texts(
     assert not found("100_")
     assert not found("zug", bob_client)
     assert found("\0")
-
-
-def test_the_whole_history_is_exported_and_nobody_elses(
-    alice_client: Client, bob_client: Client, charlie_client: Client, kept: Conversation
-) -> None:
-    exported = alice_client.get("/playground/conversations.json")
-    [whole] = json.loads(exported.content)["conversations"]
-    assert whole == alice_client.get(f"/playground/conversations/{kept.id}.json").json()
-    assert whole["created_at"] == kept.created_at.isoformat()
-    assert 'filename="conversations.json"' in exported["Content-Disposition"]
-    text = alice_client.get("/playground/conversations.md").content.decode()
-    assert "## Assistant\n\n<b>No</b>, 100% dry\n" in text
-    for other in (bob_client, charlie_client):
-        path = "/playground/conversations.json"
-        assert other.get(path, follow=True).content.decode().find(kept.id) == -1
-
-
-def test_a_conversation_is_exported_in_both_forms(
-    alice_client: Client, bob_client: Client, kept: Conversation
-) -> None:
-    path = f"/playground/conversations/{kept.id}"
-    exported = alice_client.get(f"{path}.json")
-    assert json.loads(exported.content)["messages"][1]["measured"]["cost_nanos"] == 7
-    assert f'filename="{kept.id}.json"' in exported["Content-Disposition"]
-    text = alice_client.get(f"{path}.md").content.decode()
-    assert text.startswith("# Rain in Zug\n")
-    assert "## Assistant\n\n<b>No</b>, 100% dry\n" in text
-    assert alice_client.get(f"{path}.pdf").status_code == 404
-    for form in ("json", "md"):
-        assert bob_client.get(f"{path}.{form}").status_code == 404
 
 
 def test_presets_and_links_have_an_end_and_old_versions_go(

@@ -7,7 +7,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing import autotopup
-from billing.models import AutoTopUp, StripeCustomer
+from billing.models import AutoTopUp, StripeCustomer, TopUp
+from billing.months import before, bounds, month_of
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.payments import hear
 from tests.billing.stripe_double import StripeDouble
@@ -39,3 +40,10 @@ def again() -> None:
     """The next run, when its time has come."""
     AutoTopUp.objects.update(next_attempt_at=timezone.now())
     autotopup.run()
+
+
+def a_month_later() -> None:
+    """What was until now was in the month before."""
+    earlier = before(month_of(timezone.now()))
+    TopUp.objects.update(created_at=bounds(earlier)[0])
+    AutoTopUp.objects.update(month=earlier)

@@ -13,10 +13,18 @@ from django.utils import timezone
 from accounts.models import Membership, Organisation, Role, User
 from billing import autotopup, customers, ledger, stripe_api, topups
 from billing.models import AutoTopUp, StripeCustomer, TopUp, Transfer, WebhookDelivery
-from billing.months import before, bounds, following, month_of
+from billing.months import before, following, month_of
 from tests.billing.money import audit_is_clean, hold
 from tests.billing.payments import TEN, balance, begin, hear
-from tests.billing.saved_cards import CHARGE, again, auto, charges, save_card, turn_on
+from tests.billing.saved_cards import (
+    CHARGE,
+    a_month_later,
+    again,
+    auto,
+    charges,
+    save_card,
+    turn_on,
+)
 from tests.billing.stripe_double import AUTHENTICATION_CARD, DECLINED_CARD, StripeDouble
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -142,13 +150,6 @@ def test_a_suspended_organisation_is_not_charged(double: StripeDouble, low: Orga
     Organisation.objects.update(suspended_at=timezone.now())
     autotopup.run()
     assert charges(double) == []
-
-
-def a_month_later() -> None:
-    """What was until now was in the month before."""
-    earlier = before(month_of(timezone.now()))
-    TopUp.objects.update(created_at=bounds(earlier)[0])
-    AutoTopUp.objects.update(month=earlier)
 
 
 def test_the_months_ceiling_is_kept_and_the_next_month_starts_anew(
@@ -291,53 +292,6 @@ def test_a_failure_told_late_does_not_undo_a_payment(
     autotopup.run()
     autotopup.fail(TopUp.objects.get(), "card_declined")
     assert (TopUp.objects.get().state, auto().failures, mail.outbox) == ("paid", 0, [])
-
-
-def charged_in_vain(double: StripeDouble, client: Client) -> dict[str, Any]:
-    """A payment of a card that was declined; the one that is saved now is not."""
-    turn_on(client, threshold="1000.00")
-    save_card(double, client, DECLINED_CARD)
-    autotopup.run()
-    [failed] = double.all("payment_intent")
-    save_card(double, client)
-    return failed
-
-
-def test_a_payment_that_failed_first_and_is_paid_later_counts_in_the_months_ceiling(
-    double: StripeDouble, alice_client: Client, low: Organisation
-) -> None:
-    failed = charged_in_vain(double, alice_client)
-    again()
-    double._succeed(failed)
-    for _ in range(2):
-        hear(double, alice_client)
-        WebhookDelivery.objects.update(processed_at=None)
-    assert balance(low) == TEN + 2 * CHARGE
-    assert (auto().charged_cents, auto().late_cents) == (5000, 2500)
-    again()
-    assert charges(double) == [2500, 2500], "75 dollars would be above 60"
-    audit_is_clean()
-
-
-def test_a_late_payment_above_the_ceiling_is_credited_and_nothing_more_is_charged(
-    double: StripeDouble, alice_client: Client, low: Organisation
-) -> None:
-    failed = charged_in_vain(double, alice_client)
-    for _ in range(2):
-        again()
-    double._succeed(failed)
-    hear(double, alice_client)
-    assert balance(low) == TEN + 3 * CHARGE
-    assert auto().charged_cents == 7500
-    answer = turn_on(alice_client, threshold="1000.00", ceiling="74.99")
-    assert "ceiling" in answer.context["auto_form"].errors
-    assert turn_on(alice_client, threshold="1000.00", ceiling="99.99").status_code == 302
-    again()
-    assert charges(double) == [2500] * 3
-    a_month_later()
-    again()
-    assert (auto().charged_cents, auto().late_cents) == (2500, 0)
-    audit_is_clean()
 
 
 def test_a_clock_that_was_wrong_for_a_while_leaves_no_charge_out_of_its_months_ceiling(

@@ -73,6 +73,10 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_loaded(
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (needed - 1, needed))
     with pytest.raises(ValueError, match="memory of the GPU is free"):
         check_weights_fit(str(tmp_path), CUDA, dtype)
+    monkeypatch.setattr(memory, "free_memory", lambda: needed - 1)  # which they go through
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (needed, needed))
+    with pytest.raises(ValueError, match="memory of this machine is free"):
+        check_weights_fit(str(tmp_path), CUDA, dtype)
 
 
 def test_a_model_too_large_for_one_gpu_may_be_divided_or_rounded(

@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import APIResponse, Browser, Locator, Page, Route, expect
 
-from tests.playground.in_browser import ask, composer, page, site
+from tests.playground.in_browser import ask, composer, page, site, until
 from tests.story.site import Site
 
 
@@ -94,6 +94,31 @@ def test_the_history_is_searched_from_the_palette_of_a_phone(page: Page) -> None
     page.keyboard.type("search the hist")
     page.keyboard.press("Enter")
     expect(page.locator("#history-search")).to_be_focused()
+
+
+def test_the_history_keeps_the_focus_and_the_latest_list_whichever_comes_last(page: Page) -> None:
+    """It is brought anew after each answer."""
+    latest = page.locator("#history .history a[data-conversation]").first
+
+    def answered(question: str, num_lists: int) -> None:
+        page.get_by_role("button", name="New chat").click()
+        expect(ask(page, question)).to_contain_text("word3")
+        page.locator("#history summary").last.focus()
+        page.keyboard.press("Escape")
+        until(lambda: page.wait_for_timeout(50) or len(held) == num_lists)
+
+    held: list[tuple[Route, APIResponse]] = []
+    expect(ask(page, "the first")).to_contain_text("word3")
+    page.keyboard.press("Escape")
+    expect(latest).to_have_text("the first")
+    page.route("**/conversations/?q=", lambda route: held.append((route, route.fetch())))
+    answered("the second", 1)
+    answered("the third", 2)
+    for route, response in reversed(held):
+        route.fulfill(response=response)
+        page.wait_for_timeout(300)  # for what must not happen
+        expect(latest).to_have_text("the third")
+    expect(page.locator("#history summary").last).to_be_focused()
 
 
 def test_code_in_a_dialog_is_copied_without_https(page: Page) -> None:

@@ -8,6 +8,7 @@ const PAUSE_MS = 250;
 
 export class HistoryView {
   #current = "";
+  #asked = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #waiting;
 
@@ -36,17 +37,33 @@ export class HistoryView {
 
   /** @param {string} current the conversation that is open */
   async refresh(current) {
-    const words = this.search.value;
+    this.mark(current);
+    this.#asked += 1;
+    const asked = this.#asked;
     try {
-      const address = `${this.url}?q=${encodeURIComponent(words)}`;
+      const address = `${this.url}?q=${encodeURIComponent(this.search.value)}`;
       const answer = await fetch(address, { headers: signature(), redirect: "manual" });
-      if (!answer.ok || words !== this.search.value) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      this.place.replaceChildren(...document.importNode(page.body, true).childNodes);
-      this.mark(current);
+      if (!answer.ok || asked !== this.#asked) return; // a later one knows more
+      this.#replace(document.importNode(page.body, true));
+      this.mark(this.#current);
     } catch {
       // The list stays as it was; the next answer tries again.
     }
+  }
+
+  /**
+   * What had the focus in it has that again, if it is still there.
+   * @param {HTMLElement} list
+   */
+  #replace(list) {
+    const held = document.activeElement;
+    const link = this.place.contains(held) ? linkBeside(held) : null;
+    this.place.replaceChildren(...list.childNodes);
+    if (!held || !link) return;
+    const again = this.place.querySelector(`[data-conversation="${link.dataset.conversation}"]`);
+    const control = again?.closest("li")?.querySelector(held.tagName);
+    /** @type {HTMLElement | undefined | null} */ (control)?.focus({ preventScroll: true });
   }
 
   /** @param {string} current */
@@ -85,7 +102,16 @@ export class HistoryView {
 
   /** @param {HTMLButtonElement} button */
   #mayDelete(button) {
-    const title = button.closest("li")?.querySelector("[data-conversation]")?.textContent ?? "";
+    const title = linkBeside(button)?.textContent ?? "";
     return confirmed(fill(this.texts.delete_conversation, { title }), this.texts.delete);
   }
+}
+
+/**
+ * To the conversation that a control is of.
+ * @param {Element | null} control
+ * @returns {HTMLElement | null}
+ */
+function linkBeside(control) {
+  return control?.closest("li")?.querySelector("[data-conversation]") ?? null;
 }

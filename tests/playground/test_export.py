@@ -53,6 +53,8 @@ def test_it_is_read_and_sent_bit_by_bit(alice_client: Client, kept: Conversation
     assert len(json.loads("".join(pieces))["conversations"]) == 25
     assert len(pieces) > 25
     assert len([sql for sql in queries if "playground_message" in sql]) == 3, "ten at a time"
+    whole = [sql for sql in queries if "playground_conversation" in sql and "title" in sql]
+    assert len(whole) == 3, "none stays open while somebody reads what came of it"
 
 
 def test_a_conversation_is_exported_in_both_forms(

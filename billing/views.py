@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -197,7 +197,7 @@ def page(
         "cap_form": CapForm(initial={"monthly_cap": standing.monthly_cap_nanos}),
         **_alerts(organisation),
         "page_obj": lines,
-        "newest": newest or (lines.object_list[0].reference if lines.object_list else ""),
+        "newest": newest or _begins_with(lines),
         "form": form,
         "auto": auto,
         "auto_charged_nanos": autotopup.charged_cents(auto) * NANOS_PER_CENT if auto else 0,
@@ -218,6 +218,11 @@ def page(
             organisation=account.organisation, pk=request.GET.get("top_up", "").replace("\0", "")
         ).first(),
     }
+
+
+def _begins_with(lines: Page[Any]) -> str:
+    """The reference of the first line of all; a later page alone does not know it."""
+    return lines.object_list[0].reference if lines.number == 1 and lines.object_list else ""
 
 
 def _holds(account: Account) -> dict[str, Any]:

@@ -102,7 +102,8 @@ def requests(request: HttpRequest) -> HttpResponse:
         records = records.filter(created_at__lte=newest.created_at)
     paginator = Paginator(records.order_by("-created_at", "-pk"), PER_PAGE)
     page = paginator.get_page(form.cleaned_data["page"])
-    newest = newest or next(iter(page), None)
+    if newest is None and page.number == 1:
+        newest = next(iter(page), None)
     pairs = metadata.of(organisation, [record.request_id for record in page])
     context = {
         "form": form,

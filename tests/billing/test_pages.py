@@ -88,6 +88,17 @@ def test_what_is_booked_meanwhile_repeats_no_line_on_a_further_page(
     assert len({line.reference for line in lines}) == len(lines) == LINES_PER_PAGE + 1
 
 
+def test_a_further_page_that_was_come_to_by_its_number_goes_on_by_number(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    for number in range(3 * LINES_PER_PAGE):
+        ledger.grant(organisation.pk, number + 1, reference=f"grant:{number}", description="A gift")
+    second = alice_client.get(reverse("billing") + "?page=2")
+    [older] = re.findall(r'rel="next" href="([^"]+)"', second.content.decode())
+    third = alice_client.get(reverse("billing") + html.unescape(older))
+    assert len(third.context["page_obj"]) == LINES_PER_PAGE
+
+
 def test_a_charge_explains_itself_in_two_clicks(
     alice_client: Client, organisation: Organisation
 ) -> None:

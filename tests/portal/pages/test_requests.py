@@ -36,6 +36,17 @@ def test_the_newest_come_first_and_the_rest_on_further_pages(
     assert len(alice_client.get("/portal/requests/?page=99").context["rows"]) == 1
 
 
+def test_a_further_page_that_was_come_to_by_its_number_goes_on_by_number(
+    alice_client: Client, organisation: Organisation
+) -> None:
+    """As by an address that somebody kept: it does not know which row the first page began with."""
+    for _ in range(3 * PER_PAGE + 1):
+        make_record(organisation)
+    second = alice_client.get("/portal/requests/?page=2")
+    third = alice_client.get(f"/portal/requests/{link(second, 'next')}")
+    assert len(third.context["rows"]) == PER_PAGE
+
+
 def test_what_arrives_meanwhile_repeats_no_row_on_a_further_page(
     alice_client: Client, organisation: Organisation
 ) -> None:

@@ -5,6 +5,7 @@ from playwright.sync_api import Browser, expect
 from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import ApiKey, Organisation, User
+from inference.log import metadata
 from tests.browser import visitor
 from tests.conftest import signed_in
 from tests.portal.records import make_record
@@ -60,3 +61,21 @@ def test_a_request_takes_few_lines_with_its_cost_at_the_end_of_the_first(
         assert begin["x"] < cost["x"]
         lines = "row => row.clientHeight / parseFloat(getComputedStyle(row).lineHeight)"
         assert row.evaluate(lines) < 5
+
+
+def test_a_status_is_a_word_beside_whatever_is_said_of_the_model(
+    browser: Browser, live_server: LiveServer, transactional_db: None,
+    alice: User, organisation: Organisation,
+) -> None:  # fmt: skip
+    record = make_record(organisation, model="a_name_without_a_break.and_longer_than_a_line")
+    metadata.note(organisation.id, record.request_id, {"job": "nightly", "night": "the first"})
+    session = signed_in(alice).cookies["sessionid"].value
+    with visitor(browser, live_server.url, viewport=PHONE) as (page, _watch):
+        page.context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+        page.goto("/portal/requests/")
+        badge = page.locator("#live-requests tbody .badge")
+        box = badge.bounding_box()
+        assert box
+        assert box["height"] < 2 * box["width"] / 3
+        model = page.locator("#live-requests td:nth-child(3)")
+        assert model.evaluate("cell => cell.scrollWidth <= cell.clientWidth")

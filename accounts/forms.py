@@ -1,6 +1,7 @@
 """Forms of accounts: inviting, roles, names."""
 
 import zoneinfo
+from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
 
 from allauth.account import forms as allauth_forms
@@ -17,6 +18,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation, Role, User
+from accounts.second_factors import CannotOpenError
 
 Row = TypeVar("Row", bound=Model)
 MOST_PASSKEYS = 20
@@ -46,8 +48,9 @@ class NewAppForm(totp_forms.ActivateTOTPForm):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         session = context.request.session
-        if (kept := session.get(SECRET_SESSION_KEY)) is not None:
-            session[SECRET_SESSION_KEY] = get_adapter().decrypt(kept)
+        if (kept := session.pop(SECRET_SESSION_KEY, None)) is not None:
+            with suppress(CannotOpenError):  # the key is gone: it gets another secret
+                session[SECRET_SESSION_KEY] = get_adapter().decrypt(kept)
         super().__init__(*args, **kwargs)
         session[SECRET_SESSION_KEY] = get_adapter().encrypt(self.secret)
 

@@ -2,12 +2,14 @@
 
 import json
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal import auth
 from allauth.mfa.totp.internal.auth import (
     SECRET_SESSION_KEY,
     TOTP,
@@ -30,6 +32,13 @@ STEP = "/accounts/2fa/authenticate/"
 UNREADABLE = "Your second factor cannot be read any more"
 
 
+@pytest.fixture(autouse=True)
+def one_period(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A code is of thirty seconds, and a machine may be busy between its making and its use."""
+    now = time.time()
+    monkeypatch.setattr(auth, "time", SimpleNamespace(time=lambda: now))
+
+
 @pytest.fixture
 def codes(verified: User) -> list[str]:
     """Alice's recovery codes; she has an app as well."""
@@ -42,7 +51,7 @@ def of_the_app() -> str:
 
 
 def code_of(secret: str) -> str:
-    return format_hotp_value(hotp_value(secret, int(time.time()) // 30))
+    return format_hotp_value(hotp_value(secret, int(auth.time.time()) // 30))
 
 
 def lets_in(user: User, code: str) -> bool:
@@ -89,6 +98,18 @@ def test_nor_does_the_session_of_who_is_about_to_add_an_app(verified: User) -> N
     assert client.post("/accounts/2fa/totp/activate/", {"code": code_of(secret)}).status_code == 302
     assert SECRET_SESSION_KEY not in client.session
     assert lets_in(verified, code_of(secret))
+
+
+def test_who_began_to_add_an_app_before_a_key_was_lost_begins_anew(verified: User) -> None:
+    client = Client()
+    client.post("/accounts/login/", {"login": verified.email, "password": PASSWORD})
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    client.get("/accounts/2fa/totp/activate/")
+    session = client.session
+    session[SECRET_SESSION_KEY] = MARK + "of a key that is gone"
+    session.save()
+    secret = client.get("/accounts/2fa/totp/activate/").context["form"].secret
+    assert client.post("/accounts/2fa/totp/activate/", {"code": code_of(secret)}).status_code == 302
 
 
 def test_those_from_before_work_and_are_sealed_within_the_hour(

@@ -37,8 +37,8 @@ MAX_LISTED = 100
 _ID = re.compile(r"resp_[0-9A-Za-z]{1,35}")
 NOT_STORED = (
     "There is no stored response with this id. Responses are stored for organisations that keep "
-    "requests and answers (Settings in the portal turns it on), and as long as they keep them; "
-    "others send the whole conversation in 'input'."
+    "requests and answers (Settings in the portal turns it on), as long as they keep them, and "
+    "where they are no larger than a request; else send the whole conversation in 'input'."
 )
 
 

@@ -84,6 +84,7 @@ def like(wanted: Conversation, rows: list[Message]) -> Conversation | None:
     named = {name: getattr(wanted, name) for name in ("title", "mode", "model", "parameters")}
     mine = history.conversations(wanted.user_id, wanted.organisation_id).filter(**named)
     alike = mine.annotate(num_messages=Count("messages")).filter(num_messages=len(rows))
+    alike = alike.prefetch_related("messages")
     said = [spoken(row) for row in rows]
     for each in alike:
         if [spoken(row) for row in each.messages.all()] == said:

@@ -24,9 +24,10 @@ export function keepOverReload(page) {
     return write(keptOf(page)) || write(keptOf(page, { logprobs: [] }));
   };
   const clear = () => {
-    for (const each of places) sessionStorage.removeItem(each);
+    for (const each of places) remove(each);
     places.clear();
   };
+  remove(place()); // where it was kept, too, when the page that was loaded again got an address
   // What is loaded again is this address, whichever one an answer gets before the page is gone.
   window.addEventListener("beforeunload", () => {
     clear();
@@ -125,6 +126,15 @@ function write(kept) {
   } catch {
     forget(); // too long, or not allowed
     return false;
+  }
+}
+
+/** @param {string} at */
+function remove(at) {
+  try {
+    sessionStorage.removeItem(at);
+  } catch {
+    // Not allowed: then nothing is kept.
   }
 }
 

@@ -97,7 +97,8 @@ def requests(request: HttpRequest) -> HttpResponse:
     if form.chosen("range"):
         period = periods.period(periods.RANGES[form.chosen("range")], zone)
         records = records.filter(created_at__gte=period.begin)
-    newest = mine.filter(request_id=form.chosen("newest")).first()
+    named = form.chosen("newest")
+    newest = mine.filter(request_id=named).first() if named else None
     if newest:
         records = records.filter(created_at__lte=newest.created_at)
     paginator = Paginator(records.order_by("-created_at", "-pk"), PER_PAGE)

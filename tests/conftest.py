@@ -19,6 +19,8 @@ from django.db.backends.sqlite3.operations import DatabaseOperations
 from django.dispatch import receiver
 from django.test import Client, override_settings
 from django.utils import translation
+from pytest_django.fixtures import Settings
+from pytest_django.live_server_helper import LiveServer
 
 from accounts import flows
 from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
@@ -77,6 +79,17 @@ def orm_beside_playwright() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         yield
+
+
+@pytest.fixture
+def live_server(live_server: LiveServer, settings: Settings) -> LiveServer:
+    """pytest-django's, whose home page asks for no sample.
+
+    It speaks WSGI, which cannot stream one: an engine that another file left running would be
+    connected to in an event loop that ends with the request.
+    """
+    settings.HOME_SAMPLE_NANOS = 0
+    return live_server
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -83,6 +83,8 @@ ACTIONS: Texts = {
     "replace_written": _("Replace what you have written? It is not saved anywhere else."),
     "drop": _("Start over"),
     "drop_written": _("Start over without what you have written? It is not saved anywhere else."),
+    "close": _("Close"),
+    "close_written": _("Close this pane? What you have written in it is not saved anywhere else."),
     "run_again": _("Run again"),
     "drop_following": _("Run again from here? All later messages will be deleted."),
     "model_gone": _("The model “{model}” is not available. “{other}” is selected instead."),

@@ -125,6 +125,26 @@ def test_a_new_chat_begins_without_messages_that_never_ran_only_when_that_was_me
     expect(page.locator(".turn")).to_have_count(0)
 
 
+def test_a_pane_is_closed_with_what_it_alone_says_only_when_that_was_meant(page: Page) -> None:
+    page.get_by_label("System prompt").fill("Of all panes.")
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_role("button", name="Compare").click()
+    panes = page.get_by_test_id("pane")
+    close = panes.last.get_by_role("button", name="Close this pane")
+    composer(page).fill("to all of them")
+    page.get_by_role("button", name="Add", exact=True).click()
+    close.click()  # the others say the same
+    expect(panes).to_have_count(2)
+    panes.last.get_by_role("button", name="Settings of this pane").click()
+    page.get_by_label("System prompt").fill("Of this one alone.")
+    question = page.get_by_role("dialog", name="Close this pane?")
+    for button, number in (("Cancel", 2), ("Close", 1)):
+        close.click()
+        question.get_by_role("button", name=button, exact=True).click()
+        expect(panes).to_have_count(number)
+    expect(page.get_by_label("System prompt")).to_have_value("Of all panes.")
+
+
 def test_running_again_in_the_middle_deletes_what_follows_only_when_that_was_meant(
     browser: Browser, site: tuple[Site, str]
 ) -> None:

@@ -12,14 +12,14 @@ import { HistoryView } from "./history-view.js";
 import { listenToKeys } from "./keys.js";
 import { Notice, showBalance } from "./notice.js";
 import { offer } from "./offers.js";
-import { beginAnew, fill, learnSaved, open, openPreset } from "./opening.js";
+import { beginAnew, fill, learnSaved, mayClose, open, openPreset } from "./opening.js";
 import { Palette } from "./palette.js";
 import { MOST_PANES, Panes } from "./panes.js";
 import { PresetsView } from "./presets-view.js";
 import { keepOverReload, restored } from "./reload.js";
 import { SettingsView } from "./settings-view.js";
 import { ShareDialog } from "./share-dialog.js";
-import { PlaygroundSocket } from "./socket.js";
+import { PlaygroundSocket, whenItMayHaveDied } from "./socket.js";
 import { VariablesView } from "./variables-view.js";
 
 class Playground {
@@ -112,7 +112,7 @@ class Playground {
     element("open-palette").addEventListener("click", () => this.palette.toggle());
     element("mode").addEventListener("change", () => this.#turn());
     this.composer.addEventListener("input", () => this.#look());
-    window.addEventListener("online", () => this.socket.retry());
+    whenItMayHaveDied(() => this.socket.check());
     listenToKeys({
       run: () => this.#submit(),
       stop: () => this.#stop(),
@@ -171,7 +171,7 @@ class Playground {
    */
   pressed(pane, action) {
     if (action === "typed") this.#typed(pane);
-    else if (action === "close") this.#close(pane);
+    else if (action === "close") void this.#close(pane);
     else if (action === "stop") pane.stop();
     else if (action === "run") this.#submit([pane]);
     else if (action === "focus" || action === "settings") {
@@ -244,7 +244,8 @@ class Playground {
   }
 
   /** @param {import("./pane.js").Pane} pane */
-  #close(pane) {
+  async #close(pane) {
+    if (!(await mayClose(this, pane))) return;
     this.panes.remove(pane);
     nameInAddress(this.panes);
     this.history.mark(this.panes.active.conversation);
@@ -280,11 +281,7 @@ class Playground {
 
   /** @param {import("./pane.js").Pane} pane where a text to continue was written */
   #typed(pane) {
-    if (element("synchronised").checked) {
-      for (const other of this.panes.list) {
-        if (other !== pane && !other.running) other.text.value = pane.text.value;
-      }
-    }
+    if (element("synchronised").checked) this.panes.spreadText(pane);
     this.#look();
   }
 

@@ -67,6 +67,19 @@ export async function beginAnew(page) {
 }
 
 /**
+ * What other panes say, too, is not lost with this one.
+ * @param {any} page
+ * @param {Pane} pane
+ * @returns {Promise<boolean>}
+ */
+export async function mayClose({ panes, texts }, pane) {
+  const others = panes.list.filter((/** @type {Pane} */ each) => each !== pane);
+  const elsewhere = new Set(others.flatMap(allWritten));
+  const alone = allWritten(pane).filter((text) => !elsewhere.has(text));
+  return alone.every(canBeHad) || confirmed(texts.close_written, texts.close);
+}
+
+/**
  * What the page says was saved as a preset.
  * @param {any} page
  */
@@ -94,11 +107,16 @@ async function mayReplace({ texts: { replace_written: question, replace: yes } }
  * @param {any} page
  */
 export function areKept({ panes }) {
-  const texts = panes.list.flatMap((/** @type {Pane} */ pane) => [
-    ...written(pane, "chat"),
-    ...written(pane, "completion"),
-  ]);
-  return texts.every(canBeHad);
+  return panes.list.flatMap(allWritten).every(canBeHad);
+}
+
+/**
+ * In both modes.
+ * @param {Pane} pane
+ * @returns {string[]}
+ */
+function allWritten(pane) {
+  return [...written(pane, "chat"), ...written(pane, "completion")];
 }
 
 /** @param {string} text */

@@ -48,6 +48,13 @@ export class Panes {
     this.#arrange();
   }
 
+  /** @param {Pane} pane whose text to continue becomes that of the others, but of those that run */
+  spreadText(pane) {
+    for (const other of this.list) {
+      if (other !== pane && !other.running) other.text.value = pane.text.value;
+    }
+  }
+
   #arrange() {
     const beside = this.list.length > 1;
     this.place.dataset.panes = String(this.list.length);

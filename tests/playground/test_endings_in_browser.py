@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.playground.in_browser import alice, ask, playground, site
+from tests.playground.test_panes_in_browser import KEEP_FRAMES
 from tests.story.site import SIGN_IN, Site, wait_until_ready
 
 MAKE_GUEST = """
@@ -98,6 +99,20 @@ def test_a_dialog_without_a_network_says_what_to_do(
             problem = page.get_by_role("dialog").get_by_role("alert")
             expect(problem).to_have_text(re.compile("^This did not work. Please try again"))
             page.keyboard.press("Escape")
+
+
+def test_a_network_that_changes_has_the_connection_looked_at_at_once(
+    browser: Browser,
+    site: tuple[Site, str],
+) -> None:
+    with alice(browser, site, script=KEEP_FRAMES) as page:
+        assert page.evaluate("window.sent") == []
+        for number, offline in enumerate((True, False), 1):
+            page.context.set_offline(offline)
+            page.wait_for_function("n => window.sent.length === n", arg=number)
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.wait_for_function("window.sent.length === 3")
+        assert page.evaluate("window.sent.every(({ type }) => type === 'ping')")
 
 
 def test_a_chat_goes_on_after_its_server_was_killed_in_its_first_answer(

@@ -54,8 +54,12 @@ export class PlaygroundSocket {
     return true;
   }
 
-  /** Try now, without waiting for the pause to end, or for what was tried over another network. */
-  retry() {
+  /**
+   * The network may have changed, or the machine slept: ask now whether the other side is still
+   * there, or try again now, without waiting for what was tried over another network.
+   */
+  check() {
+    if (this.#socket !== null && this.state === "ready") this.#ping(this.#socket);
     if (this.state !== "lost") return;
     const hanging = this.#socket;
     this.connect();
@@ -81,11 +85,14 @@ export class PlaygroundSocket {
   /** @param {WebSocket} socket */
   #keepAlive(socket) {
     clearTimeout(this.#pinging);
-    this.#pinging = this.later(() => {
-      if (!this.send({ type: "ping" })) return;
-      this.#hearWithin(socket, PONG_WITHIN_MS);
-      this.#keepAlive(socket);
-    }, PING_EVERY_MS);
+    this.#pinging = this.later(() => this.#ping(socket), PING_EVERY_MS);
+  }
+
+  /** @param {WebSocket} socket */
+  #ping(socket) {
+    if (!this.send({ type: "ping" })) return;
+    this.#hearWithin(socket, PONG_WITHIN_MS);
+    this.#keepAlive(socket);
   }
 
   /**
@@ -130,4 +137,14 @@ export class PlaygroundSocket {
     this.state = state;
     this.onState(state);
   }
+}
+
+/**
+ * A network that changed, or a machine or a tab that slept, tells no socket.
+ * @param {() => void} look
+ */
+export function whenItMayHaveDied(look) {
+  window.addEventListener("online", look);
+  window.addEventListener("offline", look);
+  document.addEventListener("visibilitychange", () => document.hidden || look());
 }

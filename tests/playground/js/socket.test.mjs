@@ -106,16 +106,28 @@ test("a server that takes the connection and says nothing is given up", () => {
 
 test("a network that is back is tried at once, whatever hangs in the one before", () => {
   const { socket, opened, states, waiting } = rig();
-  socket.retry();
+  socket.check();
   assert.equal(opened.length, 1, "the first try is under way");
   opened[0].close();
   waiting.pop().run();
-  socket.retry();
+  socket.check();
   assert.equal(opened.length, 3);
   assert.equal(opened[1].readyState, 3);
   opened[1].hear({ type: "ready" });
   opened[2].hear({ type: "ready" });
   assert.deepEqual(states, ["lost", "ready"]);
+});
+
+test("a connection that may have died meanwhile is asked at once, and given up when it says nothing", () => {
+  const { socket, opened, states, waiting } = rig();
+  opened[0].hear({ type: "ready" });
+  socket.check();
+  assert.deepEqual(opened[0].sent, [{ type: "ping" }]);
+  opened[0].hear({ type: "pong" });
+  assert.deepEqual(states, ["ready"]);
+  socket.check();
+  waiting.findLast(({ ms }) => ms === 10_000).run();
+  assert.deepEqual(states, ["ready", "lost"]);
 });
 
 test("frames of an abandoned connection are not heard", () => {

@@ -4,9 +4,10 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.decorators import permission_required
 from django.db.models import DateTimeField, Model, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
@@ -15,19 +16,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.admin import SEES_PEOPLE, columns_for
-from billing import admin_plans, ledger, pricing, reconciliation, tiers, webhooks
+from billing import admin_plans, ledger, pricing, tiers, webhooks
 from billing.admin_base import ReadOnlyAdmin
+from billing.admin_reconciliation import ReconciliationAdmin
 from billing.audit import audit
 from billing.forms import GrantForm, PriceForm, TierForm
 from billing.models import (
     Account,
     AccountKind,
     AutoTopUp,
-    Difference,
     Dispute,
     Hold,
     Price,
-    Reconciliation,
     Refund,
     StripeCustomer,
     TierOverride,
@@ -37,6 +37,9 @@ from billing.models import (
     WebhookDelivery,
 )
 from portal.lib.money import format_dollars
+
+# Django looks for the console's pages here.
+__all__ = ["ReconciliationAdmin"]
 
 MOVES_MONEY = "billing.change_account"
 
@@ -100,12 +103,26 @@ class PriceAdmin(admin.ModelAdmin[Price]):
         return f"{pricing.sheet(price).flex_percent or 100} %"
 
 
+class AccountList(ChangeList):
+    """Reads the tiers of all rows of a page together."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        rows: Any = self.result_list
+        standings = tiers.standings([account.organisation_id for account in rows])
+        for account in rows:
+            account.standing = standings[account.organisation_id]
+
+
 @admin.register(Account)
 class AccountAdmin(ReadOnlyAdmin):
     list_display = ["organisation", "available", "posted", "pending", "tier", "grant_link"]
     search_fields = ["organisation__name", "organisation__id", "organisation__members__email"]
     list_select_related = ["organisation"]
     change_list_template = "admin/billing/account/change_list.html"
+
+    def get_changelist(self, request: HttpRequest, **more: Any) -> type[ChangeList]:
+        return AccountList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
         return super().get_queryset(request).filter(kind=AccountKind.ORGANISATION)
@@ -142,11 +159,9 @@ class AccountAdmin(ReadOnlyAdmin):
         return format_dollars(account.debits_pending)
 
     @admin.display(description=gettext_lazy("tier"))
-    def tier(self, account: Account) -> str:
-        assert account.organisation_id is not None
-        standing = tiers.standing(account.organisation_id)
-        chosen = " " + _("(chosen)") if standing.overridden else ""
-        return f"{standing.tier.name}{chosen}"
+    def tier(self, account: Any) -> str:
+        chosen = " " + _("(chosen)") if account.standing.overridden else ""
+        return f"{account.standing.tier.name}{chosen}"
 
     @admin.display(description=gettext_lazy("grant"))
     def grant_link(self, account: Account) -> str:
@@ -222,7 +237,7 @@ class TransferAdmin(ReadOnlyAdmin):
     # Not by `date_hierarchy`, which reads the whole ledger for its list of months.
     list_filter = ["kind", "created_at"]
     search_fields = ["reference", "description", "actor"]
-    list_select_related = ["debit_account", "credit_account"]
+    list_select_related = ["debit_account__organisation", "credit_account__organisation"]
 
     @admin.display(description=gettext_lazy("amount"))
     def amount(self, transfer: Transfer) -> str:
@@ -335,59 +350,3 @@ class DisputeAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("amount"))
     def amount(self, dispute: Dispute) -> str:
         return format_dollars(dispute.amount_nanos)
-
-
-class DifferenceInline(admin.StackedInline[Difference, Reconciliation]):
-    model = Difference
-    readonly_fields = ["kind", "stripe_id", "at_stripe", "in_the_ledger"]
-    fields = ("kind", "stripe_id", "at_stripe", "in_the_ledger")
-    extra = 0
-    can_delete = False
-
-    @admin.display(description=gettext_lazy("at Stripe"))
-    def at_stripe(self, difference: Difference) -> str:
-        return format_dollars(difference.stripe_nanos)
-
-    @admin.display(description=gettext_lazy("in the ledger"))
-    def in_the_ledger(self, difference: Difference) -> str:
-        return format_dollars(difference.ledger_nanos)
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-
-@admin.register(Reconciliation)
-class ReconciliationAdmin(ReadOnlyAdmin):
-    """Stripe beside the ledger, night by night; a row's page lists its differences."""
-
-    list_display = ["started_at", "outcome", "compared", "since", "until", "finished_at", "error"]
-    inlines = [DifferenceInline]
-    change_list_template = "admin/billing/reconciliation/change_list.html"
-
-    def get_urls(self) -> list[URLPattern]:
-        compare = self.admin_site.admin_view(self.compare)
-        return [path("compare/", compare, name="billing_reconcile"), *super().get_urls()]
-
-    @admin.display(description=gettext_lazy("differences"))
-    def outcome(self, run: Reconciliation) -> str:
-        if run.finished_at is None:
-            return _("not finished")
-        return str(run.num_differences) if run.num_differences else _("none")
-
-    @method_decorator(permission_required("billing.add_reconciliation", raise_exception=True))
-    def compare(self, request: HttpRequest) -> HttpResponse:
-        """Compare now, rather than at night."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        run = reconciliation.reconcile()
-        if run is None:
-            messages.error(request, _("Payments are not set up here."))
-        elif run.error:
-            text = _("The comparison could not be finished: %(reason)s")
-            messages.error(request, text % {"reason": run.error})
-        else:
-            text = _("Compared %(compared)s; differences: %(differences)s.")
-            counts = {"compared": run.compared, "differences": run.num_differences}
-            level = messages.ERROR if run.num_differences else messages.SUCCESS
-            messages.add_message(request, level, text % counts)
-        return redirect("admin:billing_reconciliation_changelist")

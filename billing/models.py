@@ -127,7 +127,7 @@ class Account(MonthlySpend):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.organisation_id or ''}".strip()
+        return str(self.organisation or self.get_kind_display())
 
     @property
     def balance_nanos(self) -> int:

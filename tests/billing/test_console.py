@@ -4,7 +4,9 @@ import re
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts import flows
@@ -69,6 +71,30 @@ def test_a_list_of_money_names_its_customers(
     page = operator.get(reverse(f"admin:billing_{subject}_changelist")).content.decode()
     rows = re.findall(r"<tr>(.*?)</tr>", page.split('id="result_list"')[1], re.DOTALL)
     assert [sum(each.name in row for row in rows) for each in (organisation, other)] == [1, 1]
+
+
+def test_the_ledger_names_its_customers(
+    operator: Client, organisation: Organisation, bob: User
+) -> None:
+    flows.create_organisation(bob, "Other Works")
+    page = operator.get(reverse("admin:billing_transfer_changelist")).content.decode()
+    cells = re.findall(r'<td class="field-credit_account[^>]*>(.*?)</td>', page)
+    assert set(cells) == {organisation.name, "Other Works"}
+    assert "Grants" in page
+
+
+def test_a_list_of_balances_reads_all_tiers_at_once(
+    operator: Client, organisation: Organisation, bob: User
+) -> None:
+    def reads() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert operator.get(reverse("admin:billing_account_changelist")).status_code == 200
+        return len(queries)
+
+    before = reads()
+    for number in range(3):
+        flows.create_organisation(bob, f"Works {number}")
+    assert reads() == before
 
 
 def test_a_customers_page_leads_nowhere_that_is_closed(

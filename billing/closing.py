@@ -165,10 +165,7 @@ def _under_way(organisation: Organisation) -> bool:
 
 def _send_back(organisation: Organisation) -> bool:
     """Ask Stripe for the refunds that were begun; False where it refuses one."""
-    waiting = Refund.objects.filter(
-        top_up__organisation=organisation, state=RefundState.CREATED, stripe_refund_id=None
-    )
-    for refund in waiting:
+    for refund in refunds.waiting().filter(top_up__organisation=organisation):
         refunds.attempt(refund)
     return not refunds.refused_of(organisation, TOKEN).exists()
 

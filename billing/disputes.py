@@ -5,7 +5,7 @@ is one, and the organisation is suspended: keys and streams stop. A dispute that
 amount back and lifts the suspension that it brought, unless another stands under it as well or the
 organisation is being deleted; after a lost one, an operator lifts it. A suspension is named by its
 moment: one that an operator set before, or since, stays. An inquiry, which moves no money, changes
-nothing.
+nothing. A refund that waits for Stripe is asked for first, since it would be refused afterwards.
 
 Each answer of Stripe's is written with what follows from it, and only if nobody wrote since Stripe
 was asked: of two workers, the one with the older answer asks again.
@@ -20,7 +20,7 @@ from django.utils.translation import gettext_noop
 
 from accounts import flows
 from accounts.models import Organisation
-from billing import autotopup, ledger_payments, notices, shares, stripe_api, topups
+from billing import autotopup, ledger_payments, notices, refunds, shares, stripe_api, topups
 from billing.models import Closing, Dispute, TopUp, TransferKind
 from billing.stripe_objects import StripeDispute
 
@@ -39,7 +39,11 @@ def hear(dispute_id: str) -> None:
         known = Dispute.objects.filter(pk=dispute_id).first()
         version = known.version if known is not None else NOT_WRITTEN
         told = stripe_api.fetch_dispute(dispute_id)
-        if _write(topups.of_payment(told.payment_intent_id), told, version):
+        top_up = topups.of_payment(told.payment_intent_id)
+        # Stripe refuses them from now on: they are credit again, before the dispute takes it.
+        for refund in refunds.waiting().filter(top_up=top_up):
+            refunds.attempt(refund)
+        if _write(top_up, told, version):
             return
     raise topups.NotYet(f"{dispute_id} changes too often just now")
 

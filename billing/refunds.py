@@ -164,11 +164,15 @@ def _record(
     )  # fmt: skip
 
 
+def waiting() -> QuerySet[Refund]:
+    """What Stripe was not reached for."""
+    return Refund.objects.filter(state=RefundState.CREATED, stripe_refund_id=None)
+
+
 def run() -> None:
-    """Ask Stripe for what it was not reached for. Called by beat."""
-    waiting = Refund.objects.filter(state=RefundState.CREATED, stripe_refund_id=None)
+    """Ask Stripe for what waits. Called by beat."""
     try:
-        for refund in waiting.order_by("created_at")[:200]:
+        for refund in waiting().order_by("created_at")[:200]:
             attempt(refund)
     except stripe_api.StripeUnavailable as away:  # the others would only wait as well
         logger.warning("refunds will be tried again: %s", away)

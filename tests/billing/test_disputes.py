@@ -9,8 +9,8 @@ from django.urls import reverse
 
 from accounts import flows
 from accounts.models import Organisation, User
-from billing import disputes, ledger, postpaid
-from billing.models import Dispute, TopUp, Transfer, WebhookDelivery
+from billing import disputes, ledger, postpaid, refunds
+from billing.models import Dispute, Refund, TopUp, Transfer, WebhookDelivery
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import account_of, audit_is_clean, draft, hold
 from tests.billing.payments import TEN, answer_late, balance, hear, paid_event, run_jobs
@@ -155,6 +155,22 @@ def test_a_dispute_of_more_than_is_left_takes_what_is_left(
     hear(double, alice_client)
     assert not WebhookDelivery.objects.exclude(error="").exists()
     assert balance(organisation) == TEN + (1500 * NANOS_PER_CENT if won else 0)
+    audit_is_clean()
+
+
+def test_what_waits_to_be_refunded_is_the_banks(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp
+) -> None:
+    """Stripe, which was away when it was asked for, refuses it beside a dispute."""
+    double.down = True
+    assert refunds.ask(top_up, "form", "alice@example.com").state == "created"
+    double.down = False
+    double.dispute(top_up.payment_intent_id or "")
+    hear(double, alice_client)
+    refunds.run()
+    assert (Refund.objects.get().state, double.all("refund")) == ("failed", [])
+    assert (Dispute.objects.get().taken, is_suspended(organisation)) == (True, True)
+    assert balance(organisation) == TEN
     audit_is_clean()
 
 

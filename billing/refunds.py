@@ -67,7 +67,7 @@ def _unused_cents(organisation_id: str) -> int:
 def _refundable(top_up: TopUp, unused_cents: int) -> Share:
     """What the customer may have back of this payment right now."""
     since = timezone.now() - timedelta(days=settings.REFUND_DAYS)
-    if top_up.state != TopUpState.PAID or top_up.paid_at is None or top_up.paid_at < since:
+    if top_up.paid_at is None or top_up.paid_at < since:
         return Share(0, 0, 0)
     return shares.refundable(top_up, unused_cents)
 

@@ -230,6 +230,29 @@ def test_one_that_stripe_refuses_keeps_no_other_waiting(
     assert (is_deleted(organisation), is_deleted(other)) == (False, True)
 
 
+def test_what_others_do_keeps_nobody_waiting_and_is_left_alone(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, charlie_client: Client,
+    charlie: User,
+) -> None:  # fmt: skip
+    [other] = charlie.organisations.all()
+    begin(charlie_client, token="paid")
+    double.pay(TopUp.objects.get().checkout_session_id or "")
+    hear(double, charlie_client)
+    paid = TopUp.objects.get()
+    hold("req_other", other.pk, NANOS_PER_DOLLAR)
+    Refund.objects.create(top_up=paid, amount_cents=1, form_token="closing:", state="failed")
+    double.down = True
+    refunds.ask(paid, "form", "charlie@example.com")
+    double.down = False
+    begin(charlie_client, token="open")
+    TopUp.objects.create(organisation=other, amount_cents=500, automatic=True, form_token="auto")
+    delete(alice_client)
+    assert is_deleted(organisation)
+    assert [each["status"] for each in double.sessions.values()] == ["complete", "open"]
+    assert (double.all("refund"), Refund.objects.get(form_token="form").state) == ([], "created")
+    audit_is_clean()
+
+
 def test_what_was_paid_too_long_ago_is_lost(
     double: StripeDouble, alice_client: Client, organisation: Organisation, paid: TopUp
 ) -> None:

@@ -301,9 +301,7 @@ def _paid(top_up: TopUp, payment: Payment) -> None:
     AutoTopUp.objects.filter(pk=top_up.organisation_id, month=month_of(top_up.created_at)).update(
         charged_cents=F("charged_cents") + late_cents, late_cents=F("late_cents") + late_cents
     )
-    AutoTopUp.objects.filter(pk=top_up.organisation_id).exclude(
-        state=AutoTopUpState.STOPPED
-    ).update(failures=0)
+    AutoTopUp.objects.filter(pk=top_up.organisation_id).update(failures=0)
 
 
 @transaction.atomic

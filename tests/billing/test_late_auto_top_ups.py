@@ -7,7 +7,7 @@ from django.test import Client
 
 from accounts.models import Organisation
 from billing import autotopup
-from billing.models import WebhookDelivery
+from billing.models import TopUp, WebhookDelivery
 from tests.billing.money import audit_is_clean
 from tests.billing.payments import TEN, balance, hear
 from tests.billing.saved_cards import (
@@ -81,4 +81,22 @@ def test_a_late_payment_of_last_month_takes_no_room_of_this_one(
     hear(double, alice_client)
     assert balance(low) == TEN + 2 * CHARGE
     assert (auto().charged_cents, auto().late_cents) == (2500, 0)
+    audit_is_clean()
+
+
+def test_one_that_was_given_up_and_is_paid_after_all_counts_as_well(
+    double: StripeDouble, alice_client: Client, low: Organisation
+) -> None:
+    double.down = True
+    autotopup.run()
+    double.down = False
+    autotopup.turn_off(low)
+    autotopup.run()
+    top_up = TopUp.objects.get()
+    assert (top_up.state, auto().charged_cents) == ("expired", 0)
+    late = double._intent(2500, "usd", None, metadata={"top_up_id": top_up.pk})
+    double._succeed(late)
+    hear(double, alice_client)
+    assert balance(low) == TEN + CHARGE
+    assert (auto().charged_cents, auto().late_cents) == (2500, 2500)
     audit_is_clean()

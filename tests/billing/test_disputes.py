@@ -150,6 +150,7 @@ def test_a_dispute_of_more_than_is_left_takes_what_is_left(
     hear(double, alice_client)
     assert is_suspended(organisation)
     assert (balance(organisation), Dispute.objects.get().amount_cents) == (TEN, 1500)
+    assert "$15.00" in str(mail.outbox[0].body)
     audit_is_clean()
     double.close_dispute(dispute["id"], won=won)
     hear(double, alice_client)

@@ -14,7 +14,16 @@ from billing import ledger, ledger_payments, refunds, tiers
 from billing.models import Refund, TopUp, Transfer, WebhookDelivery
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import audit_is_clean, draft, hold
-from tests.billing.payments import TEN, answer_late, balance, begin, deliver, hear, run_jobs
+from tests.billing.payments import (
+    TEN,
+    answer_late,
+    balance,
+    begin,
+    deliver,
+    hear,
+    paid_event,
+    run_jobs,
+)
 from tests.billing.stripe_double import StripeDouble
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,6 +60,20 @@ def test_what_is_unused_of_a_payment_goes_back_once(
     assert Refund.objects.get().state == "succeeded"
     assert "can be refunded any more" in refund(alice_client, top_up, "again").content.decode()
     assert tiers.standing(organisation.id).paid_nanos == PAID // 5
+    audit_is_clean()
+
+
+def test_each_of_two_payments_goes_back_by_the_same_page(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp
+) -> None:
+    """Whose forms have one token."""
+    paid_event(double, alice_client, token="form2")
+    hear(double, alice_client)
+    use(organisation, TEN + PAID // 5)
+    for paid in TopUp.objects.order_by("paid_at"):
+        refund(alice_client, paid)
+    assert sent_back(double) == [2000, 2500]
+    assert balance(organisation) == 0
     audit_is_clean()
 
 

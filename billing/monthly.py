@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 
+from billing import statements
 from billing.models import Account, Transfer, TransferKind, UsageRecord
 from billing.months import before, bounds, month_of
 from billing.statements import COLUMNS, csv_of, signed
@@ -67,9 +68,9 @@ def statement(account: Account, month: date) -> Statement:
 
 def months(account: Account) -> list[date]:
     """The months that have a statement, newest first: from the first transfer to this one."""
-    first = _transfers(account).order_by("id").values_list("created_at", flat=True).first()
+    first = statements.lines(account).order_by("id").first()
     month = month_of(timezone.now())
-    earliest = month if first is None else month_of(first)
+    earliest = month if first is None else month_of(first.created_at)
     found = [month]
     while found[-1] > earliest:
         found.append(before(found[-1]))

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import audit, statements
+from billing import audit, monthly, statements
 from billing.models import Account, Hold, HoldState, Transfer, UsageRecord
 
 OPEN = HoldState.OPEN
@@ -48,6 +48,18 @@ def test_a_query_goes_through_its_index_and_sorts_nothing(
 @pytest.mark.django_db
 def test_a_page_of_the_ledger_is_found_without_sorting_all_of_it() -> None:
     plan = statements.lines(Account(pk=1))[:50].explain()
+    assert "transfer_debits" in plan, plan
+    assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.django_db
+def test_the_first_month_of_a_ledger_is_found_without_sorting_all_of_it() -> None:
+    with CaptureQueriesContext(connection) as asked:
+        monthly.months(Account(pk=1))
+    [query] = asked
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+        plan = str(cursor.fetchall())
     assert "transfer_debits" in plan, plan
     assert "TEMP B-TREE" not in plan
 

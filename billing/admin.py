@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.admin import SEES_PEOPLE, columns_for
-from billing import admin_plans, ledger, pricing, tiers, webhooks
+from billing import admin_plans, autotopup, ledger, pricing, tiers, webhooks
 from billing.admin_base import ReadOnlyAdmin
 from billing.admin_reconciliation import ReconciliationAdmin
 from billing.audit import audit
@@ -36,7 +36,7 @@ from billing.models import (
     UsageRecord,
     WebhookDelivery,
 )
-from portal.lib.money import format_dollars
+from portal.lib.money import NANOS_PER_CENT, format_dollars
 
 # Django looks for the console's pages here.
 __all__ = ["ReconciliationAdmin"]
@@ -315,12 +315,28 @@ class TopUpAdmin(ReadOnlyAdmin):
 @admin.register(AutoTopUp)
 class AutoTopUpAdmin(ReadOnlyAdmin):
     list_display = [
-        "organisation", "state", "failures", "threshold_cents", "amount_cents", "charged_cents",
-        "ceiling_cents", "next_attempt_at", "set_by",
+        "organisation", "state", "failures", "threshold", "amount", "charged", "ceiling",
+        "next_attempt_at", "set_by",
     ]  # fmt: skip
     list_filter = ["state"]
     search_fields = ["organisation__name", "organisation__id"]
     list_select_related = ["organisation"]
+
+    @admin.display(description=gettext_lazy("threshold"))
+    def threshold(self, auto: AutoTopUp) -> str:
+        return format_dollars(auto.threshold_cents * NANOS_PER_CENT)
+
+    @admin.display(description=gettext_lazy("amount"))
+    def amount(self, auto: AutoTopUp) -> str:
+        return format_dollars(auto.amount_cents * NANOS_PER_CENT)
+
+    @admin.display(description=gettext_lazy("charged this month"))
+    def charged(self, auto: AutoTopUp) -> str:
+        return format_dollars(autotopup.charged_cents(auto) * NANOS_PER_CENT)
+
+    @admin.display(description=gettext_lazy("monthly ceiling"))
+    def ceiling(self, auto: AutoTopUp) -> str:
+        return format_dollars(auto.ceiling_cents * NANOS_PER_CENT)
 
 
 @admin.register(StripeCustomer)

@@ -1,6 +1,7 @@
 """The operator's way from a customer to what there is of it, and from a model to its next price."""
 
 import re
+from datetime import date
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -12,7 +13,7 @@ from django.urls import reverse
 from accounts import flows
 from accounts.models import Organisation, User
 from billing import ledger
-from billing.models import TopUp
+from billing.models import AutoTopUp, TopUp
 from inference.models import ServedModel
 from tests.billing.money import hold
 from tests.conftest import signed_in
@@ -81,6 +82,18 @@ def test_the_ledger_names_its_customers(
     cells = re.findall(r'<td class="field-credit_account[^>]*>(.*?)</td>', page)
     assert set(cells) == {organisation.name, "Other Works"}
     assert "Grants" in page
+
+
+def test_automatic_top_ups_are_told_in_dollars_and_of_this_month(
+    operator: Client, organisation: Organisation
+) -> None:
+    AutoTopUp.objects.create(
+        organisation=organisation, threshold_cents=500, amount_cents=2500, ceiling_cents=1_234_500,
+        month=date(2020, 1, 1), charged_cents=7_700,
+    )  # fmt: skip
+    page = operator.get(reverse("admin:billing_autotopup_changelist")).content.decode()
+    told = re.findall(r'<td class="field-\w+">(-?\$[^<]+)</td>', page)
+    assert told == ["$5.00", "$25.00", "$0.00", "$12,345.00"]
 
 
 def test_a_list_of_balances_reads_all_tiers_at_once(

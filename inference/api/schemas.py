@@ -1,5 +1,6 @@
 """The bodies of the endpoints, field by field."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
@@ -15,6 +16,7 @@ from inference.tool_choice import MAX_TOOLS
 
 MAX_STOP_CHARS = 256
 MAX_BIASED_TOKENS = 1024
+TOKEN_ID = re.compile("(0|[1-9][0-9]{0,8})")
 MAX_METADATA_PAIRS = 16
 _INT64 = 2**63
 # Every prompt's beginning is cached, as long as there is room.
@@ -37,7 +39,8 @@ def _check_logit_bias(value: dict[str, float]) -> dict[str, float]:
     if len(value) > MAX_BIASED_TOKENS:
         raise ValueError(f"it has at most {MAX_BIASED_TOKENS} entries")
     for token_id, bias in value.items():
-        if not (token_id.isascii() and token_id.isdigit() and len(token_id) < 10):
+        # Spelt in one way: "7" and "07" would be two biases of one token.
+        if TOKEN_ID.fullmatch(token_id) is None:
             raise ValueError("its keys must be token ids, such as '50256'")
         if not -100 <= bias <= 100:
             raise ValueError("its values must be between -100 and 100")
@@ -67,7 +70,7 @@ LogitBias = Annotated[
         {
             "type": "object",
             "maxProperties": MAX_BIASED_TOKENS,
-            "propertyNames": {"pattern": "^[0-9]{1,9}$"},
+            "propertyNames": {"pattern": f"^{TOKEN_ID.pattern}$"},
             "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
         }
     ),

@@ -69,6 +69,7 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("logit_bias", {"1": 101}, "logit_bias"),
     ("logit_bias", {"x": 1}, "logit_bias"),
     ("logit_bias", {"１": 1}, "logit_bias"),
+    ("logit_bias", {"1": 60, "01": 60}, "logit_bias"),
     ("logit_bias", {"999999": 1}, "logit_bias"),
     ("logit_bias", {str(n): 1 for n in range(1025)}, "logit_bias"),
     ("logit_bias", [1], "logit_bias"),

@@ -16,7 +16,7 @@ share of the slots or blocks gives one up when a tenant below its share waits.
 from bisect import insort
 from collections import Counter
 
-from inference.engine.block_pool import BlockPool, hash_blocks
+from inference.engine.block_pool import BlockPool
 from inference.engine.crowd import Places, who_gives_way
 from inference.engine.fairness import (
     TenantCounters,
@@ -27,6 +27,7 @@ from inference.engine.fairness import (
 from inference.engine.limits import SchedulerLimits
 from inference.engine.pace import Pace
 from inference.engine.plan import Plan, Row
+from inference.engine.prefixes import Prefixes
 from inference.engine.request import FinishReason, Sequence
 from inference.engine.waiting import Waiting
 
@@ -50,7 +51,7 @@ class Scheduler:
         self.running: list[Sequence] = []  # sorted by rank
         self._waiting = Waiting()
         self._counters = TenantCounters()
-        self._computing: dict[bytes, int] = {}  # hash of a prompt block in prefill -> its sequence
+        self._prefixes = Prefixes(pool)
         self._short_of_blocks: Sequence | None = None  # whose turn it was, in vain
         self._released: list[int] = []
         self._arrivals = 0
@@ -126,7 +127,7 @@ class Scheduler:
         self.pool.release(sequence.block_table)
         sequence.block_table.clear()
         sequence.num_computed = 0
-        self._computing = {h: key for h, key in self._computing.items() if key != sequence.key}
+        self._prefixes.leave(sequence)
 
     @property
     def idle(self) -> bool:
@@ -185,7 +186,7 @@ class Scheduler:
             return
         new, _, share = self._outlook(without=victim)
         before = [s for s in new if s.priority <= head.priority]
-        found = self._find_cached(head)
+        found = self._prefixes.find(head)
         full = sum(self._chunk(sequence, share) for sequence in before) >= share
         if found is None or (full and not all(leaves_room(each, head) for each in before)):
             return
@@ -298,26 +299,11 @@ class Scheduler:
     def _next(self, deferred: set[tuple[int, str]]) -> tuple[Sequence | None, list[int]]:
         """Return whose turn it is, and its cached blocks; who awaits a prefill is `deferred`."""
         while (sequence := self._waiting.next(self._counters, deferred)) is not None:
-            found = self._find_cached(sequence)
+            found = self._prefixes.find(sequence)
             if found is not None:
                 return sequence, found
             deferred.add((sequence.priority, sequence.tenant))
         return None, []
-
-    def _find_cached(self, sequence: Sequence) -> list[int] | None:
-        """Return the cached blocks a sequence can start from; None: wait for another's prefill."""
-        if sequence.params.prompt_logprobs is not None and sequence.num_generated == 0:
-            return []  # every prompt token's logits are wanted
-        # At least one token must be left to compute, or there would be no logits to sample from.
-        limit = (len(sequence.tokens) - 1) // self.pool.block_size
-        hash_blocks(
-            sequence.tenant, sequence.tokens, self.pool.block_size, sequence.block_hashes, limit
-        )
-        hashes = sequence.block_hashes[:limit]
-        found = self.pool.find_prefix(hashes)
-        if len(found) < limit and hashes[len(found)] in self._computing:
-            return None
-        return found
 
     def _start(self, sequence: Sequence, found: list[int]) -> bool:
         """Move a waiting sequence to the running ones if all its blocks can be had."""
@@ -335,8 +321,7 @@ class Scheduler:
             self._counters.charge_prompt(
                 sequence.tenant, len(sequence.tokens) - sequence.num_computed
             )
-        for digest in sequence.block_hashes[len(found) :]:
-            self._computing.setdefault(digest, sequence.key)
+        self._prefixes.begin(sequence, len(found))
         insort(self.running, sequence, key=lambda running: running.rank)
         return True
 
@@ -352,15 +337,8 @@ class Scheduler:
         before = sequence.num_computed // self.pool.block_size
         sequence.num_computed += num_tokens
         after = sequence.num_computed // self.pool.block_size
-        if after == before:
-            return
-        hash_blocks(
-            sequence.tenant, sequence.tokens, self.pool.block_size, sequence.block_hashes, after
-        )
-        for index in range(before, after):
-            digest = sequence.block_hashes[index]
-            self.pool.register(sequence.block_table[index], digest)
-            self._computing.pop(digest, None)
+        if after > before:
+            self._prefixes.add(sequence, before, after)
 
     def append(self, sequence: Sequence, token_id: int) -> None:
         """Add a sampled token and charge its tenant for it."""

@@ -15,6 +15,7 @@ share of the slots or blocks gives one up when a tenant below its share waits.
 
 from bisect import insort
 from collections import Counter
+from collections.abc import Iterable
 
 from inference.engine.block_pool import BlockPool
 from inference.engine.crowd import Places, who_gives_way
@@ -224,9 +225,7 @@ class Scheduler:
             return None
         if self.running and self.running[-1].priority > sequence.priority:
             return self.running[-1]
-        used = Counter({sequence.tenant: 0})
-        for other in self.running:
-            used[other.tenant] += 1 if slots_full else len(other.block_table)
+        used = self._held([sequence.tenant], slots=slots_full)
         capacity = self.limits.max_running if slots_full else self.pool.num_blocks
         wanted = 1 if slots_full else self.pool.blocks_for(len(sequence.tokens))
         greedy = who_has_too_much(used, capacity, sequence.tenant, wanted)
@@ -297,13 +296,36 @@ class Scheduler:
         return rows
 
     def _next(self, deferred: set[tuple[int, str]]) -> tuple[Sequence | None, list[int]]:
-        """Return whose turn it is, and its cached blocks; who awaits a prefill is `deferred`."""
+        """Return whose turn it is, and its cached blocks.
+
+        Put off, and `deferred`, is who awaits a prefill, and who waits for its own tenant's blocks:
+        others of its priority need not.
+        """
         while (sequence := self._waiting.next(self._counters, deferred)) is not None:
             found = self._prefixes.find(sequence)
-            if found is not None:
+            if found is not None and not self._waits_for_its_own(sequence, found):
                 return sequence, found
             deferred.add((sequence.priority, sequence.tenant))
+            if found is not None:
+                deferred |= {place for place in self.places() if place[0] > sequence.priority}
         return None, []
+
+    def _waits_for_its_own(self, sequence: Sequence, found: list[int]) -> bool:
+        """Whether it lacks blocks, no lower priority has any, and its tenant more than its share.
+
+        As soon as that is no longer so, it keeps its turn: nobody overtakes it for ever.
+        """
+        if self._has_blocks(sequence, found) or self.running[-1].priority > sequence.priority:
+            return False
+        used = self._held(self._waiting.tenants())
+        return used[sequence.tenant] > self.pool.num_blocks // len(used)
+
+    def _held(self, tenants: Iterable[str], *, slots: bool = False) -> Counter[str]:
+        """Count the blocks, or slots, of each tenant that runs, and of these."""
+        used = Counter(dict.fromkeys(tenants, 0))
+        for sequence in self.running:
+            used[sequence.tenant] += 1 if slots else len(sequence.block_table)
+        return used
 
     def _start(self, sequence: Sequence, found: list[int]) -> bool:
         """Move a waiting sequence to the running ones if all its blocks can be had."""

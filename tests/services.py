@@ -4,8 +4,10 @@ A missing binary skips the test with a visible reason; with CI=true it is a fail
 refuses to run as root, so under root it runs as the system user `postgres` or `nobody`.
 """
 
+import itertools
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -13,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -38,10 +40,22 @@ def find_binary(name: str, package: str) -> str:
     pytest.skip(reason)
 
 
+# Below those that the kernel gives to whoever asks for any: else somebody could get one between its
+# choice and its use, seconds later. Each worker has some of its own, and begins anywhere in them.
+_NUM_PORTS = 1000
+_FIRST_PORT = 12_000 + _NUM_PORTS * int(
+    os.environ.get("PYTEST_XDIST_WORKER", "gw15").removeprefix("gw")
+)
+_places = itertools.count(random.randrange(_NUM_PORTS))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that nobody listens on, nor will: no other call gives it for a long time."""
+    while True:
+        port = _FIRST_PORT + next(_places) % _NUM_PORTS
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Unprivileged:

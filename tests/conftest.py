@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Callable, Generator, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from django.db.backends.signals import connection_created
 from django.db.backends.sqlite3.operations import DatabaseOperations
 from django.dispatch import receiver
 from django.test import Client, override_settings
-from django.utils import translation
+from django.utils import timezone, translation
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
@@ -175,6 +176,18 @@ def verified(alice: User) -> User:
     """Alice, who may sign in: her address is confirmed."""
     EmailAddress.objects.create(user=alice, email=alice.email, verified=True, primary=True)
     return alice
+
+
+@pytest.fixture
+def noon(monkeypatch: pytest.MonkeyPatch) -> datetime:
+    """The clock stands still half an hour after it: no hour, day or month ends during the test.
+
+    In the month after this one, for there are prices that began today.
+    """
+    next_month = timezone.now().replace(day=28) + timedelta(days=4)
+    now = next_month.replace(day=15, hour=12, minute=30, second=0, microsecond=0)
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    return now
 
 
 @pytest.fixture

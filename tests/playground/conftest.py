@@ -23,6 +23,7 @@ from tests.inference.conftest import (  # noqa: F401  fixtures
     add_model,
     books,
     flushable,
+    looks,
     models,
     running,
     secret,

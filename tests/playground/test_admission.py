@@ -1,7 +1,6 @@
 """Who may use the socket, and for how long."""
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from accounts.models import ApiKey, Membership, Organisation, Role, User
 from playground import consumers
 from playground.models import Conversation
 from portal.lib.db import db
-from tests.inference.conftest import Books
+from tests.inference.conftest import Books, Looks
 from tests.playground.conftest import Site, run
 
 
@@ -102,7 +101,7 @@ async def test_a_key_saves_no_conversation(site: Site, secret: str, books: Books
 
 
 async def test_revoking_the_key_ends_a_running_answer_within_two_seconds(
-    site: Site, api_key: tuple[ApiKey, str], alice: User, books: Books
+    site: Site, api_key: tuple[ApiKey, str], alice: User, books: Books, looks: Looks
 ) -> None:
     key, secret = api_key
     async with site.socket(headers={"Authorization": f"Bearer {secret}"}) as program:
@@ -110,9 +109,8 @@ async def test_revoking_the_key_ends_a_running_answer_within_two_seconds(
         await program.say(**run(model="slow"))
         await program.hear_until("delta")
         await db(lambda: ApiKey.objects.filter(pk=key.pk).update(revoked_at=timezone.now()))
-        left = time.monotonic()
-        await program.hear_until("error")
-        assert time.monotonic() - left < 2.0
+        with looks.the_next_one_finds_it():
+            await program.hear_until("error")
     await books.settled(1)
 
 
@@ -153,6 +151,7 @@ async def test_the_end_of_a_session_ends_a_running_answer_within_two_seconds(
     alice: User,
     organisation: Organisation,
     books: Books,
+    looks: Looks,
     withdraw: Any,
     why: str,
 ) -> None:
@@ -160,9 +159,8 @@ async def test_the_end_of_a_session_ends_a_running_answer_within_two_seconds(
         await page.say(**run(model="slow"))
         await page.hear_until("delta")
         await withdraw(alice_browser, alice, organisation)
-        left = time.monotonic()
-        frames = await page.hear_until("error")
-        assert time.monotonic() - left < 2.0
+        with looks.the_next_one_finds_it():
+            frames = await page.hear_until("error")
         assert frames[-1]["error"]["code"] == "access_withdrawn"
         [record] = await books.settled(1)
         assert frames[-1]["summary"]["cost_nanos"] == record.cost_nanos

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -23,7 +24,7 @@ from inference.generation import Generation
 from portal.lib.db import db
 from portal.pages.requests import speed_of
 from tests.inference.conftest import Books, chat
-from tests.inference.engines import SLOW_TOKENS_PER_S, FakeEngine
+from tests.inference.engines import FakeEngine
 
 PATH = "/v1/chat/completions"
 CENT = 10_000_000
@@ -288,13 +289,20 @@ async def test_whoever_waits_for_the_hold_is_not_a_stalled_reader(
 async def test_the_speed_is_the_engine_s_and_one_wherever_it_is_told(
     running: service.Service, api: httpx.AsyncClient, late_holds: Holds, books: Books
 ) -> None:
+    """By the clock of this test: the engine's own pace slackens on a busy machine."""
     await known(api, late_holds)
+    began = time.monotonic()
     asked, generation = await begin(running, api, late_holds, model="slow", max_tokens=60)
+    await until(lambda: generation.output_tokens >= 1)
+    first = time.monotonic()
     await until(lambda: generation.output_tokens >= 40)
+    waited_s = time.monotonic() - first
     late_holds.allowed.set()
     await asked
     assert generation.summary is not None
-    assert generation.summary.tokens_per_s == pytest.approx(SLOW_TOKENS_PER_S, rel=0.3)
+    told = generation.summary.tokens_per_s
+    assert told is not None
+    assert 59 / (time.monotonic() - began) <= told <= 1.3 * 59 / waited_s
     [*_others, record] = await books.records()
     assert record.request_id == generation.request_id
     assert speed_of(record) == generation.summary.tokens_per_s

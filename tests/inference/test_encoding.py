@@ -76,7 +76,7 @@ async def test_a_killed_engine_is_an_error_at_once_and_free(
     call = asyncio.create_task(web.post(PATH, json=body(20)))
     await begun(running)
     slow.kill()
-    failed = await asyncio.wait_for(call, 3)
+    failed = await asyncio.wait_for(call, 10)
     assert (failed.status_code, failed.json()["error"]["code"]) == (503, "engine_lost")
     [record] = await books.settled(1)
     assert (record.outcome, record.error, record.cost_nanos) == ("failed", "engine_lost", 0)
@@ -86,16 +86,16 @@ async def test_a_killed_engine_is_an_error_at_once_and_free(
 async def test_a_full_queue_is_a_503_with_a_time_to_come_back_and_free(
     web: httpx.AsyncClient, running: service.Service, slow: FakeEngine, books: Books
 ) -> None:
-    calls = [asyncio.create_task(web.post(PATH, json=body(5))) for _ in range(4)]
+    calls = [asyncio.create_task(web.post(PATH, json=body(5))) for _ in range(8)]
     answers = await asyncio.gather(*calls)
     refused = [answer for answer in answers if answer.status_code == 503]
-    assert 1 <= len(refused) <= 3
+    assert 1 <= len(refused) <= 7
     assert {answer.json()["error"]["code"] for answer in refused} == {"overloaded"}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
     assert {answer.status_code for answer in answers} == {200, 503}
     # Who was refused before it was submitted has left no record.
     records = [record for record in await books.records() if record.cost_nanos]
-    assert [record.cost_nanos for record in records] == [500 * 1000] * (4 - len(refused))
+    assert [record.cost_nanos for record in records] == [500 * 1000] * (8 - len(refused))
     await books.audit()
 
 

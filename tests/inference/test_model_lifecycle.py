@@ -77,7 +77,7 @@ async def test_a_drained_model_finishes_what_runs_and_refuses_the_rest(
 async def test_an_unloaded_model_loses_its_engine_when_the_last_answer_has_ended(
     running: service.Service, api: httpx.AsyncClient
 ) -> None:
-    begun = await begin(api, running, "slow", 40)
+    begun = await begin(api, running, "slow", 120)
     [link] = [link for link in running.pool.links if link.model == "slow"]
     await want(running, "slow", ModelState.UNLOADED)
     refused(await api.post(PATH, json=chat(model="slow")))
@@ -116,7 +116,7 @@ async def test_engines_of_a_model_share_the_work_and_one_steps_in_for_another(
     ]
     await db(lambda: add_model("pair", num_engines=2))
     async with engines(running, *pair):
-        begun = [await begin(api, running, "pair", 100) for _ in range(6)]
+        begun = [await begin(api, running, "pair", 300) for _ in range(6)]
         links = [link for link in running.pool.links if link.model == "pair"]
         while sum(len(link._sinks) for link in links) < 6:
             await asyncio.sleep(0.01)

@@ -111,6 +111,16 @@ async def stats(stub: Stub) -> engine_pb2.EngineStats:
     return info.stats
 
 
+async def refusal_of_info(stub: Stub) -> Code:
+    """Ask how the engine is until it no longer answers; how it failed to."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await stub.Info(engine_pb2.InfoRequest(), timeout=0.3)
+            except CallError as error:
+                return error.code
+
+
 async def eventually(stub: Stub, condition: Any) -> engine_pb2.EngineStats:
     """Poll the engine's numbers until they satisfy `condition`."""
     async with asyncio.timeout(60):

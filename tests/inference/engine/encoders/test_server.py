@@ -15,9 +15,15 @@ from inference.engine.encoders.fake import MASK, FakeEncoder, FakeEncoderOptions
 from inference.engine.encoders.jobs import EncoderLimits
 from inference.engine.encoders.server import EncoderServer
 from inference.engine.wire import engine_pb2
-from inference.engine.wire.errors import CallError, Code
+from inference.engine.wire.errors import Code
 from tests.environment import REPOSITORY
-from tests.inference.engine.client import Stub, connect, eventually, open_stream
+from tests.inference.engine.client import (
+    Stub,
+    connect,
+    eventually,
+    open_stream,
+    refusal_of_info,
+)
 from tests.inference.engine.encoders.checkpoints import write_encoder
 
 
@@ -102,7 +108,7 @@ async def test_a_poisoned_input_fails_alone(
 
 async def test_a_caller_that_goes_away_takes_its_inputs_along(tmp_path: Path) -> None:
     limits = EncoderLimits(max_model_len=100, token_budget=100, max_waiting_tokens=100_000)
-    async with running(tmp_path, tokens_per_second=2000, limits=limits) as (stub, server):
+    async with running(tmp_path, tokens_per_second=500, limits=limits) as (stub, server):
         call = stub.Embed(engine_pb2.EmbedRequest(job=job(*[[97] * 100] * 100)))
         await eventually(stub, lambda stats: stats.steps >= 1)
         call.cancel()
@@ -130,10 +136,7 @@ async def test_what_another_kind_does_is_refused_with_a_sentence(tmp_path: Path)
 async def test_a_hung_encoder_answers_no_health_check(tmp_path: Path) -> None:
     async with running(tmp_path, hang_after=0) as (stub, _):
         call = stub.Embed(engine_pb2.EmbedRequest(job=job([1])))
-        await asyncio.sleep(0.2)
-        with pytest.raises(CallError) as caught:
-            await stub.Info(engine_pb2.InfoRequest(), timeout=0.3)
-        assert caught.value.code is Code.DEADLINE_EXCEEDED
+        assert await refusal_of_info(stub) is Code.DEADLINE_EXCEEDED
         call.cancel()
 
 

@@ -33,10 +33,10 @@ async def test_it_gets_an_answer_or_a_refusal(socket: str, tcp: bool) -> None:
         assert caught.value.code is Code.INVALID_ARGUMENT
         began = time.monotonic()
         with pytest.raises(CallError) as caught:
-            await asyncio.to_thread(asked, address, WAIT, timeout_s=0.1)
+            await asyncio.to_thread(asked, address, WAIT, timeout_s=0.5)
         assert caught.value.code is Code.DEADLINE_EXCEEDED
-        assert time.monotonic() - began < 2
-        async with asyncio.timeout(5):
+        assert time.monotonic() - began < 5
+        async with asyncio.timeout(10):
             while server.clients:
                 await asyncio.sleep(0.01)
         assert servicer.cancelled == 1
@@ -91,4 +91,4 @@ def test_an_answer_in_drops_does_not_hold_the_caller_for_longer_than_it_waits(so
     with pretender(socket, drops), pytest.raises(CallError) as caught:
         asked(socket, timeout_s=0.3)
     assert caught.value.code is Code.DEADLINE_EXCEEDED
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5

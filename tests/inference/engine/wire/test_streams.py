@@ -145,7 +145,7 @@ async def test_a_client_that_stops_reading_is_cut_off_and_one_that_reads_slowly_
     socket: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    monkeypatch.setattr(answering, "STOPPED_S", 0.2)
+    monkeypatch.setattr(answering, "STOPPED_S", 0.5)
     async with (
         serving(socket) as (address, server, servicer),
         connected(address) as slow,
@@ -164,7 +164,7 @@ async def test_a_client_that_stops_reading_is_cut_off_and_one_that_reads_slowly_
                 echo.stream.write(BIG)
         while len(heard.frames) < 100:
             heard.sip()
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.05)
         assert time.monotonic() - began > 3 * answering.STOPPED_S
         assert [echo.closed for echo in servicer.streams] == [0, 1]
         assert servicer.cancelled == 1

@@ -33,7 +33,7 @@ async def test_a_client_that_takes_nothing_is_given_up(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(consumer, "send", never)
     monkeypatch.setattr(consumer, "close", close)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await asyncio.gather(*(consumer.say(protocol.pong()) for _ in range(9)))
     assert running.cancelled
     assert closed == [consumers.STALLED]

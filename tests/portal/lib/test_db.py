@@ -57,11 +57,11 @@ async def test_a_call_runs_to_its_end_when_its_caller_is_cancelled() -> None:
         ended.set()
 
     task = asyncio.create_task(db(slow))
-    assert await asyncio.to_thread(begun.wait, 5)
+    assert await asyncio.to_thread(begun.wait, 30)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await asyncio.to_thread(ended.wait, 2)
+    assert await asyncio.to_thread(ended.wait, 30)
 
 
 def add_group(name: str) -> str:
@@ -80,10 +80,10 @@ async def meeting(*commits: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]
 
     def hold_up() -> None:
         begun.set()
-        go_on.wait(5)
+        go_on.wait(30)
 
     blocking = asyncio.create_task(commit("", hold_up))
-    assert await asyncio.to_thread(begun.wait, 5)
+    assert await asyncio.to_thread(begun.wait, 30)
     waiting = [asyncio.create_task(each()) for each in commits]
     await asyncio.sleep(0)
     go_on.set()
@@ -198,8 +198,8 @@ async def test_a_connection_that_cannot_even_be_closed_stops_nobody_after_it(
     with monkeypatch.context() as patch:
         patch.setattr(BaseDatabaseWrapper, "close_if_unusable_or_obsolete", broken)
         with pytest.raises(OperationalError):
-            await asyncio.wait_for(commit("", partial(add_group, "lost")), 5)
-    assert await asyncio.wait_for(commit("", partial(add_group, "next")), 5) == "next"
+            await asyncio.wait_for(commit("", partial(add_group, "lost")), 30)
+    assert await asyncio.wait_for(commit("", partial(add_group, "next")), 30) == "next"
 
 
 async def test_it_is_committed_though_its_caller_was_cancelled() -> None:

@@ -50,7 +50,7 @@ def make(tmp_path: Path, clock: Clock) -> Iterator[Callable[[list[str]], EngineP
 
 def wait_for_death(engine: EngineProcess) -> None:
     assert engine.process is not None
-    engine.process.wait(10)
+    engine.process.wait(60)
 
 
 def test_it_starts_the_child_and_stops_it(make: Callable[[list[str]], EngineProcess]) -> None:

@@ -77,11 +77,15 @@ def site() -> Iterator[tuple[Site, str]]:
 
 def wait_until_listed(site: Site) -> None:
     """The catalogue is read again every two seconds."""
-    until(lambda: "hostile" in httpx.get(f"{site.url}/models/").text)
+    until(lambda: "hostile" in listed(site))
+
+
+def listed(site: Site) -> str:
+    return httpx.get(f"{site.url}/models/", timeout=60).text
 
 
 def until(condition: Callable[[], bool]) -> None:
-    for _ in range(100):
+    for _ in range(300):
         if condition():
             return
         time.sleep(0.1)

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser import ANOTHER_HOST
 from tests.playground import hostile
-from tests.playground.in_browser import alice, ask, billed, playground, site, until
+from tests.playground.in_browser import alice, ask, billed, playground, site
 from tests.story.site import Site, session_of
 
 pytestmark = pytest.mark.browser
@@ -57,6 +57,14 @@ def test_it_runs_on_a_site_without_https(browser: Browser, site: tuple[Site, str
 
 
 BELOW = "document.documentElement.scrollHeight - innerHeight - scrollY"
+# Where a wheel has led to, which takes some frames.
+AT_REST = """async () => {
+  for (let before = NaN, still = 0; still < 10; before = scrollY) {
+    await new Promise((next) => requestAnimationFrame(next));
+    still = scrollY === before ? still + 1 : 0;
+  }
+  return scrollY;
+}"""
 
 
 def test_the_end_stays_in_sight_unless_the_reader_has_gone_back(
@@ -66,18 +74,17 @@ def test_the_end_stays_in_sight_unless_the_reader_has_gone_back(
         page.set_viewport_size({"width": 700, "height": 300})
         answer = ask(page, "hello\n" * 60)
         expect(answer).to_contain_text("word3 ")
-        assert page.evaluate(BELOW) < 5
+        page.wait_for_function(f"{BELOW} < 5")
         page.mouse.move(300, 100)
         page.mouse.wheel(0, -500)
-        until(lambda: page.evaluate(BELOW) > 400)
-        place = page.evaluate("scrollY")
+        page.wait_for_function(f"{BELOW} > 400")
+        place = page.evaluate(AT_REST)
         expect(answer).to_contain_text("word40 ")
         assert page.evaluate("scrollY") == place
         page.mouse.wheel(0, 10_000)
-        until(lambda: page.evaluate(BELOW) < 5)
+        page.wait_for_function(f"{BELOW} < 5")
         expect(answer).to_contain_text("word80 ")
-        assert page.evaluate("scrollY") > place + 500
-        assert page.evaluate(BELOW) < 5
+        page.wait_for_function(f"{BELOW} < 5 && scrollY > {place + 500}")
         page.keyboard.press("Escape")
 
 
@@ -88,6 +95,7 @@ def test_at_four_hundred_percent_the_answer_is_in_sight(
         page.set_viewport_size({"width": 320, "height": 256})  # what is left of 1280 by 1024
         expect(ask(page, "hello")).to_contain_text("word60")
         page.get_by_test_id("stop").click()
+        expect(page.get_by_test_id("answer")).to_have_attribute("data-state", "finished")
         answer = page.get_by_test_id("answer").locator("[data-text]")
         answer.evaluate("element => scrollTo(0, scrollY + element.getBoundingClientRect().top)")
         seen = "[40, 128, 216].map((y) => document.elementFromPoint(40, y).closest('[data-text]'))"

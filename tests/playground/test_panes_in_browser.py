@@ -4,12 +4,11 @@ import json
 import re
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.axe import findings
-from tests.playground.in_browser import alice, ask, site, until
+from tests.playground.in_browser import alice, ask, listed, site, until, wait_until_listed
 from tests.story.site import Site
 
 pytestmark = pytest.mark.browser
@@ -238,7 +237,7 @@ def test_a_model_that_is_gone_is_replaced_in_words(
         page.wait_for_url(re.compile("conversation="))
         site[0].manage("shell", "-v0", "-c", f"{change}.update(is_public=False)")
         try:
-            until(lambda: "hostile" not in httpx.get(f"{site[0].url}/models/").text)
+            until(lambda: "hostile" not in listed(site[0]))
             page.reload()
             expect(page.get_by_test_id("run")).to_be_enabled()
             expect(page.get_by_text(said)).to_be_visible()
@@ -251,7 +250,7 @@ def test_a_model_that_is_gone_is_replaced_in_words(
             page.keyboard.press("Escape")
         finally:
             site[0].manage("shell", "-v0", "-c", f"{change}.update(is_public=True)")
-            until(lambda: "hostile" in httpx.get(f"{site[0].url}/models/").text)
+            wait_until_listed(site[0])
 
 
 def test_panes_beside_each_other_widen_no_phones_page(
@@ -281,6 +280,6 @@ def test_the_address_names_what_the_last_pane_says(
         expect(page.locator("[data-testid=answer][data-state=finished]")).to_have_count(3)
         expect(page.locator("#history [aria-current]")).to_have_count(1)  # the second pane's
         page.get_by_test_id("pane").first.locator("[data-pane=close]").click()
-        assert page.url != first
+        expect(page).not_to_have_url(first)
         conversation = page.locator("#history [aria-current]").get_attribute("data-conversation")
         assert page.url.endswith(f"?conversation={conversation}")

@@ -20,7 +20,7 @@ def test_a_wrong_clock_makes_nothing_older_or_of_the_future(
     alice: User, organisation: Organisation, api_key: tuple[ApiKey, str],
 ) -> None:  # fmt: skip
     now = timezone.now()
-    ApiKey.objects.update(last_used_at=now - timedelta(minutes=10, seconds=30))
+    ApiKey.objects.update(last_used_at=now - timedelta(minutes=10, seconds=5))
     session = signed_in(alice).cookies["sessionid"].value
     with visitor(browser, live_server.url) as (page, watch):
         page.context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])

@@ -53,7 +53,7 @@ class DocsSite:
 
     def samples(self, slug: str, language: str) -> list[str]:
         """A page's samples, which call the site through the recorder."""
-        text = httpx.get(f"{self.site.url}/docs/{slug}.md").raise_for_status().text
+        text = httpx.get(f"{self.site.url}/docs/{slug}.md", timeout=RUN_S).raise_for_status().text
         return samples_in(text.replace(self.site.url, self.recorder.url), language)
 
     def run(self, command: list[str], sample: str) -> tuple[str, list[Call]]:
@@ -105,11 +105,11 @@ class DocsSite:
     def _paid_top_up_id(self) -> str:
         """Paid on the stand-in's page, and heard of by its webhook."""
         begun = self._managed("/api/top-ups/", amount_cents=900)
-        httpx.post(begun["checkout_url"], data={"pay": "yes"})
+        httpx.post(begun["checkout_url"], data={"pay": "yes"}, timeout=RUN_S)
         address = f"{self.site.url}/api/top-ups/{begun['id']}/"
         headers = {"authorization": f"Bearer {self.management_key}"}
         for _look in range(200):
-            if httpx.get(address, headers=headers).json()["state"] == "paid":
+            if httpx.get(address, headers=headers, timeout=RUN_S).json()["state"] == "paid":
                 break
             time.sleep(0.1)
         return str(begun["id"])
@@ -128,7 +128,8 @@ class DocsSite:
 
     def _post(self, path: str, key: str, body: dict[str, Any]) -> httpx.Response:
         headers = {"authorization": f"Bearer {key}"}
-        return httpx.post(self.site.url + path, json=body, headers=headers).raise_for_status()
+        answer = httpx.post(self.site.url + path, json=body, headers=headers, timeout=RUN_S)
+        return answer.raise_for_status()
 
 
 @contextmanager
@@ -158,7 +159,8 @@ def keep_bodies(url: str, management_key: str) -> None:
     """Without that, no response is stored."""
     headers = {"authorization": f"Bearer {management_key}"}
     address = f"{url}/api/organisation/"
-    httpx.patch(address, json={"keeps_bodies": True}, headers=headers).raise_for_status()
+    changed = {"keeps_bodies": True}
+    httpx.patch(address, json=changed, headers=headers, timeout=RUN_S).raise_for_status()
 
 
 def offer_encoders(site: Site, key: str) -> None:
@@ -172,6 +174,7 @@ def offer_encoders(site: Site, key: str) -> None:
 def until_it_answers(address: str, key: str, sent: dict[str, str]) -> None:
     headers = {"authorization": f"Bearer {key}"}
     deadline = time.monotonic() + RUN_S
-    while (answer := httpx.post(address, json=sent, headers=headers)).status_code != 200:
-        assert time.monotonic() < deadline, answer.text
-        time.sleep(0.1)
+    with httpx.Client(headers=headers, timeout=RUN_S) as client:
+        while (answer := client.post(address, json=sent)).status_code != 200:
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.1)

@@ -85,6 +85,7 @@ def listed(site: Site) -> str:
 
 
 def until(condition: Callable[[], bool]) -> None:
+    """Unlike `wait_for_function`, which calls `eval` in the page, where its policy forbids it."""
     for _ in range(300):
         if condition():
             return

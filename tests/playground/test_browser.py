@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser import ANOTHER_HOST
 from tests.playground import hostile
-from tests.playground.in_browser import alice, ask, billed, playground, site
+from tests.playground.in_browser import alice, ask, billed, playground, site, until
 from tests.story.site import Site, session_of
 
 pytestmark = pytest.mark.browser
@@ -74,17 +74,18 @@ def test_the_end_stays_in_sight_unless_the_reader_has_gone_back(
         page.set_viewport_size({"width": 700, "height": 300})
         answer = ask(page, "hello\n" * 60)
         expect(answer).to_contain_text("word3 ")
-        page.wait_for_function(f"{BELOW} < 5")
+        until(lambda: page.evaluate(BELOW) < 5)
         page.mouse.move(300, 100)
         page.mouse.wheel(0, -500)
-        page.wait_for_function(f"{BELOW} > 400")
+        until(lambda: page.evaluate(BELOW) > 400)
         place = page.evaluate(AT_REST)
         expect(answer).to_contain_text("word40 ")
         assert page.evaluate("scrollY") == place
         page.mouse.wheel(0, 10_000)
-        page.wait_for_function(f"{BELOW} < 5")
+        until(lambda: page.evaluate(BELOW) < 5)
         expect(answer).to_contain_text("word80 ")
-        page.wait_for_function(f"{BELOW} < 5 && scrollY > {place + 500}")
+        until(lambda: page.evaluate(BELOW) < 5)
+        assert page.evaluate("scrollY") > place + 500
         page.keyboard.press("Escape")
 
 

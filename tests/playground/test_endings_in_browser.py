@@ -6,7 +6,7 @@ import signal
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.playground.in_browser import alice, ask, playground, site
+from tests.playground.in_browser import alice, ask, playground, site, until
 from tests.playground.test_panes_in_browser import KEEP_FRAMES
 from tests.story.site import SIGN_IN, Site, wait_until_ready
 
@@ -109,9 +109,9 @@ def test_a_network_that_changes_has_the_connection_looked_at_at_once(
         assert page.evaluate("window.sent") == []
         for number, offline in enumerate((True, False), 1):
             page.context.set_offline(offline)
-            page.wait_for_function("n => window.sent.length === n", arg=number)
+            until(lambda number=number: page.evaluate("window.sent.length") == number)
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-        page.wait_for_function("window.sent.length === 3")
+        until(lambda: page.evaluate("window.sent.length") == 3)
         assert page.evaluate("window.sent.every(({ type }) => type === 'ping')")
 
 

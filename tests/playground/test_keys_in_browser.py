@@ -169,9 +169,9 @@ def test_what_ends_while_the_page_is_loaded_again_is_there_then(page: Page) -> N
         page.evaluate("location.reload()")
     page.keyboard.press("Escape")
     page.wait_for_url(re.compile("conversation="), wait_until="commit")
-    for load in loads:
-        load.continue_()
-    page.wait_for_function("performance.getEntriesByType('navigation')[0].type === 'reload'")
+    with page.expect_event("load"):
+        for load in loads:
+            load.continue_()
     expect(page.get_by_test_id("answer")).to_contain_text("word3")
     expect(composer(page)).to_have_value("half written")
     expect(page).to_have_url(re.compile("conversation="))

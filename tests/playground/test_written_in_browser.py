@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.playground.in_browser import HOSTILE, alice, ask, composer, site
+from tests.playground.in_browser import HOSTILE, alice, ask, composer, site, until
 from tests.playground.test_panes_in_browser import KEEP_FRAMES, runs
 from tests.playground.test_presets_in_browser import save_a_preset
 from tests.story.site import Site, session_of
@@ -311,7 +311,7 @@ def test_what_a_tab_keeps_goes_with_who_signs_out(browser: Browser, site: tuple[
         page.locator("summary.account").click()
         page.get_by_role("button", name="Sign out").click()
         expect(page).to_have_url(f"{running.url}/")
-        page.wait_for_function("sessionStorage.length === 0")
+        until(lambda: page.evaluate("sessionStorage.length") == 0)
 
 
 def test_a_message_is_copied_as_it_was_written(browser: Browser, site: tuple[Site, str]) -> None:

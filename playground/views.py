@@ -29,9 +29,12 @@ def playground(request: HttpRequest) -> HttpResponse:
     """An empty chat, or what the address names: a conversation, a preset, a snapshot."""
     opened = opened_by(request)
     offered = catalog.models_offered_to(request.organisation.id)  # type: ignore[attr-defined]
+    entries = [entry for entry in offered if entry.kind == ModelKind.TEXT]
+    answering = (entry.name for entry in entries if entry.is_chat and not entry.paused)
+    asked = opened["model"] if opened else request.GET.get("model")
     context = {
-        "entries": [entry for entry in offered if entry.kind == ModelKind.TEXT],
-        "chosen": opened["model"] if opened else request.GET.get("model", ""),
+        "entries": entries,
+        "chosen": asked or next(answering, ""),
         "parameters": PARAMETERS,
         "starters": starters(),
         **history.listed(conversations_of(request)),

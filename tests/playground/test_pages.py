@@ -1,6 +1,8 @@
 """The page and what its modules fetch."""
 
 import json
+import re
+from collections.abc import Iterator
 
 import pytest
 from django.db import connection
@@ -8,7 +10,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Membership, Organisation, Role, User
+from billing import pricing
 from inference import catalog
+from inference.models import ServedModel
 from playground import history
 from playground.models import Conversation, Message
 from tests.playground.conftest import run
@@ -28,8 +32,11 @@ def kept(alice: User, organisation: Organisation) -> Conversation:
 
 
 @pytest.fixture(autouse=True)
-def starter(db: None) -> None:
+def starter(db: None) -> Iterator[None]:
     catalog.ensure_starter()
+    catalog.forget()
+    yield
+    catalog.forget()
 
 
 def test_the_page_lists_models_with_their_prices(alice_client: Client) -> None:
@@ -38,6 +45,24 @@ def test_the_page_lists_models_with_their_prices(alice_client: Client) -> None:
     assert "$0.10 / $0.40" in page
     for hook in ('id="composer"', 'data-testid="run"', 'data-testid="stop"', 'id="model"'):
         assert hook in page
+
+
+def test_a_model_that_is_switched_off_for_now_says_so_and_is_not_begun_with(
+    alice_client: Client,
+) -> None:
+    """An operator unloads the first of the list, and a new chat asks one that answers."""
+    ServedModel.objects.create(name="first", position=-1, state="unloaded", max_model_len=4096)
+    pricing.ensure_price("first", 1, 1, 1)
+    catalog.forget()
+    page = alice_client.get("/playground/").content.decode()
+    options = dict(re.findall(r'<option value="(first|starter)"[^>]*>([^<]*)<', page))
+    assert options == {
+        "first": "first · Switched off for now",
+        "starter": "starter · $0.10 / $0.40",
+    }
+    assert re.findall(r'<option value="(\w+)"[^>]* selected', page)[:1] == ["starter"]
+    page = alice_client.get("/playground/?model=first").content.decode()
+    assert re.findall(r'<option value="(\w+)"[^>]* selected', page)[:1] == ["first"]
 
 
 def test_the_page_needs_a_sign_in(client: Client) -> None:

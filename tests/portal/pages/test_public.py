@@ -70,6 +70,17 @@ def test_a_models_page_says_when_it_will_be_switched_off(client: Client) -> None
     assert "Mar 1, 2027" in client.get(f"/models/{MODEL}/").content.decode()
 
 
+@pytest.mark.parametrize("state", ["unloaded", "drained"])
+def test_a_model_that_is_switched_off_for_now_says_so(client: Client, state: str) -> None:
+    offer_starter()
+    paths = ("/models/", f"/models/{MODEL}/")
+    said = "Switched off for now"
+    assert not [path for path in paths if said in client.get(path).content.decode()]
+    ServedModel.objects.update(state=state)
+    catalog.forget()
+    assert all(said in client.get(path).content.decode() for path in paths)
+
+
 def test_a_name_with_slashes_has_a_page(client: Client) -> None:
     offer_starter()
     ServedModel.objects.create(name="family/small", max_model_len=512)

@@ -26,6 +26,7 @@ from pytest_django.live_server_helper import LiveServer
 from accounts import flows
 from accounts.models import ApiKey, Membership, Organisation, Role, Scope, User
 from billing import ledger, triggers
+from inference import service
 from portal.lib.money import NANOS_PER_DOLLAR
 from tests.databases import SQLITE, copy_of_migrated
 from tests.environment import CI, REFERENCE_DATA
@@ -105,6 +106,13 @@ def _no_test_hears_another_ones_language() -> Iterator[None]:
     """A test's client leaves the language of its last request behind."""
     yield
     translation.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def _no_test_leaves_a_service_behind() -> Iterator[None]:
+    """Its connections would fail another test: whichever runs when the garbage is collected."""
+    yield
+    assert service._Current.service is None
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ import pytest
 
 from tests.environment import CI
 
-START_S = 30.0
+START_S = 120.0
 
 
 def find_binary(name: str, package: str) -> str:

@@ -227,7 +227,7 @@ class Books:
     async def balance(self, organisation_id: str) -> ledger.Balance:
         return await db(ledger.balance, organisation_id)
 
-    async def settled(self, num_records: int, timeout_s: float = 10.0) -> list[UsageRecord]:
+    async def settled(self, num_records: int, timeout_s: float = 30.0) -> list[UsageRecord]:
         """Wait until this many requests have a usage record and no hold is open."""
         for _ in range(int(timeout_s / 0.02)):
             records = await self.records()

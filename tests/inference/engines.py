@@ -21,7 +21,7 @@ class FakeEngine:
     """One `python -m inference.engine --fake` process."""
 
     source = ("--fake",)
-    start_timeout_s = 30.0
+    start_timeout_s = 120.0
 
     def __init__(
         self, model: str, number: int = 1, folder: Path | None = None, **options: object

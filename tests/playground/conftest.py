@@ -41,7 +41,7 @@ class Socket:
     async def say(self, **frame: Any) -> None:
         await self.connection.send(json.dumps(frame))
 
-    async def hear(self, timeout_s: float = 10.0) -> dict[str, Any]:
+    async def hear(self, timeout_s: float = 30.0) -> dict[str, Any]:
         async with asyncio.timeout(timeout_s):
             frame: dict[str, Any] = json.loads(await self.connection.recv())
             return frame
@@ -53,7 +53,7 @@ class Socket:
             frames.append(await self.hear())
         return frames
 
-    async def closed(self, timeout_s: float = 10.0) -> int | None:
+    async def closed(self, timeout_s: float = 30.0) -> int | None:
         async with asyncio.timeout(timeout_s):
             await self.connection.wait_closed()
         return self.connection.close_code

@@ -139,7 +139,7 @@ async def test_it_keeps_the_text_that_was_paid_for_when_the_page_goes_away(
         await page.say(**run(model="slow", conversation="new"))
         frames = await page.hear_until("delta")
     [record] = await books.settled(1)
-    for _ in range(100):
+    for _ in range(400):
         saved = await rows(frames[0]["conversation"])
         if saved:
             break

@@ -54,7 +54,7 @@ async def test_it_takes_a_cancel_that_comes_at_once(
         frames = await page.hear_until("finished", "error")
     assert frames[-1]["summary"]["outcome"] == "aborted"
     [record] = await books.settled(1)
-    assert record.output_tokens < 20
+    assert record.output_tokens < 100
 
 
 async def test_it_runs_several_at_once_and_refuses_the_ninth(
@@ -105,7 +105,7 @@ async def test_it_leaves_no_hold_open_when_the_page_goes_away(
         for number in range(3):
             await page.say(**run(id=f"r{number}", model="slow"))
         await page.hear_until("delta")
-    records = await books.settled(3, timeout_s=5)
+    records = await books.settled(3)
     assert {record.outcome for record in records} == {"aborted"}
     await books.audit()
 
@@ -116,7 +116,7 @@ async def test_it_leaves_no_hold_open_when_the_page_goes_before_the_first_token(
     async with site.page(alice_browser) as page:
         await page.say(**run(model="slow"))
         assert (await page.hear())["type"] == "started"
-    await books.settled(1, timeout_s=5)
+    await books.settled(1)
     await books.audit()
 
 

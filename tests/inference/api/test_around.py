@@ -109,7 +109,7 @@ async def test_a_quiet_stream_is_kept_alive(
         if quiet.is_set():
             deliver(delta)
         else:
-            asyncio.get_running_loop().call_later(0.5, deliver, wire.SequenceDelta.FromString(
+            asyncio.get_running_loop().call_later(1.5, deliver, wire.SequenceDelta.FromString(
                 delta.SerializeToString()))  # fmt: skip
 
     monkeypatch.setattr(link, "_deliver", hold_back)
@@ -150,7 +150,7 @@ async def test_others_are_served_while_log_probabilities_are_written(
 
     def slow(*arguments: object) -> object:
         begun.set()
-        assert gate.wait(10)
+        assert gate.wait(60)
         return whole(*arguments)
 
     monkeypatch.setattr(module, "whole", slow)

@@ -47,7 +47,7 @@ def test_one_whose_tables_are_being_made_is_waited_for(tmp_path: Path) -> None:
         asking = start(command, site_environment(tmp_path))
         wait_until_locked_out(asking.pid)
         copy_of_migrated(tmp_path)
-    said, complaint = asking.communicate(timeout=60)
+    said, complaint = asking.communicate(timeout=180)
     assert said.startswith("sk-prl-"), complaint
 
 
@@ -64,7 +64,7 @@ def test_tables_are_not_made_beside_a_command(tmp_path: Path) -> None:
 
 def wait_until_locked_out(pid: int) -> None:
     """Until the process waits for a lock of a file, as Linux lists it."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     waits = re.compile(rf"-> FLOCK +ADVISORY +\w+ +{pid} ")
     while not waits.search(Path("/proc/locks").read_text()):
         assert time.monotonic() < deadline, "it waits for nobody"

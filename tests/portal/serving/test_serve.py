@@ -46,7 +46,7 @@ def test_a_second_one_in_the_same_folder_is_refused(tmp_path: Path) -> None:
             env=site.env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         assert second.returncode == 1
@@ -81,7 +81,7 @@ def test_a_site_that_does_not_start_ends(tmp_path: Path) -> None:
         [sys.executable, "-c", BROKEN],
         cwd=REPOSITORY,
         env=site_environment(tmp_path),
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert ended.returncode == 3

@@ -106,12 +106,14 @@ def test_a_network_that_changes_has_the_connection_looked_at_at_once(
     site: tuple[Site, str],
 ) -> None:
     with alice(browser, site, script=KEEP_FRAMES) as page:
-        assert page.evaluate("window.sent") == []
-        for number, offline in enumerate((True, False), 1):
-            page.context.set_offline(offline)
-            until(lambda number=number: page.evaluate("window.sent.length") == number)
-        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-        until(lambda: page.evaluate("window.sent.length") == 3)
+        for change in (
+            lambda: page.context.set_offline(True),
+            lambda: page.context.set_offline(False),
+            lambda: page.evaluate("document.dispatchEvent(new Event('visibilitychange'))"),
+        ):
+            before = page.evaluate("window.sent.length")
+            change()
+            page.wait_for_function("before => window.sent.length > before", arg=before)
         assert page.evaluate("window.sent.every(({ type }) => type === 'ping')")
 
 

@@ -111,9 +111,9 @@ def test_a_network_that_changes_has_the_connection_looked_at_at_once(
             lambda: page.context.set_offline(False),
             lambda: page.evaluate("document.dispatchEvent(new Event('visibilitychange'))"),
         ):
-            before = page.evaluate("window.sent.length")
+            page.evaluate("window.sent.length = 0")
             change()
-            page.wait_for_function("before => window.sent.length > before", arg=before)
+            until(lambda: page.evaluate("window.sent.length") > 0)
         assert page.evaluate("window.sent.every(({ type }) => type === 'ping')")
 
 

@@ -63,7 +63,7 @@ def _tier(row: str) -> Tier:
         raise ValueError(
             f"RATE_LIMIT_TIERS must be a list of NAME:DOLLARS:REQUESTS:TOKENS, but holds {row!r}"
         ) from None
-    if not name or min(tier.paid_nanos, tier.requests_per_minute, tier.tokens_per_minute) < 0:
+    if not name or min(tier.requests_per_minute, tier.tokens_per_minute) < 0:
         raise ValueError(
             f"RATE_LIMIT_TIERS needs a name and no negative numbers in each tier, unlike {row!r}"
         )

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Organisation
-from billing import autotopup, reconciliation
+from billing import autotopup, closing, reconciliation
 from billing.models import Refund, TopUp, Transfer
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import audit_is_clean
@@ -65,6 +65,13 @@ def test_the_credit_is_what_was_chosen_and_cash_is_what_was_paid(
         ("payment", 2000), ("grant", 500), ("tax", 160),
     ]  # fmt: skip
     all_is_well()
+
+
+def test_a_deletion_names_money_with_its_tax_and_lost_credit_without_discounts(
+    double: StripeDouble, alice_client: Client, organisation: Organisation
+) -> None:
+    pay(double, alice_client)
+    assert closing.preview(organisation) == (2160 * NANOS_PER_CENT, TEN)
 
 
 def test_what_is_told_again_is_booked_once(

@@ -35,7 +35,12 @@ def account(alice: User, monkeypatch: pytest.MonkeyPatch) -> Account:
         + [FIRST + chance.random() * (NOW - FIRST) for _each in range(57)]
     )
     at(monkeypatch, FIRST)
-    ledger.open_account(organisation.pk)
+    other = Organisation.objects.create(name="Other")
+    for each in (organisation, other):
+        ledger.open_account(each.pk)
+    ledger.grant(other.pk, 5, reference="grant:other", description="")
+    hold("r", other.pk, 5)
+    ledger.settle("r", draft(5))
     ledger_payments.record_payment(
         organisation.pk, 10**10, reference="payment:a", description="paid in"
     )

@@ -59,8 +59,11 @@ def test_what_was_paid_back_does_not_count(organisation: Organisation) -> None:
 @pytest.mark.parametrize("taken", [True, False])
 def test_what_a_bank_has_taken_back_does_not_count(organisation: Organisation, taken: bool) -> None:
     top_up = pay(organisation, 60, "a")
-    Dispute.objects.create(dispute_id="dp_1", top_up=top_up, amount_cents=6000, taken=taken)
-    assert tiers.standing(organisation.pk).paid_nanos == (0 if taken else 60 * NANOS_PER_DOLLAR)
+    Dispute.objects.create(
+        dispute_id="dp_1", top_up=top_up, amount_cents=6000, tax_cents=500, taken=taken
+    )
+    left = 5 if taken else 60
+    assert tiers.standing(organisation.pk).paid_nanos == left * NANOS_PER_DOLLAR
 
 
 def test_a_discount_and_tax_are_not_paid_for_credit(organisation: Organisation) -> None:
@@ -74,11 +77,17 @@ def test_no_transfer_is_read_for_a_tier(organisation: Organisation) -> None:
     assert not [query for query in queries if "billing_transfer" in query["sql"]]
 
 
-def test_another_organisations_payments_do_not_count(
+def test_another_organisations_payments_and_what_went_back_of_them_do_not_count(
     organisation: Organisation, charlie: User
 ) -> None:
-    pay(charlie.memberships.get().organisation, 500, "a")
-    assert tiers.standing(organisation.pk).tier.name == "small"
+    other = charlie.memberships.get().organisation
+    theirs = pay(other, 500, "a")
+    Refund.objects.create(top_up=theirs, amount_cents=100, form_token="b")
+    Dispute.objects.create(dispute_id="dp_1", top_up=theirs, amount_cents=100, taken=True)
+    TierOverride.objects.create(organisation=other, tier="large")
+    pay(organisation, 50, "c")
+    standing = tiers.standing(organisation.pk)
+    assert (standing.tier.name, standing.overridden) == ("middle", False)
 
 
 def test_an_operators_choice_counts_until_the_tier_is_gone(
@@ -95,7 +104,8 @@ def test_an_operators_choice_counts_until_the_tier_is_gone(
     "rows",
     [
         [], ["a:1:1:1"], ["a:0:1:1", "b:0:1:1"], ["a:0:1:1", "b:9:1:1", "c:5:1:1"],
-        ["a:0:1:1", "a:9:1:1"], ["a:0:1"], ["a:x:1:1"], ["a:0:-1:1"], [":0:1:1"],
+        ["a:0:1:1", "a:9:1:1"], ["a:0:1"], ["a:x:1:1"], ["a:0:-1:1"], ["a:0:1:-1"],
+        ["a:0:1:1", "b:-9:1:1"], [":0:1:1"],
     ],
 )  # fmt: skip
 def test_a_table_that_makes_no_sense_is_refused(rows: list[str], settings: LazySettings) -> None:

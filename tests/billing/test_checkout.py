@@ -8,8 +8,9 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Organisation
-from billing import autotopup, closing, reconciliation
+from billing import autotopup, closing, reconciliation, shares
 from billing.models import Refund, TopUp, Transfer
+from billing.shares import Share
 from portal.lib.money import NANOS_PER_CENT
 from tests.billing.money import audit_is_clean
 from tests.billing.payments import TEN, balance, begin, hear
@@ -147,6 +148,14 @@ def test_a_dispute_takes_tax_and_discount_and_gives_them_back(
     hear(double, alice_client)
     assert balance(organisation) == TEN + CREDIT
     all_is_well()
+
+
+def test_what_a_bank_took_is_not_taken_again_with_the_rest(
+    double: StripeDouble, alice_client: Client
+) -> None:
+    double.dispute(pay(double, alice_client).payment_intent_id or "", 1080)
+    hear(double, alice_client)
+    assert shares.following(TopUp.objects.get(), 1080) == Share(1000, 80, 250)
 
 
 def test_the_comparison_with_stripe_knows_tax_and_discounts(

@@ -242,6 +242,20 @@ def test_a_form_that_comes_again_when_its_page_is_over_tells_its_end(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_the_end_of_one_page_is_that_of_no_other(
+    double: StripeDouble, alice_client: Client, organisation: Organisation
+) -> None:
+    for token in ("form1", "form2", "form3"):
+        begin(alice_client, token=token)
+    expired, refused, _open = double.sessions
+    double.expire(expired)
+    double.pay_by_debit(refused)
+    double.answer_debit(refused, paid=False)
+    hear(double, alice_client)
+    states = TopUp.objects.order_by("created_at").values_list("state", flat=True)
+    assert list(states) == ["expired", "failed", "created"]
+
+
 def test_a_debit_is_credited_when_the_bank_has_paid(
     double: StripeDouble, alice_client: Client, organisation: Organisation
 ) -> None:

@@ -28,6 +28,13 @@ def test_two_tabs_lead_to_one_page_and_a_second_subscription_is_refused(
     assert len(double.sessions) == 1
 
 
+def test_each_organisation_has_its_own(
+    double: StripeDouble, plan: Plan, subscribed: str, charlie_client: Client
+) -> None:
+    address = subscribe(charlie_client, plan)["Location"]
+    assert address == list(double.sessions.values())[-1]["url"]
+
+
 def test_another_plan_ends_the_page_of_the_first(
     double: StripeDouble, alice_client: Client, plan: Plan, large: Plan
 ) -> None:

@@ -110,7 +110,7 @@ def process(delivery_id: int) -> None:
     Raises StripeUnavailable, and what nobody foresaw.
     """
     delivery = WebhookDelivery.objects.get(pk=delivery_id)
-    if delivery.processed_at is not None or not _claim(delivery):
+    if not _claim(delivery):
         return
     handler = HANDLERS.get(delivery.event_type)
     try:
@@ -127,7 +127,7 @@ def process(delivery_id: int) -> None:
 
 
 def _claim(delivery: WebhookDelivery) -> bool:
-    """False when another worker has it. Counted first: none is tried for ever."""
+    """False when it is done, or another worker has it. Counted first: none is tried for ever."""
     wait = min(RETRY_AFTER * 2 ** min(delivery.attempts, 20), LONGEST_WAIT)
     rows = WebhookDelivery.objects.filter(
         pk=delivery.pk, processed_at=None, attempts=delivery.attempts

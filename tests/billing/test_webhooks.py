@@ -183,6 +183,14 @@ def test_a_delivery_that_another_worker_has_is_left_to_it(
     assert not webhooks._claim(seen_by_both)
 
 
+def test_a_delivery_that_is_done_is_left_alone(double: StripeDouble, alice_client: Client) -> None:
+    deliver(alice_client, paid_event(double, alice_client))
+    run_jobs()
+    done = WebhookDelivery.objects.get()
+    webhooks.process(done.pk)
+    assert WebhookDelivery.objects.get().processed_at == done.processed_at
+
+
 def test_an_operator_replays_a_delivery_and_nothing_is_credited_twice(
     double: StripeDouble, alice: User, alice_client: Client, organisation: Organisation
 ) -> None:

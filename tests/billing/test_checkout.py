@@ -12,7 +12,7 @@ from billing import autotopup, closing, reconciliation, shares
 from billing.models import Refund, TopUp, Transfer
 from billing.shares import Share
 from portal.lib.money import NANOS_PER_CENT
-from tests.billing.money import audit_is_clean
+from tests.billing.money import audit_is_clean, spend
 from tests.billing.payments import TEN, balance, begin, hear
 from tests.billing.rules import broken
 from tests.billing.saved_cards import save_card
@@ -73,6 +73,18 @@ def test_a_deletion_names_money_with_its_tax_and_lost_credit_without_discounts(
 ) -> None:
     pay(double, alice_client)
     assert closing.preview(organisation) == (2160 * NANOS_PER_CENT, TEN)
+
+
+def test_a_deletion_sends_no_more_back_of_two_payments_than_is_unused_of_both(
+    double: StripeDouble, alice_client: Client, organisation: Organisation
+) -> None:
+    pay(double, alice_client)
+    begin(alice_client, token="form2")
+    double.pay(list(double.sessions)[-1], discount=500)
+    hear(double, alice_client)
+    spend(organisation, CREDIT)
+    # All of one, and ten dollars' worth of the other: eight that were paid for it, and their tax.
+    assert closing.preview(organisation) == ((2160 + 864) * NANOS_PER_CENT, 0)
 
 
 def test_what_is_told_again_is_booked_once(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+import tests.interpreted  # noqa: F401  quicker
 from benchmarks import gpu, gpu_engine
 from benchmarks.gpu_engine import Engine
 from inference.engine import kernels

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
+import tests.interpreted  # noqa: F401  quicker
 from benchmarks import kernels
 from inference.engine import spans
+from inference.engine.kernels import attention
 
 
 def once(runs: Sequence[Callable[[], object]]) -> float:
@@ -41,6 +43,9 @@ def test_it_runs_from_end_to_end(
     }
     for name, value in small.items():
         monkeypatch.setattr(kernels, name, value)
+    monkeypatch.setattr(attention, "WANTED_PROGRAMS", 16)  # they run one after the other
+    monkeypatch.setattr(attention, "MOST_PARTS", 4)
+    monkeypatch.setattr(attention, "MOST_PARTS_IF_WIDE", 4)
     monkeypatch.setattr(spans, "LONG", 80)
     monkeypatch.setattr(spans, "LONG_IF_WIDE", 80)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import tests.interpreted  # noqa: F401  quicker
 from inference.engine import spans
 from inference.engine.kernels import attention
 from inference.engine.kv_cache import KVCache, LayerShape

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import tests.interpreted  # noqa: F401  quicker
 from inference.engine.kernels.draw import triton_draw
 from inference.engine.sampler import softmax_draw
 

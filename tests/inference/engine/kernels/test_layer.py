@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import tests.interpreted  # noqa: F401  quicker
 from inference.engine.kernels.layer import TritonOperations
 from inference.engine.operations import TorchOperations
 

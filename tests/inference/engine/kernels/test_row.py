@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import linear, rms_norm, silu
 
+import tests.interpreted  # noqa: F401  quicker
 from inference.engine.kernels import layer
 from inference.engine.kernels.row import row_product
 from inference.engine.linear import Linear

@@ -149,6 +149,16 @@ def test_a_refund_whose_answer_was_lost_for_a_day_is_found(
     assert (sent_back(double), Refund.objects.get().state) == ([2500], "succeeded")
 
 
+def test_a_refund_whose_answer_was_lost_is_known_when_it_is_told(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp
+) -> None:
+    double.lost_answers = 3
+    refund(alice_client, top_up)
+    hear(double, alice_client)
+    assert (Refund.objects.get().state, balance(organisation)) == ("succeeded", TEN)
+    audit_is_clean()
+
+
 def test_a_refund_that_never_reached_stripe_gives_the_credit_back(
     double: StripeDouble, alice_client: Client, organisation: Organisation, top_up: TopUp
 ) -> None:

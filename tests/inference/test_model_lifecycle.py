@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError
 
 from inference import catalog, lifecycle, service
+from inference.engine.wire import engine_pb2 as wire
 from inference.models import ModelState, ServedModel
 from portal.lib.db import db
 from tests.inference.api.events import Events, stream
@@ -106,6 +107,23 @@ async def test_a_terminated_engine_finishes_its_answers_and_refuses_the_rest(
         assert (events.done, events.finish_reasons) == (True, ["length"])
         assert engine.process is not None
         assert await asyncio.to_thread(engine.process.wait, 10) == 0
+
+
+async def test_what_was_on_its_way_when_an_engine_said_that_it_drains_is_answered(
+    running: service.Service, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = running.pool.pick("starter")
+    assert link is not None
+    tokenize = link.tokenize
+
+    async def told_meanwhile(request: wire.TokenizeRequest) -> wire.TokenizeReply:
+        reply = await tokenize(request)
+        assert link.info is not None
+        link.info.draining = True
+        return reply
+
+    monkeypatch.setattr(link, "tokenize", told_meanwhile)
+    assert (await api.post(PATH, json=chat(model="starter", max_tokens=2))).status_code == 200
 
 
 async def test_engines_of_a_model_share_the_work_and_one_steps_in_for_another(

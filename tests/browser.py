@@ -23,7 +23,7 @@ from playwright.sync_api import (
 from tests.environment import CI
 
 # For what a page does, and for what is expected of it: a machine may be busy with other things.
-PATIENCE_MS = 15_000
+PATIENCE_MS = 40_000
 # Leads to this machine, and is no `localhost`: by http it lacks what browsers keep for https.
 ANOTHER_HOST = "parlance.test"
 

@@ -130,5 +130,5 @@ def test_a_chat_goes_on_after_its_server_was_killed_in_its_first_answer(
         expect(page.locator("#notice")).to_contain_text("connection was lost")
         running.restart("serve")
         wait_until_ready(running)
-        expect(page.get_by_test_id("run")).to_be_enabled(timeout=30_000)
+        expect(page.get_by_test_id("run")).to_be_enabled()
         expect(ask(page, "again")).to_contain_text("word2")

@@ -256,6 +256,7 @@ def test_the_end_of_one_page_is_that_of_no_other(
     assert list(states) == ["expired", "failed", "created"]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_debit_is_credited_when_the_bank_has_paid(
     double: StripeDouble, alice_client: Client, organisation: Organisation
 ) -> None:

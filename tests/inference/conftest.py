@@ -187,14 +187,15 @@ class Looks:
 
     @contextmanager
     def the_next_one_finds_it(self) -> Iterator[None]:
-        """That whoever was turned away before is found by the first look that begins after.
+        """That whoever was turned away is found by the first look that begins after, at the latest.
 
-        Which is within two seconds, however busy the machine is that runs the test.
+        Which is within two seconds, however busy the machine is that runs the test. A look may have
+        found it already when the test goes on.
         """
         num_before = len(self.found)
         yield
         assert service.REVOCATION_POLL_S <= 1
-        assert self.found[num_before]
+        assert any(self.found[: num_before + 1])
 
 
 @pytest.fixture

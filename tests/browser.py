@@ -26,6 +26,16 @@ from tests.environment import CI
 PATIENCE_MS = 40_000
 # Leads to this machine, and is no `localhost`: by http it lacks what browsers keep for https.
 ANOTHER_HOST = "parlance.test"
+# What Chromium does without. The last list counts, so all but the last two, which are its address
+# bar's, repeat Playwright's (chromiumSwitches.ts). The bar is made of pages that nobody sees in
+# each new window: renderers of its own, more than half of what a window takes of the processor.
+WITHOUT = (
+    "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades",
+    "HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "PaintHolding",
+    "ThirdPartyStoragePartitioning", "AvoidCorsURLLoaderRestartOnRedirect", "OptimizationHints",
+    "NetworkTimeServiceQuerying", "AimEnabled", "PreconnectToSearch",
+    "WebUIOmniboxPopup", "WebUIOmniboxAimPopup",
+)  # fmt: skip
 
 
 def chromium_path() -> str:
@@ -48,6 +58,7 @@ def chromium() -> Iterator[Browser]:
             args=[
                 "--no-sandbox",
                 "--disable-dev-shm-usage",
+                f"--disable-features={','.join(WITHOUT)}",
                 f"--host-resolver-rules=MAP {ANOTHER_HOST} localhost",
             ],
         )

@@ -30,11 +30,14 @@ def playground(request: HttpRequest) -> HttpResponse:
     opened = opened_by(request)
     offered = catalog.models_offered_to(request.organisation.id)  # type: ignore[attr-defined]
     entries = [entry for entry in offered if entry.kind == ModelKind.TEXT]
-    answering = (entry.name for entry in entries if entry.is_chat and not entry.paused)
     asked = opened["model"] if opened else request.GET.get("model")
     context = {
         "entries": entries,
-        "chosen": asked or next(answering, ""),
+        "chosen": min(
+            entries,
+            key=lambda entry: (entry.name != asked, entry.paused or not entry.is_chat),
+            default=None,
+        ),
         "parameters": PARAMETERS,
         "starters": starters(),
         **history.listed(conversations_of(request)),

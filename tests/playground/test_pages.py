@@ -60,9 +60,30 @@ def test_a_model_that_is_switched_off_for_now_says_so_and_is_not_begun_with(
         "first": "first · Switched off for now",
         "starter": "starter · $0.10 / $0.40",
     }
-    assert re.findall(r'<option value="(\w+)"[^>]* selected', page)[:1] == ["starter"]
+    assert begins_with(page) == ["starter", "chat"]
     page = alice_client.get("/playground/?model=first").content.decode()
-    assert re.findall(r'<option value="(\w+)"[^>]* selected', page)[:1] == ["first"]
+    assert begins_with(page) == ["first", "chat"]
+    page = alice_client.get("/playground/?model=withdrawn").content.decode()
+    assert begins_with(page) == ["starter", "chat"]
+
+
+def test_a_model_without_a_chat_template_begins_with_a_completion(alice_client: Client) -> None:
+    """Whoever tries it gets it, and no other model's chat; a new chat asks one that has one."""
+    ServedModel.objects.create(name="base", position=-1, is_chat=False, max_model_len=4096)
+    pricing.ensure_price("base", 1, 1, 1)
+    catalog.forget()
+    page = alice_client.get("/playground/?model=base").content.decode()
+    assert begins_with(page) == ["base", "completion"]
+    assert begins_with(alice_client.get("/playground/").content.decode()) == ["starter", "chat"]
+    ServedModel.objects.filter(is_chat=True).delete()
+    catalog.forget()
+    page = alice_client.get("/playground/").content.decode()
+    assert begins_with(page) == ["base", "completion"]
+
+
+def begins_with(page: str) -> list[str]:
+    """The model and the mode that are chosen when the page comes."""
+    return re.findall(r'value="(\w+)"[^>]* (?:selected|checked)\b', page)[:2]
 
 
 def test_the_page_needs_a_sign_in(client: Client) -> None:

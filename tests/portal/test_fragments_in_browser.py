@@ -96,9 +96,10 @@ def test_who_begins_to_read_while_it_is_asked_keeps_the_place(
         sign_in(page)
         page.goto("/portal/requests/")
         fragment = page.locator("live-fragment")
-        with page.expect_request("**/portal/requests/"):
-            page.route("**/portal/requests/", lambda route: asked.append(route), times=1)
-            make_record(organisation)
+        page.route("**/portal/requests/", lambda route: asked.append(route), times=1)
+        make_record(organisation)
+        while not asked:
+            page.wait_for_timeout(50)
         link = fragment.locator("tbody a").first
         link.focus()
         asked[0].continue_()

@@ -145,6 +145,18 @@ def test_a_pane_is_closed_with_what_it_alone_says_only_when_that_was_meant(page:
     expect(page.get_by_label("System prompt")).to_have_value("Of all panes.")
 
 
+def test_a_pane_is_closed_unasked_in_the_middle_of_its_answer(page: Page) -> None:
+    """Nobody wrote the answer, and the question is the other pane's too."""
+    page.get_by_role("button", name="Compare").click()
+    ask(page, "hello")
+    panes = page.get_by_test_id("pane")
+    expect(panes.last.get_by_test_id("answer")).to_contain_text("word3")
+    panes.first.locator("[data-pane=stop]").click()
+    expect(panes.first.get_by_test_id("answer")).to_have_attribute("data-state", "finished")
+    panes.last.get_by_role("button", name="Close this pane").click()
+    expect(panes).to_have_count(1)
+
+
 def test_running_again_in_the_middle_deletes_what_follows_only_when_that_was_meant(
     browser: Browser, site: tuple[Site, str]
 ) -> None:

@@ -2,6 +2,7 @@
 // somebody wrote and nothing else keeps goes for that only when they were asked.
 import { confirmed } from "../confirmed.js";
 import { element } from "./element.js";
+import { isWritten } from "./state.js";
 
 /** @typedef {import("./pane.js").Pane} Pane */
 /** @typedef {"chat" | "completion"} Mode */
@@ -74,7 +75,9 @@ export async function beginAnew(page) {
  */
 export async function mayClose({ panes, texts }, pane) {
   const others = panes.list.filter((/** @type {Pane} */ each) => each !== pane);
-  const elsewhere = new Set(others.flatMap(allWritten));
+  const elsewhere = new Set(
+    others.flatMap((/** @type {Pane} */ each) => [...allWritten(each), ...each.texts]),
+  );
   const alone = allWritten(pane).filter((text) => !elsewhere.has(text));
   return alone.every(canBeHad) || confirmed(texts.close_written, texts.close);
 }
@@ -152,9 +155,13 @@ function written(pane, mode) {
  */
 function messages(pane, mode) {
   const kept = keptUpTo(pane, mode);
-  const said = pane.stores[mode].chat.turns.map(({ content }) => content);
-  if (mode === "chat") return [...said.slice(kept), ...pane.view.edits.map(([, text]) => text)];
-  return kept > 0 && pane.text.value === said.join("") ? [] : [pane.text.value];
+  const { turns } = pane.stores[mode].chat;
+  if (mode === "chat") {
+    const said = turns.slice(kept).filter(isWritten);
+    return [...said.map(({ content }) => content), ...pane.view.edits.map(([, text]) => text)];
+  }
+  const text = turns.map(({ content }) => content).join("");
+  return kept > 0 && pane.text.value === text ? [] : [pane.text.value];
 }
 
 /**

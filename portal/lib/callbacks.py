@@ -70,12 +70,16 @@ def _status(parts: SplitResult, body: bytes, headers: Mapping[str, str], private
             target = f"{path}?{parts.query}" if parts.query else path
             connection.request("POST", target, body, dict(headers))
             with connection.getresponse() as answer:
-                # To http.client the end of a connection is the end of the headers.
-                if connection.hung_up:
-                    raise TimeoutError("It took too long.")
-                return answer.status
+                status = answer.status
+        except (OSError, http.client.HTTPException):
+            if not connection.hung_up:
+                raise
         finally:
             watch.cancel()
+        # To http.client what was hung up on is a reset, half a line, or the end of the headers.
+        if connection.hung_up:
+            raise TimeoutError("It took too long.")
+        return status
 
 
 def _address(host: str, port: int, private: bool) -> str:

@@ -66,14 +66,17 @@ def test_the_connection_goes_to_the_address_that_was_checked(
     assert reached == [("93.184.216.34", 443)]
 
 
-def test_a_server_that_dribbles_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nX: "])
+def test_a_server_that_dribbles_is_hung_up_on(
+    monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
     monkeypatch.setattr(callbacks, "DEADLINE_S", 1)
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def dribble() -> None:
             peer, _address = server.accept()
             with peer:
-                peer.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                peer.sendall(begun)
                 with suppress(OSError):
                     while not hung_up.wait(0.02):
                         peer.sendall(b"x")

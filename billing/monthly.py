@@ -15,7 +15,6 @@ from django.utils import timezone
 from billing import statements
 from billing.models import Account, Transfer, TransferKind, UsageRecord
 from billing.months import before, bounds, month_of
-from billing.statements import COLUMNS, csv_of, signed
 from portal.lib.money import format_plain
 from portal.lib.spreadsheets import csv_line
 
@@ -81,19 +80,19 @@ def csv_lines(account: Account, month: date) -> Iterator[str]:
     """Every transfer of the month between its two balances, a line at a time."""
     begin, end = bounds(month)
     balance = _sum(_transfers(account).filter(created_at__lt=begin))
-    yield csv_line(COLUMNS)
+    yield csv_line(statements.COLUMNS)
     yield csv_line((begin.isoformat(), "opening balance", "", "", "", format_plain(balance)))
     rows = _transfers(account).filter(created_at__gte=begin, created_at__lt=end)
     for row in rows.order_by("created_at", "id").iterator(chunk_size=1000):
         balance += row.signed_nanos
-        yield csv_of(row, balance)
+        yield statements.csv_of(row, balance)
     yield csv_line((end.isoformat(), "closing balance", "", "", "", format_plain(balance)))
 
 
 def _transfers(account: Account) -> QuerySet[Any]:
     """Each with `signed_nanos`."""
     own = Transfer.objects.filter(Q(credit_account=account) | Q(debit_account=account))
-    return own.annotate(signed_nanos=signed(account))
+    return own.annotate(signed_nanos=statements.signed(account))
 
 
 def _sum(transfers: QuerySet[Any]) -> int:

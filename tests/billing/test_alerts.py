@@ -96,6 +96,30 @@ def test_a_low_balance_is_told_until_it_is_clearly_back(organisation: Organisati
     assert Alert.objects.get(kind="balance.low").cleared_at is not None
 
 
+@pytest.mark.parametrize(("spent", "is_back"), [(475, False), (474, True)])
+def test_spending_is_clearly_back_below_nineteen_twentieths(
+    organisation: Organisation, spent: int, is_back: bool
+) -> None:
+    spend(organisation, spent)
+    spending.set_monthly_cap(organisation, 2 * spent)
+    assert alerts.check_all() == 1
+    spending.set_monthly_cap(organisation, CAP)
+    alerts.check_all()
+    assert (Alert.objects.get().cleared_at is not None) == is_back
+
+
+@pytest.mark.parametrize(("granted", "is_back"), [(TEN // 20, False), (TEN // 20 + 1, True)])
+def test_a_balance_is_clearly_back_with_a_twentieth_more(
+    organisation: Organisation, granted: int, is_back: bool
+) -> None:
+    alert_settings.change(organisation, low_balance_nanos=TEN)
+    spend(organisation, 1)
+    assert alerts.check_all() == 1
+    ledger.grant(organisation.pk, granted, reference="grant:a", description="")
+    alerts.check_all()
+    assert (Alert.objects.get(kind="balance.low").cleared_at is not None) == is_back
+
+
 def test_an_alert_of_a_clock_that_is_ahead_of_the_jobs_keeps_nobody_from_being_told(
     organisation: Organisation, charlie: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:

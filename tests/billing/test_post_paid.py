@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Organisation, User
 from billing import customers, ledger, ledger_payments, postpaid, refunds, stripe_billing, tasks
-from billing.models import MeterBatch, PostPaid, StripeCustomer, TopUp
+from billing.models import MeterBatch, PostPaid, StripeCustomer, TopUp, Transfer
 from portal.lib.ids import new_id
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
 from tests.billing.money import account_of, audit_is_clean, draft, hold
@@ -254,6 +254,7 @@ def test_a_paid_invoice_settles_what_was_told(
         double.emit("invoice.paid", invoice)
     paid = TopUp.objects.get()
     assert (paid.source, paid.amount_cents, paid.tax_cents) == ("post_paid", 1235, 99)
+    assert Transfer.objects.filter(description="Invoice of usage").exists()
     assert balance(later) == 12_350_000_000 - 12_345_678_901
     tasks.tell_usage()
     assert told(double) == [12_345_678_901], "nothing is owed"

@@ -108,3 +108,15 @@ def test_of_sweeps_that_waited_together_one_is_a_beat(
     monkeypatch.setattr(pulse, "number", lambda: seen)
     pulse.beat()
     assert Pulse.objects.get().number == seen + 1
+
+
+def test_who_looks_before_the_first_sweep_can_tell_whether_writing_works(
+    organisation: Organisation,
+) -> None:
+    Pulse.objects.all().delete()
+    pulse.check()
+    begun = Pulse.objects.get()
+    pulse.check()
+    checked = Pulse.objects.get()
+    assert checked.checked_at is not None
+    assert (checked.number, checked.beat_at) == (begun.number, begun.beat_at), "it is no beat"

@@ -7,8 +7,8 @@ from hypothesis.extra.django import TestCase
 
 from accounts import flows
 from accounts.models import Organisation, User
-from billing import shares
-from billing.models import Refund, TopUp
+from billing import shares, topups
+from billing.models import Dispute, Refund, RefundState, TopUp
 from billing.shares import Share
 
 parts = st.lists(st.integers(1, 400), max_size=6)
@@ -16,8 +16,9 @@ parts = st.lists(st.integers(1, 400), max_size=6)
 
 def paid(organisation: Organisation, amount: int, discount: int, tax: int) -> TopUp:
     return TopUp.objects.create(
-        organisation=organisation, amount_cents=amount, discount_cents=discount, tax_cents=tax
-    )
+        organisation=organisation, amount_cents=amount, discount_cents=discount, tax_cents=tax,
+        form_token=topups.new_form_token(),
+    )  # fmt: skip
 
 
 def go_back(top_up: TopUp, share: Share) -> None:
@@ -86,3 +87,33 @@ def test_without_discount_and_tax_a_cent_is_a_cent(organisation: Organisation) -
 @pytest.mark.django_db
 def test_nothing_goes_back_of_what_was_free(organisation: Organisation) -> None:
     assert shares.refundable(paid(organisation, 2500, 2500, 0), 2500) == Share(0, 0, 0)
+
+
+@pytest.mark.django_db
+def test_what_went_back_of_another_payment_is_none_of_this_one(organisation: Organisation) -> None:
+    top_up, other = paid(organisation, 2500, 0, 0), paid(organisation, 2500, 0, 0)
+    Dispute.objects.create(
+        dispute_id="dp_1", top_up=other, amount_cents=2500, taken=True, status="lost"
+    )
+    go_back(other, Share(100, 0, 0))
+    assert shares.refundable(top_up, 2500) == Share(2500, 0, 0)
+
+
+@pytest.mark.django_db
+def test_what_a_won_dispute_gave_back_can_go_back(organisation: Organisation) -> None:
+    top_up = paid(organisation, 2500, 500, 200)
+    for taken, status in ((True, "lost"), (False, "won")):
+        Dispute.objects.create(
+            dispute_id=f"dp_{status}", top_up=top_up, amount_cents=1100, tax_cents=100,
+            discount_cents=250, taken=taken, status=status,
+        )  # fmt: skip
+    assert shares.refundable(top_up, 2500) == Share(1000, 100, 250)
+
+
+@pytest.mark.django_db
+def test_what_a_failed_refund_was_to_bring_can_go_back_again(organisation: Organisation) -> None:
+    top_up = paid(organisation, 2500, 500, 200)
+    go_back(top_up, shares.following(top_up, 1100))
+    assert shares.refundable(top_up, 2500) == Share(1000, 100, 250)
+    Refund.objects.update(state=RefundState.FAILED)
+    assert shares.refundable(top_up, 2500) == Share(2000, 200, 500)

@@ -9,7 +9,7 @@ from django.urls import reverse
 from accounts import audit
 from accounts.models import Organisation
 from billing import invoices, ledger, postpaid, tasks, topups
-from billing.models import Plan, PostPaid, Subscription, TopUp, WebhookDelivery
+from billing.models import Plan, PostPaid, Subscription, TopUp, Transfer, WebhookDelivery
 from portal.lib.ids import new_id
 from portal.lib.money import NANOS_PER_CENT, NANOS_PER_DOLLAR
 from tests.billing.money import audit_is_clean, draft, hold
@@ -31,6 +31,7 @@ def test_subscribing_gives_the_first_periods_credit(
     page = alice_client.get(reverse("billing")).content.decode()
     assert "Team" in page
     assert "Active" in page
+    assert Transfer.objects.filter(description="Subscription: Team").exists()
     all_is_well()
 
 
@@ -297,6 +298,17 @@ def test_a_price_that_is_no_plans_credits_nobody(
     Plan.objects.update(stripe_price_id="price_other")
     invoice = subscriptions.invoice(double, subscribed)
     with pytest.raises(topups.PaymentRefused, match="no plan"):
+        invoices.hear_paid(invoice["id"])
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + CREDIT
+
+
+def test_what_was_paid_in_another_currency_credits_nobody(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
+) -> None:
+    invoice = subscriptions.invoice(double, subscribed)
+    invoice["currency"] = "eur"
+    with pytest.raises(topups.PaymentRefused, match="'eur', not in US dollars"):
         invoices.hear_paid(invoice["id"])
     hear(double, alice_client)
     assert balance(organisation) == TEN + CREDIT

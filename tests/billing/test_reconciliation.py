@@ -262,6 +262,22 @@ def test_a_plan_whose_webhooks_were_lost_gives_its_credit_and_an_end_is_heard_of
     audit_is_clean()
 
 
+def test_an_invoice_that_is_refused_is_a_difference_and_hides_no_other(
+    double: StripeDouble, alice_client: Client, organisation: Organisation
+) -> None:
+    plan = make_plan(double)
+    double.post.losing = True
+    alice_client.post(reverse("billing_subscribe", args=[plan.pk]), {"form_token": "t"})
+    double.pay(next(iter(double.sessions)))
+    [subscription] = double.all("subscription")
+    for currency in ("usd", "eur", "usd"):
+        subscriptions.invoice(double, subscription["id"])["currency"] = currency
+    [refused] = differences()
+    assert (refused[0], refused[3]) == ("payment", 0)
+    assert balance(organisation) == TEN + 3 * 2200 * NANOS_PER_CENT
+    audit_is_clean()
+
+
 def test_without_stripe_nothing_is_compared(organisation: Organisation) -> None:
     tasks.reconcile()
     tasks.catch_up()

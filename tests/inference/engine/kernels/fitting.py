@@ -1,4 +1,4 @@
-"""What every kernel has to hold to on a GPU: compiled, within its processors, early reads allowed."""
+"""What every kernel holds to on a GPU: it compiles, fits a processor, reads early what it may."""
 
 import json
 import os

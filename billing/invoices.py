@@ -51,24 +51,27 @@ def hear_paid(invoice_id: str) -> None:
         return  # an invoice of a top-up is its page's
     organisation = _organisation(invoice)
     subscription = stripe_billing.fetch_subscription(invoice.subscription_id)
-    plan = (
-        Plan.objects.filter(stripe_price_id=invoice.price_id).first()
-        or Plan.objects.filter(stripe_price_id=subscription.price_id).first()
-    )
-    if plan is None and not subscription.post_paid:
-        raise topups.PaymentRefused(f"{subscription.price_id} is the price of no plan")
+    plan = None if subscription.post_paid else _plan(invoice, subscription)
     if invoice.currency != "usd":
         raise topups.PaymentRefused(f"paid in {invoice.currency!r}, not in US dollars")
-    parts = parts_of(invoice, None if subscription.post_paid else plan)
+    parts = parts_of(invoice, plan)
     payment_id = stripe_billing.payment_of_invoice(invoice_id) if parts.credit_cents > 0 else ""
     with transaction.atomic():
         if parts.credit_cents > 0:
-            _book(organisation, invoice, subscription, plan, parts, payment_id)
-        if subscription.post_paid:
+            _book(organisation, invoice, plan, parts, payment_id)
+        if plan is None:
             own_cents = parts.credit_cents - parts.carried_cents
             postpaid.settle(organisation.pk, invoice, own_cents, parts.carried_cents)
         elif parts.carried_cents:
             postpaid.collect(organisation.pk, invoice, parts.carried_cents)
+
+
+def _plan(invoice: StripeInvoice, subscription: StripeSubscription) -> Plan:
+    """Of its own period: the subscription may have changed to another by now."""
+    for price_id in (invoice.price_id, subscription.price_id):
+        if plan := Plan.objects.filter(stripe_price_id=price_id).first():
+            return plan
+    raise topups.PaymentRefused(f"{subscription.price_id} is the price of no plan")
 
 
 def _organisation(invoice: StripeInvoice) -> Organisation:
@@ -85,8 +88,8 @@ def _organisation(invoice: StripeInvoice) -> Organisation:
 
 def parts_of(invoice: StripeInvoice, plan: Plan | None) -> Parts:
     """What an invoice credits; of one that Stripe's balance paid in part, that much less."""
-    if invoice.subtotal_cents <= 0:
-        return Parts(0, 0, 0, 0)  # a trial, or money on its way back
+    if invoice.subtotal_cents <= 0:  # a trial, or money on its way back: all is of earlier ones
+        return Parts(invoice.paid_cents, 0, 0, invoice.paid_cents)
     own_cents = min(invoice.paid_cents, invoice.total_cents)
     own, total = (own_cents, invoice.total_cents) if invoice.total_cents else (1, 1)
     net = own_cents - invoice.tax_cents * own // total
@@ -105,13 +108,12 @@ def parts_of(invoice: StripeInvoice, plan: Plan | None) -> Parts:
 def _book(
     organisation: Organisation,
     invoice: StripeInvoice,
-    subscription: StripeSubscription,
     plan: Plan | None,
     parts: Parts,
     payment_id: str,
 ) -> None:
-    """The caller has a transaction."""
-    source = TopUpSource.POST_PAID if subscription.post_paid else TopUpSource.SUBSCRIPTION
+    """Credit an invoice of a plan, or of usage. The caller has a transaction."""
+    source = TopUpSource.POST_PAID if plan is None else TopUpSource.SUBSCRIPTION
     top_up, created = TopUp.objects.get_or_create(
         organisation=organisation,
         form_token=f"invoice:{invoice.invoice_id}",
@@ -124,10 +126,8 @@ def _book(
     )
     if not created:
         return
-    if subscription.post_paid or plan is None:
-        description = gettext_noop("Invoice of usage")
-    else:
-        description = f"Subscription: {plan.name}"
+    usage = gettext_noop("Invoice of usage")
+    description = usage if plan is None else f"Subscription: {plan.name}"
     topups.book(
         top_up, payment_id, description, discount_cents=parts.discount_cents,
         tax_cents=parts.tax_cents, invoice_id=invoice.invoice_id,

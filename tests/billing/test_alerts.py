@@ -231,8 +231,12 @@ def test_the_first_refusal_is_told_once_until_the_cap_changes(organisation: Orga
     assert len(told()) == 2
 
 
-def test_whoever_wants_no_alerts_is_not_told_of_refusals(organisation: Organisation) -> None:
+def test_whoever_wants_no_alerts_is_not_told_of_refusals(
+    organisation: Organisation, charlie: User
+) -> None:
     AlertSettings.objects.all().delete()
+    [other] = charlie.organisations.all()
+    alert_settings.change(other, percentages=[50])
     assert alerts.refused(organisation.pk, CAP, 400) is None
     assert told() == []
 

@@ -52,6 +52,8 @@ def invoice(
         ),
         pytest.param(invoice(0, 0, 0), Parts(0, 0, 0, 0), id="a-trial"),
         pytest.param(invoice(-500, -500, 0), Parts(0, 0, 0, 0), id="on-its-way-back"),
+        pytest.param(invoice(0, 0, 60), Parts(60, 0, 0, 60), id="a-trial-and-carried"),
+        pytest.param(invoice(-40, -40, 60), Parts(60, 0, 0, 60), id="way-back-and-carried"),
         pytest.param(invoice(1, 1, 1), Parts(1, 0, 0, 0), id="a-cent"),
     ],
 )  # fmt: skip

@@ -292,6 +292,32 @@ def test_a_trial_gives_nothing(
     assert balance(organisation) == TEN + CREDIT
 
 
+def test_what_is_carried_to_an_invoice_of_nothing_is_credited(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
+) -> None:
+    customer = double.get("customer", double.get("subscription", subscribed)["customer"])
+    customer["balance"] = 60
+    subscriptions.invoice(double, subscribed, subtotal=0)
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + CREDIT + 60 * NANOS_PER_CENT
+    all_is_well()
+
+
+def test_an_invoice_of_which_another_payment_is_told_later_is_credited_once(
+    double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
+) -> None:
+    invoice = subscriptions.invoice(double, subscribed)
+    hear(double, alice_client)
+    payment = next(
+        each for each in double.all("invoice_payment") if each["invoice"] == invoice["id"]
+    )
+    payment["payment"]["payment_intent"] = double.make("payment_intent", "pi")["id"]
+    double.emit("invoice.paid", invoice)
+    hear(double, alice_client)
+    assert balance(organisation) == TEN + 2 * CREDIT
+    audit_is_clean()
+
+
 def test_a_price_that_is_no_plans_credits_nobody(
     double: StripeDouble, alice_client: Client, organisation: Organisation, subscribed: str
 ) -> None:

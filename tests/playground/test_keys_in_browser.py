@@ -96,6 +96,18 @@ def test_the_history_is_searched_from_the_palette_of_a_phone(page: Page) -> None
     expect(page.locator("#history-search")).to_be_focused()
 
 
+def test_the_palette_opens_over_no_other_dialog(page: Page) -> None:
+    page.get_by_role("button", name="New chat").focus()
+    page.keyboard.press("?")
+    expect(page.locator("#keys-dialog")).to_be_visible()
+    page.keyboard.press("Control+k")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    for shown in (1, 0):
+        page.keyboard.press("Control+k")
+        expect(page.get_by_role("dialog")).to_have_count(shown)
+
+
 def test_the_history_keeps_the_focus_and_the_latest_list_whichever_comes_last(page: Page) -> None:
     """It is brought anew after each answer."""
     latest = page.locator("#history .history a[data-conversation]").first

@@ -253,6 +253,33 @@ def test_a_model_that_is_gone_is_replaced_in_words(
             wait_until_listed(site[0])
 
 
+def test_a_model_that_is_switched_off_says_so_and_is_not_what_another_mode_switches_to(
+    browser: Browser, site: tuple[Site, str]
+) -> None:
+    def change(name: str, fields: str) -> None:
+        models = "from inference.models import ServedModel as M; M.objects"
+        site[0].manage("shell", "-v0", "-c", f"{models}.filter(name='{name}').update({fields})")
+
+    change("hostile", "state='unloaded'")
+    change("slow", "is_chat=False")
+    try:
+        until(lambda: "Switched off for now" in listed(site[0]))
+        with alice(browser, site, "hostile") as page:
+            page.keyboard.press("Control+k")
+            page.locator("#palette input").fill("hostile")
+            choice = page.locator("#palette [role=option]", has_text="hostile").first
+            expect(choice).to_have_text("hostileSwitched off for now")
+            page.keyboard.press("Escape")
+            page.locator("#mode").get_by_text("Completion").click()
+            page.locator("#model").select_option("slow")
+            page.locator("#mode").get_by_text("Chat").click()
+            expect(page.locator("#model")).to_have_value("starter")
+    finally:
+        change("hostile", "state='loaded'")
+        change("slow", "is_chat=True")
+        until(lambda: "Switched off for now" not in listed(site[0]))
+
+
 def test_panes_beside_each_other_widen_no_phones_page(
     browser: Browser, site: tuple[Site, str]
 ) -> None:

@@ -49,7 +49,7 @@ function models({ texts, settings }) {
     .filter((option) => !option.disabled)
     .map((option) => ({
       label: option.value,
-      group: texts.model,
+      group: option.dataset.paused ?? texts.model,
       run: () => {
         settings.model.value = option.value;
         settings.model.dispatchEvent(new Event("change"));

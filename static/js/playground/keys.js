@@ -21,7 +21,7 @@ export function listenToKeys({ run, stop, palette, list }) {
       else if (!inDialog) run();
     } else if (event.key.toLowerCase() === "k" && withControl) {
       event.preventDefault();
-      palette();
+      if (!inDialog || target.closest("#palette")) palette();
     } else if (event.key === "?" && !inDialog && !target.closest("input, textarea, select")) list();
     else if (event.key === "Escape" && !inDialog && !hasAnotherMeaning(event)) stop();
   });

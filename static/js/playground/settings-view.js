@@ -76,7 +76,8 @@ export class SettingsView {
       option.disabled = option.hidden = mode === "chat" && option.dataset.chat !== "true";
     }
     if (this.model.selectedOptions[0]?.disabled) {
-      this.model.value = [...this.model.options].find((option) => !option.disabled)?.value ?? "";
+      const offered = [...this.model.options].filter((option) => !option.disabled);
+      this.model.value = (offered.find((option) => !option.dataset.paused) ?? offered[0])?.value ?? "";
       this.model.dispatchEvent(new Event("change"));
     }
   }

@@ -170,14 +170,21 @@ def create_key(
 def _leave_room_for_a_key(organisation: Organisation) -> None:
     """Refuse when there are enough. A key that is rotated has ended: its successor finds room."""
     _one_at_a_time(organisation)
-    now, made = timezone.now(), ApiKey.objects.filter(organisation=organisation)
-    live = made.filter(revoked_at=None).filter(Q(expires_at=None) | Q(expires_at__gt=now))
+    _leave_room_among_live_keys(organisation)
+    since = timezone.now() - timedelta(days=1)
+    made = ApiKey.objects.filter(organisation=organisation, created_at__gt=since)
+    if made.count() >= MAX_KEYS_A_DAY:
+        said = _("An organisation makes at most %(most)s keys a day; try again tomorrow.")
+        raise ValueError(said % {"most": f"{MAX_KEYS_A_DAY:,}"})
+
+
+def _leave_room_among_live_keys(organisation: Organisation) -> None:
+    """Refuse when enough have not ended. The caller has locked the organisation."""
+    unrevoked = ApiKey.objects.filter(organisation=organisation, revoked_at=None)
+    live = unrevoked.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
     if live.count() >= MAX_KEYS:
         said = _("An organisation has at most %(most)s keys; revoke some first.")
         raise ValueError(said % {"most": f"{MAX_KEYS:,}"})
-    if made.filter(created_at__gt=now - timedelta(days=1)).count() >= MAX_KEYS_A_DAY:
-        said = _("An organisation makes at most %(most)s keys a day; try again tomorrow.")
-        raise ValueError(said % {"most": f"{MAX_KEYS_A_DAY:,}"})
 
 
 def lock(organisation_id: str) -> bool:
@@ -198,8 +205,12 @@ def _one_at_a_time(organisation: Organisation) -> None:
 @transaction.atomic
 def change_key(key: ApiKey, **fields: Any) -> ApiKey:
     """Give a key another name, models, addresses, caps, limits or expiry; not one that ended."""
-    now = timezone.now()
-    live = ApiKey.objects.filter(pk=key.pk).filter(Q(revoked_at=None) | Q(revoked_at__gt=now))
+    now, row = timezone.now(), ApiKey.objects.filter(pk=key.pk)
+    if "expires_at" in fields:
+        _one_at_a_time(key.organisation)  # before its key, in the order of `erase`
+        if row.filter(expires_at__lte=now).exists():  # it had ended, and comes back
+            _leave_room_among_live_keys(key.organisation)
+    live = row.filter(Q(revoked_at=None) | Q(revoked_at__gt=now))
     if fields and not audit.noted(live.update(**fields), key, **fields):
         raise ValueError(_("This key is revoked."))
     key.refresh_from_db()

@@ -46,6 +46,20 @@ def test_keys_that_have_ended_make_room(organisation: Organisation) -> None:
         make(organisation, 1)
 
 
+def test_a_key_that_had_ended_needs_room_to_come_back(organisation: Organisation) -> None:
+    ended, live, _third = make(organisation, 3)
+    ApiKey.objects.filter(pk=ended.pk).update(expires_at=timezone.now())
+    make(organisation, 1)
+    later = timezone.now() + timedelta(days=1)
+    for back in (None, later):
+        with pytest.raises(ValueError, match="at most 3"):
+            flows.change_key(ended, expires_at=back)
+    flows.change_key(ended, name="renamed")
+    flows.change_key(live, expires_at=later)
+    flows.revoke_key(live)
+    assert flows.change_key(ended, expires_at=None).expires_at is None
+
+
 def test_whoever_makes_and_revokes_ends_as_well(
     organisation: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +120,21 @@ def test_a_person_has_so_many_passkeys_each_with_a_short_name(verified: User) ->
         data={"name": "n" * 101},
     )
     assert "at most 100 characters" in str(renamed.errors)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_keys_that_come_back_at_once_do_not_pass_it(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flows, "MAX_KEYS", AT_ONCE)
+    ended = make(organisation, AT_ONCE)
+    ApiKey.objects.update(expires_at=timezone.now())
+    monkeypatch.setattr(flows, "MAX_KEYS", 3)
+
+    def come_back(number: int) -> None:
+        flows.change_key(ended[number], expires_at=None)
+
+    assert num_refused(at_once(AT_ONCE, come_back)) == AT_ONCE - 3
 
 
 @pytest.mark.django_db(transaction=True)

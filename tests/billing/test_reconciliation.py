@@ -226,6 +226,20 @@ def test_a_payment_whose_webhook_was_lost_is_credited_all_the_same(
     audit_is_clean()
 
 
+def test_many_pages_that_nobody_pays_keep_no_payment_waiting(
+    double: StripeDouble, alice_client: Client, organisation: Organisation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(reconciliation, "PAGES_AT_ONCE", 1)
+    double.post.losing = True
+    for token in "abc":
+        begin(alice_client, token=token)
+    double.pay(list(double.sessions)[-1])
+    for _ in range(100):  # each asks of one of three, by chance
+        tasks.catch_up()
+    assert balance(organisation) == TEN + 2500 * NANOS_PER_CENT
+
+
 def test_invoices_whose_webhooks_were_lost_are_credited_or_told_again(
     double: StripeDouble, organisation: Organisation
 ) -> None:

@@ -43,6 +43,17 @@ def paid(double: StripeDouble, alice_client: Client, organisation: Organisation)
     return [each["id"] for each in double.all("payment_intent")][::-1]
 
 
+@pytest.fixture
+def unheard(double: StripeDouble, alice_client: Client) -> str:
+    """A plan that is paid for while webhooks are lost: its subscription at Stripe."""
+    plan = make_plan(double)
+    double.post.losing = True
+    alice_client.post(reverse("billing_subscribe", args=[plan.pk]), {"form_token": "t"})
+    double.pay(next(iter(double.sessions)))
+    [subscription] = double.all("subscription")
+    return str(subscription["id"])
+
+
 def differences() -> set[tuple[str, str, int, int]]:
     """Compare; kind, id, Stripe's nanos, the ledger's nanos."""
     run = reconciliation.reconcile()
@@ -258,12 +269,8 @@ def test_invoices_whose_webhooks_were_lost_are_credited_or_told_again(
 
 
 def test_a_plan_whose_webhooks_were_lost_gives_its_credit_and_an_end_is_heard_of(
-    double: StripeDouble, alice_client: Client, organisation: Organisation
+    double: StripeDouble, organisation: Organisation, unheard: str
 ) -> None:
-    plan = make_plan(double)
-    double.post.losing = True
-    alice_client.post(reverse("billing_subscribe", args=[plan.pk]), {"form_token": "t"})
-    double.pay(next(iter(double.sessions)))
     assert differences() == set()
     assert balance(organisation) == TEN + 2200 * NANOS_PER_CENT
     known = Subscription.objects.get()
@@ -277,15 +284,10 @@ def test_a_plan_whose_webhooks_were_lost_gives_its_credit_and_an_end_is_heard_of
 
 
 def test_an_invoice_that_is_refused_is_a_difference_and_hides_no_other(
-    double: StripeDouble, alice_client: Client, organisation: Organisation
+    double: StripeDouble, organisation: Organisation, unheard: str
 ) -> None:
-    plan = make_plan(double)
-    double.post.losing = True
-    alice_client.post(reverse("billing_subscribe", args=[plan.pk]), {"form_token": "t"})
-    double.pay(next(iter(double.sessions)))
-    [subscription] = double.all("subscription")
     for currency in ("usd", "eur", "usd"):
-        subscriptions.invoice(double, subscription["id"])["currency"] = currency
+        subscriptions.invoice(double, unheard)["currency"] = currency
     [refused] = differences()
     assert (refused[0], refused[3]) == ("payment", 0)
     assert balance(organisation) == TEN + 3 * 2200 * NANOS_PER_CENT

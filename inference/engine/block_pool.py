@@ -77,6 +77,15 @@ class BlockPool:
             blocks.append(block)
         return blocks
 
+    def lengthen(self, tables: list[tuple[list[int], int]]) -> bool:
+        """Give each table the blocks for so many tokens; False, and none, if not all can be."""
+        wanted = [max(self.blocks_for(length) - len(table), 0) for table, length in tables]
+        if sum(wanted) > self.num_free:
+            return False
+        for (table, _), count in zip(tables, wanted, strict=True):
+            table += self.allocate(count)
+        return True
+
     def register(self, block: int, digest: bytes) -> None:
         """Make a held, fully computed block findable. The first block of a hash stays."""
         assert self._holders[block] > 0, f"block {block} is not held"

@@ -97,7 +97,8 @@ def foresee(scheduler: Scheduler, plan: Plan) -> Plan | None:
             return None  # there is more of its prompt
     if not going_on or scheduler.has_other_plans(len(scheduler.running) - len(going_on)):
         return None
-    if not scheduler.reserve([(sequence, row.length + 1) for sequence, row in going_on]):
+    tables = [(sequence.block_table, row.length + 1) for sequence, row in going_on]
+    if not scheduler.pool.lengthen(tables):
         return None
     rows = [replace(row, start=row.length, num_tokens=1) for _, row in going_on]
     return Plan(scheduler.next_step(), tuple(rows))

@@ -180,7 +180,7 @@ class Scheduler:
         Not before it can begin: while those that go first take the whole step, or it would compute
         a prefix that another one is computing, a place would be taken away for nothing.
         """
-        head = self._waiting.next(self._counters)
+        head = self._whose_turn()
         victim, self._short_of_blocks = self._giving_way(head), None
         last = self.running[-1] if self.running else None
         if head is None or last is None or (victim is None and last.priority <= head.priority):
@@ -196,6 +196,13 @@ class Scheduler:
             self._preempt(victim)
         if first and len(self.running) < self.limits.max_running:
             self._short_of_blocks = None if self._start(head, found) else head
+
+    def _whose_turn(self) -> Sequence | None:
+        """Return who had the turn in vain, though others were passed over, or who has it now."""
+        head, short = self._waiting.next(self._counters), self._short_of_blocks
+        if head is None or short is None or short.finished:
+            return head
+        return short if short.priority <= head.priority else head
 
     def _outlook(self, without: Sequence | None = None) -> tuple[list[Sequence], int, int]:
         """Return who is in prefill, how many decode, and the tokens of prompts that may run."""
@@ -253,14 +260,12 @@ class Scheduler:
 
     def _grow(self, sequence: Sequence, count: int) -> bool:
         """Get the blocks for the next `count` tokens; False if the sequence itself had to go."""
-        needed = self.pool.blocks_for(sequence.num_computed + count) - len(sequence.block_table)
-        while needed > self.pool.num_free:
+        length = sequence.num_computed + count
+        while not self.pool.lengthen([(sequence.block_table, length)]):
             victim = self.running[-1]
             self._preempt(victim)
             if victim is sequence:
                 return False
-        if needed > 0:
-            sequence.block_table += self.pool.allocate(needed)
         return True
 
     def _preempt(self, victim: Sequence) -> None:
@@ -275,10 +280,11 @@ class Scheduler:
             return ()
         left = self.longest(sequence) - len(sequence.tokens)
         drafts = sequence.drafter.guess(min(most, left - 1))
-        more = self.pool.blocks_for(len(sequence.tokens) + len(drafts)) - len(sequence.block_table)
+        length = len(sequence.tokens) + len(drafts)
+        more = self.pool.blocks_for(length) - len(sequence.block_table)
         if more + len(self.running) > self.pool.num_free:
             return ()
-        sequence.block_table += self.pool.allocate(max(more, 0))
+        self.pool.lengthen([(sequence.block_table, length)])
         return drafts
 
     def _admit(self, spare: int) -> list[Row]:
@@ -386,15 +392,3 @@ class Scheduler:
             sequence.may_guess(sequence.num_generated + 1) and sequence.drafter.guess(1)
             for sequence in self.running
         )
-
-    def reserve(self, wanted: list[tuple[Sequence, int]]) -> bool:
-        """Give each sequence the blocks for so many tokens; False, and none, if not all can be."""
-        needed = [
-            max(self.pool.blocks_for(length) - len(sequence.block_table), 0)
-            for sequence, length in wanted
-        ]
-        if sum(needed) > self.pool.num_free:
-            return False
-        for (sequence, _), count in zip(wanted, needed, strict=True):
-            sequence.block_table += self.pool.allocate(count)
-        return True

@@ -7,10 +7,10 @@ from tests.inference.engine.desk import Desk, make
 def short_of_blocks() -> tuple[Desk, Sequence, Sequence]:
     """Alice's turn comes before Bob's; her text has most blocks, and her next prompt lacks some."""
     desk = Desk(make(num_blocks=32, max_model_len=128))
-    desk.scheduler._counters.charge_prompt("bob", 1000)
     text = desk.submit([1] * 80, max_tokens=40)
     while not text.num_generated:
         desk.step()
+    desk.scheduler._counters.charge_prompt("bob", 1000)
     return desk, text, desk.submit([2] * 80, max_tokens=40)
 
 
@@ -20,6 +20,32 @@ def test_nobody_waits_for_one_who_waits_for_blocks_of_its_own_tenant() -> None:
     desk.step()
     assert other.num_generated == 1
     assert (text.finished, waiting.num_cached) == (False, None)
+    desk.run()
+
+
+def test_another_tenant_that_lacks_blocks_too_gets_its_share_of_them() -> None:
+    desk, text, waiting = short_of_blocks()
+    other = desk.submit([3] * 44, "bob")
+    for _ in range(4):  # one without, three of sixteen tokens
+        desk.step()
+    assert other.num_generated
+    assert (text.finished, text.num_cached, waiting.num_cached) == (False, 0, None)
+    assert desk.scheduler.num_preemptions == 1
+    desk.run()
+
+
+def test_what_was_cancelled_or_is_overtaken_by_a_better_priority_takes_no_blocks() -> None:
+    desk, _, _ = short_of_blocks()
+    other = desk.submit([3] * 44, "bob")
+    desk.step()
+    desk.scheduler.end(other, FinishReason.CANCELLED)
+    desk.step()
+    assert (other.block_table, desk.scheduler.num_preemptions) == ([], 0)
+    other = desk.submit([3] * 44, "bob")
+    desk.step()
+    person = desk.submit([4] * 6, "carol", priority=-1)
+    desk.step()
+    assert (person.num_generated, other.num_cached) == (1, None)
     desk.run()
 
 

@@ -9,9 +9,10 @@ without them the first `prepare` starts it.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 from django.conf import settings
@@ -38,6 +39,8 @@ from portal.lib.db import commit_lightly, db
 from portal.lib.ids import new_id
 
 logger = structlog.get_logger(__name__)
+
+R = TypeVar("R")
 
 REVOCATION_POLL_S = 1.0
 DRAIN_S = 30.0
@@ -104,9 +107,8 @@ class Service:
             await catalog.refresh()
             entry = catalog.resolve(spec.model, caller)
             check_kind(entry, spec)
-            link = self.link_to(entry)
-            with link.announced(len(spec.prompts) * (spec.best_of or spec.n)):
-                spec, prepared = await _ask_engine(spec, link, caller)
+            link, spec, prepared = await self.ask(entry, partial(_ask_engine, spec, caller))
+            with link.announced(spec.num_sequences):
                 await self.limits.take(caller, "tokens", _tokens_asked(spec, prepared), allowance)
                 made = Generation if spec.task is None else Encoding
                 generation = made(
@@ -134,6 +136,16 @@ class Service:
             nobody = _("No engine serves %(name)r at the moment.")
             raise errors.overloaded(Sentence(nobody, name=entry.name))
         return link
+
+    async def ask(self, entry: CatalogEntry, question: Callable[[EngineLink], Awaitable[R]]) -> R:
+        """Ask an engine of this model; where that one is lost over it, once more another one."""
+        link = self.link_to(entry)
+        try:
+            return await question(link)
+        except ServiceError:
+            if link.answers:
+                raise
+        return await question(self.link_to(entry))
 
     async def _admit(self, generation: Generation) -> None:
         """Start the task that owns the generation and wait for its hold."""
@@ -291,29 +303,28 @@ async def tokenize(
 ) -> tuple[CatalogEntry, prompts.Encoded, Allowance]:
     """What a prompt would cost in tokens: rate-limited, free."""
     service, entry, allowance = await _unbilled(model, caller)
-    link = service.link_to(entry)
-    encoded = await prompts.encode(
+    encode = partial(
+        prompts.encode,
         prompt,
-        link,
-        caller.organisation_id,
+        tenant=caller.organisation_id,
         with_tokens=with_tokens,
         add_generation_prompt=add_generation_prompt,
         add_special_tokens=add_special_tokens,
     )
-    return entry, encoded, allowance
+    return entry, await service.ask(entry, encode), allowance
 
 
 async def detokenize(
     model: str, token_ids: tuple[int, ...], caller: Caller
 ) -> tuple[str, Allowance]:
     service, entry, allowance = await _unbilled(model, caller)
-    text = await prompts.decode(token_ids, service.link_to(entry), caller.organisation_id)
-    return text, allowance
+    decode = partial(prompts.decode, token_ids, tenant=caller.organisation_id)
+    return await service.ask(entry, decode), allowance
 
 
 async def tokenizer_info(model: str, caller: Caller) -> tuple[dict[str, object], Allowance]:
     service, entry, allowance = await _unbilled(model, caller)
-    return await prompts.describe_tokenizer(service.link_to(entry)), allowance
+    return await service.ask(entry, prompts.describe_tokenizer), allowance
 
 
 async def _unbilled(model: str, caller: Caller) -> tuple[Service, CatalogEntry, Allowance]:
@@ -354,18 +365,20 @@ async def _every(seconds: float, chore: Callable[[], Coroutine[Any, Any, None]])
 
 
 async def _ask_engine(
-    spec: GenerationSpec, link: EngineLink, caller: Caller
-) -> tuple[GenerationSpec, list[PreparedPrompt]]:
+    spec: GenerationSpec, caller: Caller, link: EngineLink
+) -> tuple[EngineLink, GenerationSpec, list[PreparedPrompt]]:
     """Encode the prompts and compile the grammar, at once; return the spec with that in it."""
-    if spec.task is not None:
-        return await prepare_inputs(spec, link, caller.organisation_id)
-    if spec.constraint is None and spec.tool_use is None:
-        return spec, await prompts.prepare_all(spec, link, caller.organisation_id)
-    prepared, grammar = await asyncio.gather(
-        prompts.prepare_all(spec, link, caller.organisation_id),
-        constraints.prepare_grammar(spec, link, caller.organisation_id),
-    )
-    return constraints.with_grammar(spec, grammar, link), prepared
+    tenant = caller.organisation_id
+    with link.announced(spec.num_sequences):
+        if spec.task is not None:
+            return link, *await prepare_inputs(spec, link, tenant)
+        if spec.constraint is None and spec.tool_use is None:
+            return link, spec, await prompts.prepare_all(spec, link, tenant)
+        prepared, grammar = await asyncio.gather(
+            prompts.prepare_all(spec, link, tenant),
+            constraints.prepare_grammar(spec, link, tenant),
+        )
+        return link, constraints.with_grammar(spec, grammar, link), prepared
 
 
 def _tokens_asked(spec: GenerationSpec, prepared: list[PreparedPrompt]) -> int:

@@ -137,6 +137,10 @@ class GenerationSpec:
     task: EncoderTask | None = None
     metadata: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def num_sequences(self) -> int:
+        return len(self.prompts) * (self.best_of or self.n)
+
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:

@@ -95,6 +95,7 @@ class Generation:
         self.eos_token_ids = frozenset(link.info.eos_token_ids)
         self.tool_format = link.info.tool_format
         self.system_fingerprint = fingerprint(link.info)
+        self.max_model_len = link.info.max_model_len
         self.output_tokens = 0
         self.overrun_tokens = 0
         self.reserved_tokens = 0  # of output, covered by the hold
@@ -133,6 +134,13 @@ class Generation:
     @property
     def settled(self) -> bool:
         return self.summary is not None
+
+    def suits(self, link: "EngineLink") -> bool:
+        """Whether it can run there as it was prepared: the model and its limit are the same."""
+        info = link.info
+        assert info is not None
+        fits = info.max_model_len == self.max_model_len
+        return fits and fingerprint(info) == self.system_fingerprint
 
     def cancel(self) -> None:
         """Stop it: the reader hung up or pressed stop. Does nothing when it has ended."""

@@ -49,10 +49,12 @@ class EnginePool:
         await asyncio.gather(*(link.close() for link in links))
         self._links = {}
 
-    def pick(self, model: str) -> EngineLink | None:
+    def pick(
+        self, model: str, suits: Callable[[EngineLink], bool] = lambda link: True
+    ) -> EngineLink | None:
         """The healthy engine of this model with the least to do, None when there is none."""
         links = [link for (name, _), link in self._links.items() if name == model and link.healthy]
-        return min(links, key=lambda link: link.load, default=None)
+        return min(filter(suits, links), key=lambda link: link.load, default=None)
 
     @property
     def links(self) -> list[EngineLink]:

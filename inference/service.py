@@ -150,7 +150,7 @@ class Service:
     async def _admit(self, generation: Generation) -> None:
         """Start the task that owns the generation and wait for its hold."""
         task = asyncio.create_task(
-            settling.own(generation, self.owner, self.generations, self.balances),
+            settling.own(generation, self.owner, self.generations, self.balances, self.pool),
             name=f"own {generation.request_id}",
         )
         self.generations[generation.request_id] = generation

@@ -11,7 +11,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from django.conf import settings
@@ -29,6 +29,9 @@ from inference.generation import Generation, SequenceState
 from inference.spec import Summary, tokens_per_s
 from portal.lib.db import commit
 
+if TYPE_CHECKING:
+    from inference.pool import EnginePool
+
 logger = structlog.get_logger(__name__)
 
 Q = TypeVar("Q")
@@ -40,27 +43,32 @@ SETTLE_BACKOFF_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 
 
 async def own(
-    generation: Generation, owner: str, others: Mapping[str, Generation], balances: Balances
+    generation: Generation,
+    owner: str,
+    others: Mapping[str, Generation],
+    balances: Balances,
+    pool: "EnginePool",
 ) -> None:
     """See the module; `generation.admitted` tells whether the hold was opened.
 
-    `owner` names this process in its leases, `others` are all generations it runs. Where the
-    balance that was seen last covers the hold, the engine begins while it is written; nothing is
-    handed to the reader before it is.
+    `owner` names this process in its leases, `others` are all generations it runs, `pool` has
+    another engine where its own is lost before it begins. Where the balance that was seen last
+    covers the hold, the engine begins while it is written; nothing is handed to the reader before
+    it is.
     """
     payer = payer_of(generation.caller)
     try:
         ceiling = holding.first_ceiling(generation)
         with balances.writing(payer, ceiling) as covered:
             if covered:
-                _begin(generation)
+                _begin(generation, pool)
             available = await holding.open_hold(generation, ceiling, owner, others)
     except Exception as error:
         balances.forget(payer)
         await _refuse(generation, _as_refusal(error, generation))
         return
     balances.note(payer, available)
-    _begin(generation)
+    _begin(generation, pool)
     _admit(generation, None)
     try:
         await _watch(generation)
@@ -112,22 +120,25 @@ async def _refuse(generation: Generation, refusal: ServiceError) -> None:
 # --- Running ----------------------------------------------------------------------------------
 
 
-def _begin(generation: Generation) -> None:
+def _begin(generation: Generation, pool: "EnginePool") -> None:
     """Send every sequence, once, unless the generation has ended before."""
     if generation.submitted or generation.outcome is not None:
         return
     generation.submitted = True
     try:
-        _submit(generation)
+        _submit(generation, pool)
     except Exception:
         logger.exception("a generation crashed", request_id=generation.request_id)
         generation.end("failed", errors.crashed(generation.request_id))
 
 
-def _submit(generation: Generation) -> None:
+def _submit(generation: Generation, pool: "EnginePool") -> None:
     if not generation.link.answers:  # one that drains takes what was on its way
-        generation.end("failed", errors.engine_lost())
-        return
+        other = pool.pick(generation.model, generation.suits)
+        if other is None:
+            generation.end("failed", errors.engine_lost())
+            return
+        generation.link = other
     if isinstance(generation, Encoding):
         generation.begin()
         return

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import Any
@@ -210,6 +211,29 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
 
     monkeypatch.setattr(service, "no_longer_valid", noted)
     return looks
+
+
+class Holds:
+    """Opens none before it may."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.allowed = threading.Event()
+
+
+@pytest.fixture
+def late_holds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Holds]:
+    holds = Holds()
+    real = ledger.open_hold
+
+    def open_hold(*args: Any, **kwargs: Any) -> ledger.Balance:
+        holds.asked.set()
+        assert holds.allowed.wait(30)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(ledger, "open_hold", open_hold)
+    yield holds
+    holds.allowed.set()
 
 
 class Books:

@@ -1,11 +1,9 @@
 """An engine that begins while the hold is written, where the balance seen last covers it."""
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import httpx
 import pytest
@@ -23,35 +21,12 @@ from inference.engine.wire.methods import INFO
 from inference.generation import Generation
 from portal.lib.db import db
 from portal.pages.requests import speed_of
-from tests.inference.conftest import Books, chat
+from tests.inference.conftest import Books, Holds, chat
 from tests.inference.engines import FakeEngine
 
 PATH = "/v1/chat/completions"
 CENT = 10_000_000
 CENT_A_TOKEN = CENT * 1_000_000
-
-
-class Holds:
-    """Opens none before it may."""
-
-    def __init__(self) -> None:
-        self.asked = threading.Event()
-        self.allowed = threading.Event()
-
-
-@pytest.fixture
-def late_holds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Holds]:
-    holds = Holds()
-    real = ledger.open_hold
-
-    def open_hold(*args: Any, **kwargs: Any) -> ledger.Balance:
-        holds.asked.set()
-        assert holds.allowed.wait(30)
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(ledger, "open_hold", open_hold)
-    yield holds
-    holds.allowed.set()
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -12,6 +12,7 @@ from allauth.socialaccount.admin import SocialAppAdmin
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.models import UserSession
 from auditlog.admin import LogEntryAdmin
+from auditlog.filters import CIDFilter, ResourceTypeFilter
 from auditlog.models import LogEntry
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin
@@ -116,4 +117,7 @@ class UserSessionAdmin(SignInAdmin):
 
 @admin.register(LogEntry)
 class ChangeAdmin(LogEntryAdmin):  # type: ignore[misc]  # auditlog has no types
+    # Not by the library's `date_hierarchy`, which reads the whole log for its list of months.
+    date_hierarchy = None
+    list_filter: ClassVar = ["action", ResourceTypeFilter, CIDFilter, "timestamp"]
     search_fields: ClassVar = ["object_repr", "changes", "actor__email", "actor__name"]

@@ -1,8 +1,9 @@
 """The audit log: every change, by whom, kept when what it is about is gone."""
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts import audit, flows
@@ -127,3 +128,20 @@ def test_who_is_gone_stays_in_the_log(
     bob.delete()
     page = alice_client.get(reverse("members")).content.decode()
     assert ">bob@example.com</td>" in page
+
+
+def test_an_organisations_entries_are_found_without_reading_the_others(
+    organisation: Organisation,
+) -> None:
+    plan = audit.entries(organisation).explain()
+    assert "audit_of_organisation" in plan, plan
+    assert "TEMP B-TREE" not in plan
+
+
+def test_the_consoles_log_computes_nothing_from_each_entry(
+    admin_client: Client, organisation: Organisation
+) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        page = admin_client.get(reverse("admin:auditlog_logentry_changelist"))
+    assert page.status_code == 200
+    assert [query["sql"] for query in asked if "trunc" in query["sql"].lower()] == []

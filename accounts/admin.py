@@ -6,9 +6,9 @@ from typing import Any
 from allauth.account.decorators import secure_admin_login
 from allauth.account.models import EmailAddress
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, Q, QuerySet
-from django.forms import BaseInlineFormSet, ModelForm
+from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path, reverse
@@ -17,10 +17,10 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import admin_sign_in, flows, mail, visits  # noqa: F401  registers its pages
+from accounts import admin_members, admin_sign_in, flows, mail, visits  # noqa: F401  registered
 from accounts.admin_base import DiscreetAdmin, is_superuser, may_touch
 from accounts.forms import VisitForm
-from accounts.models import ApiKey, Membership, Organisation, OutgoingMail, Role, User
+from accounts.models import ApiKey, Membership, Organisation, OutgoingMail, User
 from portal.lib.money import format_dollars
 
 # The console's own sign-in page knows neither rate limits nor a second factor.
@@ -40,40 +40,12 @@ HELP = {
 }
 
 
-class MembershipFormSet(BaseInlineFormSet[Membership, Model, Any]):
-    """Members of an organisation, or organisations of a person: none is left without an owner."""
-
-    def clean(self) -> None:
-        super().clean()
-        if any(self.errors):
-            return
-        shown = [form.instance.pk for form in self.initial_forms]
-        # What is marked to go may be wrong in the rest: nobody looked at it.
-        said = [form.cleaned_data for form in self.forms if form.cleaned_data]
-        stay = [each for each in said if not each.get("DELETE")]
-        owned = {each["organisation"] for each in stay if each["role"] == Role.OWNER}
-        # The console saves in one transaction: owners are locked until its end, as in `flows`.
-        owners = Membership.objects.select_for_update().filter(role=Role.OWNER)
-        for owner in owners.filter(pk__in=shown).select_related("organisation"):
-            others = owners.filter(organisation=owner.organisation).exclude(pk__in=shown)
-            if owner.organisation not in owned and not others.exists():
-                raise ValidationError(flows.WITHOUT_OWNER)
-
-
-class MembershipInline(admin.StackedInline[Membership, Model]):
-    model = Membership
-    formset = MembershipFormSet
-    extra = 0
-    autocomplete_fields = ["user", "organisation"]
-
-
 @admin.register(User)
 class UserAdmin(DiscreetAdmin):
     list_display = ["email", "name", "is_active", "is_staff", "last_login", "date_joined"]
     list_filter = ["is_active", "is_staff"]
     search_fields = ["email", "name"]
     fields = ["email", "name", "time_zone", "is_active", "is_staff", "is_superuser", "groups"]
-    inlines = [MembershipInline]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Who may change people makes nobody an operator: they would give themselves the rest."""
@@ -105,29 +77,13 @@ class UserAdmin(DiscreetAdmin):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
         """What Django asks before it deletes one or several; the last of it forbids that."""
         listed, counts, lacking, kept = super().get_deleted_objects(objs, request)
-        alone = owned_by_nobody_else([user.pk for user in objs])
-        return (
-            listed,
-            counts,
-            lacking,
-            [*kept, *(f"{each}: {flows.WITHOUT_OWNER}" for each in alone)],
-        )
+        going = Membership.objects.filter(user__in=[user.pk for user in objs])
+        return listed, counts, lacking, [*kept, *admin_members.complaints(going)]
 
 
 def columns_for(request: HttpRequest, names: Sequence[Any], needed: Mapping[str, str]) -> list[Any]:
     """Those of a list that the operator may see, or search: it would tell who is where."""
     return [name for name in names if name not in needed or request.user.has_perm(needed[name])]
-
-
-def owned_by_nobody_else(user_ids: Sequence[int]) -> list[Organisation]:
-    """Organisations that would be without an owner if these people went."""
-    owners = Membership.objects.filter(role=Role.OWNER)
-    theirs = owners.filter(user__in=user_ids).select_related("organisation")
-    return [
-        each
-        for each in {owner.organisation for owner in theirs}
-        if not owners.filter(organisation=each).exclude(user__in=user_ids).exists()
-    ]
 
 
 @admin.register(Organisation)
@@ -146,7 +102,6 @@ class OrganisationAdmin(admin.ModelAdmin[Organisation]):
     fields = ["name", "multiplier_bp", "suspended_at"]
     # Its two actions change it: a form would write back what it was when it was opened.
     readonly_fields = ["suspended_at"]
-    inlines = [MembershipInline]
     actions = ["suspend", "resume"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Organisation]:

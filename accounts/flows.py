@@ -333,7 +333,7 @@ def change_role(membership: Membership, role: str) -> None:
     """Give a member another role; the last owner stays one. Not to who has gone meanwhile."""
     # The owners first, as everywhere: two of them would wait for each other.
     if role != Role.OWNER:
-        _keep_an_owner(membership)
+        keep_an_owner(membership)
     if not Membership.objects.select_for_update().filter(pk=membership.pk).exists():
         raise ValueError(_("This person is no longer a member."))
     membership.role = role
@@ -346,11 +346,11 @@ def remove_member(membership: Membership) -> None:
 
     What they were generating in the playground ends within two seconds.
     """
-    _keep_an_owner(membership)
+    keep_an_owner(membership)
     membership.delete()
 
 
-def _keep_an_owner(membership: Membership) -> None:
+def keep_an_owner(membership: Membership) -> None:
     """Refuse when this member is the last owner.
 
     The caller is in a transaction; the organisation's owners are locked until its end.

@@ -83,9 +83,11 @@ CONSOLE = {
     "operator-reconciliations": "/operator/billing/reconciliation/",
     "operator-reconciliation": "/operator/billing/reconciliation/1/change/",
     "operator-organisations": "/operator/accounts/organisation/",
+    "operator-organisation": "/operator/accounts/organisation/{organisation}/change/",
     "operator-visit": "/operator/accounts/organisation/{organisation}/visit/",
     "operator-users": "/operator/accounts/user/",
     "operator-found": "/operator/accounts/user/?q=alice",
+    "operator-members": "/operator/accounts/membership/",
     "operator-keys": "/operator/accounts/apikey/",
     "operator-mails": "/operator/accounts/outgoingmail/",
 }

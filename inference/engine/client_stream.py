@@ -14,9 +14,18 @@ from inference.engine.request import Sequence
 from inference.engine.wire import engine_pb2
 from inference.engine.wire.messages import logprobs_to_wire, write_end
 
-# How long a text waits for each other one of its web process. A delta takes a web process about
-# 45 µs of a core, so that telling takes a fifth of one at most.
+# How long a text waits for each other one of its web process: soon as long as a screen's frame,
+# which nobody sees, and longer where a delta's 45 µs of a web process would take more than a fifth
+# of a core.
+WAIT_S = 0.001
+FRAME_S = 0.016
 DELTA_S = 0.00025
+
+
+def interval_s(num_texts: int) -> float:
+    """Return how often each of so many texts of a web process is told, in seconds."""
+    others = num_texts - 1
+    return max(min(others * WAIT_S, FRAME_S), others * DELTA_S)
 
 
 class ClientStream:
@@ -61,7 +70,7 @@ class ClientStream:
 
     def take(self, step: int, now: float) -> engine_pb2.StepFrame | None:
         """Return the news that are to be told now; None: none are."""
-        latest = now - DELTA_S * (len(self._told_at) - 1)
+        latest = now - interval_s(len(self._told_at))
         due = [delta for delta in self._news.values() if self._is_due(delta, latest)]
         if not due:
             return None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from inference.engine.client_stream import DELTA_S, ClientStream
+from inference.engine.client_stream import ClientStream, interval_s
 from inference.engine.detokenizer import Detokenizer
 from inference.engine.fake import FakeOptions, FakeRunner, build
 from inference.engine.fake_codec import FakeCodec
@@ -66,7 +66,7 @@ def bench() -> Crowd:
 
 
 def test_a_single_text_is_told_token_by_token(bench: Crowd) -> None:
-    bench.step_s = DELTA_S / 2
+    bench.step_s = interval_s(2) / 2
     outcome = bench.submit([1], max_tokens=40)
     bench.run()
     assert (outcome.text, len(bench.told_at[1])) == (TEXT[:40], 40)
@@ -77,8 +77,13 @@ def test_a_crowd_is_told_a_few_tokens_at_a_time(bench: Crowd) -> None:
     bench.run()
     assert [outcome.text for outcome in outcomes] == [TEXT[:40]] * 50
     assert [len(outcome.token_ids) for outcome in outcomes] == [40] * 50
-    share_s = DELTA_S * 49
-    assert all(share_s <= gap < share_s + STEP_S for gap in bench.gaps())
+    wait_s = interval_s(50)
+    assert all(wait_s <= gap < wait_s + STEP_S for gap in bench.gaps())
+
+
+def test_a_few_share_their_time_a_crowd_is_told_with_every_frame_and_many_share_a_core() -> None:
+    waits_ms = {n: round(1000 * interval_s(n), 2) for n in (1, 2, 9, 17, 64, 401)}
+    assert waits_ms == {1: 0, 2: 1, 9: 8, 17: 16, 64: 16, 401: 100}
 
 
 def test_the_first_text_and_the_end_wait_for_nothing(bench: Crowd) -> None:
@@ -140,6 +145,6 @@ def test_a_first_text_waits_for_nothing_though_there_was_news_without_one() -> N
         stream.news(stream.sequences[number], codec).text = "x" if number == 2 else ""
     assert stream.take(1, 0.0) is not None
     stream.news(stream.sequences[1], codec).text = "at last"
-    frame = stream.take(2, DELTA_S / 9)
+    frame = stream.take(2, interval_s(2) / 9)
     assert frame is not None
     assert [delta.text for delta in frame.deltas] == ["at last"]

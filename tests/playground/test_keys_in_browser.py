@@ -189,6 +189,42 @@ def test_what_ends_while_the_page_is_loaded_again_is_there_then(page: Page) -> N
     expect(page).to_have_url(re.compile("conversation="))
 
 
+END_AS_THE_PAGE_LEAVES = """
+    window.addEventListener("beforeunload", () => window.end?.()); // before the page's own
+    const Socket = window.WebSocket;
+    window.WebSocket = class extends Socket {
+      constructor(url) {
+        super(url);
+        this.addEventListener("message", (event) => {
+          if (!event.isTrusted || JSON.parse(event.data).type !== "finished") return;
+          event.stopImmediatePropagation();
+          const late = new MessageEvent("message", { data: event.data });
+          window.end = () => this.dispatchEvent(late);
+        });
+      }
+    };
+"""
+
+
+def test_what_ends_as_the_page_is_asked_whether_it_may_go_is_there_again(page: Page) -> None:
+    """The browser is on its way to the address that the answer's end replaces."""
+    page.add_init_script(END_AS_THE_PAGE_LEAVES)
+    page.reload()
+    composer(page).fill("half written")
+    page.get_by_text("Completion", exact=True).click()
+    text = page.get_by_label("Text to continue")
+    text.fill("It was ")
+    page.keyboard.press("Control+Enter")
+    until(lambda: page.evaluate("window.end !== undefined"))
+    with page.expect_request("**/playground/?model=slow"):
+        page.reload()
+    expect(text).to_have_value("It was word0 word1 word")
+    expect(page).to_have_url(re.compile("conversation=conv_"))
+    page.goto(page.url.partition("?")[0])
+    expect(page.get_by_test_id("run")).to_be_enabled()
+    expect(composer(page)).to_have_value("")  # what was left is another address's
+
+
 def test_what_runs_in_the_other_mode_ends_and_is_kept(page: Page) -> None:
     answer = ask(page, "hello")
     expect(answer).to_contain_text("word3")

@@ -1,6 +1,6 @@
 // The playground's page: puts socket, panes and views together. Each part knows nothing of the
 // others; what connects them is here.
-import { nameInAddress } from "./address.js";
+import { nameInAddress, nameNothing } from "./address.js";
 import { CodeDialog } from "./code-dialog.js";
 import { commandsOf } from "./commands.js";
 import { presetOf, turnsToSend } from "./draft.js";
@@ -287,7 +287,7 @@ class Playground {
 
   startAfresh() {
     for (const pane of this.panes.list) pane.clear();
-    history.replaceState(null, "", location.pathname);
+    nameNothing();
     this.#turn();
   }
 

@@ -1,5 +1,6 @@
 // What a tab keeps of each address while it is elsewhere: its panes with what they say, and what is
 // half written.
+import { queryBefore } from "./address.js";
 import { element } from "./element.js";
 import { areKept } from "./opening.js";
 
@@ -19,21 +20,24 @@ const PLACE = "playground-panes ";
 export function keepOverReload(page) {
   /** @type {Set<string>} */
   const places = new Set();
-  const keep = () => {
-    places.add(place());
-    return write(keptOf(page)) || write(keptOf(page, { logprobs: [] }));
+  const keep = (at = place(), more = {}) => {
+    places.add(at);
+    const kept = (without = {}) => ({ ...keptOf(page, without), ...more });
+    return write(at, kept()) || write(at, kept({ logprobs: [] }));
   };
   const clear = () => {
     for (const each of places) remove(each);
     places.clear();
   };
   remove(place()); // where it was kept, too, when the page that was loaded again got an address
-  // What is loaded again is this address, whichever one an answer gets before the page is gone.
+  // What is loaded again is this address, whichever one an answer gets before the page is gone; or the
+  // one before it, when an answer ends between somebody's asking for that and this event.
   window.addEventListener("beforeunload", () => {
     clear();
+    if (place(queryBefore()) !== place()) keep(place(queryBefore()), { forReload: true });
     keep();
   });
-  window.addEventListener("pagehide", keep);
+  window.addEventListener("pagehide", () => keep());
   // Of a tab in the background a phone takes the memory, and says nothing.
   document.addEventListener("visibilitychange", () => (document.hidden ? keep() : clear()));
 }
@@ -48,6 +52,7 @@ export function keepOverReload(page) {
 export function restored(page) {
   const kept = taken();
   if (!kept || JSON.stringify(kept.of) !== JSON.stringify(whose(page))) return false;
+  if (kept.forReload && !isLoadedAgain()) return false;
   if (!isLoadedAgain() && (kept.areKept || page.data.conversation)) {
     page.composer.value = kept.draft;
     return false;
@@ -105,8 +110,8 @@ function whose({ data }) {
 }
 
 /** By what the address asks for, whichever model it names beside. */
-function place() {
-  const asked = new URLSearchParams(location.search);
+function place(query = location.search) {
+  const asked = new URLSearchParams(query);
   asked.delete("model");
   return PLACE + asked;
 }
@@ -118,10 +123,13 @@ function isLoadedAgain() {
   return type === "reload" || type === "back_forward";
 }
 
-/** @param {Record<string, any>} kept */
-function write(kept) {
+/**
+ * @param {string} at
+ * @param {Record<string, any>} kept
+ */
+function write(at, kept) {
   try {
-    sessionStorage.setItem(place(), JSON.stringify(kept));
+    sessionStorage.setItem(at, JSON.stringify(kept));
     return true;
   } catch {
     forget(); // too long, or not allowed

@@ -194,7 +194,7 @@ class Scheduler:
         first = victim is not None or (bool(new) and new[-1].priority > head.priority)
         if victim is not None:
             self._preempt(victim)
-        if first and len(self.running) < self.limits.max_running:
+        if first:
             self._short_of_blocks = None if self._start(head, found) else head
 
     def _whose_turn(self) -> Sequence | None:

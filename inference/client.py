@@ -208,7 +208,10 @@ class EngineLink:
         return await self._call(methods.DESCRIBE_TOKENIZER, wire.DescribeTokenizerRequest())
 
     async def check_grammar(self, request: wire.CheckGrammarRequest) -> None:
-        await self._call(methods.CHECK_GRAMMAR, request)
+        """Raises EngineFullError when grammars of other sequences leave it no room."""
+        reply = await self._call(methods.CHECK_GRAMMAR, request)
+        if reply.full:
+            raise EngineFullError(0)
 
     async def _call(
         self, method: Method[Q, R], request: Q, timeout_s: float | None = ANSWER_TIMEOUT_S

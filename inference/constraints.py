@@ -16,6 +16,7 @@ from inference.engine.tool_formats import calls_grammar
 from inference.engine.wire import engine_pb2 as wire
 from inference.engine.wire.messages import grammar_to_wire
 from inference.errors import ServiceError
+from inference.generation import queue_full
 from inference.spec import ChatPrompt, GenerationSpec, Tool, ToolUse
 from inference.tool_prompts import calls_several, format_of
 from portal.lib.strict_json import spell_path
@@ -29,7 +30,7 @@ _UNENFORCEABLE = re.compile(r"cannot be enforced: '([^']+)'")
 async def prepare_grammar(spec: GenerationSpec, link: "EngineLink", tenant: str) -> Grammar:
     """The grammar of a request that has a constraint, tools, or both, compiled by the engine.
 
-    Raises ServiceError: 400 naming the field, 503 when the engine does not answer.
+    Raises ServiceError: 400 naming the field, 503 when the engine has no room or does not answer.
     """
     text = None if spec.constraint is None else spec.constraint.grammar
     if spec.constraint is not None:
@@ -112,6 +113,8 @@ async def _refusal(grammar: Grammar, link: "EngineLink", tenant: str) -> str:
     request = wire.CheckGrammarRequest(tenant=tenant, grammar=grammar_to_wire(grammar))
     try:
         await link.check_grammar(request)
+    except link.FULL as full:
+        raise queue_full(full.retry_after_ms) from None
     except link.REFUSED as refusal:
         return str(refusal)
     except link.UNAVAILABLE:

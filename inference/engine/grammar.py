@@ -29,6 +29,8 @@ HEAD = '%llguidance {"no_forcing": true}\n'
 NUM_KEPT = 64  # compiled grammars that no sequence uses
 # By what the heap may grow until those are let go: texts can make 50 MiB of one.
 KEPT_BYTES = 512 << 20
+# By what it may grow until no more are compiled, where sequences hold as many as would be kept.
+HELD_BYTES = 2 << 30
 STEP_FUEL = 100_000  # of the lexer: about 10 ms
 MAX_SYMBOLS = 100_000
 MAX_LEXER_STATES = 50_000  # about a kilobyte each
@@ -37,6 +39,10 @@ MAX_SENTENCE_CHARS = 200
 # What messages of the library begin with: a place in our text, and words we know better ones for.
 WHERE = re.compile(r"at \d+\(\d+\): (failed to compile JSON schema: )?")
 UNKNOWN_KEYWORDS = "Unimplemented keys: ["
+
+
+class NoRoomError(Exception):
+    """Sequences hold so much that no grammar more is compiled at the moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +140,18 @@ class Grammars:
             return found
 
     def compile(self, grammar: Grammar) -> CompiledGrammar:
-        """Compile and keep. ValueError with a sentence when it cannot be followed."""
+        """Compile and keep. ValueError with a sentence when it cannot be followed.
+
+        NoRoomError when those before it have to end first.
+        """
+        if self._growth() > KEPT_BYTES:
+            self._let_go()
+            if len(self._alive) >= NUM_KEPT and self._growth() > HELD_BYTES:
+                raise NoRoomError
         compiled = self.accept(grammar)
-        too_large = heap.used_bytes() - self._heap_bytes > KEPT_BYTES
-        let_go: OrderedDict[Grammar, CompiledGrammar] = OrderedDict()
         with self._lock:
-            if too_large:
-                let_go, self._latest = self._latest, let_go
             self._alive[grammar] = compiled
             self._keep(grammar, compiled)
-        while let_go:  # each takes milliseconds, between which the loop goes on
-            let_go.popitem()
         return compiled
 
     def accept(self, grammar: Grammar) -> CompiledGrammar:
@@ -163,6 +170,17 @@ class Grammars:
         if compiled.error:
             raise ValueError(_in_plain_words(compiled.error))
         return compiled
+
+    def _growth(self) -> int:
+        """Of the whole heap, in bytes: the library does not tell its own part."""
+        return heap.used_bytes() - self._heap_bytes
+
+    def _let_go(self) -> None:
+        """Of those that nobody uses."""
+        with self._lock:
+            let_go, self._latest = self._latest, OrderedDict()
+        while let_go:  # each takes milliseconds, between which the loop goes on
+            let_go.popitem()
 
     def _keep(self, grammar: Grammar, compiled: CompiledGrammar) -> None:
         self._latest[grammar] = compiled

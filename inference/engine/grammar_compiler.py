@@ -12,7 +12,7 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from weakref import WeakValueDictionary
 
-from inference.engine.grammar import CompiledGrammar, Grammars
+from inference.engine.grammar import CompiledGrammar, Grammars, NoRoomError
 from inference.engine.grammar_trial import Trial
 from inference.engine.params import Grammar
 
@@ -39,7 +39,8 @@ class GrammarCompiler:
     async def compile(self, grammar: Grammar, tenant: str) -> CompiledGrammar:
         """Return the compiled form. ValueError with a sentence when the grammar is refused.
 
-        CompilingFailedError, with a sentence too, when that cannot be known now.
+        CompilingFailedError, with a sentence too, when that cannot be known now; NoRoomError while
+        sequences hold too much.
         """
         known = self._known(grammar)
         if known is not None:
@@ -65,7 +66,7 @@ class GrammarCompiler:
                 return found
             self._trial.run(grammar)
             return self._grammars.compile(grammar)
-        except ValueError:
+        except (ValueError, NoRoomError):
             raise
         except BaseException as error:  # a panic of the library, written in Rust, is no Exception
             logger.exception("a grammar could not be compiled")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from inference.engine.codec_service import CodecServicer, engine_version
 from inference.engine.detokenizer import Detokenizer
+from inference.engine.grammar import NoRoomError
 from inference.engine.grammar_compiler import CompilingFailedError
 from inference.engine.request import FinishReason, Sequence
 from inference.engine.tool_formats import FORMATS
@@ -72,6 +73,8 @@ class EngineServicer(CodecServicer):
             await self._server.compiler.compile(grammar_from_wire(request.grammar), request.tenant)
         except ValueError as error:
             raise CallError(Code.INVALID_ARGUMENT, str(error)) from None
+        except NoRoomError:
+            return engine_pb2.CheckGrammarReply(full=True)
         return engine_pb2.CheckGrammarReply()
 
     def full_for_ms(self, place: engine_pb2.Place, amount: int) -> int:
@@ -149,6 +152,8 @@ class GenerateStream:
                 )
         except TimeoutError:
             self._outbox.put(_ending(sequence.sequence_id, FinishReason.DEADLINE))
+        except NoRoomError:
+            self._outbox.put(_ending(sequence.sequence_id, FinishReason.OVERLOADED))
         except (ValueError, CompilingFailedError) as error:
             self._outbox.put(_ending(sequence.sequence_id, FinishReason.ERROR, str(error)))
         else:

@@ -11,6 +11,8 @@ from openai import AsyncOpenAI
 from pydantic import BaseModel, Field
 
 from inference import service
+from inference.engine.wire import engine_pb2 as wire
+from inference.engine.wire import methods
 from tests.inference.api.events import stream
 from tests.inference.api.openai_schema import OpenAISchema
 from tests.inference.conftest import Books, chat
@@ -227,6 +229,24 @@ async def test_a_grammar_the_engine_lost_meanwhile_is_compiled_again(
     assert answer["choices"][0]["message"]["content"] == "never seen before"
     failed = await api.post(CHAT, json=chat(structured_outputs={"regex": "(never"}))
     assert (failed.status_code, failed.json()["error"]["code"]) == (500, "engine_error")
+
+
+async def test_a_grammar_that_finds_no_room_is_to_come_again(
+    running: service.Service, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = running.pool.pick("starter")
+    assert link is not None
+
+    call = link._call
+
+    async def full(method: Any, *rest: Any) -> Any:
+        checks = method is methods.CHECK_GRAMMAR
+        return wire.CheckGrammarReply(full=True) if checks else await call(method, *rest)
+
+    monkeypatch.setattr(link, "_call", full)
+    refused = await api.post(CHAT, json=chat(structured_outputs={"regex": "yes|no"}))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+    assert refused.headers["retry-after"] == "2"
 
 
 class Step(BaseModel):

@@ -13,7 +13,13 @@ import pytest
 
 from inference.engine import fake
 from inference.engine.fake_codec import FakeCodec
-from inference.engine.grammar import CompiledGrammar, Grammars, Vocabulary, read_vocabulary
+from inference.engine.grammar import (
+    CompiledGrammar,
+    Grammars,
+    NoRoomError,
+    Vocabulary,
+    read_vocabulary,
+)
 from inference.engine.grammar_compiler import CompilingFailedError, GrammarCompiler
 from inference.engine.grammar_trial import LIMIT_S, STALLED_S, try_out
 from inference.engine.params import Grammar
@@ -121,6 +127,23 @@ async def test_grammars_that_grew_large_do_not_stay(
     assert grammars.find(held) is in_use
     grammars.compile(Grammar("regex", "d"))
     assert grammars.find(Grammar("regex", "c")) is not None
+
+
+async def test_no_more_is_compiled_while_many_texts_hold_too_much(
+    compiler: GrammarCompiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few may hold what they like: they are as many as would be kept without a text."""
+    monkeypatch.setattr("inference.engine.grammar.KEPT_BYTES", 4 << 20)
+    monkeypatch.setattr("inference.engine.grammar.HELD_BYTES", 8 << 20)
+    held = await compiler.compile(HARD["many states"], "alice")
+    follow_at_random(held)
+    await compiler.compile(Grammar("regex", "a"), "bob")
+    monkeypatch.setattr("inference.engine.grammar.NUM_KEPT", 1)
+    with pytest.raises(NoRoomError):
+        await compiler.compile(Grammar("regex", "b"), "bob")
+    assert await compiler.compile(HARD["many states"], "bob") is held
+    del held
+    await compiler.compile(Grammar("regex", "b"), "bob")
 
 
 def test_what_is_only_tried_out_is_not_kept() -> None:
@@ -319,6 +342,21 @@ async def test_a_compiler_that_crashes_leaves_the_stream_alone(
     again = await stream.submit([65], max_tokens=10, grammar=Grammar("regex", "new"))
     await stream.until(lambda: again.finish)
     assert again.text == "new"
+
+
+async def test_who_finds_no_room_for_a_grammar_is_asked_to_come_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub, stream, _ = engine
+    with monkeypatch.context() as patch:
+        for limit in ("KEPT_BYTES", "HELD_BYTES", "NUM_KEPT"):
+            patch.setattr(f"inference.engine.grammar.{limit}", 0)
+        assert (await check(stub, Grammar("regex", "new"))).full
+        refused = await stream.submit([65], max_tokens=10, grammar=Grammar("regex", "new"))
+        free = await stream.submit([65], max_tokens=10)
+        await stream.finish()
+    assert (refused.finish, free.finish) == ("FINISH_OVERLOADED", "FINISH_LENGTH")
+    assert not (await check(stub, Grammar("regex", "new"))).full
 
 
 async def test_a_grammar_without_a_source_is_refused(engine: Engine) -> None:

@@ -14,6 +14,7 @@ OLDEST_NODE = (20, 19)
 MODULES = (
     "blocks",
     "editors",
+    "formulas",
     "palette",
     "state",
     "request",

@@ -6,17 +6,19 @@
 import { Marked } from "../vendor/marked.js";
 import DOMPurify from "../vendor/purify.js";
 import { BlockReader } from "./blocks.js";
+import { escaped, formulas, setFormula } from "./formulas.js";
 import { graft } from "./graft.js";
 import { coloured, isLoaded, languageOf, load } from "./highlight.js";
 
 const TAGS = [
   "p", "br", "hr", "strong", "em", "del", "code", "pre", "blockquote", "ul", "ol", "li",
-  "h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td", "a",
+  "h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td", "a", "math", "mtext",
 ];
 const WEB_ADDRESS = /^(?:https?:\/\/|mailto:)/i;
 
 const marked = new Marked({ gfm: true, breaks: false });
 marked.use({
+  extensions: formulas,
   renderer: {
     html: (/** @type {{text: string}} */ { text }) => escaped(text),
     image: (/** @type {{text: string, href: string}} */ { text, href }) =>
@@ -24,11 +26,6 @@ marked.use({
     checkbox: (/** @type {{checked: boolean}} */ { checked }) => (checked ? "☑ " : "☐ "),
   },
 });
-
-/** @param {string} text */
-function escaped(text) {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-}
 
 /**
  * @param {string} html
@@ -102,6 +99,7 @@ export class MarkdownView {
     const html = marked.parser(Object.assign([token], { links }));
     const fragment = sanitised(html, TAGS, ["href", "start", "align"]);
     for (const table of fragment.querySelectorAll("table")) frame(table);
+    for (const formula of fragment.querySelectorAll("math")) setFormula(formula);
     return [...fragment.childNodes];
   }
 }

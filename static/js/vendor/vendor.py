@@ -78,11 +78,30 @@ PACKAGES = (
         },
     ),
     Package(
+        "temml",
+        "0.13.5",
+        {
+            "dist/temml.min.js": "static/js/vendor/temml.js",
+            "dist/Temml-Local.css": "static/css/vendor/temml.css",
+            "dist/Temml.woff2": "static/css/vendor/Temml.woff2",  # where its CSS looks for it
+            "LICENSE": "static/js/vendor/temml.LICENSE",
+        },
+        {"dist/temml.min.js": "\nexport default temml;\n"},
+    ),
+    Package(
         "@fontsource-variable/inter",
         "5.3.0",
         {
             "files/inter-latin-wght-normal.woff2": "static/fonts/vendor/inter-latin.woff2",
             "LICENSE": "static/fonts/vendor/inter.LICENSE",
+        },
+    ),
+    Package(
+        "@fontsource/stix-two-math",
+        "5.3.0",
+        {
+            "files/stix-two-math-latin-400-normal.woff2": "static/fonts/vendor/stix-two-math.woff2",
+            "LICENSE": "static/fonts/vendor/stix-two-math.LICENSE",
         },
     ),
     Package(

@@ -49,7 +49,7 @@ def test_formulas_are_set_among_prices_and_code(page: Page) -> None:
 
 def test_a_long_formula_of_a_phone_scrolls_by_itself(page: Page) -> None:
     terms = " + ".join(f"x_{{{n}}}" for n in range(40))
-    answer = answered(page, rf"\[ {terms} \]" "\n\n" rf"and \( {terms} \)")
+    answer = answered(page, f"\\[ {terms} \\]\n\nand \\( {terms} \\)")
     page.set_viewport_size({"width": 390, "height": 844})
     for scrolls in (answer.locator("div.formula"), answer.locator("p:has(span.formula)")):
         expect(scrolls).to_have_count(1)

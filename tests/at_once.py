@@ -13,6 +13,9 @@ T = TypeVar("T")
 def at_once(number: int, work: Callable[[int], T]) -> list[T | ValueError]:
     """What each returned, or the ValueError with which it was refused. Raises any other error."""
     barrier = threading.Barrier(number)
+    pool = getattr(connection, "pool", None)  # of PostgreSQL
+    if pool is not None:
+        pool.timeout = 60.0  # what is raced for is not a connection, also on a busy machine
 
     def one(which: int) -> T | ValueError:
         barrier.wait()
@@ -23,8 +26,8 @@ def at_once(number: int, work: Callable[[int], T]) -> list[T | ValueError]:
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(number) as pool:
-        return list(pool.map(one, range(number)))
+    with ThreadPoolExecutor(number) as threads:
+        return list(threads.map(one, range(number)))
 
 
 def num_refused(results: Iterable[object]) -> int:

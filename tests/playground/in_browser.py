@@ -121,7 +121,7 @@ def alice(
     """Her page; whatever must not happen on it fails the test."""
     with playground(browser, site, model, script) as (page, watch):
         yield page
-        assert watch.complaints == []
+        assert watch.complaints == [], watch.complaints
 
 
 @pytest.fixture

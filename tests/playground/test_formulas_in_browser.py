@@ -23,6 +23,10 @@ HOSTILE = [
     r"\style{position:fixed;inset:0}{x}",
     r"\def\a{\a\a}\a",
     r"\frac{1}",
+    r"\raisebox{-9999em}{x}",
+    r"a\kern{-9999em}b",
+    r"a\hspace{-500pt}b",
+    r"\rule[-9999em]{1em}{1em}",
     r"\text{<img src=x onerror=window.pwned=2>}\class{turn}{x}",
 ]
 

@@ -6,6 +6,8 @@ const MOST_CHARS = 2_000;
 /** Set ones, so that a block that grows does not set all of its formulas again with each frame. */
 const MOST_KEPT = 200;
 const OPTIONS = { throwOnError: true, trust: false, maxExpand: 500, maxSize: [5, 20] };
+/** Of a space or a shift that nobody means; `maxSize` is of positive ones alone. */
+const FAR = /(?<![\d.])(?:\d{2,}(?:\.\d+)?e[mx]|\d{3,}(?:\.\d+)?p[tx])/;
 /** What Temml makes, and no links. It sets styles by properties, which our policy lets be. */
 const KEPT = { USE_PROFILES: { mathMl: true }, ADD_TAGS: ["div", "span"], ADD_ATTR: ["class", "style"] };
 
@@ -111,6 +113,7 @@ function made(written) {
   box.className = "formula";
   try {
     temml.render(written.slice(marks, -marks), box, { ...OPTIONS, displayMode });
+    if (goesFar(box)) throw new RangeError(written);
     DOMPurify.sanitize(box, { ...KEPT, IN_PLACE: true });
   } catch {
     const code = document.createElement("code");
@@ -119,4 +122,10 @@ function made(written) {
   }
   if (displayMode) box.tabIndex = 0; // a long one scrolls by itself, also by keyboard
   return box;
+}
+
+/** @param {Element} box */
+function goesFar(box) {
+  const attributes = [...box.querySelectorAll("*")].flatMap((part) => [...part.attributes]);
+  return attributes.some(({ value }) => FAR.test(value));
 }
